@@ -1,0 +1,137 @@
+//! `mudlark assess`.
+
+use super::bar::Bar;
+use super::gather::{self, Found};
+use super::recover::{grouped, printable};
+use super::{Common, Exit};
+use crate::error::Error;
+use crate::model::SchemaOrigin;
+use crate::stores::Instance;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files, or folders of them
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let options = gather::options(&arguments.common)?;
+    let gathered = gather::gather(&arguments.sources, &arguments.common);
+    gather::report_refused(&gathered.refused);
+    if gathered.stores.is_empty() {
+        return Ok(gather::nothing_found(&gathered.refused));
+    }
+    let bar = Bar::new(arguments.common.quiet);
+    let mut all = Vec::new();
+    let mut live = 0;
+    for found in &gathered.stores {
+        let instance = found.store.open(&found.sources, &options, &bar)?;
+        live += instance.table_counts().iter().map(|count| count.live).sum::<u64>();
+        if arguments.json {
+            all.push(as_json(found, &*instance));
+        } else {
+            print(found, &*instance);
+        }
+    }
+    if arguments.json {
+        println!("{:#}", json!({"format": 1, "stores": all}));
+    }
+    Ok(match (live, gathered.refused.is_empty()) {
+        (0, _) => Exit::Nothing,
+        (_, true) => Exit::Done,
+        (_, false) => Exit::InPart,
+    })
+}
+
+/// How much can come back, in one word, from the share of pages that are lost.
+fn recoverability(instance: &dyn Instance) -> (&'static str, String) {
+    let pages = instance.page_counts();
+    let rows: u64 = instance.table_counts().iter().map(|count| count.live).sum();
+    let holding = pages.sound + pages.damaged;
+    let lost = pages.lost as f64 / (holding + pages.lost).max(1) as f64;
+    let share =
+        format!("{} of {} pages that should hold something are lost", pages.lost, holding + pages.lost);
+    if rows == 0 {
+        ("none", "no live row can be read".to_owned())
+    } else if lost < 0.01 {
+        ("high", share)
+    } else if lost < 0.5 {
+        ("average", share)
+    } else {
+        ("low", share)
+    }
+}
+
+fn print(found: &Found, instance: &dyn Instance) {
+    println!("{}: {}", found.name, instance.what());
+    let pages = instance.page_counts();
+    println!(
+        "  pages   {} in all: {} sound, {} damaged, {} lost, {} free, {} in no tree",
+        grouped(pages.all),
+        grouped(pages.sound),
+        grouped(pages.damaged),
+        grouped(pages.lost),
+        grouped(pages.free),
+        grouped(pages.orphaned)
+    );
+    let tables = instance.tables();
+    for count in instance.table_counts() {
+        let Some(table) = tables.get(count.table).filter(|table| !table.internal) else { continue };
+        let origin = match table.origin {
+            SchemaOrigin::Catalogue => "",
+            SchemaOrigin::Remnant => ", definition found in remnants",
+            SchemaOrigin::Given => ", definition given",
+            SchemaOrigin::Shape => ", name lost",
+        };
+        println!(
+            "  table   {}: {} live rows on {} pages{origin}",
+            printable(&table.label),
+            grouped(count.live),
+            grouped(count.pages)
+        );
+    }
+    let (word, reason) = recoverability(instance);
+    println!("  outlook {word}: {reason}");
+    let findings = instance.findings().len();
+    if findings > 0 {
+        println!("  damage  {} findings; `mudlark verify` lists them", grouped(findings as u64));
+    }
+}
+
+fn as_json(found: &Found, instance: &dyn Instance) -> serde_json::Value {
+    let pages = instance.page_counts();
+    let tables = instance.tables();
+    let counts = instance.table_counts();
+    let counts: Vec<_> = counts
+        .iter()
+        .filter_map(|count| {
+            let table = tables.get(count.table)?;
+            Some(json!({
+                "table": table.label, "origin": table.origin.name(), "internal": table.internal,
+                "live": count.live, "pages": count.pages,
+            }))
+        })
+        .collect();
+    let (word, reason) = recoverability(instance);
+    json!({
+        "instance": found.name,
+        "store": found.store.name(),
+        "what": instance.what(),
+        "pages": {
+            "all": pages.all, "sound": pages.sound, "damaged": pages.damaged,
+            "lost": pages.lost, "free": pages.free, "orphaned": pages.orphaned,
+        },
+        "tables": counts,
+        "recoverability": word,
+        "reason": reason,
+        "findings": instance.findings().len(),
+    })
+}

@@ -1,0 +1,109 @@
+//! The command line. Only this module knows that there is a terminal.
+
+mod assess;
+mod bar;
+mod exit;
+mod gather;
+mod inspect;
+mod recover;
+mod verify;
+
+pub use exit::Exit;
+
+use crate::source::HashChoice;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Recovers the rows of damaged stores, each with its evidence and a confidence.
+#[derive(Debug, Parser)]
+#[command(name = "mudlark", version, max_term_width = 100)]
+#[command(after_help = "\
+Exit status: 0 done (verify: sound); 1 sources were read and nothing was found (verify: damage);
+2 could not run; 3 done in part.
+
+Sources are opened read-only: not a byte of them changes, and nothing appears beside them.
+
+Start with `mudlark assess SOURCE`: it says what is there, and writes nothing.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what is here, how damaged, and how many rows can come back; writes nothing
+    #[command(after_help = "Examples:\n  mudlark assess store.db\n  mudlark assess --json store.db")]
+    Assess(assess::Arguments),
+    /// Recover rows into a database or JSON lines, with evidence and confidence
+    #[command(after_help = "\
+Examples:
+  mudlark recover store.db -o recovered.db
+  mudlark recover store.db --jsonl rows.jsonl
+  mudlark recover store.db --schema known.sql -o recovered.db   the table definitions are lost
+  mudlark recover folder -o recovered/                          every store in a folder")]
+    Recover(recover::Arguments),
+    /// Check structure and hashes: sound or not, and where
+    #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
+    Verify(verify::Arguments),
+    /// Show one page, every byte accounted for
+    #[command(after_help = "\
+Examples:
+  mudlark inspect store.db --page 2
+  mudlark inspect store.db --offset 0x2f10")]
+    Inspect(inspect::Arguments),
+}
+
+/// Options that every command has.
+#[derive(Clone, Debug, Args)]
+struct Common {
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// No summary and no progress
+    #[arg(long, short)]
+    quiet: bool,
+    /// A hash of the sources to record [default: sha256 for files up to 1 GiB]
+    #[arg(long, value_enum)]
+    hash: Option<HashChoice>,
+    /// DDL that you know, for tables whose definitions are lost
+    #[arg(long, value_name = "FILE.sql")]
+    schema: Option<PathBuf>,
+    /// A log or journal that does not stand beside its database
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
+        }
+    };
+    let common = match &cli.command {
+        Command::Assess(arguments) => &arguments.common,
+        Command::Recover(arguments) => &arguments.common,
+        Command::Verify(arguments) => &arguments.common,
+        Command::Inspect(arguments) => &arguments.common,
+    };
+    let threads = common.threads.unwrap_or(0);
+    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+        eprintln!("mudlark: threads can't be started: {error}");
+        return Exit::CouldNotRun.into();
+    }
+    bar::watch_interrupts();
+    let done = match &cli.command {
+        Command::Assess(arguments) => assess::run(arguments),
+        Command::Recover(arguments) => recover::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::of_error(&error).into(),
+    }
+}

@@ -1,0 +1,322 @@
+//! `mudlark recover`.
+
+use super::bar::Bar;
+use super::gather::{self, Found, Gathered};
+use super::{Common, Exit};
+use crate::error::Error;
+use crate::model::{LossKind, State};
+use crate::recover::{self, Outcome, Request};
+use crate::sinks::{self, Sink, Target};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files, or folders of them
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// The database to write; a name that ends with / is a folder with a database for each store
+    #[arg(short, long, value_name = "OUT.db")]
+    output: Option<PathBuf>,
+    /// Row versions as JSON lines, to a file or - for standard output
+    #[arg(long, value_name = "FILE|-")]
+    jsonl: Option<PathBuf>,
+    /// Leave out rows below this confidence; they are counted in the summary
+    #[arg(long, value_name = "P", default_value_t = 0.5)]
+    min_confidence: f64,
+    /// Only the store with this name, of several
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    if arguments.output.is_none() && arguments.jsonl.is_none() {
+        let text = "nowhere to write: give -o OUT.db, or --jsonl FILE";
+        return Err(Error::Usage(text.to_owned()));
+    }
+    if !(0.0..=1.0).contains(&arguments.min_confidence) {
+        let text = format!("--min-confidence {}: a probability from 0 to 1", arguments.min_confidence);
+        return Err(Error::Usage(text));
+    }
+    let options = gather::options(&arguments.common)?;
+    let mut gathered = gather::gather(&arguments.sources, &arguments.common);
+    if let Some(id) = &arguments.instance {
+        gathered.stores.retain(|found| found.name == *id);
+        if gathered.stores.is_empty() {
+            return Err(Error::Usage(format!("no store is named {id}; see `mudlark assess`")));
+        }
+    }
+    let folder = arguments.output.as_deref().filter(|output| is_folder_name(output));
+    if gathered.stores.len() > 1 && folder.is_none() && arguments.output.is_some() {
+        gather::report_refused(&gathered.refused);
+        eprintln!(
+            "mudlark: {} stores found; give -o DIR/ for all, or one with --instance:",
+            gathered.stores.len()
+        );
+        for found in &gathered.stores {
+            eprintln!("  {}  {}", found.name, found.recognition.what);
+        }
+        return Ok(Exit::CouldNotRun);
+    }
+    check_outputs(arguments, &gathered, folder)?;
+    gather::report_refused(&gathered.refused);
+    if gathered.stores.is_empty() {
+        return Ok(gather::nothing_found(&gathered.refused));
+    }
+    let request = Request {
+        min_confidence: arguments.min_confidence,
+        hash: arguments.common.hash.unwrap_or_default(),
+        options,
+        arguments: std::env::args().collect(),
+    };
+    let bar = Bar::new(arguments.common.quiet);
+    if let Some(folder) = folder {
+        fs::create_dir_all(folder).map_err(|error| Error::Output {
+            path: folder.to_owned(),
+            what: "can't be made",
+            error,
+        })?;
+    }
+    let (mut rows, mut index) = (0, Vec::new());
+    for (number, found) in gathered.stores.iter().enumerate() {
+        let output = folder.map_or(arguments.output.clone(), |folder| {
+            Some(folder.join(format!("{}.db", file_name(&found.name, number))))
+        });
+        let mut outputs: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(path) = &output {
+            outputs.push(sinks::open("database", &Target::File(path.clone()))?);
+        }
+        if let Some(jsonl) = &arguments.jsonl {
+            outputs.push(sinks::open("jsonl", &jsonl_target(jsonl, number))?);
+        }
+        let outcome = recover::recover(found.store, &found.name, &found.sources, &request, outputs, &bar)?;
+        rows += outcome.rows();
+        let file = output.as_ref().and_then(|path| path.file_name());
+        index.push(json!({
+            "instance": found.name,
+            "store": found.store.name(),
+            "what": outcome.what,
+            "database": file.map(|name| name.to_string_lossy()),
+            "rows": outcome.rows(),
+        }));
+        if !arguments.common.quiet {
+            show(found, &outcome, output.as_deref(), arguments);
+        }
+    }
+    if let Some(folder) = folder {
+        write_index(folder, &index)?;
+    }
+    Ok(if rows == 0 {
+        Exit::Nothing
+    } else if gathered.refused.is_empty() {
+        Exit::Done
+    } else {
+        Exit::InPart
+    })
+}
+
+/// Refuses outputs before any work is done.
+fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Path>) -> Result<(), Error> {
+    let stdout = Path::new("-");
+    let mut outputs: Vec<PathBuf> =
+        arguments.jsonl.iter().filter(|path| path.as_path() != stdout).cloned().collect();
+    match folder {
+        None => outputs.extend(arguments.output.clone()),
+        Some(folder) => {
+            let inside = |source: &PathBuf| {
+                let (Ok(source), Ok(folder)) = (source.canonicalize(), folder.canonicalize()) else {
+                    return false;
+                };
+                source.is_dir() && folder.starts_with(source)
+            };
+            if arguments.sources.iter().any(inside) {
+                return Err(Error::OutputRefused {
+                    path: folder.to_owned(),
+                    reason: "lies inside a source; write somewhere else".to_owned(),
+                });
+            }
+            for (number, found) in gathered.stores.iter().enumerate() {
+                let path = folder.join(format!("{}.db", file_name(&found.name, number)));
+                if path.exists() && !arguments.force {
+                    outputs.push(path);
+                }
+            }
+        }
+    }
+    for output in &outputs {
+        for source in &arguments.sources {
+            let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+            if let (Ok(source), Ok(parent)) = (source.canonicalize(), parent)
+                && source.is_dir()
+                && parent.starts_with(&source)
+            {
+                return Err(Error::OutputRefused {
+                    path: output.clone(),
+                    reason: "lies inside a source; write somewhere else".to_owned(),
+                });
+            }
+        }
+        for found in &gathered.stores {
+            sinks::check(output, &found.sources, arguments.force)?;
+        }
+        if gathered.stores.is_empty() {
+            sinks::check(output, &[], arguments.force)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name means a folder: it ends with a slash.
+fn is_folder_name(path: &Path) -> bool {
+    path.to_string_lossy().ends_with('/')
+}
+
+/// A store's name as one part of a path; the number keeps names apart that become alike.
+fn file_name(name: &str, number: usize) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@') { c } else { '_' })
+        .collect();
+    let plain = plain.trim_start_matches('.');
+    if plain == name { plain.to_owned() } else { format!("{plain}.{number}") }
+}
+
+/// Several stores write one file of JSON lines each, but share standard output.
+fn jsonl_target(path: &Path, number: usize) -> Target {
+    if path == Path::new("-") {
+        Target::Stdout
+    } else if number == 0 {
+        Target::File(path.to_owned())
+    } else {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{number}"));
+        Target::File(path.with_file_name(name))
+    }
+}
+
+fn write_index(folder: &Path, index: &[serde_json::Value]) -> Result<(), Error> {
+    let pending = sinks::Pending::new(&folder.join("index.json"))?;
+    let text = format!("{:#}\n", json!({"format": 1, "stores": index}));
+    fs::write(pending.temporary(), text).map_err(|error| Error::Output {
+        path: pending.path().to_owned(),
+        what: "can't be written",
+        error,
+    })?;
+    pending.keep()
+}
+
+/// Prints the summary: to standard output, unless the rows go there.
+fn show(found: &Found, outcome: &Outcome, output: Option<&Path>, arguments: &Arguments) {
+    let text = summary(found, outcome, output, arguments.min_confidence);
+    if arguments.jsonl.as_deref() == Some(Path::new("-")) {
+        eprint!("{text}");
+    } else {
+        print!("{text}");
+    }
+}
+
+fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", found.name, outcome.what);
+    let tables: Vec<_> = outcome.tables.iter().filter(|table| !table.internal).collect();
+    let width = tables.iter().map(|table| table.label.chars().count()).max().unwrap_or(0).min(40);
+    for table in tables.iter().take(MOST_TABLES) {
+        let count = |state| table.by_state.get(&state).copied().unwrap_or(0);
+        let mut line = format!("{} live", grouped(count(State::Live)));
+        for state in [State::Superseded, State::Deleted, State::Later, State::Unknown] {
+            if count(state) > 0 {
+                let _ = write!(line, ", {} {}", grouped(count(state)), state.name());
+            }
+        }
+        if table.partial > 0 {
+            let _ = write!(line, " ({} of all in part)", grouped(table.partial));
+        }
+        let _ = writeln!(text, "  {:width$}  {line}", printable(&table.label));
+    }
+    if tables.len() > MOST_TABLES {
+        let _ = writeln!(text, "  and {} further tables", tables.len() - MOST_TABLES);
+    }
+    let sum =
+        |part: fn(&&&recover::TableOutcome) -> u64| tables.iter().map(|table| part(&table)).sum::<u64>();
+    let with_rows = tables.iter().filter(|table| !table.by_state.is_empty()).count();
+    let _ = writeln!(
+        text,
+        "recovered {} rows in {with_rows} tables ({} at 0.90 or above)",
+        grouped(outcome.rows()),
+        grouped(sum(|table| table.sure))
+    );
+    let left_out = sum(|table| table.left_out);
+    if left_out > 0 {
+        let _ = writeln!(
+            text,
+            "left out  {} rows below {least}; --min-confidence 0 shows them",
+            grouped(left_out)
+        );
+    }
+    for (table, loss) in &outcome.losses {
+        let kind = match loss.kind {
+            LossKind::Proved => "missing ",
+            LossKind::Possible => "possibly",
+        };
+        let table = table.as_deref().map(printable).unwrap_or_default();
+        let _ = writeln!(text, "{kind}  {} in {table}: {}", grouped(loss.rows), loss.basis);
+    }
+    if outcome.findings > 0 {
+        let _ = writeln!(
+            text,
+            "damage    {} findings; `mudlark verify` lists them",
+            grouped(outcome.findings as u64)
+        );
+    }
+    if let Some(output) = output {
+        let _ = writeln!(text, "written   {}", output.display());
+    }
+    text
+}
+
+/// Tables that a summary names; a person reads no more.
+const MOST_TABLES: usize = 30;
+
+/// A number with its thousands apart.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A name from the evidence, safe for a terminal.
+pub(super) fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{file_name, grouped};
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn a_name_from_the_evidence_never_leads_out_of_the_output_folder() {
+        assert_eq!(file_name("store.db", 3), "store.db");
+        assert_eq!(file_name("../../etc/passwd", 3), "_.._etc_passwd.3");
+        assert_eq!(file_name("a/b.db", 0), "a_b.db.0");
+    }
+}

@@ -1,0 +1,128 @@
+//! From claims to probabilities. The only place that says how sure to be.
+//!
+//! The numbers are counted: `mudlark-fixtures count` recovers cases whose truth is known and counts, for every
+//! combination of claims, how many rows were right. They stand in `numbers.rs`, which that command writes.
+
+mod numbers;
+
+pub use numbers::MODEL;
+
+use crate::model::State;
+use mudlark_parsers::claim::{Claim, Claims};
+
+/// How sure a row version is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Confidence {
+    /// The probability that the engine once wrote these cells together as one row.
+    pub content: f64,
+    /// Given that, the probability that it wrote them to this table.
+    pub placement: f64,
+    /// The probability of all of it, with the state and the key where given.
+    pub confidence: f64,
+}
+
+/// Counted rows of one combination of claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The combination, from [`key`].
+    pub key: u64,
+    /// Rows with it.
+    pub rows: u32,
+    /// Of these, rows whose cells stood together in a row of any table.
+    pub content: u32,
+    /// Of those, rows of the right table.
+    pub placement: u32,
+    /// Rows that were right in state and key as well.
+    pub right: u32,
+}
+
+/// Levels of detail, finest first: where a combination was never counted, a coarser one answers.
+pub const LEVELS: [&[Claim]; 4] = [
+    &[],
+    &[Claim::DefaultUsed, Claim::ChainWhole, Claim::PageDamaged, Claim::KeyOutOfOrder, Claim::TypeUnlikely],
+    &[
+        Claim::DefaultUsed,
+        Claim::ChainWhole,
+        Claim::PageDamaged,
+        Claim::KeyOutOfOrder,
+        Claim::TypeUnlikely,
+        Claim::IndexAgrees,
+        Claim::IndexLacks,
+        Claim::IndexDisagrees,
+        Claim::PlacedByPointerMap,
+        Claim::PlacedByKeys,
+        Claim::PlacedByShape,
+        Claim::TextInvalid,
+    ],
+    Claim::ALL,
+];
+
+/// Rows that a combination needs before its own counts are used.
+const ENOUGH: u32 = 8;
+
+/// The key of a combination of state, completeness and claims at a level of [`LEVELS`].
+#[must_use]
+pub fn key(level: usize, state: State, full: bool, claims: Claims) -> u64 {
+    let ignored = LEVELS.get(level).copied().unwrap_or_default();
+    let kept = claims.iter().filter(|claim| !ignored.contains(claim));
+    let bits = kept.fold(0_u64, |bits, claim| bits | 1 << claim as u8);
+    (level as u64) << 60 | (state as u64) << 56 | u64::from(full) << 55 | bits
+}
+
+/// Weighs a row version.
+#[must_use]
+pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
+    for level in 0..LEVELS.len() {
+        let key = key(level, state, full, claims);
+        let found = numbers::COUNTED.binary_search_by_key(&key, |counted| counted.key);
+        if let Some(counted) = found.ok().and_then(|at| numbers::COUNTED.get(at))
+            && counted.rows >= ENOUGH
+        {
+            return fractions(counted);
+        }
+    }
+    // Nothing alike was ever counted: even odds.
+    Confidence { content: 0.5, placement: 0.5, confidence: 0.5 }
+}
+
+/// Counted fractions with half a row added to either side, so that no count makes a certainty.
+fn fractions(counted: &Counted) -> Confidence {
+    let part = |some: u32, all: u32| (f64::from(some) + 0.5) / (f64::from(all) + 1.0);
+    Confidence {
+        content: part(counted.content, counted.rows),
+        placement: part(counted.placement, counted.content),
+        confidence: part(counted.right, counted.rows),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Claim, Claims, LEVELS, State, key, numbers, weigh};
+
+    #[test]
+    fn a_combination_that_was_never_counted_is_answered_by_a_coarser_one() {
+        let odd = Claim::ALL.iter().fold(Claims::NONE, |claims, claim| claims.with(*claim));
+        let weighed = weigh(State::Live, true, odd);
+        assert!((0.0..=1.0).contains(&weighed.confidence));
+    }
+
+    #[test]
+    fn keys_of_different_levels_and_states_never_meet() {
+        let mut keys: Vec<u64> = (0..LEVELS.len())
+            .flat_map(|level| {
+                [State::Live, State::Deleted].map(|state| key(level, state, true, Claims::NONE))
+            })
+            .collect();
+        keys.dedup();
+        assert_eq!(keys.len(), 2 * LEVELS.len());
+    }
+
+    #[test]
+    fn the_counted_numbers_are_sorted_and_add_up() {
+        assert!(numbers::COUNTED.is_sorted_by_key(|counted| counted.key));
+        for counted in numbers::COUNTED {
+            assert!(counted.placement <= counted.content && counted.content <= counted.rows);
+            assert!(counted.right <= counted.rows);
+        }
+    }
+}

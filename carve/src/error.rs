@@ -1,0 +1,80 @@
+//! What ends a run: a source that can't be read, an output that can't be written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What ends a run. Broken evidence is never an error: it is damage, and goes into the findings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A source can't be opened or read.
+    #[error("{}: {what}: {error}{}", path.display(), advice(path, error))]
+    Source {
+        /// The source.
+        path: PathBuf,
+        /// What could not be done.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A source is not a regular file.
+    #[error("{}: not a regular file; give a file, or a folder that holds one", path.display())]
+    NotAFile {
+        /// The source.
+        path: PathBuf,
+    },
+    /// A source is not a store.
+    #[error("{}: {reason}", path.display())]
+    NotAStore {
+        /// The source.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// An output can't be written.
+    #[error("{}: {what}: {error}{}", path.display(), advice(path, error))]
+    Output {
+        /// The output.
+        path: PathBuf,
+        /// What could not be done.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// An output is refused before anything is written.
+    #[error("{}: {reason}", path.display())]
+    OutputRefused {
+        /// The output.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The output database can't be written.
+    #[error("{}: can't be written: {error}{}", path.display(), database_advice(error))]
+    Database {
+        /// The output.
+        path: PathBuf,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
+    /// Options that don't go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The user stopped the run.
+    #[error("interrupted; nothing was left under the output's name")]
+    Interrupted,
+}
+
+fn advice(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run as a user who may, or work on a copy".to_owned(),
+        io::ErrorKind::StorageFull => format!("; free some space beside {}", path.display()),
+        _ => String::new(),
+    }
+}
+
+fn database_advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "; the disk is full: free some space, or give another -o",
+        _ => "",
+    }
+}

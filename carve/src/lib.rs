@@ -1,0 +1,15 @@
+//! Recovers the rows of damaged stores, each with its evidence and a confidence.
+//!
+//! Data flows one way: sources ([`source`]) are recognised and opened by a store ([`stores`]), which hands out
+//! batches of row versions ([`model`]); these are weighed ([`confidence`]) and written ([`sinks`]). Only [`cli`] knows
+//! that there is a terminal.
+
+pub mod cli;
+pub mod confidence;
+pub mod error;
+pub mod model;
+pub mod progress;
+pub mod recover;
+pub mod sinks;
+pub mod source;
+pub mod stores;

@@ -1,0 +1,7 @@
+//! The `mudlark` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mudlark::cli::main()
+}

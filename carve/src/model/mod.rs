@@ -1,0 +1,11 @@
+//! What all stores have in common: tables, row versions, evidence, findings, losses.
+
+mod batch;
+mod finding;
+mod position;
+mod table;
+
+pub use batch::{Batch, Cell, Evidence, Inferred, Partial, Row, State, Transaction};
+pub use finding::{Finding, Loss, LossKind};
+pub use position::{Lifetime, Point};
+pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId};

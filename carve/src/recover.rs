@@ -1,0 +1,239 @@
+//! The main job: one instance's rows, weighed and numbered, into the outputs.
+
+use crate::confidence::{self, Confidence};
+use crate::error::Error;
+use crate::model::{Batch, Loss, State};
+use crate::progress::Progress;
+use crate::sinks::{Encode, Ending, Sink, Story, Weighed};
+use crate::source::{HashChoice, Source, hash};
+use crate::stores::{Instance, Options, Store};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What a recovery is told.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Rows below this confidence are counted and left out.
+    pub min_confidence: f64,
+    /// Which hash to record.
+    pub hash: HashChoice,
+    /// What the user adds to the evidence.
+    pub options: Options,
+    /// The arguments of the run, as recorded.
+    pub arguments: Vec<String>,
+}
+
+/// What a recovery came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What the instance is.
+    pub what: String,
+    /// Rows by table, in the order of the tables.
+    pub tables: Vec<TableOutcome>,
+    /// Findings.
+    pub findings: usize,
+    /// What is missing; the table's name stands with each.
+    pub losses: Vec<(Option<String>, Loss)>,
+}
+
+/// What a table came to.
+#[derive(Clone, Debug, Default)]
+pub struct TableOutcome {
+    /// Its name in the output.
+    pub label: String,
+    /// Bookkeeping of the engine.
+    pub internal: bool,
+    /// Rows put out, by state.
+    pub by_state: BTreeMap<State, u64>,
+    /// Live rows that are full.
+    pub full_live: u64,
+    /// Rows with missing cells.
+    pub partial: u64,
+    /// Rows at or above 0.9.
+    pub sure: u64,
+    /// Rows below the least confidence, left out.
+    pub left_out: u64,
+}
+
+impl Outcome {
+    /// Rows put out, of the tables that are not the engine's own.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let tables = self.tables.iter().filter(|table| !table.internal);
+        tables.flat_map(|table| table.by_state.values()).sum()
+    }
+}
+
+/// Recovers the instance in `sources` into `sinks`.
+///
+/// # Errors
+/// When a source can't be read, an output can't be written, or the user stops the run.
+pub fn recover(
+    store: &dyn Store,
+    name: &str,
+    sources: &[Source],
+    request: &Request,
+    sinks: Vec<Box<dyn Sink>>,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let started = now();
+    std::thread::scope(|scope| {
+        // Hashing runs beside the work: it reads the same pages from the cache.
+        let hashing = scope
+            .spawn(|| sources.iter().map(|source| hash(source, request.hash).text()).collect::<Vec<_>>());
+        let instance = store.open(sources, &request.options, progress)?;
+        let story = Story {
+            store: store.name(),
+            instance: name.to_owned(),
+            what: instance.what(),
+            sources,
+            taken_for: instance.taken_for(),
+            tables: instance.tables(),
+            kept_sql: instance.kept_sql(),
+            arguments: request.arguments.clone(),
+            started,
+        };
+        let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
+        progress.stage("reading rows", run.outcome.tables.len() as u64);
+        instance.rows(&mut |batches| run.take(batches))?;
+        let hashes = hashing.join().unwrap_or_default();
+        run.finish(&*instance, hashes)
+    })
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+}
+
+/// A recovery under way.
+struct Run<'r> {
+    story: &'r Story<'r>,
+    sinks: Vec<Box<dyn Sink>>,
+    least: f64,
+    next_version: u64,
+    outcome: Outcome,
+    progress: &'r dyn Progress,
+}
+
+impl<'r> Run<'r> {
+    fn new(
+        story: &'r Story<'r>,
+        mut sinks: Vec<Box<dyn Sink>>,
+        least: f64,
+        progress: &'r dyn Progress,
+    ) -> Result<Self, Error> {
+        for sink in &mut sinks {
+            sink.begin(story)?;
+        }
+        let tables = story.tables.iter().map(|table| TableOutcome {
+            label: table.label.clone(),
+            internal: table.internal,
+            ..TableOutcome::default()
+        });
+        let outcome = Outcome { what: story.what.clone(), tables: tables.collect(), ..Outcome::default() };
+        Ok(Self { story, sinks, least, next_version: 1, outcome, progress })
+    }
+
+    /// Weighs, numbers, encodes and writes a window of batches; all but the writing in parallel.
+    fn take(&mut self, batches: Vec<Batch<'_>>) -> Result<(), Error> {
+        if self.progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let mut firsts = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            firsts.push(self.next_version);
+            self.next_version += batch.rows.len() as u64;
+        }
+        let (story, least) = (self.story, self.least);
+        let encoders: Vec<_> = self.sinks.iter().map(|sink| sink.encoder()).collect();
+        let ready: Vec<(Weighed<'_>, Vec<Vec<u8>>)> = batches
+            .into_par_iter()
+            .zip(firsts)
+            .map(|(batch, first_version)| {
+                let weights = weigh(story, &batch);
+                let weighed = Weighed { batch, weights, first_version };
+                let encode = |encode: &Option<Encode>| {
+                    encode.map(|encode| encode(story, &weighed, least)).unwrap_or_default()
+                };
+                let encoded = encoders.iter().map(encode).collect();
+                (weighed, encoded)
+            })
+            .collect();
+        for (weighed, encoded) in ready {
+            self.count(&weighed);
+            for (sink, encoded) in self.sinks.iter_mut().zip(encoded) {
+                sink.write(story, &weighed, encoded, least)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, weighed: &Weighed<'_>) {
+        let number = weighed.batch.table.0 as usize;
+        let Some(outcome) = self.outcome.tables.get_mut(number) else { return };
+        for (row, weight) in weighed.batch.rows.iter().zip(&weighed.weights) {
+            if weight.confidence < self.least {
+                outcome.left_out += 1;
+                continue;
+            }
+            *outcome.by_state.entry(row.state).or_default() += 1;
+            let full = is_full(self.story, number, weighed.batch.cells_of(row));
+            outcome.partial += u64::from(!full);
+            outcome.full_live += u64::from(full && row.state == State::Live);
+            outcome.sure += u64::from(weight.confidence >= 0.9);
+        }
+    }
+
+    fn finish(mut self, instance: &dyn Instance, hashes: Vec<String>) -> Result<Outcome, Error> {
+        let (findings, losses) = (instance.findings(), instance.losses());
+        self.outcome.findings = findings.len();
+        self.outcome.losses = losses
+            .iter()
+            .map(|loss| {
+                let table = loss.table.and_then(|table| self.story.tables.get(table.0 as usize));
+                (table.map(|table| table.label.clone()), loss.clone())
+            })
+            .collect();
+        let sum = |part: fn(&TableOutcome) -> u64| self.outcome.tables.iter().map(part).sum();
+        let totals = vec![
+            ("versions", self.next_version - 1),
+            ("live_full", sum(|table| table.full_live)),
+            ("partial", sum(|table| table.partial)),
+            ("left_out", sum(|table| table.left_out)),
+        ];
+        let ending = Ending { hashes, findings, losses, totals, finished: now() };
+        for sink in self.sinks {
+            sink.finish(self.story, &ending)?;
+        }
+        Ok(self.outcome)
+    }
+}
+
+fn weigh(story: &Story<'_>, batch: &Batch<'_>) -> Vec<Confidence> {
+    let number = batch.table.0 as usize;
+    let mut last = None;
+    batch
+        .rows
+        .iter()
+        .map(|row| {
+            let full = is_full(story, number, batch.cells_of(row));
+            let key = (row.state, full, row.claims);
+            // Rows of a page mostly share their claims.
+            match last {
+                Some((same, weight)) if same == key => weight,
+                _ => {
+                    let weight = confidence::weigh(row.state, full, row.claims);
+                    last = Some((key, weight));
+                    weight
+                }
+            }
+        })
+        .collect()
+}
+
+fn is_full(story: &Story<'_>, table: usize, cells: &[crate::model::Cell<'_>]) -> bool {
+    let columns = story.tables.get(table).map(|table| table.columns.as_slice()).unwrap_or_default();
+    columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
+}

@@ -1,0 +1,324 @@
+//! JSON lines: one object a row version. The form is stable; others' scripts rely on it.
+
+use super::{Encode, Ending, Pending, Sink, Story, Target, Weighed};
+use crate::confidence::Confidence;
+use crate::error::Error;
+use crate::model::{Batch, Cell, Partial, Point, Row};
+use mudlark_parsers::value::TextEncoding;
+use serde_json::{Value as Json, json};
+use std::fs::File;
+use std::io::{self, Write};
+
+/// Version of the form.
+const FORMAT: u32 = 1;
+
+/// Integers beyond this are not exact in readers that hold numbers as doubles.
+const EXACT: i64 = 1 << 53;
+
+/// Writes row versions as JSON lines.
+#[derive(Debug)]
+pub struct JsonLines {
+    out: Out,
+}
+
+#[derive(Debug)]
+enum Out {
+    Stdout(io::Stdout),
+    File(File, Pending),
+}
+
+impl JsonLines {
+    /// Opens the output.
+    ///
+    /// # Errors
+    /// When the file can't be made.
+    pub fn open(target: &Target) -> Result<Self, Error> {
+        let out = match target {
+            Target::Stdout => Out::Stdout(io::stdout()),
+            Target::File(path) => {
+                let pending = Pending::new(path)?;
+                let file = File::create(pending.temporary()).map_err(|error| Error::Output {
+                    path: path.clone(),
+                    what: "can't be made",
+                    error,
+                })?;
+                Out::File(file, pending)
+            }
+        };
+        Ok(Self { out })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let (written, path) = match &mut self.out {
+            Out::Stdout(out) => (out.lock().write_all(bytes), "standard output".into()),
+            Out::File(file, pending) => (file.write_all(bytes), pending.path().to_owned()),
+        };
+        written.map_err(|error| Error::Output { path, what: "can't be written", error })
+    }
+}
+
+impl Sink for JsonLines {
+    fn encoder(&self) -> Option<Encode> {
+        Some(encode)
+    }
+
+    fn begin(&mut self, _: &Story<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: Vec<u8>, _: f64) -> Result<(), Error> {
+        self.put(&encoded)
+    }
+
+    fn finish(mut self: Box<Self>, _: &Story<'_>, _: &Ending) -> Result<(), Error> {
+        if let Out::Stdout(out) = &mut self.out {
+            return out.flush().map_err(|error| Error::Output {
+                path: "standard output".into(),
+                what: "can't be written",
+                error,
+            });
+        }
+        match self.out {
+            Out::File(file, pending) => {
+                drop(file);
+                pending.keep()
+            }
+            Out::Stdout(_) => Ok(()),
+        }
+    }
+}
+
+fn encode(story: &Story<'_>, weighed: &Weighed<'_>, least: f64) -> Vec<u8> {
+    let mut encoder = Encoder::new(story, weighed);
+    for index in 0..weighed.batch.rows.len() {
+        encoder.row(index, least);
+    }
+    encoder.out
+}
+
+struct Encoder<'e, 'a> {
+    weighed: &'e Weighed<'a>,
+    out: Vec<u8>,
+    /// What stands between the version and the state.
+    table: Vec<u8>,
+    /// The columns' names as JSON keys with their colons.
+    keys: Vec<Vec<u8>>,
+    names: Vec<&'e str>,
+    sources: Vec<Vec<u8>>,
+    /// The last weights as text: most rows of a batch have the same.
+    last: Option<(Confidence, Vec<u8>)>,
+}
+
+impl<'e, 'a> Encoder<'e, 'a> {
+    fn new(story: &'e Story<'_>, weighed: &'e Weighed<'a>) -> Self {
+        let number = weighed.batch.table.0 as usize;
+        let table = story.tables.get(number);
+        let columns = table.map(|table| table.columns.as_slice()).unwrap_or_default();
+        let namespace = table.and_then(|table| table.namespace.clone());
+        let label = table.map(|table| table.label.clone());
+        let text = format!(
+            ",\"store\":{},\"instance\":{},\"namespace\":{},\"table\":{},\"schema\":{}",
+            json!(story.store),
+            json!(story.instance),
+            json!(namespace),
+            json!(label),
+            number + 1
+        );
+        let key = |name: &str| format!("{}:", json!(name)).into_bytes();
+        Self {
+            weighed,
+            // Rows are seldom longer in JSON than twice their cells; the vector grows where they are.
+            out: Vec::with_capacity(weighed.batch.rows.len() * 512),
+            table: text.into_bytes(),
+            keys: columns.iter().map(|column| key(&column.name)).collect(),
+            names: columns.iter().map(|column| column.name.as_str()).collect(),
+            sources: story.sources.iter().map(|s| json!(s.name()).to_string().into_bytes()).collect(),
+            last: None,
+        }
+    }
+
+    fn row(&mut self, index: usize, least: f64) {
+        let batch = &self.weighed.batch;
+        let (Some(row), Some(weight)) = (batch.rows.get(index), self.weighed.weights.get(index)) else {
+            return;
+        };
+        if weight.confidence < least {
+            return;
+        }
+        self.text(format_args!(
+            "{{\"format\":{FORMAT},\"version\":{}",
+            self.weighed.first_version + index as u64
+        ));
+        self.out.extend_from_slice(&self.table);
+        self.text(format_args!(
+            ",\"state\":\"{}\",\"transaction\":\"{}\",",
+            row.state.name(),
+            row.transaction.name()
+        ));
+        self.weights(weight);
+        match row.rowid {
+            Some(rowid) => self.text(format_args!(",\"rowid\":{rowid}")),
+            None => self.out.extend_from_slice(b",\"rowid\":null"),
+        }
+        self.values(row);
+        let point = |point: Option<Point>| point.map(|point| point.to_string());
+        match (row.lifetime.from, row.lifetime.to) {
+            (Some(Point::BeforeLog), None) => {
+                self.out.extend_from_slice(b",\"lifetimes\":[{\"from\":\"before-log\",\"to\":null}]");
+            }
+            (from, to) => {
+                let lifetime = json!([{"from": point(from), "to": point(to)}]);
+                self.text(format_args!(",\"lifetimes\":{lifetime}"));
+            }
+        }
+        self.evidence(row, index);
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    fn text(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a vector can't fail.
+        let _ = self.out.write_fmt(text);
+    }
+
+    fn weights(&mut self, weight: &Confidence) {
+        if self.last.as_ref().is_none_or(|(last, _)| last != weight) {
+            // Six digits: the counts behind the numbers give no more.
+            let digits = |p: f64| json!((p * 1e6).round() / 1e6);
+            let text = format!(
+                "\"confidence\":{},\"content\":{},\"placement\":{}",
+                digits(weight.confidence),
+                digits(weight.content),
+                digits(weight.placement)
+            );
+            self.last = Some((*weight, text.into_bytes()));
+        }
+        if let Some((_, text)) = &self.last {
+            self.out.extend_from_slice(text);
+        }
+    }
+
+    fn values(&mut self, row: &Row) {
+        let weighed = self.weighed;
+        let batch = &weighed.batch;
+        self.out.extend_from_slice(b",\"values\":{");
+        let cells = batch.cells_of(row);
+        let mut first = true;
+        let mut holes = false;
+        for (number, cell) in cells.iter().enumerate() {
+            if !cell.is_whole() {
+                holes = true;
+                continue;
+            }
+            if !first {
+                self.out.push(b',');
+            }
+            first = false;
+            if let Some(key) = self.keys.get(number) {
+                self.out.extend_from_slice(key);
+            }
+            value(cell, batch.encoding, &mut self.out);
+        }
+        if !holes {
+            self.out.extend_from_slice(b"},\"missing\":[],\"partial\":{}");
+            return;
+        }
+        let named = || cells.iter().zip(&self.names);
+        let missing: Vec<&str> =
+            named().filter(|(cell, _)| **cell == Cell::Missing).map(|(_, name)| *name).collect();
+        let partial: serde_json::Map<String, Json> = named()
+            .filter_map(|(cell, name)| match cell {
+                Cell::Partial(partial) => Some(((*name).to_owned(), partial_json(partial, batch))),
+                _ => None,
+            })
+            .collect();
+        self.text(format_args!("}},\"missing\":{},\"partial\":{}", json!(missing), Json::Object(partial)));
+    }
+
+    fn evidence(&mut self, row: &Row, index: usize) {
+        let weighed = self.weighed;
+        let batch = &weighed.batch;
+        self.out.extend_from_slice(b",\"evidence\":[");
+        for (number, evidence) in batch.evidence_of(row).iter().enumerate() {
+            if number > 0 {
+                self.out.push(b',');
+            }
+            self.text(format_args!("{{\"method\":\"{}\",\"page\":", evidence.method));
+            self.number(evidence.page);
+            self.out.extend_from_slice(b",\"commit\":");
+            self.number(evidence.commit);
+            self.out.extend_from_slice(b",\"spans\":[");
+            for (number, span) in batch.spans_of(evidence).iter().enumerate() {
+                self.out.extend_from_slice(if number > 0 { b",{\"source\":" } else { b"{\"source\":" });
+                if let Some(source) = self.sources.get(usize::from(span.source.0)) {
+                    self.out.extend_from_slice(source);
+                }
+                self.text(format_args!(",\"offset\":{},\"length\":{}}}", span.offset, span.length));
+            }
+            self.out.push(b']');
+            if number == 0 {
+                self.inferred(index);
+            }
+            self.out.push(b'}');
+        }
+        self.out.push(b']');
+    }
+
+    fn inferred(&mut self, index: usize) {
+        let weighed = self.weighed;
+        let mut inferred = weighed.batch.inferred_of(index).peekable();
+        if inferred.peek().is_none() {
+            return;
+        }
+        let list: Vec<Json> =
+            inferred.map(|cell| json!({"column": self.names.get(cell.column), "from": cell.from})).collect();
+        self.text(format_args!(",\"inferred\":{}", Json::Array(list)));
+    }
+
+    fn number(&mut self, number: Option<u32>) {
+        match number {
+            Some(number) => self.text(format_args!("{number}")),
+            None => self.out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+/// Writes a whole cell.
+fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) {
+    // Writing to a vector can't fail.
+    let _ = match cell {
+        Cell::Null | Cell::Missing | Cell::Partial(_) => out.write_all(b"null"),
+        Cell::Int(int) if (-EXACT..=EXACT).contains(int) => write!(out, "{int}"),
+        Cell::Int(int) => write!(out, "{{\"$int\":\"{int}\"}}"),
+        Cell::Real(real) if real.is_finite() => serde_json::to_writer(out, real).map_err(io::Error::from),
+        Cell::Real(real) => {
+            write!(out, "{{\"$real\":\"{}\"}}", if *real > 0.0 { "inf" } else { "-inf" })
+        }
+        Cell::Text(bytes) => match encoding.decode(bytes) {
+            Some(text) => serde_json::to_writer(out, &*text).map_err(io::Error::from),
+            None => {
+                let (hex, name) = (hex::encode(bytes), encoding.name());
+                write!(out, "{{\"$text\":{{\"hex\":\"{hex}\",\"encoding\":\"{name}\"}}}}")
+            }
+        },
+        Cell::Blob(bytes) => write!(out, "{{\"$hex\":\"{}\"}}", hex::encode(bytes)),
+    };
+}
+
+/// A cell of which a part survives: its length, and the known ranges in hex, as text too where they are that.
+pub(super) fn partial_json(partial: &Partial, batch: &Batch<'_>) -> Json {
+    let known: Vec<Json> = partial
+        .known
+        .iter()
+        .map(|(at, bytes)| {
+            let mut range = json!({"offset": at, "length": bytes.len(), "hex": hex::encode(bytes)});
+            if partial.text
+                && let Some(text) = batch.encoding.decode(bytes)
+                && let Some(object) = range.as_object_mut()
+            {
+                object.insert("text".to_owned(), json!(text));
+            }
+            range
+        })
+        .collect();
+    json!({"length": partial.length, "type": if partial.text { "text" } else { "blob" }, "known": known})
+}

@@ -1,0 +1,67 @@
+//! Files that come to stand under their final name only when they are whole.
+
+use crate::error::Error;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file that is being written beside its final name; it vanishes unless it is kept.
+#[derive(Debug)]
+pub struct Pending {
+    path: PathBuf,
+    temporary: PathBuf,
+    kept: bool,
+}
+
+impl Pending {
+    /// Makes an empty file beside `path`.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn new(path: &Path) -> Result<Self, Error> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let failed = |error| Error::Output { path: path.to_owned(), what: "can't be made", error };
+        // Left by a run that was killed under the same process id.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        File::create_new(&temporary).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), temporary, kept: false })
+    }
+
+    /// The final name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name to write to.
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Puts the file under its final name, once it is on the disk.
+    ///
+    /// # Errors
+    /// When that fails; then nothing stands under the final name that did not before.
+    pub fn keep(mut self) -> Result<(), Error> {
+        let failed = |error| Error::Output { path: self.path.clone(), what: "can't be put in place", error };
+        File::open(&self.temporary).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::rename(&self.temporary, &self.path).map_err(failed)?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing can be done about a failure here, and the name says what the file is.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}

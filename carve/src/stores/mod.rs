@@ -1,0 +1,138 @@
+//! The stores that can be recovered, and what each must offer.
+
+pub mod sqlite;
+
+use crate::error::Error;
+use crate::model::{Batch, Finding, Loss, Table};
+use crate::progress::Progress;
+use crate::source::Source;
+use std::path::{Path, PathBuf};
+
+/// Every store, in the order in which they are asked.
+pub const REGISTRY: &[&dyn Store] = &[&sqlite::Sqlite];
+
+/// What a file was taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognition {
+    /// What it is, as a person would say it: `SQLite database, page size 4096`.
+    pub what: String,
+    /// Whether it holds rows that can be read: an encrypted database is recognised and can't.
+    pub readable: bool,
+}
+
+/// What a user adds to the evidence.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// DDL that the user knows, as the text of a file.
+    pub schema: Option<String>,
+}
+
+/// A kind of store.
+pub trait Store: Sync {
+    /// Its name, as outputs give it.
+    fn name(&self) -> &'static str;
+
+    /// What `source` is, by its content; `None` when it is not of this store.
+    fn recognise(&self, source: &Source) -> Option<Recognition>;
+
+    /// Paths beside `main` that may hold logs and journals of it.
+    fn sidecars(&self, main: &Path) -> Vec<PathBuf>;
+
+    /// Opens an instance: the first source is the main file, the others are its sidecars.
+    ///
+    /// # Errors
+    /// When the sources can't be read; damage is no error.
+    fn open<'a>(
+        &self,
+        sources: &'a [Source],
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Instance + 'a>, Error>;
+
+    /// Accounts for the bytes of one page.
+    ///
+    /// # Errors
+    /// When there is no such page.
+    fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error>;
+}
+
+/// Which page to inspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The page with this number.
+    Page(u32),
+    /// The page that holds this offset of the main file.
+    Offset(u64),
+    /// The header.
+    Header,
+}
+
+/// Receives batches, in the order of the output; a window of them at a time.
+pub type RowSink<'s, 'a> = dyn FnMut(Vec<Batch<'a>>) -> Result<(), Error> + 's;
+
+/// One line of an assessment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableCount {
+    /// Index into [`Instance::tables`].
+    pub table: usize,
+    /// Pages that hold its rows.
+    pub pages: u64,
+    /// Rows that are live and can be read.
+    pub live: u64,
+}
+
+/// What a store's pages came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageCounts {
+    /// Pages in all.
+    pub all: u64,
+    /// Pages whose every byte is accounted for.
+    pub sound: u64,
+    /// Pages with damage that still yield something.
+    pub damaged: u64,
+    /// Pages that should hold something and can't be read.
+    pub lost: u64,
+    /// Free pages.
+    pub free: u64,
+    /// Pages that hang in no tree.
+    pub orphaned: u64,
+}
+
+/// One store found in the sources.
+pub trait Instance: Sync {
+    /// What it is, for a person.
+    fn what(&self) -> String;
+
+    /// What each source was taken for, in the order of the sources.
+    fn taken_for(&self) -> Vec<String>;
+
+    /// Its tables.
+    fn tables(&self) -> &[Table];
+
+    /// SQL of views, triggers and virtual tables: kind, name and text. Kept, never executed.
+    fn kept_sql(&self) -> Vec<(String, String, String)>;
+
+    /// Hands all row versions to `sink`.
+    ///
+    /// # Errors
+    /// What the sink returns.
+    fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error>;
+
+    /// Damage and anomalies found.
+    fn findings(&self) -> Vec<Finding>;
+
+    /// What is missing. Complete once [`Instance::rows`] has run.
+    fn losses(&self) -> Vec<Loss>;
+
+    /// What the pages came to.
+    fn page_counts(&self) -> PageCounts;
+
+    /// Rows by table, without putting them out.
+    fn table_counts(&self) -> Vec<TableCount>;
+}
+
+/// The store that `source` belongs to, and what it was taken for.
+#[must_use]
+pub fn recognise(source: &Source) -> Option<(&'static dyn Store, Recognition)> {
+    REGISTRY.iter().find_map(|store| Some((*store, store.recognise(source)?)))
+}

@@ -1,0 +1,332 @@
+//! Pages that hang in no tree are fitted into the gaps that the trees have.
+//!
+//! What speaks for a place: a gap names the page; its keys lie in the gap's range; the pointer map names a parent of
+//! the tree; its records fit the table by rule and look like the table's others. Largest parts come first, since
+//! they bring gaps of their own. What fits nowhere is a table of which no name survives, when the catalogue is not
+//! whole; else it is an old page that holds nothing live.
+
+use super::agree::{self, Agreement};
+use super::forest::{Forest, Ground, How, Object, fit_object, links};
+use super::sample;
+use super::shape::{Fit, Profile};
+use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
+use std::collections::{HashMap, HashSet};
+
+/// Pages that make up a profile: more say nothing new.
+const PROFILE_PAGES: usize = 48;
+
+/// How much less a page may look like a table than the table's own pages do, in mean log-likelihood of a cell.
+const LIKENESS_SLACK: f64 = 1.0;
+
+/// Finds places for all pages that hang in no tree.
+pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
+    let named = forest.trees.len();
+    grow_fragments(forest, ground);
+    let mut profiles = Profiles::default();
+    // Every round can open new gaps, and joins at least one fragment.
+    loop {
+        let before = loose(forest, named).len();
+        for number in loose(forest, named) {
+            if let Some((target, how)) = best_place(forest, ground, number, named, &mut profiles) {
+                forest.join(number, target, how);
+                profiles.forget(target);
+            }
+        }
+        if loose(forest, named).len() == before {
+            break;
+        }
+    }
+    if ground.catalogue.whole {
+        for number in loose(forest, named) {
+            if let Some(tree) = forest.trees.get_mut(number) {
+                tree.object = Object::Stale;
+            }
+        }
+    } else {
+        gather_unnamed(forest, ground, named, &mut profiles);
+    }
+    sort_pages(forest, ground);
+}
+
+/// The fragments that have no place yet, largest first.
+fn loose(forest: &Forest, named: usize) -> Vec<usize> {
+    let is_loose =
+        |number: &usize| forest.trees.get(*number).is_some_and(|tree| tree.object == Object::Unknown);
+    let mut numbers: Vec<usize> = (named..forest.trees.len()).filter(is_loose).collect();
+    let size =
+        |number: &usize| forest.trees.get(*number).map_or(0, |tree| tree.pages.len() + tree.interior.len());
+    numbers.sort_by_key(|number| (std::cmp::Reverse(size(number)), *number));
+    numbers
+}
+
+/// Makes fragments of all pages that hang in no tree, from their topmost pages down.
+fn grow_fragments(forest: &mut Forest, ground: Ground<'_, '_>) {
+    let candidates: Vec<(u32, PageKind)> = ground
+        .survey
+        .iter()
+        .filter_map(|(number, info)| Some((number, info.kind?)))
+        .filter(|(number, _)| {
+            forest.place(*number).is_none() && !ground.free.pages.contains(number) && *number > 1
+        })
+        .collect();
+    let mut linked = HashSet::new();
+    for (number, kind) in candidates.iter().filter(|(_, kind)| kind.is_interior()) {
+        for (child, range) in links(ground, *number, Default::default(), kind.is_table()) {
+            let under = ground.survey.page(child);
+            let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
+            if child != *number && same_kind && (!kind.is_table() || range.holds(under.first, under.last)) {
+                linked.insert(child);
+            }
+        }
+    }
+    let (roots, others): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|(number, _)| !linked.contains(number));
+    // Interior pages first, so that a leaf which only a loop links to still gets a fragment at the end.
+    let (upper, lower): (Vec<_>, Vec<_>) = roots.into_iter().partition(|(_, kind)| kind.is_interior());
+    for (number, kind) in upper.into_iter().chain(lower).chain(others) {
+        if forest.place(number).is_none() {
+            forest.grow_fragment(ground, number, kind);
+        }
+    }
+}
+
+/// Profiles of trees, made when first asked for.
+#[derive(Default)]
+struct Profiles {
+    made: HashMap<usize, (Profile, f64)>,
+}
+
+impl Profiles {
+    fn forget(&mut self, tree: usize) {
+        // A profile of many pages doesn't change by one more.
+        if self.made.get(&tree).is_some_and(|(profile, _)| profile.rows() < 200) {
+            self.made.remove(&tree);
+        }
+    }
+
+    /// How much less the page looks like the tree's pages than they do themselves; `None` when nothing tells.
+    fn distance(&mut self, forest: &Forest, ground: Ground<'_, '_>, tree: usize, page: u32) -> Option<f64> {
+        let (profile, own) = self.made.entry(tree).or_insert_with(|| make(forest, ground, tree));
+        if profile.rows() == 0 {
+            return None;
+        }
+        Some(*own - sample::likeness(ground.view, ground.survey, page, profile)?)
+    }
+}
+
+fn make(forest: &Forest, ground: Ground<'_, '_>, tree: usize) -> (Profile, f64) {
+    let mut profile = Profile::default();
+    let pages = forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+    let step = (pages.len() / PROFILE_PAGES).max(1);
+    for page in pages.iter().step_by(step) {
+        sample::profile(ground.view, ground.survey, *page, &mut profile);
+    }
+    let own: Vec<f64> = pages
+        .iter()
+        .step_by(step)
+        .filter_map(|page| sample::likeness(ground.view, ground.survey, *page, &profile))
+        .collect();
+    let mean = own.iter().sum::<f64>() / (own.len().max(1) as f64);
+    (profile, mean)
+}
+
+/// The best tree for a fragment, and what puts it there.
+fn best_place(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    number: usize,
+    named: usize,
+    profiles: &mut Profiles,
+) -> Option<(usize, How)> {
+    let fragment = forest.trees.get(number)?;
+    let sample_page = first_leaf(forest, ground, number)?;
+    let (first, last) = bounds(ground, &fragment.pages);
+    let parent = mapped_parent(ground, fragment.root);
+    let mut best: Option<(u32, f64, usize, How)> = None;
+    let mut tied = false;
+    for (target, tree) in forest.trees.iter().enumerate() {
+        let other = target != number && tree.rowids == fragment.rowids;
+        let open = match tree.object {
+            Object::Stale => false,
+            // Without names, only a part with an interior page has gaps to offer.
+            Object::Unknown => target >= named && !tree.interior.is_empty(),
+            // Its rows have been read already.
+            Object::Table(0) => false,
+            Object::Table(_) | Object::Index(_) => true,
+        };
+        if !other || !open {
+            continue;
+        }
+        let mut weight = 0_u32;
+        let mut how = How::Shape;
+        for gap in &tree.gaps {
+            let names = gap.child == fragment.root;
+            let in_range = fragment.rowids && gap.range.holds(first, last);
+            let rootless = gap.parent == 0 && !fragment.rowids;
+            let bounded = gap.range.above.is_some() || gap.range.upto.is_some();
+            let points = 4 * u32::from(names)
+                + 2 * u32::from(in_range && bounded)
+                + u32::from(in_range || rootless || !fragment.rowids);
+            if points > weight {
+                weight = points;
+                how = if names || in_range && bounded { How::Keys } else { How::Shape };
+            }
+        }
+        let by_map = parent.is_some_and(|parent| {
+            forest.place(parent).is_some_and(|(tree, _)| tree as usize == target)
+                || tree.gaps.iter().any(|gap| gap.child == parent)
+        });
+        if by_map {
+            weight += 8;
+            how = How::PointerMap;
+        }
+        if weight == 0 {
+            continue;
+        }
+        let fit = fit_object(ground, tree.object, sample_page);
+        if fit == Fit::No {
+            continue;
+        }
+        if let Object::Index(index) = tree.object
+            && !by_map
+            && agree::index_page(forest, ground, index, sample_page) == Agreement::Disagrees
+        {
+            continue;
+        }
+        let distance = profiles.distance(forest, ground, target, sample_page);
+        if distance.is_some_and(|distance| distance > 3.0 * LIKENESS_SLACK) && weight < 4 {
+            continue;
+        }
+        let score = 2 * weight + u32::from(fit == Fit::Yes);
+        let distance = distance.unwrap_or(LIKENESS_SLACK);
+        let candidate = (score, -distance, target, how);
+        let (better, equal) = best.map_or((true, false), |(score, likeness, _, _)| {
+            // Likeness decides among places of about equal weight; weight alone among equals in likeness.
+            let more_alike = candidate.1 > likeness + 0.25;
+            let less_alike = candidate.1 < likeness - 0.25;
+            let heavier = candidate.0 > score;
+            let equal = candidate.0 == score && !more_alike && !less_alike;
+            (
+                if heavier {
+                    !less_alike || candidate.0 > score + 6
+                } else {
+                    more_alike && candidate.0 + 6 >= score
+                },
+                equal,
+            )
+        });
+        if better {
+            best = Some(candidate);
+            tied = false;
+        } else if equal {
+            tied = true;
+        }
+    }
+    // Two places of equal weight: the bytes don't decide, so nothing is put under a name.
+    let (_, _, target, how) = best?;
+    (!tied).then_some((target, how))
+}
+
+/// A page of the fragment that holds records.
+fn first_leaf(forest: &Forest, ground: Ground<'_, '_>, number: usize) -> Option<u32> {
+    let tree = forest.trees.get(number)?;
+    let filled = tree.pages.iter().find(|page| ground.survey.page(**page).cells > 0);
+    filled.or(tree.pages.first()).or(tree.interior.first()).copied()
+}
+
+/// Least and greatest row id on the pages; empty ones hold none.
+fn bounds(ground: Ground<'_, '_>, pages: &[u32]) -> (i64, i64) {
+    let infos = pages.iter().map(|page| ground.survey.page(*page)).filter(|info| info.cells > 0);
+    infos.fold((i64::MAX, i64::MIN), |(first, last), info| (first.min(info.first), last.max(info.last)))
+}
+
+/// The parent that the pointer map names for a page of a tree.
+fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
+    if !ground.auto_vacuum {
+        return None;
+    }
+    let map = ptrmap::map_page_of(page, ground.view.geometry)?;
+    let bytes = ground.view.page(map)?.bytes;
+    let entry = ptrmap::entry(bytes, map, page, ground.view.geometry)?;
+    (entry.kind == PointerKind::Tree).then_some(entry.parent)
+}
+
+/// Fragments without a name: leaves of one kind that don't overlap are one table; indexes are told by the rows that
+/// they point to.
+fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, profiles: &mut Profiles) {
+    let numbers = loose(forest, named);
+    let mut groups: Vec<usize> = Vec::new();
+    for number in numbers {
+        let Some(tree) = forest.trees.get(number) else { continue };
+        let Some(page) = first_leaf(forest, ground, number) else { continue };
+        let columns = ground.survey.page(page).columns;
+        if tree.rowids && is_schema(ground, page) {
+            if let Some(tree) = forest.trees.get_mut(number) {
+                tree.object = Object::Stale;
+            }
+            continue;
+        }
+        let (rowids, interior) = (tree.rowids, !tree.interior.is_empty());
+        let (first, last) = bounds(ground, &tree.pages);
+        let mut home = None;
+        for group in &groups {
+            let Some(other) = forest.trees.get(*group) else { continue };
+            let other_columns =
+                first_leaf(forest, ground, *group).map(|page| ground.survey.page(page).columns);
+            if other.rowids != rowids || other_columns != Some(columns) {
+                continue;
+            }
+            let distance = profiles.distance(forest, ground, *group, page);
+            if distance.is_none_or(|distance| distance > LIKENESS_SLACK) {
+                continue;
+            }
+            let covered = !other.interior.is_empty();
+            let overlaps = rowids && overlaps(ground, &other.pages, first, last);
+            // A tree with interior pages covers its whole range of keys: a leaf of its kind that no gap takes is old.
+            home = Some((*group, covered || overlaps));
+            if !overlaps {
+                break;
+            }
+        }
+        match home {
+            Some((group, false)) => {
+                forest.join(number, group, How::Shape);
+                profiles.forget(group);
+            }
+            Some((_, true)) if !interior && rowids => {
+                if let Some(tree) = forest.trees.get_mut(number) {
+                    tree.object = Object::Stale;
+                }
+            }
+            _ => groups.push(number),
+        }
+    }
+}
+
+/// Whether any page's keys overlap `first..=last`.
+fn overlaps(ground: Ground<'_, '_>, pages: &[u32], first: i64, last: i64) -> bool {
+    pages
+        .iter()
+        .map(|page| ground.survey.page(*page))
+        .any(|info| info.cells > 0 && info.first <= last && first <= info.last)
+}
+
+/// Whether the page holds rows of `sqlite_schema`.
+fn is_schema(ground: Ground<'_, '_>, page: u32) -> bool {
+    let (mut rows, mut all) = (0_u32, true);
+    sample::records(ground.view, ground.survey, page, 4, |_, header, payload| {
+        rows += 1;
+        let body = payload.get(header.len..).unwrap_or_default();
+        let kinds: [&[u8]; 4] = [b"table", b"index", b"view", b"trigger"];
+        all &= header.columns == 5 && kinds.iter().any(|kind| body.starts_with(kind));
+    });
+    rows > 0 && all
+}
+
+/// Puts the pages of rowid trees in key order.
+fn sort_pages(forest: &mut Forest, ground: Ground<'_, '_>) {
+    for tree in forest.trees.iter_mut().filter(|tree| tree.rowids) {
+        tree.pages.sort_by_key(|page| (ground.survey.page(*page).first, *page));
+    }
+}

@@ -1,0 +1,228 @@
+//! The catalogue: tables and indexes, from `sqlite_schema`, its remnants, and DDL that the user gives.
+
+use super::chains;
+use super::remnants;
+use super::survey::Survey;
+use super::view::View;
+use crate::model::SchemaOrigin;
+use mudlark_parsers::sqlite::ddl::{self, IndexDdl, IndexField, Statement, TableDdl};
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow, schema_row};
+use mudlark_parsers::value::TextEncoding;
+use std::collections::{BTreeMap, HashSet};
+
+/// The DDL of `sqlite_schema` itself, as the documentation gives it.
+const SCHEMA_TABLE: &[u8] =
+    b"CREATE TABLE sqlite_schema(type TEXT, name TEXT, tbl_name TEXT, rootpage INTEGER, sql TEXT)";
+
+/// A table of the catalogue.
+#[derive(Clone, Debug)]
+pub(super) struct TableDef {
+    pub name: String,
+    pub ddl: TableDdl,
+    /// The column at each position of a stored record.
+    pub stored: Vec<usize>,
+    pub root: Option<u32>,
+    pub origin: SchemaOrigin,
+    pub sql: String,
+}
+
+impl TableDef {
+    fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
+        let stored = ddl.stored_columns();
+        Self { name, ddl, stored, root, origin, sql }
+    }
+
+    /// Whether its rows lie in an index b-tree.
+    pub(super) const fn without_rowid(&self) -> bool {
+        self.ddl.without_rowid
+    }
+}
+
+/// An index of the catalogue.
+#[derive(Clone, Debug)]
+pub(super) struct IndexDef {
+    pub name: String,
+    /// Index into [`Catalogue::tables`].
+    pub table: usize,
+    pub root: Option<u32>,
+    /// What each position of an entry holds.
+    pub fields: Vec<IndexField>,
+    /// `None` for automatic indexes.
+    pub ddl: Option<IndexDdl>,
+    pub sql: String,
+    /// Not every row has an entry.
+    pub partial: bool,
+}
+
+/// What is known of tables and indexes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Catalogue {
+    /// The first is `sqlite_schema`.
+    pub tables: Vec<TableDef>,
+    pub indexes: Vec<IndexDef>,
+    /// Views, triggers, virtual tables, and what can't be read.
+    pub kept: Vec<SchemaRow>,
+    /// Whether all of `sqlite_schema` was read, so that no table is unknown.
+    pub whole: bool,
+}
+
+/// Reads the catalogue.
+pub(super) fn read(
+    view: &View<'_>,
+    survey: &Survey,
+    encoding: TextEncoding,
+    given: Option<&str>,
+) -> Catalogue {
+    let (rows, whole) = schema_rows(view, survey, encoding);
+    let mut catalogue = Catalogue { whole, ..Catalogue::default() };
+    if let Ok(Statement::Table(ddl)) = ddl::read(SCHEMA_TABLE) {
+        let sql = String::from_utf8_lossy(SCHEMA_TABLE).into_owned();
+        let name = "sqlite_schema".to_owned();
+        catalogue.tables.push(TableDef::new(name, ddl, Some(1), SchemaOrigin::Catalogue, sql));
+    }
+    let mut names = HashSet::new();
+    let known = rows.into_iter().map(|row| (row, SchemaOrigin::Catalogue));
+    let mut rows: Vec<(SchemaRow, SchemaOrigin)> =
+        known.filter(|(row, _)| names.insert((row.kind, row.name.clone()))).collect();
+    if !whole {
+        for row in remnants::schema_rows(view, survey, encoding) {
+            if names.insert((row.kind, row.name.clone())) {
+                rows.push((row, SchemaOrigin::Remnant));
+            }
+        }
+    }
+    for statement in given.map(ddl::split_statements).unwrap_or_default() {
+        if let Some(row) = given_row(statement)
+            && names.insert((row.kind, row.name.clone()))
+        {
+            rows.push((row, SchemaOrigin::Given));
+        }
+    }
+    for (row, origin) in &rows {
+        if row.kind == SchemaKind::Table {
+            catalogue.add_table(row, *origin);
+        }
+    }
+    for (row, _) in &rows {
+        match row.kind {
+            SchemaKind::Table => {}
+            SchemaKind::Index => catalogue.add_index(row),
+            SchemaKind::View | SchemaKind::Trigger => catalogue.kept.push(row.clone()),
+        }
+    }
+    catalogue
+}
+
+impl Catalogue {
+    fn add_table(&mut self, row: &SchemaRow, origin: SchemaOrigin) {
+        let Some(sql) = &row.sql else {
+            self.kept.push(row.clone());
+            return;
+        };
+        let read = ddl::read(sql.as_bytes()).ok().or_else(|| ddl::read_cut(sql.as_bytes()));
+        match read {
+            Some(Statement::Table(ddl)) if !ddl.columns.is_empty() => {
+                let name = row.name.clone();
+                self.tables.push(TableDef::new(name, ddl, row.root, origin, sql.clone()));
+            }
+            _ => self.kept.push(row.clone()),
+        }
+    }
+
+    fn add_index(&mut self, row: &SchemaRow) {
+        let same = |def: &TableDef| def.name.eq_ignore_ascii_case(&row.table);
+        let Some(table) = self.tables.iter().position(same) else {
+            self.kept.push(row.clone());
+            return;
+        };
+        let Some(def) = self.tables.get(table) else { return };
+        let (parts, ddl, partial) = match &row.sql {
+            Some(sql) => match ddl::read(sql.as_bytes()) {
+                Ok(Statement::Index(raw)) => {
+                    let index = ddl::resolve(&raw, &def.ddl);
+                    (index.parts.clone(), Some(index.clone()), index.partial)
+                }
+                _ => {
+                    self.kept.push(row.clone());
+                    return;
+                }
+            },
+            None => match automatic_parts(&row.name, def) {
+                Some(parts) => (parts, None, false),
+                None => return,
+            },
+        };
+        let fields = ddl::index_fields(&def.ddl, &parts);
+        self.indexes.push(IndexDef {
+            name: row.name.clone(),
+            table,
+            root: row.root,
+            fields,
+            ddl,
+            sql: row.sql.clone().unwrap_or_default(),
+            partial,
+        });
+    }
+}
+
+/// The key of `sqlite_autoindex_TABLE_N`: the N-th of the table's unique constraints.
+fn automatic_parts(name: &str, table: &TableDef) -> Option<Vec<ddl::KeyPart>> {
+    let number: usize = name.rsplit('_').next()?.parse().ok()?;
+    table.ddl.uniques.get(number.checked_sub(1)?).cloned()
+}
+
+/// A catalogue row for a statement that the user gives; root pages are unknown.
+fn given_row(statement: &str) -> Option<SchemaRow> {
+    let (kind, name, table) = match ddl::read(statement.as_bytes()).ok()? {
+        Statement::Table(table) => (SchemaKind::Table, table.name.clone(), table.name),
+        Statement::Index(index) => (SchemaKind::Index, index.name.clone(), index.table),
+        _ => return None,
+    };
+    Some(SchemaRow { kind, name, table, root: None, sql: Some(statement.to_owned()) })
+}
+
+/// The rows of `sqlite_schema` that hang in its tree, and whether the tree is whole.
+fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> (Vec<SchemaRow>, bool) {
+    let mut found = BTreeMap::new();
+    let (mut whole, mut pending, mut seen) = (true, vec![1_u32], HashSet::new());
+    while let Some(number) = pending.pop() {
+        if !seen.insert(number) {
+            whole = false;
+            continue;
+        }
+        let info = survey.page(number);
+        let tree_kind = matches!(info.kind, Some(PageKind::TableLeaf | PageKind::TableInterior));
+        let page = view.page(number).filter(|_| tree_kind);
+        let parsed = page.and_then(|page| Some((page, Page::parse(page.bytes, number, view.geometry)?)));
+        let Some((version, page)) = parsed else {
+            whole = false;
+            continue;
+        };
+        whole &= info.sound;
+        for cell in page.cells().filter_map(Result::ok) {
+            if page.header.kind.is_interior() {
+                pending.push(cell.left_child);
+                continue;
+            }
+            let payload = chains::read(view, survey, &version, &cell);
+            let row = record::header(&payload.bytes, cell.payload_len).ok().and_then(|header| {
+                let mut values = Vec::new();
+                record::decode(&header, &payload.bytes, &mut values);
+                schema_row(&values, encoding)
+            });
+            match row {
+                Some(row) => {
+                    whole &= payload.whole;
+                    found.insert((cell.rowid, number, cell.at), row);
+                }
+                None => whole = false,
+            }
+        }
+        if page.header.kind.is_interior() {
+            pending.push(page.header.right_child);
+        }
+    }
+    (found.into_values().collect(), whole)
+}

@@ -1,0 +1,85 @@
+//! Payloads, with their overflow chains followed.
+
+use super::survey::Survey;
+use super::view::{PageVersion, View};
+use crate::source::Span;
+use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
+use mudlark_parsers::sqlite::cell::Cell;
+use std::borrow::Cow;
+
+/// A payload, as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Payload<'a> {
+    /// The bytes from the payload's start on, until the chain broke.
+    pub bytes: Cow<'a, [u8]>,
+    /// Where they lie, in order.
+    pub spans: Vec<Span>,
+    /// The chain's pages, in order.
+    pub pages: Vec<u32>,
+    /// Whether all bytes are there.
+    pub whole: bool,
+}
+
+/// Reads the payload of a cell; a local one is borrowed.
+pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>, cell: &Cell) -> Payload<'a> {
+    let local = slice_at(page.bytes, cell.payload_at as usize, cell.local as usize);
+    let local = local.unwrap_or_default();
+    let span = page.span(cell.at, cell.end - cell.at);
+    if cell.overflow == 0 {
+        let whole = local.len() as u64 == cell.payload_len;
+        return Payload { bytes: Cow::Borrowed(local), spans: vec![span], pages: Vec::new(), whole };
+    }
+    let mut walk = Walk { bytes: local.to_vec(), spans: vec![span], pages: Vec::new() };
+    let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
+    Payload { bytes: Cow::Owned(walk.bytes), spans: walk.spans, pages: walk.pages, whole }
+}
+
+struct Walk {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    pages: Vec<u32>,
+}
+
+impl Walk {
+    /// Follows a chain for `left` bytes; `false` where it breaks. The bytes of the page at which it breaks are
+    /// not taken: a page whose pointer is wrong is no longer the page that was written.
+    fn follow(&mut self, view: &View<'_>, survey: &Survey, first: u32, mut left: u64) -> bool {
+        let capacity = u64::from(view.geometry.overflow_capacity());
+        let mut next = first;
+        while left > 0 {
+            let take = left.min(capacity);
+            let is_tree_page = survey.page(next).kind.is_some() && survey.page(next).sound;
+            if is_tree_page || self.visited(next) {
+                return false;
+            }
+            let Some(page) = view.page(next) else { return false };
+            let Some(content) = slice_at(page.bytes, 4, take as usize) else { return false };
+            let Some(link) = be_u32_at(page.bytes, 0) else { return false };
+            left -= take;
+            let link_fits = if left > 0 { link != 0 && link <= view.page_count } else { link == 0 };
+            // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
+            let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
+            let wiped = left == 0
+                && all_zero(page.bytes)
+                && !before.is_some_and(|before| !before.is_empty() && all_zero(before));
+            if !link_fits || wiped {
+                return false;
+            }
+            self.bytes.extend_from_slice(content);
+            self.spans.push(page.span(4, take as u32));
+            self.pages.push(next);
+            next = link;
+        }
+        true
+    }
+
+    /// Chains are short next to the pages they are checked against; a long one is checked by its last pages and its
+    /// first, which is where a loop comes back to.
+    fn visited(&self, page: u32) -> bool {
+        if self.pages.len() <= 64 {
+            return self.pages.contains(&page);
+        }
+        // A loop that comes back elsewhere still ends: every turn uses up bytes of the payload.
+        self.pages.first() == Some(&page) || self.pages.iter().rev().take(64).any(|p| *p == page)
+    }
+}

@@ -1,0 +1,290 @@
+//! An opened database: its tables, and the rows of them.
+
+use super::catalogue::Catalogue;
+use super::detect::Detected;
+use super::emit::{Reader, Witnesses};
+use super::entries::{Entries, Entry};
+use super::forest::{Forest, Ground, Object, Tree};
+use super::freelist::Freelist;
+use super::layout::Layout;
+use super::survey::Survey;
+use super::view::View;
+use super::{findings, loss, settle};
+use crate::error::Error;
+use crate::model::{Batch, Finding, Loss, Table, TableId};
+use crate::source::{Source, SourceId};
+use crate::stores::{Instance, PageCounts, RowSink, TableCount};
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::schema_row::SchemaKind;
+use mudlark_parsers::sqlite::{journal, wal};
+use rayon::prelude::*;
+use std::sync::Mutex;
+
+/// Pages that are read into one batch: some hundred kilobytes.
+const BATCH_PAGES: usize = 32;
+
+/// Batches that are read at a time: enough for every core to have several.
+const WINDOW: usize = 32;
+
+/// What each source is to the database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Roles {
+    pub main: Option<SourceId>,
+    pub log: Option<SourceId>,
+    pub journal: Option<SourceId>,
+}
+
+impl Roles {
+    /// Tells the roles by content. A file that is neither log nor journal and comes first is the main file.
+    pub(super) fn of(sources: &[Source]) -> Self {
+        let mut roles = Self::default();
+        for (number, source) in sources.iter().enumerate() {
+            let id = SourceId(number as u16);
+            let bytes = source.bytes();
+            let named = |ending: &str| source.name().ends_with(ending);
+            if wal::wal_header(bytes).is_ok() || number > 0 && named("-wal") {
+                roles.log.get_or_insert(id);
+            } else if journal::segment_header(bytes).is_ok() || number > 0 && named("-journal") {
+                roles.journal.get_or_insert(id);
+            } else if number == 0 {
+                roles.main = Some(id);
+            } else if roles.main.is_none() && !named("-shm") {
+                roles.main = Some(id);
+            }
+        }
+        roles
+    }
+}
+
+/// A table to put out, and how its rows are read.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub table: Table,
+    /// Number of its tree in the forest.
+    pub tree: usize,
+    /// Number of its definition in the catalogue.
+    pub def: Option<usize>,
+    pub layout: Layout,
+    /// Trees of indexes without a name that point into it, with the stored position of each key cell.
+    pub unnamed_indexes: Vec<(usize, Vec<usize>)>,
+}
+
+/// An opened database.
+#[derive(Debug)]
+pub(super) struct Database<'a> {
+    pub sources: &'a [Source],
+    pub roles: Roles,
+    pub view: View<'a>,
+    pub survey: Survey,
+    pub catalogue: Catalogue,
+    pub free: Freelist,
+    pub auto_vacuum: bool,
+    pub forest: Forest,
+    pub detected: Detected,
+    pub outputs: Vec<Output>,
+    pub tables: Vec<Table>,
+    pub findings: Vec<Finding>,
+    /// For each table whose rows were read: rows that only index entries name, and rows with a broken chain.
+    pub missing: Mutex<Vec<(TableId, u64, u64)>>,
+}
+
+impl<'a> Database<'a> {
+    pub(super) fn ground(&self) -> Ground<'_, 'a> {
+        Ground {
+            view: &self.view,
+            survey: &self.survey,
+            catalogue: &self.catalogue,
+            free: &self.free,
+            auto_vacuum: self.auto_vacuum,
+        }
+    }
+
+    pub(super) fn tree(&self, output: &Output) -> Option<&Tree> {
+        self.forest.trees.get(output.tree)
+    }
+
+    /// Whether anything in the file is broken: then the same structure means less.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.detected.notes.is_empty()
+            || !self.catalogue.whole
+            || self.forest.trees.iter().any(|tree| {
+                tree.object != Object::Stale
+                    && (tree.gaps.iter().any(|gap| gap.parent != 0 || gap.child != 0)
+                        || tree.pages.iter().any(|page| !self.survey.page(*page).sound))
+            })
+    }
+
+    /// How the rows of a table are read.
+    fn reader(&self, number: usize) -> Option<Reader<'_, 'a>> {
+        let output = self.outputs.get(number)?;
+        let tree = self.tree(output)?;
+        let bare = tree.gaps.iter().filter(|gap| {
+            let info = self.survey.page(gap.child);
+            info.kind.is_none()
+                && !info.zero
+                && gap.child > 1
+                && self.forest.place(gap.child).is_none()
+                && !self.free.trunks.contains(&gap.child)
+        });
+        let claims = Claims::NONE
+            .with_if(self.is_damaged(), Claim::FileDamaged)
+            .with_if(output.def.is_none(), Claim::TreeWithoutName);
+        Some(Reader {
+            ground: self.ground(),
+            forest: &self.forest,
+            table: TableId(number as u32),
+            def: output.def.and_then(|def| self.catalogue.tables.get(def)),
+            layout: &output.layout,
+            rowids: tree.rowids,
+            encoding: self.detected.encoding,
+            claims,
+            logged: self.view.has_overlay() && self.roles.log.is_some(),
+            bare: bare.map(|gap| (gap.child, gap.range)).collect(),
+        })
+    }
+
+    /// Reads the rows of one table.
+    fn table_rows<'s>(&'s self, number: usize, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
+        let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number)) else {
+            return Ok(());
+        };
+        let Some(tree) = self.tree(output) else { return Ok(()) };
+        let mut bare: Vec<u32> = reader.bare.keys().copied().collect();
+        bare.sort_unstable();
+        let mut witnesses = Witnesses::default();
+        if tree.rowids {
+            let read = |page: u32, out: &mut Vec<_>| reader.cells(page, out);
+            let ground = self.ground();
+            witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, &read);
+            let object = tree.object;
+            let unnamed = &output.unnamed_indexes;
+            witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
+        }
+        let pages: Vec<u32> = tree.pages.iter().chain(&bare).copied().collect();
+        let mut broken = 0;
+        let units: Vec<&[u32]> = pages.chunks(BATCH_PAGES).collect();
+        for window in units.chunks(WINDOW) {
+            let batches: Vec<Batch<'s>> =
+                window.par_iter().map(|pages| reader.batch(pages, &witnesses)).collect();
+            broken += broken_chains(&batches);
+            sink(batches)?;
+        }
+        let gone = self.gone(tree, &witnesses.entries);
+        for entries in gone.chunks(1024) {
+            let mut batch = Batch::new(TableId(number as u32), self.detected.encoding);
+            for entries in entries {
+                reader.row_from_entries(entries, &witnesses, &mut batch);
+            }
+            sink(vec![batch])?;
+        }
+        if let Ok(mut missing) = self.missing.lock() {
+            missing.push((TableId(number as u32), gone.len() as u64, broken));
+        }
+        Ok(())
+    }
+
+    /// Entries of rows that are gone: only where the table has lost something that could have held them.
+    fn gone(&self, tree: &Tree, entries: &Entries) -> Vec<Vec<Entry>> {
+        let damaged: Vec<(i64, i64)> = tree
+            .pages
+            .iter()
+            .map(|page| self.survey.page(*page))
+            .filter(|info| !info.sound)
+            .map(|info| (info.first, info.last))
+            .collect();
+        let could_hold = |rowid: i64| {
+            tree.gaps.iter().any(|gap| gap.range.holds(rowid, rowid))
+                || damaged.iter().any(|(first, last)| (*first..=*last).contains(&rowid))
+        };
+        if tree.gaps.is_empty() && damaged.is_empty() {
+            return Vec::new();
+        }
+        let mut gone = entries.unseen();
+        gone.retain(|entries| entries.first().is_some_and(|entry| could_hold(entry.rowid)));
+        gone
+    }
+}
+
+fn broken_chains(batches: &[Batch<'_>]) -> u64 {
+    let rows = batches.iter().flat_map(|batch| &batch.rows);
+    rows.filter(|row| row.claims.has(Claim::ChainBroken)).count() as u64
+}
+
+impl Instance for Database<'_> {
+    fn what(&self) -> String {
+        let geometry = self.view.geometry;
+        let log = if self.view.has_overlay() {
+            if self.roles.log.is_some() { ", through its log" } else { ", after rollback of its journal" }
+        } else {
+            ""
+        };
+        format!(
+            "SQLite database, {} pages of {} bytes, {}{log}",
+            self.view.page_count,
+            geometry.page_size,
+            self.detected.encoding.name()
+        )
+    }
+
+    fn taken_for(&self) -> Vec<String> {
+        let role = |number: usize| {
+            let id = Some(SourceId(number as u16));
+            if id == self.roles.main {
+                "SQLite database"
+            } else if id == self.roles.log {
+                "SQLite write-ahead log"
+            } else if id == self.roles.journal {
+                "SQLite rollback journal"
+            } else {
+                "SQLite WAL index, not needed"
+            }
+        };
+        (0..self.sources.len()).map(|number| role(number).to_owned()).collect()
+    }
+
+    fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    fn kept_sql(&self) -> Vec<(String, String, String)> {
+        let kept = self.catalogue.kept.iter();
+        kept.map(|row| {
+            let kind = match (row.kind, &row.sql) {
+                (SchemaKind::Table, Some(sql)) if sql.to_ascii_uppercase().starts_with("CREATE VIRTUAL") => {
+                    "virtual table"
+                }
+                (kind, _) => kind.name(),
+            };
+            (kind.to_owned(), row.name.clone(), row.sql.clone().unwrap_or_default())
+        })
+        .collect()
+    }
+
+    fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
+        for number in 0..self.outputs.len() {
+            self.table_rows(number, sink)?;
+        }
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        findings::all(self)
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        loss::all(self)
+    }
+
+    fn page_counts(&self) -> PageCounts {
+        findings::page_counts(self)
+    }
+
+    fn table_counts(&self) -> Vec<TableCount> {
+        let count = |(number, output): (usize, &Output)| {
+            let pages = self.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+            let live = pages.iter().map(|page| u64::from(self.survey.page(*page).cells)).sum();
+            TableCount { table: number, pages: pages.len() as u64, live }
+        };
+        self.outputs.iter().enumerate().map(count).collect()
+    }
+}

@@ -1,0 +1,181 @@
+//! Page size, reserved bytes and encoding: from the header, or from the pages where it is gone or lies.
+
+use super::survey::look;
+use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
+use mudlark_parsers::sqlite::header::{self, Header};
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::SerialKind;
+use mudlark_parsers::value::TextEncoding;
+
+/// Pages that are looked at to tell the page size: enough for a tree page among many overflow pages.
+const SAMPLE: usize = 512;
+
+/// What a main file is.
+#[derive(Clone, Debug)]
+pub(super) struct Detected {
+    pub header: Option<Header>,
+    pub geometry: Geometry,
+    pub encoding: TextEncoding,
+    /// Whether pages were found that can only be an SQLite database's.
+    pub borne_out: bool,
+    /// What the header says and the pages disprove, or what had to be found without it.
+    pub notes: Vec<(&'static str, String, String)>,
+}
+
+/// Tells what the main file is; `None` when nothing about it is an SQLite database.
+pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
+    let header = header::header(bytes).ok().map(|(_, header)| header);
+    let stated = header.and_then(|header| header.geometry());
+    let mut notes = Vec::new();
+    let magic_only = bytes.starts_with(header::MAGIC);
+    let geometry = match stated {
+        Some(stated) if borne_out(bytes, stated) > 0 => stated,
+        stated => match (best_geometry(bytes), stated) {
+            (Some(found), Some(stated)) => {
+                notes.push((
+                    "database_header.page_size",
+                    format!("{} with {} reserved", stated.page_size, stated.reserved),
+                    format!("{} with {} reserved, as the pages lie", found.page_size, found.reserved),
+                ));
+                found
+            }
+            (Some(found), None) => {
+                let found_text = if magic_only { "a value that the format forbids" } else { "no header" };
+                notes.push((
+                    "database_header.page_size",
+                    found_text.to_owned(),
+                    format!("{} with {} reserved, as the pages lie", found.page_size, found.reserved),
+                ));
+                found
+            }
+            (None, Some(stated)) => stated,
+            (None, None) if magic_only => Geometry::new(4096, 0)?,
+            (None, None) => return None,
+        },
+    };
+    let mut encoding = header.and_then(|header| header.text_encoding());
+    let seen = seen_encoding(bytes, geometry);
+    if let Some(seen) = seen
+        && encoding != Some(seen)
+    {
+        notes.push((
+            "database_header.encoding",
+            encoding.map_or("unknown", TextEncoding::name).to_owned(),
+            format!("{}, as the text of the rows reads", seen.name()),
+        ));
+        encoding = Some(seen);
+    }
+    let borne_out = borne_out(bytes, geometry) > 0;
+    Some(Detected { header, geometry, encoding: encoding.unwrap_or_default(), borne_out, notes })
+}
+
+/// Page numbers to look at: the first ones and an even sample of the rest.
+fn sample(pages: usize) -> impl Iterator<Item = usize> {
+    let step = (pages / SAMPLE).max(1);
+    (0..pages.min(16)).chain((16..pages).step_by(step))
+}
+
+/// Sound b-tree pages in a sample of the file, weighted by their cells.
+fn borne_out(bytes: &[u8], geometry: Geometry) -> u64 {
+    let size = geometry.page_size as usize;
+    let pages = bytes.len() / size;
+    let mut scratch = Vec::new();
+    let mut score = 0;
+    for index in sample(pages) {
+        let Some(page) = bytes.get(index * size..(index + 1) * size) else { break };
+        let info = look(page, index as u32 + 1, geometry, pages as u32, &mut scratch);
+        // An empty page is easily met by accident, one with cells is not.
+        if info.kind.is_some() && info.sound && info.cells > 0 {
+            score += u64::from(info.cells) + 1;
+        }
+    }
+    score
+}
+
+/// The geometry under which most pages read, without the header's help.
+fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
+    let mut best: Option<(u64, Geometry)> = None;
+    for page_size in PAGE_SIZES {
+        let reserved = seen_reserved(bytes, page_size);
+        let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
+        let score = borne_out(bytes, geometry) * u64::from(page_size).isqrt();
+        if score > 0 && best.is_none_or(|(most, _)| score > most) {
+            best = Some((score, geometry));
+        }
+    }
+    best.map(|(_, geometry)| geometry)
+}
+
+/// Reserved bytes: SQLite fills pages from the end of the usable part, so the furthest cell end tells it.
+fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
+    let Some(widest) = Geometry::new(page_size, 0) else { return 0 };
+    let size = page_size as usize;
+    let mut ends = std::collections::BTreeMap::new();
+    for index in sample(bytes.len() / size) {
+        let Some(page) = bytes.get(index * size..(index + 1) * size) else { break };
+        let Some(page) = Page::parse(page, index as u32 + 1, widest) else { continue };
+        if page.header.kind != PageKind::TableLeaf {
+            continue;
+        }
+        // Whether a payload spills depends on the usable bytes, so only payloads that surely don't are asked.
+        let cells = page.cells().filter_map(Result::ok);
+        let whole = cells.filter(|cell| {
+            cell.overflow == 0 && record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
+        });
+        if let Some(end) = whole.map(|cell| cell.end).max() {
+            *ends.entry(end).or_insert(0_u32) += 1;
+        }
+    }
+    let all: u32 = ends.values().sum();
+    // The furthest end that is no accident of one page.
+    let furthest = ends.iter().rev().find(|(_, count)| **count * 10 >= all).map(|(end, _)| *end);
+    furthest.map_or(0, |end| u8::try_from(page_size.saturating_sub(end)).unwrap_or(0))
+}
+
+/// The encoding that the text of the rows is in; `None` when too little text tells.
+fn seen_encoding(bytes: &[u8], geometry: Geometry) -> Option<TextEncoding> {
+    let size = geometry.page_size as usize;
+    let (mut utf8, mut le, mut be) = (0_u64, 0_u64, 0_u64);
+    for index in sample(bytes.len() / size) {
+        let Some(raw) = bytes.get(index * size..(index + 1) * size) else { break };
+        let Some(page) = Page::parse(raw, index as u32 + 1, geometry) else { continue };
+        if page.header.kind != PageKind::TableLeaf {
+            continue;
+        }
+        for cell in page.cells().filter_map(Result::ok).take(32) {
+            let local = cell.local_payload(raw);
+            let Ok(header) = record::header(local, cell.payload_len) else { continue };
+            let mut at = header.len;
+            for serial in header.serials() {
+                let len = serial.len() as usize;
+                let text = local.get(at..at.saturating_add(len));
+                at = at.saturating_add(len);
+                let (SerialKind::Text, Some(text)) = (serial.kind(), text) else { continue };
+                let (pairs, rest) = text.as_chunks::<2>();
+                if !rest.is_empty() || text.is_empty() {
+                    utf8 += u64::from(!text.is_empty());
+                    continue;
+                }
+                // Texts of Latin letters, digits and spaces have a zero in one byte of each pair.
+                let high = pairs.iter().filter(|[a, b]| *a == 0 && *b != 0).count() * 2 >= pairs.len();
+                let low = pairs.iter().filter(|[a, b]| *b == 0 && *a != 0).count() * 2 >= pairs.len();
+                le += u64::from(low && !high);
+                be += u64::from(high && !low);
+                utf8 += u64::from(!high && !low && std::str::from_utf8(text).is_ok());
+            }
+        }
+    }
+    // One text in a hundred may be anything; below ten texts the header's word stands.
+    let most = utf8.max(le).max(be);
+    if most < 10 || (utf8 + le + be - most) * 10 > most {
+        return None;
+    }
+    Some(if most == utf8 {
+        TextEncoding::Utf8
+    } else if most == le {
+        TextEncoding::Utf16le
+    } else {
+        TextEncoding::Utf16be
+    })
+}

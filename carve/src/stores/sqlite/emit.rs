@@ -1,0 +1,311 @@
+//! From pages to batches of row versions.
+
+use super::catalogue::TableDef;
+use super::chains;
+use super::entries::{Entries, Entry};
+use super::forest::{Forest, Ground, How, KeyRange};
+use super::layout::Layout;
+use super::leaf::{self, FoundCell};
+use super::settle::{Verdict, Verdicts};
+use super::shape::{self, Fit};
+use super::solve;
+use super::view::PageVersion;
+use crate::model::{
+    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
+};
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::record::RecordHeader;
+use mudlark_parsers::value::TextEncoding;
+use std::collections::HashMap;
+
+/// What reading the rows of one table needs.
+pub(super) struct Reader<'r, 'a> {
+    pub ground: Ground<'r, 'a>,
+    pub forest: &'r Forest,
+    pub table: TableId,
+    pub def: Option<&'r TableDef>,
+    pub layout: &'r Layout,
+    pub rowids: bool,
+    pub encoding: TextEncoding,
+    /// Claims that all rows share.
+    pub claims: Claims,
+    /// Whether a log is in use: then the time at which a row was written is not known from its page alone.
+    pub logged: bool,
+    /// Pages whose header is lost, and the range of keys that they held.
+    pub bare: HashMap<u32, KeyRange>,
+}
+
+/// What the rows of a table are checked against.
+#[derive(Default)]
+pub(super) struct Witnesses {
+    pub verdicts: Verdicts,
+    pub entries: Entries,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// The cells of a page, however it can be read.
+    pub(super) fn cells(&self, number: u32, out: &mut Vec<FoundCell>) {
+        out.clear();
+        let Some(version) = self.ground.view.page(number) else { return };
+        let geometry = self.ground.view.geometry;
+        if let Some(range) = self.bare.get(&number) {
+            let accept = |cell: &Cell, header: &RecordHeader<'_>| {
+                (!self.rowids || range.holds(cell.rowid, cell.rowid)) && self.accepts(cell, header)
+            };
+            let kind = if self.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+            leaf::bare_cells(&version, kind, geometry, &accept, out);
+            return;
+        }
+        let info = self.ground.survey.page(number);
+        let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
+        leaf::cells(&version, &info, geometry, &accept, out);
+    }
+
+    /// Whether bytes that nothing points to can be a record of this table.
+    fn accepts(&self, cell: &Cell, header: &RecordHeader<'_>) -> bool {
+        if cell.overflow > self.ground.view.page_count {
+            return false;
+        }
+        match self.def {
+            Some(def) => shape::fit(header, def) != Fit::No,
+            None => header.columns == self.layout.columns.len(),
+        }
+    }
+
+    /// Reads pages into a batch.
+    pub(super) fn batch(&self, pages: &[u32], witnesses: &Witnesses) -> Batch<'a> {
+        let mut batch = Batch::new(self.table, self.encoding);
+        let (mut cells, mut near) = (Vec::new(), 0_usize);
+        for number in pages {
+            let Some(version) = self.ground.view.page(*number) else { continue };
+            self.cells(*number, &mut cells);
+            let placed = self.placed(*number);
+            for (index, found) in cells.iter().enumerate() {
+                let verdict = witnesses.verdicts.get(&(*number, found.cell.at));
+                if verdict.is_some_and(|verdict| verdict.merged) {
+                    continue;
+                }
+                let room = room(&cells, index, self.ground.view.geometry.usable());
+                let mut cell = *found;
+                cell.claims = cell.claims.and(self.claims).and(placed);
+                self.row(&version, &cell, room, verdict, witnesses, &mut near, &mut batch);
+            }
+        }
+        batch
+    }
+
+    fn placed(&self, number: u32) -> Claims {
+        let claim = match self.forest.place(number) {
+            Some((_, How::Linked)) => Claim::InTree,
+            Some((_, How::Keys)) | None => Claim::PlacedByKeys,
+            Some((_, How::PointerMap)) => Claim::PlacedByPointerMap,
+            Some((_, How::Shape)) => Claim::PlacedByShape,
+        };
+        Claims::NONE.with(claim)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one row and all that is known of it")]
+    fn row(
+        &self,
+        version: &PageVersion<'a>,
+        found: &FoundCell,
+        room: u64,
+        verdict: Option<&Verdict>,
+        witnesses: &Witnesses,
+        near: &mut usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let cell = &found.cell;
+        let row_index = batch.rows.len() as u32;
+        let (first_cell, first_evidence) = (batch.cells.len(), batch.evidence.len() as u32);
+        let rowid = self.rowids.then_some(cell.rowid);
+        let mut claims = found.claims;
+        if found.reads {
+            let payload = chains::read(self.ground.view, self.ground.survey, version, cell);
+            if cell.overflow != 0 {
+                claims = claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken });
+            }
+            let spans_from = batch.spans.len();
+            batch.spans.extend_from_slice(&payload.spans);
+            let read = self.layout.row(payload, cell.payload_len, rowid, row_index, batch);
+            let Some(doubt) = read else {
+                batch.spans.truncate(spans_from);
+                batch.cells.truncate(first_cell);
+                return;
+            };
+            claims = claims.and(doubt);
+            self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
+        } else {
+            let Some(solution) = self.solve(version, cell, room) else { return };
+            let payload = version.bytes.get(cell.payload_at as usize..).unwrap_or_default();
+            self.layout.solved(&solution, payload, rowid, batch);
+            claims = claims.with(Claim::HeaderSolved);
+            let spans_from = batch.spans.len();
+            batch.spans.push(version.span(cell.at, cell.end - cell.at));
+            self.add_evidence(version, "solved_record", spans_from, batch);
+        }
+        let contested = verdict.is_some_and(|verdict| verdict.contested);
+        claims = claims.with_if(contested, Claim::KeyContested);
+        for ((page, _), copy) in verdict.map(|verdict| &verdict.also_at).into_iter().flatten() {
+            if let Some(other) = self.ground.view.page(*page) {
+                let spans_from = batch.spans.len();
+                batch.spans.push(other.span(copy.at, copy.end - copy.at));
+                self.add_evidence(&other, "page_copy", spans_from, batch);
+            }
+        }
+        let mut lacks = false;
+        if let Some(rowid) = rowid
+            && !witnesses.entries.is_empty()
+        {
+            claims = self.ask(rowid, first_cell, claims, witnesses, near, batch);
+            self.fill(rowid, first_cell, row_index, witnesses, batch);
+            lacks = claims.has(Claim::IndexLacks);
+        }
+        let floating = !claims.has(Claim::InTree) || claims.has(Claim::PointerLost);
+        let state = if contested {
+            State::Unknown
+        } else if floating && lacks {
+            State::Deleted
+        } else {
+            State::Live
+        };
+        let from = (!self.logged || version.commit.is_none()).then_some(Point::BeforeLog);
+        batch.rows.push(Row {
+            rowid,
+            state,
+            transaction: Transaction::Committed,
+            claims,
+            cells: first_cell as u32..batch.cells.len() as u32,
+            evidence: first_evidence..batch.evidence.len() as u32,
+            lifetime: Lifetime { from, to: None },
+        });
+    }
+
+    /// Solves a record whose header is damaged.
+    fn solve(&self, version: &PageVersion<'_>, cell: &Cell, room: u64) -> Option<solve::Solution> {
+        let def = self.def.filter(|_| cell.overflow == 0)?;
+        let from = cell.payload_at as usize;
+        let payload = version.bytes.get(from..from + usize::try_from(room).ok()?)?;
+        solve::solve(payload, cell.payload_len, room, def, self.encoding)
+    }
+
+    /// What the indexes say of the row that is being added.
+    fn ask(
+        &self,
+        rowid: i64,
+        first_cell: usize,
+        claims: Claims,
+        witnesses: &Witnesses,
+        near: &mut usize,
+        batch: &mut Batch<'a>,
+    ) -> Claims {
+        let mut seen: Vec<(Entry, Cell)> = Vec::new();
+        let row = batch.cells.get(first_cell..).unwrap_or_default();
+        let testimony =
+            witnesses.entries.ask(self.ground, rowid, row, near, |entry, cell| seen.push((*entry, *cell)));
+        for (entry, cell) in seen {
+            self.index_evidence(&entry, &cell, batch);
+        }
+        claims
+            .with_if(testimony.agrees, Claim::IndexAgrees)
+            .with_if(testimony.disagrees, Claim::IndexDisagrees)
+            .with_if(testimony.lacks, Claim::IndexLacks)
+    }
+
+    /// Cells that the row itself lost, from index entries.
+    fn fill(
+        &self,
+        rowid: i64,
+        first_cell: usize,
+        row_index: u32,
+        witnesses: &Witnesses,
+        batch: &mut Batch<'a>,
+    ) {
+        let row = batch.cells.get(first_cell..).unwrap_or_default();
+        if row.iter().all(RowCell::is_whole) {
+            return;
+        }
+        let known = witnesses.entries.cells(self.ground, witnesses.entries.of_row(rowid));
+        for (column, value) in known {
+            if let Some(cell) = batch.cells.get_mut(first_cell + column)
+                && !cell.is_whole()
+            {
+                *cell = value;
+                batch.inferred.push((row_index, Inferred { column, from: "an index entry" }));
+            }
+        }
+    }
+
+    fn index_evidence(&self, entry: &Entry, cell: &Cell, batch: &mut Batch<'a>) {
+        let Some(version) = self.ground.view.page(entry.page) else { return };
+        let spans_from = batch.spans.len();
+        batch.spans.push(version.span(cell.at, cell.end - cell.at));
+        self.add_evidence(&version, "index_entry", spans_from, batch);
+    }
+
+    /// A row of which only index entries are left.
+    pub(super) fn row_from_entries(&self, entries: &[Entry], witnesses: &Witnesses, batch: &mut Batch<'a>) {
+        let Some(rowid) = entries.first().map(|entry| entry.rowid) else { return };
+        let first_cell = batch.cells.len();
+        let first_evidence = batch.evidence.len() as u32;
+        batch.cells.resize(first_cell + self.layout.columns.len(), RowCell::Missing);
+        if let Some(alias) = self.layout.alias()
+            && let Some(cell) = batch.cells.get_mut(first_cell + alias)
+        {
+            *cell = RowCell::Int(rowid);
+        }
+        for (column, value) in witnesses.entries.cells(self.ground, entries) {
+            if let Some(cell) = batch.cells.get_mut(first_cell + column) {
+                *cell = value;
+            }
+        }
+        for entry in entries {
+            let cell = super::entries::with_entry(self.ground, entry, |cell, _| *cell);
+            if let Some(cell) = cell {
+                self.index_evidence(entry, &cell, batch);
+            }
+        }
+        batch.rows.push(Row {
+            rowid: Some(rowid),
+            state: State::Live,
+            transaction: Transaction::Committed,
+            claims: self.claims.with(Claim::FromIndex),
+            cells: first_cell as u32..batch.cells.len() as u32,
+            evidence: first_evidence..batch.evidence.len() as u32,
+            lifetime: Lifetime { from: (!self.logged).then_some(Point::BeforeLog), to: None },
+        });
+    }
+
+    fn add_evidence(
+        &self,
+        version: &PageVersion<'_>,
+        method: &'static str,
+        spans_from: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let spans = spans_from as u32..batch.spans.len() as u32;
+        let (page, commit) = (Some(version.number), version.commit);
+        batch.evidence.push(Evidence { method, page, commit, spans, index: None });
+    }
+}
+
+fn method(claims: Claims, rowids: bool) -> &'static str {
+    if claims.has(Claim::PointerLost) {
+        "salvaged_cell"
+    } else if rowids {
+        "table_leaf"
+    } else {
+        "index_tree"
+    }
+}
+
+/// Bytes from a cell's payload to whatever comes next on the page.
+fn room(cells: &[FoundCell], index: usize, usable: u32) -> u64 {
+    let Some(this) = cells.get(index).filter(|found| !found.reads).map(|found| found.cell) else {
+        return 0;
+    };
+    let next = cells.iter().map(|found| found.cell.at).filter(|at| *at > this.at).min();
+    u64::from(next.unwrap_or(usable).saturating_sub(this.payload_at))
+}

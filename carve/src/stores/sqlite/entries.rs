@@ -1,0 +1,295 @@
+//! Index entries: they vouch for rows, and name the rows that are gone.
+
+use super::agree::{self, same};
+use super::chains;
+use super::forest::{Forest, Ground, Object, Tree};
+use super::layout::Layout;
+use crate::model::Cell as RowCell;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::ddl::IndexField;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::value::Value;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An entry: the row it names, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub rowid: i64,
+    /// Index into [`Entries::indexes`].
+    pub index: u16,
+    pub at: u16,
+    pub page: u32,
+}
+
+/// An index of the table, as its entries are read.
+#[derive(Clone, Debug)]
+pub(super) struct Keyed {
+    pub name: String,
+    /// For each cell of an entry but the last, the column of the table's rows.
+    pub keys: Vec<Option<usize>>,
+    /// Every row has an entry, and all of the index was read.
+    pub whole: bool,
+}
+
+/// All entries of all indexes of one table, sorted by row id.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub indexes: Vec<Keyed>,
+    entries: Vec<Entry>,
+    /// A bit for each entry: a row with its id was seen.
+    seen: Vec<AtomicU64>,
+}
+
+/// What the indexes say of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Testimony {
+    pub agrees: bool,
+    pub disagrees: bool,
+    pub lacks: bool,
+}
+
+impl Entries {
+    /// Collects the entries of a table's indexes. `unnamed` lists trees of indexes that were found without a name,
+    /// with the position of each key cell.
+    pub(super) fn of(
+        forest: &Forest,
+        ground: Ground<'_, '_>,
+        table: Object,
+        unnamed: &[(usize, Vec<usize>)],
+        layout: &Layout,
+    ) -> Self {
+        let mut trees: Vec<(&Tree, Keyed)> = Vec::new();
+        if let Object::Table(number) = table
+            && let Some(def) = ground.catalogue.tables.get(number)
+        {
+            for tree in &forest.trees {
+                let Object::Index(index) = tree.object else { continue };
+                let Some(index) = ground.catalogue.indexes.get(index) else { continue };
+                if index.table != number || index.fields.last() != Some(&IndexField::Rowid) {
+                    continue;
+                }
+                let keys = index.fields.iter().map(|field| match field {
+                    IndexField::Column(column) if def.ddl.rowid_alias != Some(*column) => {
+                        let position = def.stored.iter().position(|stored| stored == column);
+                        position.and_then(|position| layout.column_of(position))
+                    }
+                    _ => None,
+                });
+                let sound = |page: &u32| ground.survey.page(*page).sound;
+                let whole = !index.partial
+                    && index.root.is_some()
+                    && tree.gaps.is_empty()
+                    && tree.pages.iter().all(sound);
+                trees.push((tree, Keyed { name: index.name.clone(), keys: keys.collect(), whole }));
+            }
+        }
+        for (number, positions) in unnamed {
+            let Some(tree) = forest.trees.get(*number) else { continue };
+            let keys = positions.iter().map(|position| layout.column_of(*position)).collect();
+            let name = format!("an index on page {}", tree.root);
+            trees.push((tree, Keyed { name, keys, whole: false }));
+        }
+        let mut entries: Vec<Entry> = Vec::new();
+        for (number, (tree, _)) in trees.iter().enumerate() {
+            entries.par_extend(
+                tree.pages
+                    .par_iter()
+                    .with_min_len(16)
+                    .flat_map_iter(|page| page_entries(ground, *page, number as u16)),
+            );
+        }
+        entries.par_sort_unstable();
+        let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(), entries, seen }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether any index is whole, so that a row it lacks is no live row.
+    pub(super) fn any_whole(&self) -> bool {
+        self.indexes.iter().any(|index| index.whole)
+    }
+
+    /// Asks the indexes about a row, whose cells are given; calls `each` with the entries that agree.
+    pub(super) fn ask(
+        &self,
+        ground: Ground<'_, '_>,
+        rowid: i64,
+        row: &[RowCell<'_>],
+        from: &mut usize,
+        mut each: impl FnMut(&Entry, &Cell),
+    ) -> Testimony {
+        let mut testimony = Testimony::default();
+        // Rows mostly come in order, so the place of the last answer is a good start.
+        let start = self.seek(rowid, *from);
+        *from = start;
+        let mut lacking: u64 = 0;
+        for (number, index) in self.indexes.iter().enumerate().take(64) {
+            lacking |= u64::from(index.whole) << number;
+        }
+        for (number, entry) in self.entries.iter().enumerate().skip(start) {
+            if entry.rowid != rowid {
+                break;
+            }
+            lacking &= !(1_u64.checked_shl(u32::from(entry.index)).unwrap_or(0));
+            if let Some(word) = self.seen.get(number / 64) {
+                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+            }
+            let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
+            let agrees = with_entry(ground, entry, |cell, values| {
+                let same = index.keys.iter().zip(values).all(|(column, value)| {
+                    let other = column.and_then(|column| row.get(column));
+                    other.is_none_or(|other| same_cell(value, other))
+                });
+                if same {
+                    each(entry, cell);
+                }
+                same
+            });
+            testimony.agrees |= agrees == Some(true);
+            testimony.disagrees |= agrees == Some(false);
+        }
+        testimony.lacks = lacking != 0;
+        testimony
+    }
+
+    /// The cells that index entries give for the columns of a row: column, cell, and the entry.
+    pub(super) fn cells(&self, ground: Ground<'_, '_>, entries: &[Entry]) -> Vec<(usize, RowCell<'static>)> {
+        let mut found: Vec<(usize, RowCell<'static>)> = Vec::new();
+        for entry in entries {
+            let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
+            with_entry(ground, entry, |_, values| {
+                for (column, value) in index.keys.iter().zip(values) {
+                    if let Some(column) = column
+                        && !found.iter().any(|(known, _)| known == column)
+                    {
+                        found.push((*column, owned(value)));
+                    }
+                }
+            });
+        }
+        found
+    }
+
+    /// The entries that name a row.
+    pub(super) fn of_row(&self, rowid: i64) -> &[Entry] {
+        let from = self.entries.partition_point(|entry| entry.rowid < rowid);
+        let to = self.entries.partition_point(|entry| entry.rowid <= rowid);
+        self.entries.get(from..to).unwrap_or_default()
+    }
+
+    fn seek(&self, rowid: i64, from: usize) -> usize {
+        // Look a little ahead before searching the whole.
+        let near = self.entries.get(from..self.entries.len().min(from + 32)).unwrap_or_default();
+        let before_fits = from == 0 || self.entries.get(from - 1).is_some_and(|entry| entry.rowid < rowid);
+        if before_fits && let Some(ahead) = near.iter().position(|entry| entry.rowid >= rowid) {
+            return from + ahead;
+        }
+        self.entries.partition_point(|entry| entry.rowid < rowid)
+    }
+
+    /// Entries whose row was not seen, grouped by row id.
+    pub(super) fn unseen(&self) -> Vec<Vec<Entry>> {
+        let is_seen = |number: usize| {
+            self.seen
+                .get(number / 64)
+                .is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+        };
+        let unseen: Vec<Entry> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| !is_seen(*number))
+            .map(|(_, entry)| *entry)
+            .collect();
+        unseen.chunk_by(|a, b| a.rowid == b.rowid).map(<[Entry]>::to_vec).collect()
+    }
+}
+
+/// Whether an index cell and a row's cell hold the same; a cell that is not whole contradicts nothing.
+fn same_cell(value: &Value<'_>, cell: &RowCell<'_>) -> bool {
+    match cell {
+        RowCell::Null => same(value, &Value::Null),
+        RowCell::Int(int) => same(value, &Value::Int(*int)),
+        RowCell::Real(real) => same(value, &Value::Real(*real)),
+        RowCell::Text(bytes) => *value == Value::Text(bytes),
+        RowCell::Blob(bytes) => *value == Value::Blob(bytes),
+        RowCell::Missing | RowCell::Partial(_) => true,
+    }
+}
+
+fn owned(value: &Value<'_>) -> RowCell<'static> {
+    match value {
+        Value::Null => RowCell::Null,
+        Value::Int(int) => RowCell::Int(*int),
+        Value::Real(real) => RowCell::Real(*real),
+        Value::Text(bytes) => RowCell::Text(Cow::Owned(bytes.to_vec())),
+        Value::Blob(bytes) => RowCell::Blob(Cow::Owned(bytes.to_vec())),
+        Value::Missing => RowCell::Missing,
+    }
+}
+
+/// The entries on one page.
+fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16) -> Vec<Entry> {
+    let Some(version) = ground.view.page(number) else { return Vec::new() };
+    let Some(page) = Page::parse(version.bytes, number, ground.view.geometry) else {
+        return Vec::new();
+    };
+    let mut found = Vec::with_capacity(page.pointer_count());
+    for cell in page.cells().filter_map(Result::ok) {
+        let rowid = if cell.overflow == 0 {
+            last_int(cell.local_payload(version.bytes), cell.payload_len)
+        } else {
+            let payload = chains::read(ground.view, ground.survey, &version, &cell);
+            payload.whole.then(|| last_int(&payload.bytes, cell.payload_len)).flatten()
+        };
+        if let Some(rowid) = rowid {
+            found.push(Entry { rowid, index, at: cell.at as u16, page: number });
+        }
+    }
+    found
+}
+
+/// The integer in the last cell of a record.
+fn last_int(payload: &[u8], payload_len: u64) -> Option<i64> {
+    let header = record::header(payload, payload_len).ok()?;
+    let serial = header.serials().last()?;
+    let from = payload.len().checked_sub(usize::try_from(serial.len()).ok()?)?;
+    match serial.decode(payload.get(from..)?) {
+        Value::Int(rowid) => Some(rowid),
+        _ => None,
+    }
+}
+
+/// Calls `with` with the cells of an entry.
+pub(super) fn with_entry<T>(
+    ground: Ground<'_, '_>,
+    entry: &Entry,
+    with: impl FnOnce(&Cell, &[Value<'_>]) -> T,
+) -> Option<T> {
+    let version = ground.view.page(entry.page)?;
+    let page = Page::parse(version.bytes, entry.page, ground.view.geometry)?;
+    let cell = page.cell(usize::from(entry.at)).ok()?;
+    let payload = chains::read(ground.view, ground.survey, &version, &cell);
+    let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+    let mut values = Vec::new();
+    record::decode(&header, &payload.bytes, &mut values);
+    Some(with(&cell, &values))
+}
+
+/// Index trees without a name, each with the table tree that it points into.
+pub(super) fn unnamed_indexes(forest: &Forest, ground: Ground<'_, '_>) -> Vec<(usize, usize, Vec<usize>)> {
+    let unnamed = forest.trees.iter().enumerate();
+    let unnamed = unnamed.filter(|(_, tree)| !tree.rowids && tree.object == Object::Unknown);
+    unnamed
+        .filter_map(|(number, tree)| {
+            let (table, positions) = agree::find_table(forest, ground, &tree.pages)?;
+            Some((number, table, positions))
+        })
+        .collect()
+}

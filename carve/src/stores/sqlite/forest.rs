@@ -1,0 +1,304 @@
+//! The b-trees of a database: which page belongs to which table or index.
+//!
+//! Trees grow from their roots along links that hold up: the child is of the right kind, its keys lie in the range
+//! that the parent gives, its records fit the table. A link that doesn't leaves a gap, with its key range. Pages
+//! that nothing links to are then fitted into the gaps (`adopt.rs`).
+
+use super::catalogue::Catalogue;
+use super::freelist::Freelist;
+use super::sample;
+use super::shape::Fit;
+use super::survey::Survey;
+use super::view::View;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+
+/// What a tree holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Object {
+    /// Rows of this table of the catalogue.
+    Table(usize),
+    /// Entries of this index of the catalogue.
+    Index(usize),
+    /// Not known (yet).
+    Unknown,
+    /// Old pages that hold no live rows.
+    Stale,
+}
+
+/// How a page came to its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// Linked from the root down.
+    Linked,
+    /// Its keys fit a gap.
+    Keys,
+    /// The pointer map names its parent.
+    PointerMap,
+    /// Its rows look like the table's.
+    Shape,
+}
+
+/// Exclusive lower and inclusive upper bound of the row ids below a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyRange {
+    pub above: Option<i64>,
+    pub upto: Option<i64>,
+}
+
+impl KeyRange {
+    pub(super) fn holds(self, first: i64, last: i64) -> bool {
+        self.above.is_none_or(|above| above < first) && self.upto.is_none_or(|upto| last <= upto)
+    }
+}
+
+/// A link that leads nowhere, or to what can't be its child.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gap {
+    /// The page it stands on; 0 for a root.
+    pub parent: u32,
+    /// The page it names; 0 when the link itself is lost.
+    pub child: u32,
+    pub range: KeyRange,
+}
+
+/// A tree, or a part of one.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    pub object: Object,
+    /// A table's tree, with row ids; else an index's.
+    pub rowids: bool,
+    pub root: u32,
+    /// Pages that hold rows or entries, in key order as far as it is known.
+    pub pages: Vec<u32>,
+    /// Interior pages of a rowid tree.
+    pub interior: Vec<u32>,
+    pub gaps: Vec<Gap>,
+}
+
+/// All trees, and the tree of each page.
+#[derive(Debug)]
+pub(super) struct Forest {
+    pub trees: Vec<Tree>,
+    /// For each page, from page 1: the tree and how it came there.
+    placed: Vec<Option<(u32, How)>>,
+}
+
+/// Far deeper than any tree: SQLite's own limit is 20.
+const MAX_DEPTH: u32 = 40;
+
+/// What the growing of trees needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'g, 'a> {
+    pub view: &'g View<'a>,
+    pub survey: &'g Survey,
+    pub catalogue: &'g Catalogue,
+    pub free: &'g Freelist,
+    pub auto_vacuum: bool,
+}
+
+impl Forest {
+    /// Grows the trees whose roots the catalogue names.
+    pub(super) fn grow(ground: Ground<'_, '_>) -> Self {
+        let mut forest = Self { trees: Vec::new(), placed: vec![None; ground.view.page_count as usize] };
+        let tables = ground
+            .catalogue
+            .tables
+            .iter()
+            .enumerate()
+            .map(|(number, table)| (Object::Table(number), !table.without_rowid(), table.root));
+        let indexes = ground.catalogue.indexes.iter().enumerate();
+        let indexes = indexes.map(|(number, index)| (Object::Index(number), false, index.root));
+        for (object, rowids, root) in tables.chain(indexes) {
+            let root = root.unwrap_or(0);
+            let (pages, interior, gaps) = (Vec::new(), Vec::new(), Vec::new());
+            forest.trees.push(Tree { object, rowids, root, pages, interior, gaps });
+        }
+        // A root that an interior page links to is no root, unless nothing else turns up for it.
+        let children = linked_children(ground);
+        let is_child = |tree: &Tree| children.binary_search(&tree.root).is_ok();
+        let mut order: Vec<usize> = (0..forest.trees.len()).collect();
+        order.sort_by_key(|number| forest.trees.get(*number).is_some_and(is_child));
+        for number in order {
+            let Some(root) = forest.trees.get(number).map(|tree| tree.root) else { continue };
+            forest.climb(ground, number, 0, root, KeyRange::default(), How::Linked);
+        }
+        forest
+    }
+
+    /// The tree of a page and how it came there.
+    pub(super) fn place(&self, page: u32) -> Option<(u32, How)> {
+        self.placed.get((page as usize).wrapping_sub(1)).copied().flatten()
+    }
+
+    /// Grows a new part of a tree from a page that nothing links to.
+    pub(super) fn grow_fragment(&mut self, ground: Ground<'_, '_>, root: u32, kind: PageKind) {
+        let number = self.trees.len();
+        self.trees.push(Tree {
+            object: Object::Unknown,
+            rowids: kind.is_table(),
+            root,
+            pages: Vec::new(),
+            interior: Vec::new(),
+            gaps: Vec::new(),
+        });
+        self.climb(ground, number, 0, root, KeyRange::default(), How::Linked);
+    }
+
+    /// Moves all pages of `from` to `to`, which keeps its own root.
+    pub(super) fn join(&mut self, from: usize, to: usize, how: How) {
+        if from == to || to >= self.trees.len() {
+            return;
+        }
+        let Some(tree) = self.trees.get_mut(from) else { return };
+        tree.object = Object::Stale;
+        let (pages, interior, gaps) = (
+            std::mem::take(&mut tree.pages),
+            std::mem::take(&mut tree.interior),
+            std::mem::take(&mut tree.gaps),
+        );
+        for page in pages.iter().chain(&interior) {
+            if let Some(place) = self.placed.get_mut(*page as usize - 1) {
+                *place = Some((to as u32, how));
+            }
+        }
+        if let Some(target) = self.trees.get_mut(to) {
+            target.pages.extend(pages);
+            target.interior.extend(interior);
+            target.gaps.extend(gaps);
+        }
+    }
+
+    /// Follows the links from `page` down, and notes gaps where they don't hold up.
+    fn climb(
+        &mut self,
+        ground: Ground<'_, '_>,
+        number: usize,
+        parent: u32,
+        page: u32,
+        range: KeyRange,
+        how: How,
+    ) {
+        let mut pending = vec![(parent, page, range, 0_u32)];
+        while let Some((parent, page, range, depth)) = pending.pop() {
+            let holds =
+                depth < MAX_DEPTH && self.place(page).is_none() && self.fits(ground, number, page, range);
+            let Some(tree) = self.trees.get_mut(number) else { return };
+            if !holds {
+                tree.gaps.push(Gap { parent, child: page, range });
+                continue;
+            }
+            if let Some(place) = self.placed.get_mut(page as usize - 1) {
+                *place = Some((number as u32, how));
+            }
+            let interior = ground.survey.page(page).kind.is_some_and(PageKind::is_interior);
+            if interior && tree.rowids {
+                tree.interior.push(page);
+            } else {
+                tree.pages.push(page);
+            }
+            if interior {
+                let children = links(ground, page, range, tree.rowids);
+                // The last child comes first off the stack, so push in reverse for key order.
+                for (child, range) in children.into_iter().rev() {
+                    pending.push((page, child, range, depth + 1));
+                }
+            }
+        }
+    }
+
+    /// Whether a page can stand in the tree at this range.
+    fn fits(&self, ground: Ground<'_, '_>, number: usize, page: u32, range: KeyRange) -> bool {
+        let info = ground.survey.page(page);
+        let Some(tree) = self.trees.get(number) else { return false };
+        let Some(kind) = info.kind else { return false };
+        if kind.is_table() != tree.rowids {
+            return false;
+        }
+        if tree.rowids && info.cells > 0 && !range.holds(info.first, info.last) {
+            return false;
+        }
+        kind == PageKind::TableInterior || fit_object(ground, tree.object, page) != Fit::No
+    }
+}
+
+/// How the records of a page fit what a tree holds.
+pub(super) fn fit_object(ground: Ground<'_, '_>, object: Object, page: u32) -> Fit {
+    let (view, survey, catalogue) = (ground.view, ground.survey, ground.catalogue);
+    match object {
+        Object::Table(number) => catalogue
+            .tables
+            .get(number)
+            .map_or(Fit::Yes, |table| sample::fit_table(view, survey, page, table)),
+        Object::Index(number) => catalogue
+            .indexes
+            .get(number)
+            .map_or(Fit::Yes, |index| sample::fit_index(view, survey, page, index, catalogue)),
+        Object::Unknown | Object::Stale => Fit::Yes,
+    }
+}
+
+/// The children of an interior page with their key ranges, in key order. A link that is lost stands as page 0.
+pub(super) fn links(
+    ground: Ground<'_, '_>,
+    number: u32,
+    range: KeyRange,
+    rowids: bool,
+) -> Vec<(u32, KeyRange)> {
+    let Some(version) = ground.view.page(number) else { return Vec::new() };
+    let Some(page) = Page::parse(version.bytes, number, ground.view.geometry) else {
+        return Vec::new();
+    };
+    let cells: Vec<_> = page.cells().map(Result::ok).collect();
+    let keys: Vec<i64> = cells.iter().flatten().map(|cell| cell.rowid).collect();
+    // Keys out of order tell nothing about the children: then the parent's own range holds for all.
+    let ordered = rowids
+        && keys.is_sorted()
+        && keys.first().zip(keys.last()).is_none_or(|(first, last)| range.holds(*first, *last));
+    let mut above = range.above;
+    let mut found = Vec::with_capacity(cells.len() + 1);
+    let mut unknown = false;
+    for cell in cells {
+        let Some(cell) = cell else {
+            unknown = true;
+            continue;
+        };
+        let upto = Some(cell.rowid);
+        let bounds = if ordered { KeyRange { above, upto } } else { range };
+        if unknown {
+            found.push((0, bounds));
+            unknown = false;
+        }
+        found.push((cell.left_child, bounds));
+        if ordered {
+            above = upto;
+        }
+    }
+    let bounds = if ordered { KeyRange { above, upto: range.upto } } else { range };
+    if unknown {
+        found.push((0, bounds));
+    }
+    found.push((page.header.right_child, bounds));
+    found
+}
+
+/// Pages that a sound interior page links to, sorted; links that the child disproves don't count.
+fn linked_children(ground: Ground<'_, '_>) -> Vec<u32> {
+    let mut children = Vec::new();
+    for (number, info) in ground.survey.iter() {
+        let Some(kind) = info.kind.filter(|kind| kind.is_interior()) else { continue };
+        if ground.free.pages.contains(&number) || !info.sound {
+            continue;
+        }
+        for (child, range) in links(ground, number, KeyRange::default(), kind.is_table()) {
+            let under = ground.survey.page(child);
+            let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
+            let in_range = !kind.is_table() || range.holds(under.first, under.last);
+            if same_kind && in_range {
+                children.push(child);
+            }
+        }
+    }
+    children.sort_unstable();
+    children.dedup();
+    children
+}

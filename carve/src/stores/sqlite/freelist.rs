@@ -1,0 +1,84 @@
+//! Which pages are free.
+
+use super::survey::Survey;
+use super::view::View;
+use mudlark_parsers::damage::{Damage, DamageKind};
+use mudlark_parsers::sqlite::freelist::{plausible_trunk, trunk};
+use mudlark_parsers::sqlite::header::Header;
+use std::collections::HashSet;
+
+/// The free pages, as far as trunks tell.
+#[derive(Debug, Default)]
+pub(super) struct Freelist {
+    pub pages: HashSet<u32>,
+    /// Of these, the trunks.
+    pub trunks: HashSet<u32>,
+    /// What broke the chain: the page and the damage on it.
+    pub damage: Vec<(u32, Damage)>,
+}
+
+/// Offset of the first trunk's number in the database header.
+const FIRST_TRUNK_AT: u64 = 32;
+
+/// Follows the chain of trunks. Where it is broken, pages that can only be trunks stand in.
+pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>) -> Freelist {
+    let mut list = Freelist::default();
+    let whole = header.is_some_and(|header| list.follow(view, header));
+    if !whole {
+        for (number, info) in survey.iter() {
+            if info.kind.is_some() || info.zero {
+                continue;
+            }
+            let Some(page) = view.page(number) else { continue };
+            let usable = view.geometry.usable();
+            if let Some(found) = plausible_trunk(page.bytes, usable, view.page_count) {
+                list.trunks.insert(number);
+                list.pages.insert(number);
+                list.pages.extend(found.leaves);
+            }
+        }
+    }
+    list
+}
+
+impl Freelist {
+    fn follow(&mut self, view: &View<'_>, header: &Header) -> bool {
+        let (mut next, mut named_by, mut field_at) = (header.first_trunk, 1, FIRST_TRUNK_AT);
+        while next != 0 {
+            let damage = if !self.trunks.insert(next) {
+                Some(DamageKind::Loop { page: u64::from(next) })
+            } else if next > view.page_count {
+                let most = u64::from(view.page_count);
+                Some(DamageKind::OutOfRange { found: u64::from(next), least: 2, most })
+            } else {
+                None
+            };
+            if let Some(kind) = damage {
+                self.damage.push((named_by, Damage::new("freelist.next_trunk", field_at, kind)));
+                return false;
+            }
+            let read = view.page(next).and_then(|page| trunk(page.bytes, view.geometry.usable()));
+            let Some(read) = read else { return false };
+            let most = view.geometry.usable() / 4 - 2;
+            if read.leaf_count > most {
+                let kind = DamageKind::OutOfRange {
+                    found: u64::from(read.leaf_count),
+                    least: 0,
+                    most: u64::from(most),
+                };
+                self.damage.push((next, Damage::new("freelist.leaf_count", 4, kind)));
+                return false;
+            }
+            self.pages.insert(next);
+            self.pages.extend(read.leaves.iter().filter(|leaf| (2..=view.page_count).contains(*leaf)));
+            (named_by, field_at, next) = (next, 0, read.next);
+        }
+        let found = self.pages.len() as u64;
+        if found != u64::from(header.freelist_count) {
+            let kind = DamageKind::Mismatch { found: u64::from(header.freelist_count), expected: found };
+            self.damage.push((1, Damage::new("database_header.freelist_count", 36, kind)));
+            return false;
+        }
+        true
+    }
+}

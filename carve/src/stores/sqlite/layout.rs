@@ -1,0 +1,260 @@
+//! From stored records to rows: which stored cell goes to which column.
+
+use super::catalogue::TableDef;
+use super::chains::Payload;
+use super::solve;
+use crate::model::{Batch, Cell as RowCell, Column, Inferred, Partial};
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::ddl::{self, Affinity, DefaultValue, Generated};
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
+use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::value::{OwnedValue, TextEncoding, Value};
+use std::borrow::Cow;
+
+/// What a column of the output takes its cells from.
+#[derive(Clone, Debug)]
+struct Slot {
+    /// Position in the stored record.
+    position: usize,
+    /// The row id stands here.
+    alias: bool,
+    /// Whole numbers are stored as integers and read as reals.
+    real: bool,
+    /// Takes text only, by its affinity.
+    text: bool,
+    /// What rows read that were written before the column was added.
+    default: RowCell<'static>,
+}
+
+/// How the records of a table become rows.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub columns: Vec<Column>,
+    slots: Vec<Slot>,
+    encoding: TextEncoding,
+}
+
+impl Layout {
+    /// The layout of a table of the catalogue: its columns in declaration order, without those that are not stored.
+    pub(super) fn of(table: &TableDef, encoding: TextEncoding) -> Self {
+        let (mut columns, mut slots) = (Vec::new(), Vec::new());
+        for (number, column) in table.ddl.columns.iter().enumerate() {
+            let Some(position) = table.stored.iter().position(|stored| *stored == number) else {
+                debug_assert!(column.generated == Some(Generated::Virtual));
+                continue;
+            };
+            let alias = table.ddl.rowid_alias == Some(number);
+            columns.push(Column { name: column.name.clone(), hidden_key: alias });
+            let default = match &column.default {
+                Some(DefaultValue::Value(value)) => {
+                    default_cell(ddl::apply_affinity(value.clone(), column.affinity), encoding)
+                }
+                _ => RowCell::Null,
+            };
+            slots.push(Slot {
+                position,
+                alias,
+                real: column.affinity == Affinity::Real,
+                text: column.affinity == Affinity::Text,
+                default,
+            });
+        }
+        Self { columns, slots, encoding }
+    }
+
+    /// The layout of a table whose name and columns are lost.
+    pub(super) fn unnamed(columns: usize, encoding: TextEncoding) -> Self {
+        let name = |number| Column { name: format!("c{number}"), hidden_key: false };
+        let slot =
+            |position| Slot { position, alias: false, real: false, text: false, default: RowCell::Null };
+        Self { columns: (0..columns).map(name).collect(), slots: (0..columns).map(slot).collect(), encoding }
+    }
+
+    /// The output column of a stored position.
+    pub(super) fn column_of(&self, position: usize) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.position == position)
+    }
+
+    /// The column that shows the row id.
+    pub(super) fn alias(&self) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.alias)
+    }
+
+    /// Decodes a record into the cells of a row; returns what its cells say for or against it. `None` when it is
+    /// no record at all.
+    pub(super) fn row<'a>(
+        &self,
+        payload: Payload<'a>,
+        payload_len: u64,
+        rowid: Option<i64>,
+        row_index: u32,
+        batch: &mut Batch<'a>,
+    ) -> Option<Claims> {
+        let whole = payload.whole;
+        match payload.bytes {
+            Cow::Borrowed(bytes) => {
+                let header = record::header(bytes, payload_len).ok()?;
+                Some(
+                    self.cells(&header, bytes, whole, rowid, row_index, batch, &|bytes| Cow::Borrowed(bytes)),
+                )
+            }
+            Cow::Owned(bytes) => {
+                let header = record::header(&bytes, payload_len).ok()?;
+                Some(self.cells(&header, &bytes, whole, rowid, row_index, batch, &|bytes| {
+                    Cow::Owned(bytes.to_vec())
+                }))
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call for two lifetimes of the bytes")]
+    fn cells<'p, 'a>(
+        &self,
+        header: &RecordHeader<'_>,
+        payload: &'p [u8],
+        whole: bool,
+        rowid: Option<i64>,
+        row_index: u32,
+        batch: &mut Batch<'a>,
+        keep: &dyn Fn(&'p [u8]) -> Cow<'a, [u8]>,
+    ) -> Claims {
+        let base = batch.cells.len();
+        batch.cells.resize(base + self.slots.len(), RowCell::Missing);
+        let mut claims = Claims::NONE;
+        // Most tables store their columns in the order of their declaration; then one walk serves.
+        let (mut at, mut position, mut next) = (header.len as u64, 0_usize, 0_usize);
+        for serial in header.serials() {
+            let slot_number = match self.slots.get(next) {
+                Some(slot) if slot.position == position => Some(next),
+                _ => self.slots.iter().position(|slot| slot.position == position),
+            };
+            if let Some(number) = slot_number
+                && let (Some(slot), Some(cell)) = (self.slots.get(number), batch.cells.get_mut(base + number))
+            {
+                next = number + 1;
+                let (value, doubt) = self.cell(slot, serial, at, payload, whole, rowid, keep);
+                *cell = value;
+                claims = claims.and(doubt);
+            }
+            at = at.saturating_add(serial.len());
+            position += 1;
+        }
+        if position < self.slots.len() {
+            self.defaults(position, rowid, row_index, base, batch, &mut claims);
+        }
+        claims
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one cell")]
+    #[inline]
+    fn cell<'p, 'a>(
+        &self,
+        slot: &Slot,
+        serial: Serial,
+        at: u64,
+        payload: &'p [u8],
+        whole: bool,
+        rowid: Option<i64>,
+        keep: &dyn Fn(&'p [u8]) -> Cow<'a, [u8]>,
+    ) -> (RowCell<'a>, Claims) {
+        let end = at.saturating_add(serial.len());
+        let from = usize::try_from(at).unwrap_or(usize::MAX);
+        let to = usize::try_from(end).unwrap_or(usize::MAX);
+        if slot.alias && serial.kind() == SerialKind::Null {
+            return (rowid.map_or(RowCell::Missing, RowCell::Int), Claims::NONE);
+        }
+        let Some(bytes) = payload.get(from..to) else {
+            debug_assert!(!whole || payload.len() < to);
+            return (partial(serial, from, payload), Claims::NONE);
+        };
+        let none = Claims::NONE;
+        match serial.decode(bytes) {
+            Value::Null => (RowCell::Null, none),
+            Value::Int(value) if slot.real => (RowCell::Real(value as f64), none),
+            Value::Int(value) => (RowCell::Int(value), none.with_if(slot.text, Claim::TypeUnlikely)),
+            Value::Real(value) => (RowCell::Real(value), none.with_if(slot.text, Claim::TypeUnlikely)),
+            Value::Text(bytes) => {
+                let valid = match self.encoding {
+                    TextEncoding::Utf8 => std::str::from_utf8(bytes).is_ok(),
+                    encoding => encoding.decode(bytes).is_some(),
+                };
+                (RowCell::Text(keep(bytes)), none.with_if(!valid, Claim::TextInvalid))
+            }
+            Value::Blob(bytes) => (RowCell::Blob(keep(bytes)), none),
+            Value::Missing => (RowCell::Missing, none),
+        }
+    }
+
+    /// Columns that were added after the row was written read as their default.
+    fn defaults(
+        &self,
+        stored: usize,
+        rowid: Option<i64>,
+        row_index: u32,
+        base: usize,
+        batch: &mut Batch<'_>,
+        claims: &mut Claims,
+    ) {
+        for (number, slot) in self.slots.iter().enumerate() {
+            if slot.position < stored {
+                continue;
+            }
+            let Some(cell) = batch.cells.get_mut(base + number) else { continue };
+            if slot.alias {
+                *cell = rowid.map_or(RowCell::Missing, RowCell::Int);
+                continue;
+            }
+            *cell = slot.default.clone();
+            *claims = claims.with(Claim::DefaultUsed);
+            let from = "the column's default: the row was written before the column was added";
+            batch.inferred.push((row_index, Inferred { column: number, from }));
+        }
+    }
+
+    /// Puts solved cells into a row: those of a record whose header was damaged.
+    pub(super) fn solved<'a>(
+        &self,
+        solution: &solve::Solution,
+        payload: &'a [u8],
+        rowid: Option<i64>,
+        batch: &mut Batch<'a>,
+    ) {
+        let base = batch.cells.len();
+        batch.cells.resize(base + self.slots.len(), RowCell::Missing);
+        for (number, slot) in self.slots.iter().enumerate() {
+            let Some(Some((serial, at))) = solution.columns.get(slot.position) else { continue };
+            let (value, _) =
+                self.cell(slot, *serial, *at, payload, true, rowid, &|bytes| Cow::Borrowed(bytes));
+            if let Some(cell) = batch.cells.get_mut(base + number) {
+                *cell = value;
+            }
+        }
+    }
+}
+
+/// What is known of a cell that reaches past the bytes that survive.
+fn partial<'a>(serial: Serial, from: usize, payload: &[u8]) -> RowCell<'a> {
+    let known = payload.get(from..).unwrap_or_default();
+    let text = serial.kind() == SerialKind::Text;
+    if known.is_empty() || !(text || serial.kind() == SerialKind::Blob) {
+        return RowCell::Missing;
+    }
+    let known = vec![(0, known.to_vec())];
+    RowCell::Partial(Box::new(Partial { length: serial.len(), text, known }))
+}
+
+/// A default as a cell, its text in the encoding of the store as all cells are.
+fn default_cell(value: OwnedValue, encoding: TextEncoding) -> RowCell<'static> {
+    let text = |text: String| match encoding {
+        TextEncoding::Utf8 => text.into_bytes(),
+        TextEncoding::Utf16le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        TextEncoding::Utf16be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+    };
+    match value {
+        OwnedValue::Null => RowCell::Null,
+        OwnedValue::Int(value) => RowCell::Int(value),
+        OwnedValue::Real(value) => RowCell::Real(value),
+        OwnedValue::Text(value) => RowCell::Text(Cow::Owned(text(value))),
+        OwnedValue::Blob(value) => RowCell::Blob(Cow::Owned(value)),
+    }
+}

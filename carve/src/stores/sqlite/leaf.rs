@@ -1,0 +1,97 @@
+//! The cells of one page: those that its pointers name, and those that only their own bytes show.
+
+use super::survey::PageInfo;
+use super::view::PageVersion;
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::record::{self, RecordFault, RecordHeader};
+use mudlark_parsers::sqlite::salvage;
+
+/// A cell and what speaks for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FoundCell {
+    pub cell: Cell,
+    pub claims: Claims,
+    /// Its record reads; else it has to be solved.
+    pub reads: bool,
+}
+
+/// Reads the cells of a page into `out`, in the order of their pointers; salvaged ones follow.
+///
+/// `accept` knows what a record of this table can look like; it is only asked where pointers are lost.
+pub(super) fn cells(
+    page: &PageVersion<'_>,
+    info: &PageInfo,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+    out: &mut Vec<FoundCell>,
+) {
+    out.clear();
+    let Some(parsed) = Page::parse(page.bytes, page.number, geometry) else { return };
+    if info.sound {
+        let claims = Claims::NONE.with(Claim::PageSound);
+        let cells = parsed.cells().filter_map(Result::ok);
+        out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));
+        return;
+    }
+    let claims = Claims::NONE.with(Claim::PageDamaged);
+    let mut previous = None;
+    for cell in parsed.cells().filter_map(Result::ok) {
+        if out.iter().any(|found| found.cell.at == cell.at) {
+            continue;
+        }
+        let reads = reads(page.bytes, &cell);
+        let out_of_order =
+            parsed.header.kind.is_table() && previous.is_some_and(|previous| previous >= cell.rowid);
+        previous = Some(cell.rowid);
+        let claims = claims.with_if(out_of_order, Claim::KeyOutOfOrder);
+        out.push(FoundCell { cell, claims, reads });
+    }
+    drop_inner(out);
+    let good: Vec<Cell> = out.iter().filter(|found| found.reads).map(|found| found.cell).collect();
+    let account = parsed.account(&good);
+    let from_index = out.len();
+    for extent in account.unaccounted {
+        let claims = claims.with(Claim::PointerLost);
+        let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept);
+        out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
+    }
+    // A cell that doesn't read and whose bytes turn out to be other, whole cells was a wrong pointer.
+    let salvaged: Vec<Cell> = out.iter().skip(from_index).map(|found| found.cell).collect();
+    out.retain(|found| {
+        found.reads || !salvaged.iter().any(|cell| cell.at < found.cell.end && found.cell.at < cell.end)
+    });
+}
+
+/// Reads the cells of a page whose header is lost.
+pub(super) fn bare_cells(
+    page: &PageVersion<'_>,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+    out: &mut Vec<FoundCell>,
+) {
+    out.clear();
+    let extent = Extent { from: 0, to: geometry.usable() };
+    let claims = Claims::NONE.with(Claim::PageDamaged).with(Claim::PageHeaderLost).with(Claim::PointerLost);
+    let found = salvage::cells(page.bytes, extent, kind, geometry, accept);
+    out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
+}
+
+/// Whether a cell's record header is one.
+fn reads(page: &[u8], cell: &Cell) -> bool {
+    match record::header(cell.local_payload(page), cell.payload_len) {
+        Ok(header) => header.columns > 0,
+        Err(RecordFault::Truncated) => cell.overflow != 0,
+        Err(_) => false,
+    }
+}
+
+/// A pointer into the middle of another cell is wrong, even where the bytes there read as a cell.
+fn drop_inner(found: &mut Vec<FoundCell>) {
+    let outer: Vec<(u32, u32)> =
+        found.iter().filter(|found| found.reads).map(|found| (found.cell.at, found.cell.end)).collect();
+    found.retain(|inner| !outer.iter().any(|(at, end)| *at < inner.cell.at && inner.cell.at < *end));
+}

@@ -1,0 +1,52 @@
+//! What is missing from a database: proved by something that names it, or possible.
+
+use super::database::Database;
+use crate::model::{Loss, LossKind, TableId};
+
+/// The losses of all tables whose rows were read.
+pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
+    let mut found = Vec::new();
+    let missing = database.missing.lock().map(|missing| missing.clone()).unwrap_or_default();
+    for (table, gone, broken) in missing {
+        let mut add = |kind, rows, basis: String| {
+            if rows > 0 {
+                found.push(Loss { table: Some(table), kind, rows, basis });
+            }
+        };
+        add(LossKind::Proved, gone, "index entries whose row is nowhere".to_owned());
+        add(LossKind::Proved, broken, "rows whose overflow chain is broken: partial".to_owned());
+        let (pages, ids) = gaps(database, table);
+        if let Some(ids) = ids {
+            let basis = format!("row ids in the key ranges of {pages} lost pages, used or not");
+            add(LossKind::Possible, ids, basis);
+        }
+        if let Some(estimate) = estimate(database, table, pages) {
+            let basis = format!("{pages} lost pages at the mean number of rows of the others");
+            add(LossKind::Possible, estimate, basis);
+        }
+    }
+    found
+}
+
+/// Lost pages of a table, and the row ids in their ranges where these are bounded.
+fn gaps(database: &Database<'_>, table: TableId) -> (u64, Option<u64>) {
+    let output = database.outputs.get(table.0 as usize);
+    let Some(tree) = output.and_then(|output| database.tree(output)) else { return (0, None) };
+    let lost =
+        tree.gaps.iter().filter(|gap| gap.parent != 0 && database.survey.page(gap.child).kind.is_none());
+    let (mut pages, mut ids) = (0, tree.rowids.then_some(0_u64));
+    for gap in lost {
+        pages += 1;
+        let span = gap.range.above.zip(gap.range.upto).map(|(above, upto)| upto.abs_diff(above));
+        ids = ids.zip(span).map(|(ids, span)| ids.saturating_add(span));
+    }
+    (pages, ids.filter(|_| pages > 0))
+}
+
+/// Rows that the lost pages would hold if they were as full as the others.
+fn estimate(database: &Database<'_>, table: TableId, lost: u64) -> Option<u64> {
+    let tree = database.tree(database.outputs.get(table.0 as usize)?)?;
+    let rows: u64 = tree.pages.iter().map(|page| u64::from(database.survey.page(*page).cells)).sum();
+    let pages = tree.pages.len() as u64;
+    (lost > 0 && pages > 0).then(|| lost.saturating_mul(rows) / pages)
+}

@@ -1,0 +1,91 @@
+//! SQLite databases with their logs and journals.
+
+mod adopt;
+mod agree;
+mod catalogue;
+mod chains;
+mod database;
+mod detect;
+mod emit;
+mod encrypted;
+mod entries;
+mod findings;
+mod forest;
+mod freelist;
+mod inspect;
+mod layout;
+mod leaf;
+mod loss;
+mod open;
+mod remnants;
+mod sample;
+mod settle;
+mod shape;
+mod solve;
+mod survey;
+mod view;
+
+use super::{Instance, Options, Place, Recognition, Store};
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::source::Source;
+use mudlark_parsers::sqlite::{header, journal, wal};
+use std::path::{Path, PathBuf};
+
+/// SQLite.
+#[derive(Debug)]
+pub struct Sqlite;
+
+/// Endings of the files that SQLite keeps beside a database.
+const SIDECARS: [&str; 3] = ["-wal", "-journal", "-shm"];
+
+impl Store for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn recognise(&self, source: &Source) -> Option<Recognition> {
+        let bytes = source.bytes();
+        let readable = |what| Some(Recognition { what, readable: true });
+        if let Ok((_, head)) = wal::wal_header(bytes) {
+            return readable(format!("SQLite write-ahead log, page size {}", head.page_size));
+        }
+        if journal::segment_header(bytes).is_ok() {
+            return readable("SQLite rollback journal".to_owned());
+        }
+        let head = header::header(bytes).ok().map(|(_, head)| head);
+        let detected = detect::detect(bytes);
+        let borne_out = detected.as_ref().is_some_and(|detected| detected.borne_out);
+        if !borne_out && let Some(why) = encrypted::evidence(bytes, head.as_ref()) {
+            return Some(Recognition { what: why, readable: false });
+        }
+        let detected = detected?;
+        let (size, encoding) = (detected.geometry.page_size, detected.encoding.name());
+        readable(match head {
+            Some(_) => format!("SQLite database, page size {size}, {encoding}"),
+            None => format!("SQLite database without its header, page size {size}, {encoding}"),
+        })
+    }
+
+    fn sidecars(&self, main: &Path) -> Vec<PathBuf> {
+        let with = |ending: &str| {
+            let mut name = main.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        SIDECARS.iter().map(|ending| with(ending)).collect()
+    }
+
+    fn open<'a>(
+        &self,
+        sources: &'a [Source],
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Instance + 'a>, Error> {
+        Ok(Box::new(open::open(sources, options, progress)?))
+    }
+
+    fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {
+        inspect::inspect(sources, place)
+    }
+}

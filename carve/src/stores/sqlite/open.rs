@@ -1,0 +1,232 @@
+//! Opening a database: sources to roles, roles to a view, the view to trees.
+
+use super::adopt;
+use super::catalogue::{self, Catalogue};
+use super::database::{Database, Output, Roles};
+use super::detect::{self, Detected};
+use super::entries;
+use super::forest::{Forest, Ground, Object};
+use super::freelist;
+use super::layout::Layout;
+use super::survey::Survey;
+use super::view::View;
+use crate::error::Error;
+use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl};
+use crate::progress::Progress;
+use crate::source::{Source, SourceId};
+use crate::stores::Options;
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::{header, journal, wal};
+use mudlark_parsers::value::TextEncoding;
+use std::collections::HashMap;
+
+/// Opens the database in `sources`, which are told apart by their content.
+pub(super) fn open<'a>(
+    sources: &'a [Source],
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Database<'a>, Error> {
+    let mut findings = Vec::new();
+    let roles = Roles::of(sources);
+    let (view, detected) = view(sources, &roles, &mut findings)?;
+    progress.stage("reading pages", u64::from(view.page_count) * u64::from(view.geometry.page_size));
+    let survey = Survey::of(&view, &|bytes| progress.advance(bytes));
+    let encoding = detected.encoding;
+    let catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
+    // After a rollback or under a log the header of the view counts, not that of the main file.
+    let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
+    let free = freelist::read(&view, &survey, header.as_ref());
+    let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
+    let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
+    let mut forest = Forest::grow(ground);
+    adopt::adopt(&mut forest, ground);
+    let unnamed = entries::unnamed_indexes(&forest, ground);
+    let outputs = outputs(&forest, ground, encoding, &unnamed);
+    Ok(Database {
+        sources,
+        roles,
+        view,
+        survey,
+        catalogue,
+        free,
+        auto_vacuum,
+        forest,
+        detected,
+        tables: outputs.iter().map(|output| output.table.clone()).collect(),
+        outputs,
+        findings,
+        missing: Default::default(),
+    })
+}
+
+/// The current view: through the committed part of a log, or after rollback of a hot journal.
+fn view<'a>(
+    sources: &'a [Source],
+    roles: &Roles,
+    findings: &mut Vec<Finding>,
+) -> Result<(View<'a>, Detected), Error> {
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+    let rollback = roles.journal.map(|id| (id, journal::journal(bytes(id))));
+    let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
+    let page_size = match (&log, &rollback) {
+        (Some((_, Ok(log))), _) => Some(log.header.page_size),
+        (_, Some((_, Ok(journal)))) => Some(journal.header.page_size),
+        _ => None,
+    };
+    let detected = match (detected, page_size) {
+        (Some(detected), _) => detected,
+        // Only the log or the journal is left: it tells the page size.
+        (None, Some(page_size)) => Detected {
+            header: None,
+            geometry: Geometry { page_size, reserved: 0 },
+            encoding: TextEncoding::Utf8,
+            borne_out: false,
+            notes: Vec::new(),
+        },
+        (None, None) => {
+            let path = sources.first().map(|source| source.path().to_owned()).unwrap_or_default();
+            let reason = "no page of an SQLite database found".to_owned();
+            return Err(Error::NotAStore { path, reason });
+        }
+    };
+    for (field, found, expected) in &detected.notes {
+        findings.push(Finding::note(field, "mismatch", found.clone(), expected.clone()));
+    }
+    let geometry = detected.geometry;
+    let mut view = View::main(sources, roles.main, geometry);
+    match log {
+        Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
+            findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, id, None, 0)));
+            if log.committed > 0 {
+                view = view.with_log(&log, id);
+            }
+        }
+        Some((id, Ok(log))) => {
+            let mut finding = Finding::note(
+                "wal.page_size",
+                "mismatch",
+                log.header.page_size.to_string(),
+                format!("{}, the database's; the log is left out", geometry.page_size),
+            );
+            finding.source = Some(id);
+            findings.push(finding);
+        }
+        Some((id, Err(damage))) if !bytes(id).is_empty() => {
+            findings.push(Finding::from_damage(&damage, id, None, 0));
+        }
+        _ => {}
+    }
+    if let Some((id, Ok(journal))) = rollback {
+        findings.extend(journal.damage.iter().map(|d| Finding::from_damage(d, id, None, 0)));
+        let orphaned = journal.super_journal.as_ref().filter(|name| !beside(sources, id, name));
+        if journal.header.page_size != geometry.page_size {
+            let mut finding = Finding::note(
+                "journal.page_size",
+                "mismatch",
+                journal.header.page_size.to_string(),
+                format!("{}, the database's; the journal is left out", geometry.page_size),
+            );
+            finding.source = Some(id);
+            findings.push(finding);
+        } else if let Some(name) = orphaned {
+            // SQLite takes a missing super-journal for a commit that has happened.
+            let mut finding = Finding::note(
+                "journal.super_journal",
+                "not_a",
+                format!("{} is not there", String::from_utf8_lossy(name)),
+                "a super-journal; without it the transaction counts as committed".to_owned(),
+            );
+            finding.source = Some(id);
+            findings.push(finding);
+        } else {
+            view = view.with_rollback(&journal, id);
+        }
+    }
+    Ok((view, detected))
+}
+
+/// Whether the super-journal stands beside the journal.
+fn beside(sources: &[Source], journal: SourceId, name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name);
+    let file = text.rsplit(['/', '\\']).next().unwrap_or_default();
+    let folder = sources.get(usize::from(journal.0)).and_then(|source| source.path().parent());
+    folder.is_some_and(|folder| !file.is_empty() && folder.join(file).exists())
+}
+
+/// Whether page 2 is a pointer map: it must not be a b-tree page.
+fn has_pointer_map(view: &View<'_>) -> bool {
+    view.page(2).is_some_and(|page| Page::parse(page.bytes, 2, view.geometry).is_none())
+}
+
+/// The tables to put out: those of the catalogue, then those without a name.
+fn outputs(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    encoding: TextEncoding,
+    unnamed: &[(usize, usize, Vec<usize>)],
+) -> Vec<Output> {
+    let mut by_table: HashMap<usize, Vec<(usize, Vec<usize>)>> = HashMap::new();
+    for (index, table, positions) in unnamed {
+        by_table.entry(*table).or_default().push((*index, positions.clone()));
+    }
+    let mut outputs = Vec::new();
+    let mut lost = 0;
+    for (number, tree) in forest.trees.iter().enumerate() {
+        let unnamed_indexes = by_table.remove(&number).unwrap_or_default();
+        let (table, layout, def) = match tree.object {
+            Object::Table(0) | Object::Index(_) | Object::Stale => continue,
+            Object::Table(def) => {
+                let Some(table) = ground.catalogue.tables.get(def) else { continue };
+                let layout = Layout::of(table, encoding);
+                (named(def, ground.catalogue, &layout), layout, Some(def))
+            }
+            Object::Unknown => {
+                let is_index = unnamed.iter().any(|(index, _, _)| *index == number);
+                let columns = tree.pages.iter().map(|page| ground.survey.page(*page).columns).max();
+                if is_index || columns.unwrap_or(0) == 0 {
+                    continue;
+                }
+                lost += 1;
+                let layout = Layout::unnamed(usize::from(columns.unwrap_or(0)), encoding);
+                let table = Table {
+                    namespace: None,
+                    name: None,
+                    label: format!("lost_{lost}"),
+                    columns: layout.columns.clone(),
+                    origin: SchemaOrigin::Shape,
+                    schema: SchemaText::default(),
+                    create: None,
+                    indexes: Vec::new(),
+                    internal: false,
+                };
+                (table, layout, None)
+            }
+        };
+        outputs.push(Output { table, tree: number, def, layout, unnamed_indexes });
+    }
+    outputs
+}
+
+fn named(number: usize, catalogue: &Catalogue, layout: &Layout) -> Table {
+    let Some(def) = catalogue.tables.get(number) else {
+        unreachable!("tables are numbered by the catalogue")
+    };
+    let indexes = catalogue.indexes.iter().filter(|index| index.table == number);
+    let indexes = indexes.filter_map(|index| {
+        let parsed = index.ddl.clone()?;
+        Some(IndexText { name: index.name.clone(), found: index.sql.clone(), parsed })
+    });
+    Table {
+        namespace: None,
+        name: Some(def.name.clone()),
+        label: def.name.clone(),
+        columns: layout.columns.clone(),
+        origin: def.origin,
+        schema: SchemaText { found: Some(def.sql.clone()), changes: Vec::new() },
+        create: Some(TableDdl { parsed: def.ddl.clone() }),
+        indexes: indexes.collect(),
+        internal: def.name.to_ascii_lowercase().starts_with("sqlite_"),
+    }
+}

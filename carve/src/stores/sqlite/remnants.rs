@@ -1,0 +1,109 @@
+//! Remnants of `sqlite_schema`: rows on pages that no longer hang in its tree, and bare CREATE text.
+
+use super::chains;
+use super::survey::Survey;
+use super::view::{PageVersion, View};
+use memchr::memmem;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::ddl::{self, Statement};
+use mudlark_parsers::sqlite::header;
+use mudlark_parsers::sqlite::page::{Extent, PageKind};
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
+use mudlark_parsers::sqlite::salvage;
+use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
+use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::value::TextEncoding;
+
+/// The longest CREATE text that is looked for: SQLite's default limit on SQL is 10^9 bytes, real schemas stay below
+/// a page or two.
+const MAX_SQL: usize = 1 << 20;
+
+/// Finds what is left of `sqlite_schema`. Rows with a whole header come first; among rows of the same object the
+/// first that is found counts.
+pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
+    let mut found = Vec::new();
+    for (number, info) in survey.iter() {
+        let leaf = info.kind == Some(PageKind::TableLeaf) && usize::from(info.columns) == COLUMNS;
+        let bare = number == 1 || info.doubtful;
+        if (leaf || bare)
+            && let Some(page) = view.page(number)
+        {
+            page_rows(view, survey, &page, encoding, &mut found);
+        }
+    }
+    for (number, info) in survey.iter() {
+        if (info.kind.is_none() || !info.sound)
+            && !info.zero
+            && let Some(page) = view.page(number)
+        {
+            bare_text(page.bytes, encoding, &mut found);
+        }
+    }
+    found
+}
+
+fn page_rows(
+    view: &View<'_>,
+    survey: &Survey,
+    page: &PageVersion<'_>,
+    encoding: TextEncoding,
+    found: &mut Vec<SchemaRow>,
+) {
+    let from = if page.number == 1 { header::LEN as u32 } else { 0 };
+    let extent = Extent { from, to: view.geometry.usable() };
+    let accept = |_: &Cell, header: &RecordHeader<'_>| looks_like_schema(header);
+    for cell in salvage::cells(page.bytes, extent, PageKind::TableLeaf, view.geometry, &accept) {
+        let payload = chains::read(view, survey, page, &cell);
+        let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
+        let mut values = Vec::new();
+        record::decode(&header, &payload.bytes, &mut values);
+        found.extend(schema_row(&values, encoding));
+    }
+}
+
+fn looks_like_schema(header: &RecordHeader<'_>) -> bool {
+    let serials: Vec<Serial> = header.serials().take(COLUMNS + 1).collect();
+    let kinds: Vec<SerialKind> = serials.iter().map(|serial| serial.kind()).collect();
+    let root = |kind| matches!(kind, SerialKind::Int | SerialKind::Null);
+    let sql = |kind| matches!(kind, SerialKind::Text | SerialKind::Null);
+    matches!(kinds[..], [SerialKind::Text, SerialKind::Text, SerialKind::Text, r, s] if root(r) && sql(s))
+}
+
+/// CREATE text whose record header is gone: the name before it must be the one it creates.
+fn bare_text(bytes: &[u8], encoding: TextEncoding, found: &mut Vec<SchemaRow>) {
+    if encoding != TextEncoding::Utf8 {
+        return;
+    }
+    for at in memmem::find_iter(bytes, b"CREATE ") {
+        let text = bytes.get(at..bytes.len().min(at + MAX_SQL)).unwrap_or_default();
+        let Some(len) = ddl::statement_length(text) else { continue };
+        let Some(sql) = text.get(..len).and_then(|sql| std::str::from_utf8(sql).ok()) else {
+            continue;
+        };
+        let (kind, name, table) = match ddl::read(sql.as_bytes()) {
+            Ok(Statement::Table(table)) => (SchemaKind::Table, table.name.clone(), table.name),
+            Ok(Statement::Index(index)) => (SchemaKind::Index, index.name.clone(), index.table),
+            _ => continue,
+        };
+        let Some(root) = root_before(bytes, at, kind, &name, &table) else { continue };
+        found.push(SchemaRow { kind, name, table, root, sql: Some(sql.to_owned()) });
+    }
+}
+
+/// The root page that stands between the names and the CREATE text of a body; `None` when the names don't stand
+/// there, so that text of a user's row is not taken for a schema.
+fn root_before(bytes: &[u8], at: usize, kind: SchemaKind, name: &str, table: &str) -> Option<Option<u32>> {
+    let names = [kind.name(), name, table].concat();
+    for len in [1_u64, 2, 3, 4, 0] {
+        let root_at = at.checked_sub(len as usize)?;
+        let names_at = root_at.checked_sub(names.len());
+        let fits = names_at
+            .is_some_and(|from| bytes.get(from..root_at).is_some_and(|found| found == names.as_bytes()));
+        if fits {
+            let number = bytes.get(root_at..at).unwrap_or_default();
+            let root = number.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+            return Some((root > 0).then_some(root));
+        }
+    }
+    None
+}

@@ -1,0 +1,102 @@
+//! A few records of a page or a tree, to judge what they are.
+
+use super::catalogue::{Catalogue, IndexDef, TableDef};
+use super::chains;
+use super::shape::{self, Fit, Profile};
+use super::survey::Survey;
+use super::view::View;
+use mudlark_parsers::sqlite::ddl::IndexField;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
+use mudlark_parsers::sqlite::serial::SerialKind;
+
+/// Records of a page that are looked at: a page of one table is of one kind.
+const ROWS: usize = 24;
+
+/// Calls `each` with some records of the page numbered `number`.
+pub(super) fn records(
+    view: &View<'_>,
+    survey: &Survey,
+    number: u32,
+    most: usize,
+    mut each: impl FnMut(i64, &RecordHeader<'_>, &[u8]),
+) {
+    let Some(version) = view.page(number) else { return };
+    let Some(page) = Page::parse(version.bytes, number, view.geometry) else { return };
+    let count = page.pointer_count();
+    let step = count.div_ceil(most).max(1);
+    for pointer in page.pointers().step_by(step) {
+        let Ok(cell) = page.cell(pointer) else { continue };
+        let local = cell.local_payload(version.bytes);
+        if let Ok(header) = record::header(local, cell.payload_len) {
+            each(cell.rowid, &header, local);
+        } else if cell.overflow != 0 {
+            let payload = chains::read(view, survey, &version, &cell);
+            if let Ok(header) = record::header(&payload.bytes, cell.payload_len) {
+                each(cell.rowid, &header, &payload.bytes);
+            }
+        }
+    }
+}
+
+/// How the records of a page fit a table; [`Fit::No`] when most of them break its rules.
+pub(super) fn fit_table(view: &View<'_>, survey: &Survey, number: u32, table: &TableDef) -> Fit {
+    majority(view, survey, number, |header| shape::fit(header, table))
+}
+
+/// How the entries of a page fit an index.
+pub(super) fn fit_index(
+    view: &View<'_>,
+    survey: &Survey,
+    number: u32,
+    index: &IndexDef,
+    catalogue: &Catalogue,
+) -> Fit {
+    let Some(table) = catalogue.tables.get(index.table) else { return Fit::No };
+    majority(view, survey, number, |header| {
+        if header.columns != index.fields.len() {
+            return Fit::No;
+        }
+        let cells = header.serials().zip(&index.fields);
+        cells
+            .map(|(serial, field)| match field {
+                IndexField::Column(column) => shape::fit_key(serial, *column, table),
+                IndexField::Rowid if serial.kind() != SerialKind::Int => Fit::No,
+                IndexField::Rowid | IndexField::Expression => Fit::Yes,
+            })
+            .min()
+            .unwrap_or(Fit::No)
+    })
+}
+
+fn majority(view: &View<'_>, survey: &Survey, number: u32, judge: impl Fn(&RecordHeader<'_>) -> Fit) -> Fit {
+    let (mut no, mut odd, mut yes) = (0, 0, 0);
+    records(view, survey, number, ROWS, |_, header, _| match judge(header) {
+        Fit::No => no += 1,
+        Fit::Odd => odd += 1,
+        Fit::Yes => yes += 1,
+    });
+    // A page without a readable record speaks against nothing.
+    if no > odd + yes {
+        Fit::No
+    } else if odd > yes {
+        Fit::Odd
+    } else {
+        Fit::Yes
+    }
+}
+
+/// Adds the rows of a page to a profile.
+pub(super) fn profile(view: &View<'_>, survey: &Survey, number: u32, profile: &mut Profile) {
+    records(view, survey, number, ROWS, |_, header, payload| profile.add(header, payload));
+}
+
+/// How much the rows of a page look like a profile's; `None` without a row.
+pub(super) fn likeness(view: &View<'_>, survey: &Survey, number: u32, profile: &Profile) -> Option<f64> {
+    let (mut sum, mut rows) = (0.0, 0_u32);
+    records(view, survey, number, ROWS, |_, header, payload| {
+        sum += profile.likeness(header, payload);
+        rows += 1;
+    });
+    (rows > 0).then(|| sum / f64::from(rows))
+}

@@ -1,0 +1,114 @@
+//! Rows of one table that claim the same row id.
+//!
+//! Pages that are sound and linked can't disagree: their key ranges are disjoint. So only the rows of the other
+//! pages are compared, with one another and with the one linked page that could hold the same key.
+
+use super::chains;
+use super::forest::{Forest, Ground, How};
+use super::leaf::FoundCell;
+use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::page::Page;
+use std::collections::HashMap;
+
+/// Where a cell lies: page and offset on it.
+pub(super) type Place = (u32, u32);
+
+/// What becomes of a cell whose key another cell has too. Cells without a verdict stand alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdict {
+    /// The same cells stand elsewhere, and are put out there.
+    pub merged: bool,
+    /// Other cells under the same key are better founded.
+    pub contested: bool,
+    /// Further places of the same cells.
+    pub also_at: Vec<(Place, Cell)>,
+}
+
+/// The verdicts of a table.
+pub(super) type Verdicts = HashMap<Place, Verdict>;
+
+/// A row that has to be compared.
+#[derive(Clone, Copy)]
+struct Doubtful {
+    rowid: i64,
+    rank: u8,
+    place: Place,
+    cell: Cell,
+}
+
+/// Whether a page's rows need no comparison.
+pub(super) fn is_settled(forest: &Forest, ground: Ground<'_, '_>, page: u32) -> bool {
+    ground.survey.page(page).sound && forest.place(page).is_some_and(|(_, how)| how == How::Linked)
+}
+
+/// Compares the rows of the pages that are not settled. `read` gives a page's cells.
+pub(super) fn settle(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    pages: &[u32],
+    bare: &[u32],
+    read: &dyn Fn(u32, &mut Vec<FoundCell>),
+) -> Verdicts {
+    let mut doubtful = Vec::new();
+    let mut cells = Vec::new();
+    let unsettled = pages.iter().filter(|page| !is_settled(forest, ground, **page));
+    for page in unsettled.chain(bare) {
+        read(*page, &mut cells);
+        let sound = ground.survey.page(*page).sound;
+        for found in &cells {
+            let rank = if found.claims.has(Claim::PageHeaderLost) {
+                1
+            } else if found.claims.has(Claim::PointerLost) {
+                2
+            } else if sound {
+                4
+            } else {
+                3
+            };
+            let place = (*page, found.cell.at);
+            let rank = if found.reads { rank } else { 0 };
+            doubtful.push(Doubtful { rowid: found.cell.rowid, rank, place, cell: found.cell });
+        }
+    }
+    let settled: Vec<u32> = pages.iter().copied().filter(|page| is_settled(forest, ground, *page)).collect();
+    let mut verdicts = Verdicts::new();
+    doubtful.sort_by_key(|row| (row.rowid, std::cmp::Reverse(row.rank), row.place));
+    for rows in doubtful.chunk_by(|a, b| a.rowid == b.rowid) {
+        let Some(first) = rows.first() else { continue };
+        let (winner, others) = match settled_cell(ground, &settled, first.rowid) {
+            Some(winner) => (winner, rows),
+            None => ((first.place, first.cell), rows.get(1..).unwrap_or_default()),
+        };
+        for other in others {
+            let same = same_payload(ground, winner, (other.place, other.cell));
+            let verdict = verdicts.entry(other.place).or_default();
+            if same {
+                verdict.merged = true;
+                verdicts.entry(winner.0).or_default().also_at.push((other.place, other.cell));
+            } else {
+                verdict.contested = true;
+            }
+        }
+    }
+    verdicts
+}
+
+/// The cell of a settled page that has this row id.
+fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(Place, Cell)> {
+    let after = settled.partition_point(|page| ground.survey.page(*page).first <= rowid);
+    let number = *settled.get(after.checked_sub(1)?)?;
+    let version = ground.view.page(number)?;
+    let page = Page::parse(version.bytes, number, ground.view.geometry)?;
+    let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
+    Some(((number, cell.at), cell))
+}
+
+/// Whether two cells hold the same record.
+fn same_payload(ground: Ground<'_, '_>, a: (Place, Cell), b: (Place, Cell)) -> bool {
+    let read = |((page, _), cell): (Place, Cell)| {
+        let version = ground.view.page(page)?;
+        Some(chains::read(ground.view, ground.survey, &version, &cell).bytes)
+    };
+    a.1.payload_len == b.1.payload_len && read(a).is_some_and(|bytes| Some(bytes) == read(b))
+}

@@ -1,0 +1,144 @@
+//! Whether a record's shape fits a table: by rule, and by what the table's other rows look like.
+
+use super::catalogue::TableDef;
+use mudlark_parsers::sqlite::ddl::Affinity;
+use mudlark_parsers::sqlite::record::RecordHeader;
+use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use std::collections::HashMap;
+
+/// How a record fits a table's DDL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// It breaks a rule that SQLite keeps.
+    No,
+    /// It keeps the rules, with cells that are rare: text in a numeric column, columns left out.
+    Odd,
+    /// It fits.
+    Yes,
+}
+
+/// Fits a record against a table by rule.
+pub(super) fn fit(header: &RecordHeader<'_>, table: &TableDef) -> Fit {
+    if header.columns > table.stored.len() && table.ddl.complete {
+        return Fit::No;
+    }
+    let mut fit = if header.columns < table.stored.len() { Fit::Odd } else { Fit::Yes };
+    for (serial, column) in header.serials().zip(&table.stored) {
+        fit = fit.min(fit_cell(serial, *column, table));
+        if fit == Fit::No {
+            return Fit::No;
+        }
+    }
+    // SQLite only leaves out columns that were added later, and a key column never was.
+    let left_out = table.stored.get(header.columns..).unwrap_or_default();
+    let required = left_out.iter().any(|column| {
+        table.ddl.columns.get(*column).is_some_and(|column| column.not_null && column.default.is_none())
+            || table.ddl.rowid_alias == Some(*column)
+    });
+    if required { Fit::No } else { fit }
+}
+
+/// Fits a key cell of an index: there the row id stands as an integer, and NOT NULL still holds.
+pub(super) fn fit_key(serial: Serial, column: usize, table: &TableDef) -> Fit {
+    if table.ddl.rowid_alias == Some(column) {
+        return if serial.kind() == SerialKind::Int { Fit::Yes } else { Fit::No };
+    }
+    fit_cell(serial, column, table)
+}
+
+pub(super) fn fit_cell(serial: Serial, column: usize, table: &TableDef) -> Fit {
+    let kind = serial.kind();
+    if table.ddl.rowid_alias == Some(column) {
+        // The row id stands in its place; old versions of SQLite stored it here as well.
+        return if kind == SerialKind::Null { Fit::Yes } else { Fit::No };
+    }
+    let Some(column) = table.ddl.columns.get(column) else { return Fit::Odd };
+    match (kind, column.affinity) {
+        (SerialKind::Reserved, _) => Fit::No,
+        (SerialKind::Null, _) => {
+            if column.not_null {
+                Fit::No
+            } else {
+                Fit::Yes
+            }
+        }
+        // Numbers turn to text in a TEXT column.
+        (SerialKind::Int | SerialKind::Real, Affinity::Text) => Fit::No,
+        (SerialKind::Text, Affinity::Integer | Affinity::Real | Affinity::Numeric)
+        | (SerialKind::Real, Affinity::Integer)
+        | (SerialKind::Blob, _) => {
+            if column.affinity == Affinity::Blob {
+                Fit::Yes
+            } else {
+                Fit::Odd
+            }
+        }
+        _ => Fit::Yes,
+    }
+}
+
+/// What cells of a table look like: counts of features by column.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Profile {
+    counts: HashMap<(u16, u16), u32>,
+    rows: u32,
+}
+
+/// Columns beyond this say nothing new about the table.
+const PROFILE_COLUMNS: usize = 64;
+
+impl Profile {
+    /// Takes a row into account.
+    pub(super) fn add(&mut self, header: &RecordHeader<'_>, payload: &[u8]) {
+        self.rows += 1;
+        features(header, payload, |column, feature| {
+            *self.counts.entry((column, feature)).or_default() += 1;
+        });
+    }
+
+    /// How much a row looks like the table's: mean log-likelihood of its cells.
+    pub(super) fn likeness(&self, header: &RecordHeader<'_>, payload: &[u8]) -> f64 {
+        let (mut sum, mut cells) = (0.0, 0_u32);
+        features(header, payload, |column, feature| {
+            let seen = f64::from(self.counts.get(&(column, feature)).copied().unwrap_or(0));
+            // Half a row for each of some two hundred features: nothing is impossible.
+            sum += ((seen + 0.5) / (f64::from(self.rows) + 100.0)).ln();
+            cells += 1;
+        });
+        if cells == 0 { 0.0 } else { sum / f64::from(cells) }
+    }
+
+    pub(super) const fn rows(&self) -> u32 {
+        self.rows
+    }
+}
+
+/// A feature a cell: its kind, the magnitude of its length, the class of its first character.
+fn features(header: &RecordHeader<'_>, payload: &[u8], mut each: impl FnMut(u16, u16)) {
+    let mut at = header.len;
+    for (column, serial) in header.serials().enumerate().take(PROFILE_COLUMNS) {
+        let len = usize::try_from(serial.len()).unwrap_or(usize::MAX);
+        let first = payload.get(at).copied().filter(|_| len > 0);
+        at = at.saturating_add(len);
+        let kind = match serial.kind() {
+            SerialKind::Null => 0,
+            SerialKind::Int => 1,
+            SerialKind::Real => 2,
+            SerialKind::Text => 3,
+            SerialKind::Blob => 4,
+            SerialKind::Reserved => 5,
+        };
+        let magnitude = (len as u64 + 1).ilog2() as u16;
+        let class = match (serial.kind(), first) {
+            (SerialKind::Text, Some(byte)) => match byte {
+                b'0'..=b'9' => 1,
+                b'a'..=b'z' => 2,
+                b'A'..=b'Z' => 3,
+                0x80.. => 4,
+                _ => 5,
+            },
+            _ => 0,
+        };
+        each(column as u16, kind * 256 + magnitude * 8 + class);
+    }
+}

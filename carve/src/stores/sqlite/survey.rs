@@ -1,0 +1,156 @@
+//! One pass over all pages: what each is by its own bytes.
+
+use super::view::View;
+use mudlark_parsers::bytes::all_zero;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use rayon::prelude::*;
+
+/// What a page is by its own bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PageInfo {
+    /// The kind, when header and cells bear it out.
+    pub kind: Option<PageKind>,
+    /// Every byte is accounted for, every record reads, keys ascend.
+    pub sound: bool,
+    /// All bytes are zero.
+    pub zero: bool,
+    /// The header names a kind, though too little on the page bears it out.
+    pub doubtful: bool,
+    /// Columns of the first record.
+    pub columns: u16,
+    /// Cells that read.
+    pub cells: u16,
+    /// Cells, or pointers to them, that don't.
+    pub bad: u16,
+    /// Cells that continue in overflow pages.
+    pub spilled: u16,
+    /// Least row id; meaningless in an index.
+    pub first: i64,
+    /// Greatest row id.
+    pub last: i64,
+}
+
+/// The infos of all pages of a view; page 1 stands first.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pages: Vec<PageInfo>,
+}
+
+impl Survey {
+    /// Looks at every page, in parallel.
+    pub(super) fn of(view: &View<'_>, advance: &(dyn Fn(u64) + Sync)) -> Self {
+        let mut pages = Vec::new();
+        (0..view.page_count as usize)
+            .into_par_iter()
+            .with_min_len(64)
+            .map_init(Vec::new, |scratch, index| {
+                let number = index as u32 + 1;
+                if number % 256 == 0 {
+                    advance(256 * u64::from(view.geometry.page_size));
+                }
+                view.page(number).map_or_else(PageInfo::default, |page| {
+                    look(page.bytes, number, view.geometry, view.page_count, scratch)
+                })
+            })
+            .collect_into_vec(&mut pages);
+        Self { pages }
+    }
+
+    /// What the page is; nothing for a page that is not there.
+    #[inline]
+    pub(super) fn page(&self, number: u32) -> PageInfo {
+        let index = (number as usize).wrapping_sub(1);
+        self.pages.get(index).copied().unwrap_or_default()
+    }
+
+    /// All pages with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
+        (1..).zip(&self.pages)
+    }
+}
+
+/// Looks at one page.
+pub(super) fn look(
+    bytes: &[u8],
+    number: u32,
+    geometry: Geometry,
+    page_count: u32,
+    scratch: &mut Vec<Cell>,
+) -> PageInfo {
+    let mut info = PageInfo::default();
+    let Some(page) = Page::parse(bytes, number, geometry) else {
+        info.zero = all_zero(bytes);
+        return info;
+    };
+    scratch.clear();
+    let kind = page.header.kind;
+    let (mut ordered, mut previous) = (true, None);
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    for pointer in page.pointers() {
+        let good = page.cell(pointer).ok().filter(|cell| reads(&page, cell, page_count));
+        let Some(cell) = good else {
+            info.bad += 1;
+            continue;
+        };
+        if kind.is_table() {
+            ordered &= previous.is_none_or(|previous| previous < cell.rowid);
+            previous = Some(cell.rowid);
+            first = first.min(cell.rowid);
+            last = last.max(cell.rowid);
+        }
+        info.spilled += u16::from(cell.overflow != 0);
+        scratch.push(cell);
+    }
+    info.cells = scratch.len() as u16;
+    (info.first, info.last) = (first, last);
+    if kind != PageKind::TableInterior
+        && let Some(cell) = scratch.first()
+        && let Ok(header) = record::header_only(cell.local_payload(bytes))
+    {
+        info.columns = header.columns as u16;
+    }
+    let account = page.account(scratch);
+    let whole = bytes.len() >= geometry.page_size as usize;
+    let right = page.header.right_child;
+    let right_fits = !kind.is_interior() || (1..=page_count).contains(&right);
+    let count_fits = usize::from(page.header.cell_count) <= page.most_cells();
+    info.sound = account.sound && info.bad == 0 && ordered && whole && right_fits && count_fits;
+    let borne_out = if info.cells == 0 {
+        info.sound
+    } else if kind.is_interior() {
+        info.cells >= info.bad && right_fits || info.cells > 2 * info.bad
+    } else {
+        true
+    };
+    if borne_out {
+        info.kind = Some(kind);
+    } else {
+        info.doubtful = true;
+    }
+    info
+}
+
+/// Whether a cell's record, or its child, can be one.
+fn reads(page: &Page<'_>, cell: &Cell, page_count: u32) -> bool {
+    let kind = page.header.kind;
+    if kind.is_interior() && !(1..=page_count).contains(&cell.left_child) {
+        return false;
+    }
+    if cell.overflow > page_count {
+        // The row's local part may still be of use, but the cell is not as SQLite wrote it.
+        return false;
+    }
+    if kind == PageKind::TableInterior {
+        return true;
+    }
+    let local = cell.local_payload(page.bytes);
+    match record::header(local, cell.payload_len) {
+        Ok(header) => header.columns > 0,
+        // The header of a wide row may itself spill.
+        Err(record::RecordFault::Truncated) => cell.overflow != 0,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,110 @@
+//! Claims: facts for or against a row. They never say how sure to be.
+
+macro_rules! claims {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        /// One fact for or against a row version.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Claim { $($(#[$doc])* $name = $bit,)* }
+
+        impl Claim {
+            /// Every claim there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The claim in words, as a report shows it.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+claims! {
+    /// The unit hangs in its table's tree, from the root down.
+    InTree = 0, "the page hangs in its table's tree";
+    /// The tree was found without a schema that names its root.
+    TreeWithoutName = 1, "the tree's table has no surviving name";
+    /// The page's own tree pointers are lost; key range and shape place it.
+    PlacedByKeys = 2, "placed by its key range in a gap of the tree";
+    /// Shape alone places the page.
+    PlacedByShape = 3, "placed by the shape of its rows";
+    /// A pointer map names the parent.
+    PlacedByPointerMap = 4, "placed by the pointer map";
+    /// Every byte of the page is accounted for.
+    PageSound = 5, "every byte of the page is accounted for";
+    /// The page has damage.
+    PageDamaged = 6, "the page has damage";
+    /// The pointer to this cell is lost; it was found by its own bytes.
+    PointerLost = 7, "found by its own bytes, its cell pointer is lost";
+    /// The page's header is lost.
+    PageHeaderLost = 8, "the page's header is lost";
+    /// The record's header was solved from what surrounds it.
+    HeaderSolved = 9, "the record's header was damaged and was solved";
+    /// The row continues in an overflow chain that is whole.
+    ChainWhole = 10, "the overflow chain is whole";
+    /// A part of the overflow chain is lost.
+    ChainBroken = 11, "the overflow chain is broken";
+    /// Another row names pages of the same chain.
+    ChainShared = 12, "another row names the same overflow page";
+    /// An index holds the same cells and row id.
+    IndexAgrees = 13, "an index holds the same cells";
+    /// An index holds other cells for this row id.
+    IndexDisagrees = 14, "an index holds other cells for this row";
+    /// A whole index lacks this row.
+    IndexLacks = 15, "an index that is whole lacks this row";
+    /// Read from an index entry: only the columns of the index are known.
+    FromIndex = 16, "read from an index entry";
+    /// A text cell is not valid in the store's encoding.
+    TextInvalid = 17, "a text cell is not valid in its encoding";
+    /// A cell's type is one that its column's affinity never stores.
+    TypeUnlikely = 18, "a cell's type does not fit its column";
+    /// The row's key is out of order on its page.
+    KeyOutOfOrder = 19, "the row id is out of order on its page";
+    /// Another row of the table has the same key.
+    KeyContested = 20, "another row has the same key";
+    /// The file has damage elsewhere.
+    FileDamaged = 21, "the file has damage";
+    /// Cells come from the column's default.
+    DefaultUsed = 22, "columns added later take their default";
+    /// A cell holds control characters that its neighbours never hold.
+    TextUnlikely = 23, "a text cell holds bytes unlike its column's";
+}
+
+/// A set of claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Claims(u64);
+
+impl Claims {
+    /// The set without a claim.
+    pub const NONE: Self = Self(0);
+
+    /// The same set, with `claim`.
+    #[must_use]
+    pub const fn with(self, claim: Claim) -> Self {
+        Self(self.0 | 1 << claim as u8)
+    }
+
+    /// The same set, with `claim` when `holds`.
+    #[must_use]
+    pub const fn with_if(self, holds: bool, claim: Claim) -> Self {
+        if holds { self.with(claim) } else { self }
+    }
+
+    /// The claims of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `claim` is in the set.
+    #[must_use]
+    pub const fn has(self, claim: Claim) -> bool {
+        self.0 & 1 << claim as u8 != 0
+    }
+
+    /// The claims in the set, in order.
+    pub fn iter(self) -> impl Iterator<Item = Claim> {
+        Claim::ALL.iter().copied().filter(move |claim| self.has(*claim))
+    }
+}

@@ -1,0 +1,205 @@
+//! Rollback journals (section 3).
+
+use super::geometry::PAGE_SIZES;
+use crate::bytes::{be_u32_at, slice_at};
+use crate::damage::{Damage, DamageKind};
+use nom::bytes::complete::tag;
+use nom::number::complete::be_u32;
+use nom::{IResult, Parser};
+
+/// The first eight bytes of a journal segment.
+pub const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Bytes of a segment header that mean something; it is padded to a sector.
+pub const HEADER_LEN: usize = 28;
+
+/// The record count of a journal written without syncs: the records fill the file.
+pub const COUNT_BY_LENGTH: u32 = u32::MAX;
+
+/// Journal segment header.
+///
+/// | offset | size | field         | note                              |
+/// |-------:|-----:|---------------|-----------------------------------|
+/// |      0 |    8 | magic         |                                   |
+/// |      8 |    4 | `count`       | records; all ones: fills the file |
+/// |     12 |    4 | `nonce`       | for the checksums                 |
+/// |     16 |    4 | `page_count`  | pages before the transaction      |
+/// |     20 |    4 | `sector_size` |                                   |
+/// |     24 |    4 | `page_size`   |                                   |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table above describes every field")]
+pub struct SegmentHeader {
+    pub count: u32,
+    pub nonce: u32,
+    pub page_count: u32,
+    pub sector_size: u32,
+    pub page_size: u32,
+}
+
+/// Reads a segment header.
+///
+/// # Errors
+/// When the magic is missing or the input ends.
+pub fn segment_header(input: &[u8]) -> IResult<&[u8], SegmentHeader> {
+    (tag(MAGIC.as_slice()), be_u32, be_u32, be_u32, be_u32, be_u32)
+        .map(|(_, count, nonce, page_count, sector_size, page_size)| SegmentHeader {
+            count,
+            nonce,
+            page_count,
+            sector_size,
+            page_size,
+        })
+        .parse_complete(input)
+}
+
+/// The checksum of a journalled page: the nonce and every 200th byte from the end.
+#[must_use]
+pub fn checksum(page: &[u8], nonce: u32) -> u32 {
+    let mut sum = nonce;
+    let mut at = page.len().saturating_sub(200);
+    while at > 0 {
+        sum = sum.wrapping_add(page.get(at).copied().map_or(0, u32::from));
+        at = at.saturating_sub(200);
+    }
+    sum
+}
+
+/// A page as it was before the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The page's number.
+    pub page: u32,
+    /// Offset of the page's bytes in the journal.
+    pub offset: u64,
+}
+
+/// What a journal would roll back.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// The first segment's header.
+    pub header: SegmentHeader,
+    /// Records whose checksums hold, in file order.
+    pub records: Vec<Record>,
+    /// The name of the super-journal, as stored.
+    pub super_journal: Option<Vec<u8>>,
+    /// Broken rules.
+    pub damage: Vec<Damage>,
+}
+
+/// Reads a journal the way a rollback would.
+///
+/// # Errors
+/// The rule that the first header breaks: then SQLite, too, has nothing to roll back.
+pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
+    let not_a = |field, at| Damage::new(field, at, DamageKind::NotA { expected: "a journal header" });
+    let (_, first) = segment_header(bytes).map_err(|_| not_a("journal.magic", 0))?;
+    if !PAGE_SIZES.contains(&first.page_size) {
+        return Err(not_a("journal.page_size", 24));
+    }
+    if !first.sector_size.is_power_of_two() || !(32..=65536).contains(&first.sector_size) {
+        return Err(not_a("journal.sector_size", 20));
+    }
+    let super_journal = super_journal(bytes);
+    let mut read = Journal { header: first, records: Vec::new(), super_journal, damage: Vec::new() };
+    let (sector, page_size) = (first.sector_size as usize, first.page_size as usize);
+    let record_len = page_size + 8;
+    let (mut segment, mut at) = (first, sector);
+    loop {
+        let room = bytes.len().saturating_sub(at) / record_len;
+        let count = if segment.count == COUNT_BY_LENGTH { room } else { segment.count as usize };
+        for _ in 0..count.min(room) {
+            if !read.record(bytes, at, segment.nonce) {
+                return Ok(read);
+            }
+            at += record_len;
+        }
+        if count > room {
+            let kind = DamageKind::OutOfRange { found: count as u64, least: 0, most: room as u64 };
+            read.damage.push(Damage::new("journal.count", at as u64, kind));
+            return Ok(read);
+        }
+        at = at.next_multiple_of(sector);
+        match bytes.get(at..).map(segment_header) {
+            Some(Ok((_, header))) => segment = header,
+            _ => return Ok(read),
+        }
+        at += sector;
+    }
+}
+
+impl Journal {
+    /// Takes the record at `at`; `false` where a rollback would stop.
+    fn record(&mut self, bytes: &[u8], at: usize, nonce: u32) -> bool {
+        let page_size = self.header.page_size as usize;
+        let Some(page) = be_u32_at(bytes, at) else { return false };
+        let Some(content) = slice_at(bytes, at + 4, page_size) else { return false };
+        let Some(stored) = be_u32_at(bytes, at + 4 + page_size) else { return false };
+        let computed = checksum(content, nonce);
+        if page == 0 {
+            return false;
+        }
+        if stored != computed {
+            let kind = DamageKind::Mismatch { found: u64::from(stored), expected: u64::from(computed) };
+            let field_at = (at + 4 + page_size) as u64;
+            self.damage.push(Damage::new("journal_record.checksum", field_at, kind));
+            return false;
+        }
+        self.records.push(Record { page, offset: at as u64 + 4 });
+        true
+    }
+}
+
+/// The super-journal's name: page number, name, length, checksum and magic stand at the journal's end.
+fn super_journal(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = bytes.len();
+    if slice_at(bytes, end.checked_sub(8)?, 8)? != MAGIC {
+        return None;
+    }
+    let len = be_u32_at(bytes, end.checked_sub(16)?)? as usize;
+    let sum = be_u32_at(bytes, end.checked_sub(12)?)?;
+    let name = slice_at(bytes, end.checked_sub(16)?.checked_sub(len)?, len)?;
+    // The checksum adds the name's bytes as signed characters.
+    let added = name.iter().fold(0_u32, |sum, byte| sum.wrapping_add(*byte as i8 as u32));
+    (len > 0 && added == sum).then(|| name.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAGIC, checksum, journal};
+
+    fn sample(count: u32, pages: &[u32]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        for word in [count, 77, 9, 512, 512] {
+            bytes.extend(word.to_be_bytes());
+        }
+        bytes.resize(512, 0);
+        for page in pages {
+            let content = [*page as u8; 512];
+            bytes.extend(page.to_be_bytes());
+            bytes.extend(content);
+            bytes.extend(checksum(&content, 77).to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_rollback_stops_at_the_first_record_whose_checksum_is_wrong() {
+        let mut bytes = sample(3, &[4, 5, 6]);
+        bytes[512 + 520 + 4 + 112] ^= 1;
+        let read = journal(&bytes).unwrap();
+        assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4]);
+        assert_eq!(read.damage[0].field, "journal_record.checksum");
+    }
+
+    #[test]
+    fn a_count_of_all_ones_means_that_records_fill_the_file() {
+        assert_eq!(journal(&sample(u32::MAX, &[4, 5])).unwrap().records.len(), 2);
+        assert_eq!(journal(&sample(1, &[4, 5])).unwrap().records.len(), 1);
+        assert_eq!(journal(&sample(u32::MAX - 1, &[4])).unwrap().records.len(), 1);
+    }
+
+    #[test]
+    fn a_zeroed_header_rolls_nothing_back() {
+        assert_eq!(journal(&[0; 600]).unwrap_err().field, "journal.magic");
+    }
+}

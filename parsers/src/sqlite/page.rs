@@ -1,0 +1,364 @@
+//! B-tree pages (section 1.6).
+
+use super::cell::{Cell, MIN_CELL, cell};
+use super::geometry::Geometry;
+use super::header;
+use crate::bytes::be_u16_at;
+use crate::damage::{Damage, DamageKind};
+use nom::combinator::{cond, map_opt};
+use nom::number::complete::{be_u8, be_u16, be_u32};
+use nom::{IResult, Parser};
+
+/// More fragmented bytes than this make SQLite defragment the page.
+pub const MAX_FRAGMENTED: u8 = 60;
+
+/// The kind of a b-tree page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PageKind {
+    /// Keys and children of an index.
+    IndexInterior = 2,
+    /// Row ids and children of a table.
+    TableInterior = 5,
+    /// Entries of an index, or rows of a WITHOUT ROWID table.
+    IndexLeaf = 10,
+    /// Rows of a table.
+    TableLeaf = 13,
+}
+
+impl PageKind {
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            2 => Some(Self::IndexInterior),
+            5 => Some(Self::TableInterior),
+            10 => Some(Self::IndexLeaf),
+            13 => Some(Self::TableLeaf),
+            _ => None,
+        }
+    }
+
+    /// Whether pages of this kind have children.
+    #[must_use]
+    pub const fn is_interior(self) -> bool {
+        matches!(self, Self::IndexInterior | Self::TableInterior)
+    }
+
+    /// Whether pages of this kind belong to a table with row ids.
+    #[must_use]
+    pub const fn is_table(self) -> bool {
+        matches!(self, Self::TableInterior | Self::TableLeaf)
+    }
+
+    /// The kind in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IndexInterior => "index interior page",
+            Self::TableInterior => "table interior page",
+            Self::IndexLeaf => "index leaf page",
+            Self::TableLeaf => "table leaf page",
+        }
+    }
+}
+
+/// B-tree page header.
+///
+/// | offset | size | field              | note                        |
+/// |-------:|-----:|--------------------|-----------------------------|
+/// |      0 |    1 | `kind`             | 2, 5, 10 or 13              |
+/// |      1 |    2 | `first_freeblock`  | 0 when there is none        |
+/// |      3 |    2 | `cell_count`       |                             |
+/// |      5 |    2 | `content_start`    | 0 means 65536               |
+/// |      7 |    1 | `fragmented_bytes` | at most 60 when sound       |
+/// |      8 |    4 | `right_child`      | interior pages only, else 0 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table above describes every field")]
+pub struct PageHeader {
+    pub kind: PageKind,
+    pub first_freeblock: u16,
+    pub cell_count: u16,
+    pub content_start: u32,
+    pub fragmented_bytes: u8,
+    pub right_child: u32,
+}
+
+impl PageHeader {
+    /// Bytes of the header.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        if self.kind.is_interior() { 12 } else { 8 }
+    }
+
+    /// Never: a header has bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Reads a b-tree page header.
+///
+/// # Errors
+/// When the kind is not one of the four, or the input ends.
+pub fn page_header(input: &[u8]) -> IResult<&[u8], PageHeader> {
+    let (rest, (kind, first_freeblock, cell_count, content_start, fragmented_bytes)) =
+        (map_opt(be_u8, PageKind::from_number), be_u16, be_u16, be_u16, be_u8).parse_complete(input)?;
+    let (rest, right_child) = cond(kind.is_interior(), be_u32).parse_complete(rest)?;
+    // Zero means 65536: the field is two bytes wide.
+    let content_start = if content_start == 0 { 65536 } else { u32::from(content_start) };
+    let right_child = right_child.unwrap_or(0);
+    let read = PageHeader { kind, first_freeblock, cell_count, content_start, fragmented_bytes, right_child };
+    Ok((rest, read))
+}
+
+/// A b-tree page whose header could be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The page's bytes; fewer than the page size when the file is cut.
+    pub bytes: &'a [u8],
+    /// Offset of the page header: 100 on page 1, else 0.
+    pub header_at: usize,
+    /// The header.
+    pub header: PageHeader,
+    /// Page size and reserved bytes.
+    pub geometry: Geometry,
+}
+
+/// A run of bytes on a page, `from..to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extent {
+    /// First byte.
+    pub from: u32,
+    /// Behind the last byte.
+    pub to: u32,
+}
+
+/// What a page's parts add up to.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Every byte has one owner.
+    pub sound: bool,
+    /// Broken rules, offsets from the page's start.
+    pub damage: Vec<Damage>,
+    /// Runs in the cell content area that nothing owns, longer than a fragment.
+    pub unaccounted: Vec<Extent>,
+}
+
+impl<'a> Page<'a> {
+    /// Reads the page numbered `number`; `None` when its header names no kind.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8], number: u32, geometry: Geometry) -> Option<Self> {
+        let header_at = if number == 1 { header::LEN } else { 0 };
+        let (_, header) = page_header(bytes.get(header_at..)?).ok()?;
+        Some(Self { bytes, header_at, header, geometry })
+    }
+
+    /// Offset of the cell pointer array.
+    #[must_use]
+    pub const fn pointers_at(&self) -> usize {
+        self.header_at + self.header.len()
+    }
+
+    /// The most cells that fit: four bytes each and a pointer of two.
+    #[must_use]
+    pub fn most_cells(&self) -> usize {
+        (self.geometry.usable() as usize).saturating_sub(self.pointers_at()) / (MIN_CELL + 2)
+    }
+
+    /// The number of cell pointers to read: what the header says, bounded by the page.
+    #[must_use]
+    pub fn pointer_count(&self) -> usize {
+        usize::from(self.header.cell_count).min(self.most_cells())
+    }
+
+    /// The cell pointers, in key order.
+    pub fn pointers(&self) -> impl Iterator<Item = usize> + '_ {
+        let start = self.pointers_at();
+        (0..self.pointer_count())
+            .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
+    }
+
+    /// The cell at `pointer`.
+    ///
+    /// # Errors
+    /// When the pointer leads into the header or the cell past the page.
+    #[inline]
+    pub fn cell(&self, pointer: usize) -> Result<Cell, Damage> {
+        let least = self.pointers_at() + 2 * self.pointer_count();
+        if pointer < least {
+            let most = u64::from(self.geometry.usable());
+            let kind = DamageKind::OutOfRange { found: pointer as u64, least: least as u64, most };
+            return Err(Damage::new("btree_page.cell_pointer", self.pointers_at() as u64, kind));
+        }
+        cell(self.bytes, pointer, self.header.kind, self.geometry)
+    }
+
+    /// Every cell, in key order; damage where a pointer leads nowhere.
+    pub fn cells(&self) -> impl Iterator<Item = Result<Cell, Damage>> + '_ {
+        self.pointers().map(|pointer| self.cell(pointer))
+    }
+
+    /// The freeblocks, in order; what broke the chain, if anything did.
+    #[must_use]
+    pub fn freeblocks(&self) -> (Vec<Extent>, Option<Damage>) {
+        let mut blocks = Vec::new();
+        let mut field_at = self.header_at + 1;
+        let mut at = usize::from(self.header.first_freeblock);
+        let usable = self.geometry.usable() as usize;
+        let mut least = self.pointers_at() + 2 * self.pointer_count();
+        // The chain ascends, so it cannot loop.
+        while at != 0 {
+            let bad = |found: usize, least: usize| {
+                let kind =
+                    DamageKind::OutOfRange { found: found as u64, least: least as u64, most: usable as u64 };
+                Some(Damage::new("freeblock.next", field_at as u64, kind))
+            };
+            if at < least || at + 4 > usable {
+                return (blocks, bad(at, least));
+            }
+            let Some((next, size)) = be_u16_at(self.bytes, at).zip(be_u16_at(self.bytes, at + 2)) else {
+                return (blocks, bad(at, least));
+            };
+            let end = at + usize::from(size);
+            if size < 4 || end > usable {
+                let kind =
+                    DamageKind::OutOfRange { found: u64::from(size), least: 4, most: (usable - at) as u64 };
+                return (blocks, Some(Damage::new("freeblock.size", at as u64 + 2, kind)));
+            }
+            blocks.push(Extent { from: at as u32, to: end as u32 });
+            field_at = at;
+            least = end;
+            at = usize::from(next);
+        }
+        (blocks, None)
+    }
+
+    /// Adds up the page: cells, freeblocks and fragments must fill the content area without overlap.
+    #[must_use]
+    pub fn account(&self, cells: &[Cell]) -> Account {
+        let mut account = Account::default();
+        let (blocks, broken) = self.freeblocks();
+        account.damage.extend(broken);
+        let usable = self.geometry.usable();
+        let start = self.header.content_start;
+        let least = (self.pointers_at() + 2 * self.pointer_count()) as u32;
+        if start < least || start > usable.max(least) {
+            let kind = DamageKind::OutOfRange {
+                found: u64::from(start),
+                least: u64::from(least),
+                most: u64::from(usable),
+            };
+            let at = self.header_at as u64 + 5;
+            account.damage.push(Damage::new("btree_page.content_start", at, kind));
+        }
+        let mut owned: Vec<Extent> = Vec::with_capacity(cells.len() + blocks.len());
+        owned.extend(cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }));
+        owned.extend(blocks);
+        owned.sort_unstable();
+        let (mut at, mut fragmented) = (start.clamp(least, usable.max(least)), 0_u32);
+        for extent in &owned {
+            if extent.from < at {
+                let kind = DamageKind::OutOfRange {
+                    found: u64::from(extent.from),
+                    least: u64::from(at),
+                    most: u64::from(usable),
+                };
+                account.damage.push(Damage::new("btree_page.cell", extent.from.into(), kind));
+            } else {
+                self.note_gap(at, extent.from, &mut fragmented, &mut account);
+            }
+            at = at.max(extent.to);
+        }
+        self.note_gap(at, usable, &mut fragmented, &mut account);
+        if fragmented != u32::from(self.header.fragmented_bytes) && account.unaccounted.is_empty() {
+            let kind = DamageKind::Mismatch {
+                found: u64::from(self.header.fragmented_bytes),
+                expected: u64::from(fragmented),
+            };
+            let at = self.header_at as u64 + 7;
+            account.damage.push(Damage::new("btree_page.fragmented_bytes", at, kind));
+        }
+        account.sound = account.damage.is_empty() && account.unaccounted.is_empty();
+        account
+    }
+
+    fn note_gap(&self, from: u32, to: u32, fragmented: &mut u32, account: &mut Account) {
+        let bytes = to.saturating_sub(from);
+        // A fragment is what is too small for a freeblock; fragments can lie side by side.
+        let fragments = u32::from(self.header.fragmented_bytes.min(MAX_FRAGMENTED));
+        if bytes > 3 && *fragmented + bytes > fragments {
+            let kind = DamageKind::Unaccounted { bytes: u64::from(bytes) };
+            account.damage.push(Damage::new("btree_page.content", u64::from(from), kind));
+            account.unaccounted.push(Extent { from, to });
+        } else {
+            *fragmented += bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Extent, Page};
+    use crate::sqlite::cell::Cell;
+    use crate::sqlite::geometry::Geometry;
+
+    const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
+
+    /// Two cells at the end of a leaf; `holes` are left between them.
+    fn leaf(first_freeblock: u16, content_start: u16, pointers: &[u16]) -> Vec<u8> {
+        let mut page = vec![0_u8; 512];
+        page[0] = 13;
+        page[1..3].copy_from_slice(&first_freeblock.to_be_bytes());
+        page[4] = pointers.len() as u8;
+        page[5..7].copy_from_slice(&content_start.to_be_bytes());
+        for (index, pointer) in pointers.iter().enumerate() {
+            page[8 + 2 * index..10 + 2 * index].copy_from_slice(&pointer.to_be_bytes());
+            let at = usize::from(*pointer);
+            page[at..at + 6].copy_from_slice(&[4, index as u8 + 1, 2, 17, b'o', b'k']);
+        }
+        page
+    }
+
+    fn cells(page: &Page<'_>) -> Vec<Cell> {
+        page.cells().filter_map(Result::ok).collect()
+    }
+
+    #[test]
+    fn a_page_without_damage_is_accounted_for_to_the_last_byte() {
+        let bytes = leaf(0, 500, &[506, 500]);
+        let page = Page::parse(&bytes, 2, PAGE).unwrap();
+        let account = page.account(&cells(&page));
+        assert!(account.sound, "{account:?}");
+    }
+
+    #[test]
+    fn a_cell_whose_pointer_is_lost_leaves_bytes_that_nothing_accounts_for() {
+        let mut bytes = leaf(0, 500, &[506, 500]);
+        bytes[4] = 1;
+        let page = Page::parse(&bytes, 2, PAGE).unwrap();
+        let account = page.account(&cells(&page));
+        assert_eq!(account.unaccounted, [Extent { from: 500, to: 506 }]);
+    }
+
+    #[test]
+    fn a_cell_pointer_past_the_page_is_reported_and_the_other_cells_are_read() {
+        let mut bytes = leaf(0, 500, &[506, 500]);
+        bytes[8..10].copy_from_slice(&[0xff, 0xff]);
+        let page = Page::parse(&bytes, 2, PAGE).unwrap();
+        let read: Vec<_> = page.cells().collect();
+        assert!(read[0].is_err());
+        assert_eq!(read[1].unwrap().rowid, 2);
+    }
+
+    #[test]
+    fn a_freeblock_that_points_back_ends_the_chain_with_damage() {
+        let mut bytes = leaf(490, 490, &[506, 500]);
+        bytes[490..494].copy_from_slice(&[1, 0xea, 0, 10]);
+        let page = Page::parse(&bytes, 2, PAGE).unwrap();
+        let (blocks, damage) = page.freeblocks();
+        assert_eq!(blocks, [Extent { from: 490, to: 500 }]);
+        assert_eq!(damage.unwrap().field, "freeblock.next");
+    }
+}

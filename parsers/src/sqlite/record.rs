@@ -1,0 +1,154 @@
+//! Records: a header of serial types and a body (section 2.1).
+
+use super::serial::{Serial, SerialKind};
+use super::varint::varint_at;
+use crate::value::Value;
+
+/// SQLite's hard limit on columns (SQLITE_MAX_COLUMN cannot be raised above it).
+pub const MAX_COLUMNS: usize = 32_767;
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFault {
+    /// The bytes end within the header.
+    Truncated,
+    /// The header length is too small or the serial types overrun it.
+    HeaderLen,
+    /// A serial type that is never on disk, at this column.
+    Reserved(usize),
+    /// Header and body are not as long as the payload.
+    Length {
+        /// What the serial types add up to, with the header.
+        computed: u64,
+    },
+}
+
+/// The serial types of a record, in column order.
+#[derive(Clone, Copy, Debug)]
+pub struct Serials<'a> {
+    header: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Serials<'_> {
+    type Item = Serial;
+
+    #[inline]
+    fn next(&mut self) -> Option<Serial> {
+        let (number, len) = varint_at(self.header, self.at)?;
+        self.at += len;
+        Some(Serial(number))
+    }
+}
+
+/// A record header that fits its payload.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHeader<'a> {
+    /// Bytes of the header, its own length included.
+    pub len: usize,
+    /// Columns stored.
+    pub columns: usize,
+    /// Bytes of the body.
+    pub body: u64,
+    header: &'a [u8],
+    first: usize,
+}
+
+impl<'a> RecordHeader<'a> {
+    /// The serial types, in column order.
+    #[inline]
+    #[must_use]
+    pub const fn serials(&self) -> Serials<'a> {
+        Serials { header: self.header, at: self.first }
+    }
+}
+
+/// Reads the record header at the start of `payload`, which may be cut after the header, and checks it against
+/// the whole payload's length in bytes.
+///
+/// # Errors
+/// The first rule that is broken.
+#[inline]
+pub fn header(payload: &[u8], payload_len: u64) -> Result<RecordHeader<'_>, RecordFault> {
+    let read = header_only(payload)?;
+    let computed = read.body.saturating_add(read.len as u64);
+    if computed != payload_len {
+        return Err(RecordFault::Length { computed });
+    }
+    Ok(read)
+}
+
+/// Reads the record header at the start of `payload`, without a length to check it against.
+///
+/// # Errors
+/// The first rule that is broken.
+#[inline]
+pub fn header_only(payload: &[u8]) -> Result<RecordHeader<'_>, RecordFault> {
+    let (header_len, first) = varint_at(payload, 0).ok_or(RecordFault::Truncated)?;
+    let len = usize::try_from(header_len).map_err(|_| RecordFault::HeaderLen)?;
+    if len < first {
+        return Err(RecordFault::HeaderLen);
+    }
+    let bytes = payload.get(..len).ok_or(RecordFault::Truncated)?;
+    let (mut at, mut columns, mut body) = (first, 0_usize, 0_u64);
+    while at < len {
+        let (number, size) = varint_at(bytes, at).ok_or(RecordFault::HeaderLen)?;
+        let serial = Serial(number);
+        if serial.kind() == SerialKind::Reserved {
+            return Err(RecordFault::Reserved(columns));
+        }
+        body = body.saturating_add(serial.len());
+        columns += 1;
+        at += size;
+    }
+    if columns > MAX_COLUMNS {
+        return Err(RecordFault::HeaderLen);
+    }
+    Ok(RecordHeader { len, columns, body, header: bytes, first })
+}
+
+/// Decodes a record of which the first bytes are there; columns that reach past them are [`Value::Missing`].
+pub fn decode<'a>(header: &RecordHeader<'_>, payload: &'a [u8], out: &mut Vec<Value<'a>>) {
+    let mut at = header.len as u64;
+    for serial in header.serials() {
+        let end = at.saturating_add(serial.len());
+        let bytes = usize::try_from(at).ok().zip(usize::try_from(end).ok());
+        let value = bytes.and_then(|(from, to)| payload.get(from..to));
+        out.push(value.map_or(Value::Missing, |bytes| serial.decode(bytes)));
+        at = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RecordFault, decode, header};
+    use crate::value::Value;
+
+    #[test]
+    fn a_record_gives_its_columns_in_order() {
+        let payload = [4, 0, 1, 17, 7, b'o', b'k'];
+        let read = header(&payload, 7).unwrap();
+        let mut values = Vec::new();
+        decode(&read, &payload, &mut values);
+        assert_eq!(values, [Value::Null, Value::Int(7), Value::Text(b"ok")]);
+    }
+
+    #[test]
+    fn a_body_that_is_cut_leaves_its_columns_missing() {
+        let payload = [4, 0, 1, 17, 7, b'o', b'k'];
+        let cut = &payload[..5];
+        let read = header(cut, 7).unwrap();
+        let mut values = Vec::new();
+        decode(&read, cut, &mut values);
+        assert_eq!(values, [Value::Null, Value::Int(7), Value::Missing]);
+    }
+
+    #[test]
+    fn lengths_that_disagree_and_reserved_types_are_faults() {
+        assert_eq!(header(&[2, 1, 5], 4).unwrap_err(), RecordFault::Length { computed: 3 });
+        assert_eq!(header(&[3, 1, 10, 5], 4).unwrap_err(), RecordFault::Reserved(1));
+        assert_eq!(header(&[2, 0x81], 2).unwrap_err(), RecordFault::HeaderLen);
+        assert_eq!(header(&[0], 1).unwrap_err(), RecordFault::HeaderLen);
+        assert_eq!(header(&[], 1).unwrap_err(), RecordFault::Truncated);
+    }
+}

@@ -1,0 +1,107 @@
+//! Cells found by their own bytes, where the pointers to them are lost.
+
+use super::cell::{Cell, cell};
+use super::geometry::Geometry;
+use super::page::{Extent, PageKind};
+use super::record::{self, RecordHeader};
+use super::varint::{varint_at, varint_len};
+
+/// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
+///
+/// A candidate must hold a record whose header and lengths agree in every byte, in the shortest varints (SQLite
+/// writes no others), and that `accept` takes: the caller knows the shapes of the tables.
+#[must_use]
+pub fn cells(
+    page: &[u8],
+    extent: Extent,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+) -> Vec<Cell> {
+    let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
+    let from = extent.from as usize;
+    if kind.is_interior() || from >= to {
+        return Vec::new();
+    }
+    let bounded = page.get(..to).unwrap_or_default();
+    // best[i]: bytes covered by the best set within from+i..to, and the cell at from+i if that set begins with it.
+    let mut best: Vec<(u64, Option<Cell>)> = vec![(0, None); to - from + 1];
+    for at in (from..to).rev() {
+        let skip = best.get(at + 1 - from).map_or(0, |entry| entry.0);
+        let mut chosen = (skip, None);
+        if let Some(found) = strict_cell(bounded, at, kind, geometry, accept) {
+            let behind = best.get(found.end as usize - from).map_or(0, |entry| entry.0);
+            let covered = behind + u64::from(found.end - found.at);
+            if covered > skip {
+                chosen = (covered, Some(found));
+            }
+        }
+        if let Some(entry) = best.get_mut(at - from) {
+            *entry = chosen;
+        }
+    }
+    let (mut found, mut at) = (Vec::new(), from);
+    while at < to {
+        match best.get(at - from).and_then(|entry| entry.1) {
+            Some(cell) => {
+                at = cell.end as usize;
+                found.push(cell);
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// The cell at `at`, when every one of its bytes is as SQLite would have written it.
+#[must_use]
+pub fn strict_cell(
+    page: &[u8],
+    at: usize,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+) -> Option<Cell> {
+    // Two bytes rule out most places before any work is done: a payload has a header and its length.
+    let (payload_len, size) = varint_at(page, at)?;
+    if payload_len < 2 || size != varint_len(payload_len) {
+        return None;
+    }
+    let found = cell(page, at, kind, geometry).ok()?;
+    let payload = found.local_payload(page);
+    let header = record::header(payload, found.payload_len).ok()?;
+    let minimal = varint_at(payload, 0)?.1 == varint_len(header.len as u64)
+        && header.serials().map(|serial| varint_len(serial.0)).sum::<usize>()
+            == header.len.checked_sub(varint_len(header.len as u64))?;
+    let rowid_len = (found.payload_at as usize).checked_sub(at + size)?;
+    let rowid_minimal = kind != PageKind::TableLeaf || rowid_len == varint_len(found.rowid as u64);
+    (minimal && rowid_minimal && header.columns > 0 && accept(&found, &header)).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cell, RecordHeader, cells};
+    use crate::sqlite::geometry::Geometry;
+    use crate::sqlite::page::{Extent, PageKind};
+
+    const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
+
+    #[test]
+    fn cells_that_touch_are_found_without_their_pointers() {
+        let mut page = vec![0_u8; 512];
+        page[300..312].copy_from_slice(&[10, 5, 3, 1, 25, 7, b'a', b'b', b'c', b'd', b'e', b'f']);
+        page[312..317].copy_from_slice(&[3, 6, 2, 1, 77]);
+        let extent = Extent { from: 290, to: 320 };
+        let two = |_: &Cell, header: &RecordHeader<'_>| header.columns <= 2;
+        let found = cells(&page, extent, PageKind::TableLeaf, PAGE, &two);
+        assert_eq!(found.iter().map(|cell| cell.rowid).collect::<Vec<_>>(), [5, 6]);
+    }
+
+    #[test]
+    fn zeros_hold_no_cells() {
+        let page = vec![0_u8; 512];
+        let all = |_: &Cell, _: &RecordHeader<'_>| true;
+        let extent = Extent { from: 8, to: 512 };
+        assert!(cells(&page, extent, PageKind::TableLeaf, PAGE, &all).is_empty());
+    }
+}

@@ -1,0 +1,248 @@
+//! Write-ahead logs (section 4).
+
+use super::geometry::PAGE_SIZES;
+use crate::damage::{Damage, DamageKind};
+use nom::combinator::verify;
+use nom::number::complete::be_u32;
+use nom::{IResult, Parser};
+
+/// Bytes of the log's header.
+pub const HEADER_LEN: usize = 32;
+
+/// Bytes of a frame's header; a page follows.
+pub const FRAME_HEADER_LEN: usize = 24;
+
+/// The magic of a log whose checksums read words as little-endian; the big-endian one is this plus one.
+pub const MAGIC: u32 = 0x377f_0682;
+
+/// The format version that SQLite writes.
+pub const FORMAT_VERSION: u32 = 3_007_000;
+
+/// WAL header.
+///
+/// | offset | size | field             | note                              |
+/// |-------:|-----:|-------------------|-----------------------------------|
+/// |      0 |    4 | magic             | last bit: checksum words are big-endian |
+/// |      4 |    4 | `format_version`  | 3007000                           |
+/// |      8 |    4 | `page_size`       |                                   |
+/// |     12 |    4 | `checkpoint`      | sequence number                   |
+/// |     16 |    8 | `salts`           | one up, one random at each reset  |
+/// |     24 |    8 | `checksum`        | of the first 24 bytes             |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table above describes every field")]
+pub struct WalHeader {
+    pub big_endian: bool,
+    pub format_version: u32,
+    pub page_size: u32,
+    pub checkpoint: u32,
+    pub salts: [u32; 2],
+    pub checksum: [u32; 2],
+}
+
+/// Frame header.
+///
+/// | offset | size | field      | note                                          |
+/// |-------:|-----:|------------|-----------------------------------------------|
+/// |      0 |    4 | `page`     |                                               |
+/// |      4 |    4 | `commit`   | pages of the database after a commit, else 0  |
+/// |      8 |    8 | `salts`    | as in the log's header when of this generation |
+/// |     16 |    8 | `checksum` | continues from the frame before               |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table above describes every field")]
+pub struct FrameHeader {
+    pub page: u32,
+    pub commit: u32,
+    pub salts: [u32; 2],
+    pub checksum: [u32; 2],
+}
+
+/// Reads a log's header; only the magic is checked.
+///
+/// # Errors
+/// When the magic is missing or the input ends.
+pub fn wal_header(input: &[u8]) -> IResult<&[u8], WalHeader> {
+    let magic = verify(be_u32, |magic| magic & !1 == MAGIC);
+    (magic, be_u32, be_u32, be_u32, (be_u32, be_u32), (be_u32, be_u32))
+        .map(|(magic, format_version, page_size, checkpoint, salts, checksum)| WalHeader {
+            big_endian: magic & 1 == 1,
+            format_version,
+            page_size,
+            checkpoint,
+            salts: salts.into(),
+            checksum: checksum.into(),
+        })
+        .parse_complete(input)
+}
+
+/// Reads a frame's header.
+///
+/// # Errors
+/// When the input ends.
+pub fn frame_header(input: &[u8]) -> IResult<&[u8], FrameHeader> {
+    (be_u32, be_u32, (be_u32, be_u32), (be_u32, be_u32))
+        .map(|(page, commit, salts, checksum)| FrameHeader {
+            page,
+            commit,
+            salts: salts.into(),
+            checksum: checksum.into(),
+        })
+        .parse_complete(input)
+}
+
+/// Continues a checksum over `bytes`, of which whole 8-byte groups count.
+#[must_use]
+pub fn checksum(bytes: &[u8], big_endian: bool, start: [u32; 2]) -> [u32; 2] {
+    let word = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+    let [mut s0, mut s1] = start;
+    let (groups, _) = bytes.as_chunks::<8>();
+    for [a, b, c, d, e, f, g, h] in groups {
+        s0 = s0.wrapping_add(word([*a, *b, *c, *d])).wrapping_add(s1);
+        s1 = s1.wrapping_add(word([*e, *f, *g, *h])).wrapping_add(s0);
+    }
+    [s0, s1]
+}
+
+/// One frame of the log's valid part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Number of the frame, from 1.
+    pub number: u32,
+    /// The page it holds.
+    pub page: u32,
+    /// Pages of the database after the commit that this frame ends, else 0.
+    pub commit: u32,
+    /// Number of the commit it belongs to, from 1; 0 when the log ends before its commit.
+    pub commit_number: u32,
+    /// Offset of the page's bytes in the log.
+    pub offset: u64,
+}
+
+/// What a log holds, as SQLite itself would read it.
+#[derive(Clone, Debug)]
+pub struct Wal {
+    /// The header.
+    pub header: WalHeader,
+    /// Frames whose salts and running checksum hold, in order.
+    pub frames: Vec<Frame>,
+    /// Of these, how many belong to a commit.
+    pub committed: usize,
+    /// Frames in the file behind the valid ones: older generations, or damage.
+    pub beyond: u64,
+    /// Whether the frames behind carry the salts of this generation: then the log is torn or damaged there.
+    pub torn: bool,
+    /// Broken rules.
+    pub damage: Vec<Damage>,
+}
+
+/// Reads a log. `None` when its header can't be one: no magic, impossible page size, wrong checksum.
+///
+/// # Errors
+/// The rule that the header breaks.
+pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
+    let not_a = |field, at| Damage::new(field, at, DamageKind::NotA { expected: "a WAL header" });
+    let (_, header) = wal_header(bytes).map_err(|_| not_a("wal.magic", 0))?;
+    if !PAGE_SIZES.contains(&header.page_size) {
+        return Err(not_a("wal.page_size", 8));
+    }
+    let computed = checksum(bytes.get(..24).unwrap_or_default(), header.big_endian, [0, 0]);
+    if computed != header.checksum {
+        let kind =
+            DamageKind::Mismatch { found: u64::from(header.checksum[0]), expected: u64::from(computed[0]) };
+        return Err(Damage::new("wal.checksum", 24, kind));
+    }
+    if header.format_version != FORMAT_VERSION {
+        let kind = DamageKind::Mismatch {
+            found: u64::from(header.format_version),
+            expected: u64::from(FORMAT_VERSION),
+        };
+        return Err(Damage::new("wal.format_version", 4, kind));
+    }
+    let frame_len = FRAME_HEADER_LEN + header.page_size as usize;
+    let body = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let mut read =
+        Wal { header, frames: Vec::new(), committed: 0, beyond: 0, torn: false, damage: Vec::new() };
+    let (mut running, mut commits) = (header.checksum, 0_u32);
+    for (index, bytes) in body.chunks_exact(frame_len).enumerate() {
+        let offset = (HEADER_LEN + index * frame_len) as u64;
+        let Some((head, page)) = bytes.split_at_checked(FRAME_HEADER_LEN) else { break };
+        let Ok((_, frame)) = frame_header(head) else { break };
+        let next = checksum(head.get(..8).unwrap_or_default(), header.big_endian, running);
+        let next = checksum(page, header.big_endian, next);
+        if frame.salts != header.salts || frame.page == 0 || frame.checksum != next {
+            read.beyond = (body.len() / frame_len - index) as u64;
+            read.torn = frame.salts == header.salts;
+            if read.torn {
+                let kind = DamageKind::Mismatch {
+                    found: u64::from(frame.checksum[0]),
+                    expected: u64::from(next[0]),
+                };
+                read.damage.push(Damage::new("wal_frame.checksum", offset + 16, kind));
+            }
+            break;
+        }
+        running = next;
+        read.frames.push(Frame {
+            number: index as u32 + 1,
+            page: frame.page,
+            commit: frame.commit,
+            commit_number: 0,
+            offset: offset + FRAME_HEADER_LEN as u64,
+        });
+        if frame.commit != 0 {
+            commits += 1;
+            let from = read.committed;
+            read.committed = read.frames.len();
+            for frame in read.frames.iter_mut().skip(from) {
+                frame.commit_number = commits;
+            }
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FORMAT_VERSION, MAGIC, checksum, wal};
+
+    fn log(frames: &[(u32, u32)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [MAGIC, FORMAT_VERSION, 512, 0, 7, 9] {
+            bytes.extend(word.to_be_bytes());
+        }
+        let mut running = checksum(&bytes, false, [0, 0]);
+        bytes.extend(running.iter().flat_map(|word| word.to_be_bytes()));
+        for (page, commit) in frames {
+            let head: Vec<u8> = [page, commit].iter().flat_map(|word| word.to_be_bytes()).collect();
+            let body = [*page as u8; 512];
+            running = checksum(&body, false, checksum(&head, false, running));
+            bytes.extend(head);
+            bytes.extend([7_u32, 9].iter().flat_map(|word| word.to_be_bytes()));
+            bytes.extend(running.iter().flat_map(|word| word.to_be_bytes()));
+            bytes.extend(body);
+        }
+        bytes
+    }
+
+    #[test]
+    fn frames_behind_the_last_commit_belong_to_no_commit() {
+        let read = wal(&log(&[(1, 0), (2, 2), (3, 0)])).unwrap();
+        let commits: Vec<u32> = read.frames.iter().map(|frame| frame.commit_number).collect();
+        assert_eq!((read.committed, commits), (2, vec![1, 1, 0]));
+    }
+
+    #[test]
+    fn a_flipped_bit_ends_the_valid_part() {
+        let mut bytes = log(&[(1, 1), (2, 2), (3, 3)]);
+        bytes[32 + 536 + 100] ^= 1;
+        let read = wal(&bytes).unwrap();
+        assert_eq!((read.frames.len(), read.beyond, read.torn), (1, 2, true));
+    }
+
+    #[test]
+    fn a_header_with_a_wrong_checksum_is_named() {
+        let mut bytes = log(&[(1, 1)]);
+        bytes[20] ^= 1;
+        assert_eq!(wal(&bytes).unwrap_err().field, "wal.checksum");
+        assert_eq!(wal(&[]).unwrap_err().field, "wal.magic");
+    }
+}
