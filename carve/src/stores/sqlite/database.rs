@@ -9,7 +9,7 @@ use super::freelist::Freelist;
 use super::layout::Layout;
 use super::survey::Survey;
 use super::view::View;
-use super::{findings, loss, settle};
+use super::{findings, loss, settle, strays};
 use crate::error::Error;
 use crate::model::{Batch, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -18,6 +18,7 @@ use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::{journal, wal};
 use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 /// Pages that are read into one batch: some hundred kilobytes.
@@ -80,6 +81,8 @@ pub(super) struct Database<'a> {
     pub free: Freelist,
     pub auto_vacuum: bool,
     pub forest: Forest,
+    /// By tree: old pages whose rows may have stood on lost ones.
+    pub strays: HashMap<usize, Vec<u32>>,
     pub detected: Detected,
     pub outputs: Vec<Output>,
     pub tables: Vec<Table>,
@@ -140,6 +143,13 @@ impl<'a> Database<'a> {
             claims,
             logged: self.view.has_overlay() && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
+            strays: self.strays.get(&output.tree).into_iter().flatten().copied().collect::<HashSet<_>>(),
+            lost: tree
+                .gaps
+                .iter()
+                .filter(|gap| strays::is_lost(self.ground(), gap))
+                .map(|gap| gap.range)
+                .collect(),
         })
     }
 
@@ -150,6 +160,7 @@ impl<'a> Database<'a> {
         };
         let Some(tree) = self.tree(output) else { return Ok(()) };
         let mut bare: Vec<u32> = reader.bare.keys().copied().collect();
+        bare.extend(&reader.strays);
         bare.sort_unstable();
         let mut witnesses = Witnesses::default();
         if tree.rowids {

@@ -18,7 +18,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::record::RecordHeader;
 use mudlark_parsers::value::TextEncoding;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What reading the rows of one table needs.
 pub(super) struct Reader<'r, 'a> {
@@ -35,6 +35,10 @@ pub(super) struct Reader<'r, 'a> {
     pub logged: bool,
     /// Pages whose header is lost, and the range of keys that they held.
     pub bare: HashMap<u32, KeyRange>,
+    /// Old pages whose rows may have stood on lost ones.
+    pub strays: HashSet<u32>,
+    /// The key ranges of lost pages.
+    pub lost: Vec<KeyRange>,
 }
 
 /// What the rows of a table are checked against.
@@ -61,6 +65,15 @@ impl<'a> Reader<'_, 'a> {
         let info = self.ground.survey.page(number);
         let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
         leaf::cells(&version, &info, geometry, &accept, out);
+        if self.strays.contains(&number) {
+            out.retain(|found| {
+                let rowid = found.cell.rowid;
+                found.reads && self.lost.iter().any(|range| range.holds(rowid, rowid))
+            });
+            for found in out {
+                found.claims = found.claims.with(Claim::OldPage);
+            }
+        }
     }
 
     /// Whether bytes that nothing points to can be a record of this table.
@@ -84,7 +97,9 @@ impl<'a> Reader<'_, 'a> {
             let placed = self.placed(*number);
             for (index, found) in cells.iter().enumerate() {
                 let verdict = witnesses.verdicts.get(&(*number, found.cell.at));
-                if verdict.is_some_and(|verdict| verdict.merged) {
+                if verdict.is_some_and(|verdict| {
+                    verdict.merged || verdict.contested && found.claims.has(Claim::OldPage)
+                }) {
                     continue;
                 }
                 let room = room(&cells, index, self.ground.view.geometry.usable());
@@ -97,6 +112,9 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn placed(&self, number: u32) -> Claims {
+        if self.strays.contains(&number) {
+            return Claims::NONE.with(Claim::PlacedByKeys);
+        }
         let claim = match self.forest.place(number) {
             Some((_, How::Linked)) => Claim::InTree,
             Some((_, How::Keys)) | None => Claim::PlacedByKeys,

@@ -22,6 +22,7 @@ mod sample;
 mod settle;
 mod shape;
 mod solve;
+mod strays;
 mod survey;
 mod view;
 

@@ -7,6 +7,7 @@ use super::detect::{self, Detected};
 use super::entries;
 use super::forest::{Forest, Ground, Object};
 use super::freelist;
+use super::strays;
 use super::layout::Layout;
 use super::survey::Survey;
 use super::view::View;
@@ -41,6 +42,7 @@ pub(super) fn open<'a>(
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
+    let strays = strays::find(&forest, ground);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);
     Ok(Database {
@@ -52,6 +54,7 @@ pub(super) fn open<'a>(
         free,
         auto_vacuum,
         forest,
+        strays,
         detected,
         tables: outputs.iter().map(|output| output.table.clone()).collect(),
         outputs,

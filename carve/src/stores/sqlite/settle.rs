@@ -57,7 +57,9 @@ pub(super) fn settle(
         read(*page, &mut cells);
         let sound = ground.survey.page(*page).sound;
         for found in &cells {
-            let rank = if found.claims.has(Claim::PageHeaderLost) {
+            let rank = if found.claims.has(Claim::OldPage) {
+                0
+            } else if found.claims.has(Claim::PageHeaderLost) {
                 1
             } else if found.claims.has(Claim::PointerLost) {
                 2
