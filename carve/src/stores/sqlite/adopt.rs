@@ -6,7 +6,7 @@
 //! whole; else it is an old page that holds nothing live.
 
 use super::agree::{self, Agreement};
-use super::forest::{Forest, Ground, How, Object, fit_object, links};
+use super::forest::{Forest, Ground, How, Object, bounds, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
 use mudlark_parsers::sqlite::page::PageKind;
@@ -29,7 +29,7 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
         let before = loose(forest, named).len();
         for number in loose(forest, named) {
             if let Some((target, how)) = best_place(forest, ground, number, named, &mut profiles) {
-                forest.join(number, target, how);
+                forest.join(ground, number, target, how);
                 profiles.forget(target);
             }
         }
@@ -162,7 +162,7 @@ fn best_place(
         let mut how = How::Shape;
         for gap in &tree.gaps {
             let names = gap.child == fragment.root;
-            let in_range = fragment.rowids && gap.range.holds(first, last);
+            let in_range = fragment.rowids && tree.is_open(gap, first, last);
             let rootless = gap.parent == 0 && !fragment.rowids;
             let bounded = gap.range.above.is_some() || gap.range.upto.is_some();
             let points = 4 * u32::from(names)
@@ -235,12 +235,6 @@ fn first_leaf(forest: &Forest, ground: Ground<'_, '_>, number: usize) -> Option<
     filled.or(tree.pages.first()).or(tree.interior.first()).copied()
 }
 
-/// Least and greatest row id on the pages; empty ones hold none.
-fn bounds(ground: Ground<'_, '_>, pages: &[u32]) -> (i64, i64) {
-    let infos = pages.iter().map(|page| ground.survey.page(*page)).filter(|info| info.cells > 0);
-    infos.fold((i64::MAX, i64::MIN), |(first, last), info| (first.min(info.first), last.max(info.last)))
-}
-
 /// The parent that the pointer map names for a page of a tree.
 fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
     if !ground.auto_vacuum {
@@ -291,7 +285,7 @@ fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, pro
         }
         match home {
             Some((group, false)) => {
-                forest.join(number, group, How::Shape);
+                forest.join(ground, number, group, How::Shape);
                 profiles.forget(group);
             }
             Some((_, true)) if !interior && rowids => {

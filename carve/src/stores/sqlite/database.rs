@@ -144,12 +144,7 @@ impl<'a> Database<'a> {
             logged: self.view.has_overlay() && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
             strays: self.strays.get(&output.tree).into_iter().flatten().copied().collect::<HashSet<_>>(),
-            lost: tree
-                .gaps
-                .iter()
-                .filter(|gap| strays::is_lost(self.ground(), gap))
-                .map(|gap| gap.range)
-                .collect(),
+            tree,
         })
     }
 
@@ -204,7 +199,7 @@ impl<'a> Database<'a> {
             .map(|info| (info.first, info.last))
             .collect();
         let could_hold = |rowid: i64| {
-            tree.gaps.iter().any(|gap| gap.range.holds(rowid, rowid))
+            tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid))
                 || damaged.iter().any(|(first, last)| (*first..=*last).contains(&rowid))
         };
         if tree.gaps.is_empty() && damaged.is_empty() {

@@ -3,12 +3,13 @@
 use super::catalogue::TableDef;
 use super::chains;
 use super::entries::{Entries, Entry};
-use super::forest::{Forest, Ground, How, KeyRange};
+use super::forest::{Forest, Ground, How, KeyRange, Tree};
 use super::layout::Layout;
 use super::leaf::{self, FoundCell};
 use super::settle::{Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
+use super::strays;
 use super::view::PageVersion;
 use crate::model::{
     Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
@@ -37,8 +38,8 @@ pub(super) struct Reader<'r, 'a> {
     pub bare: HashMap<u32, KeyRange>,
     /// Old pages whose rows may have stood on lost ones.
     pub strays: HashSet<u32>,
-    /// The key ranges of lost pages.
-    pub lost: Vec<KeyRange>,
+    /// The table's tree.
+    pub tree: &'r Tree,
 }
 
 /// What the rows of a table are checked against.
@@ -68,7 +69,7 @@ impl<'a> Reader<'_, 'a> {
         if self.strays.contains(&number) {
             out.retain(|found| {
                 let rowid = found.cell.rowid;
-                found.reads && self.lost.iter().any(|range| range.holds(rowid, rowid))
+                found.reads && strays::could_hold(self.ground, self.tree, rowid)
             });
             for found in out {
                 found.claims = found.claims.with(Claim::OldPage);

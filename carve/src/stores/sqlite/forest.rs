@@ -59,6 +59,8 @@ pub(super) struct Gap {
     /// The page it names; 0 when the link itself is lost.
     pub child: u32,
     pub range: KeyRange,
+    /// The number that the tree had when the gap was found: it tells the parts of a joined tree apart.
+    pub part: u32,
 }
 
 /// A tree, or a part of one.
@@ -73,6 +75,24 @@ pub(super) struct Tree {
     /// Interior pages of a rowid tree.
     pub interior: Vec<u32>,
     pub gaps: Vec<Gap>,
+    /// Key ranges that joined parts cover with interior pages of their own: part, first and last row id.
+    pub covered: Vec<(u32, i64, i64)>,
+}
+
+impl Tree {
+    fn new(object: Object, rowids: bool, root: u32) -> Self {
+        let (pages, interior) = (Vec::new(), Vec::new());
+        Self { object, rowids, root, pages, interior, gaps: Vec::new(), covered: Vec::new() }
+    }
+
+    /// Whether rows from `first` to `last` could stand in a gap: its range holds them, and no part that was joined
+    /// covers them already.
+    pub(super) fn is_open(&self, gap: &Gap, first: i64, last: i64) -> bool {
+        gap.range.holds(first, last)
+            && !self.covered.iter().any(|(part, from, to)| {
+                *part != gap.part && *from <= last && first <= *to
+            })
+    }
 }
 
 /// All trees, and the tree of each page.
@@ -110,8 +130,7 @@ impl Forest {
         let indexes = indexes.map(|(number, index)| (Object::Index(number), false, index.root));
         for (object, rowids, root) in tables.chain(indexes) {
             let root = root.unwrap_or(0);
-            let (pages, interior, gaps) = (Vec::new(), Vec::new(), Vec::new());
-            forest.trees.push(Tree { object, rowids, root, pages, interior, gaps });
+            forest.trees.push(Tree::new(object, rowids, root));
         }
         // A root that an interior page links to is no root, unless nothing else turns up for it.
         let children = linked_children(ground);
@@ -133,29 +152,27 @@ impl Forest {
     /// Grows a new part of a tree from a page that nothing links to.
     pub(super) fn grow_fragment(&mut self, ground: Ground<'_, '_>, root: u32, kind: PageKind) {
         let number = self.trees.len();
-        self.trees.push(Tree {
-            object: Object::Unknown,
-            rowids: kind.is_table(),
-            root,
-            pages: Vec::new(),
-            interior: Vec::new(),
-            gaps: Vec::new(),
-        });
+        self.trees.push(Tree::new(Object::Unknown, kind.is_table(), root));
         self.climb(ground, number, 0, root, KeyRange::default(), How::Linked);
     }
 
     /// Moves all pages of `from` to `to`, which keeps its own root.
-    pub(super) fn join(&mut self, from: usize, to: usize, how: How) {
+    pub(super) fn join(&mut self, ground: Ground<'_, '_>, from: usize, to: usize, how: How) {
         if from == to || to >= self.trees.len() {
             return;
         }
         let Some(tree) = self.trees.get_mut(from) else { return };
         tree.object = Object::Stale;
-        let (pages, interior, gaps) = (
+        let (pages, interior, gaps, mut covered) = (
             std::mem::take(&mut tree.pages),
             std::mem::take(&mut tree.interior),
             std::mem::take(&mut tree.gaps),
+            std::mem::take(&mut tree.covered),
         );
+        if !interior.is_empty() {
+            let (first, last) = bounds(ground, &pages);
+            covered.push((from as u32, first, last));
+        }
         for page in pages.iter().chain(&interior) {
             if let Some(place) = self.placed.get_mut(*page as usize - 1) {
                 *place = Some((to as u32, how));
@@ -165,6 +182,7 @@ impl Forest {
             target.pages.extend(pages);
             target.interior.extend(interior);
             target.gaps.extend(gaps);
+            target.covered.extend(covered);
         }
     }
 
@@ -184,7 +202,7 @@ impl Forest {
                 depth < MAX_DEPTH && self.place(page).is_none() && self.fits(ground, number, page, range);
             let Some(tree) = self.trees.get_mut(number) else { return };
             if !holds {
-                tree.gaps.push(Gap { parent, child: page, range });
+                tree.gaps.push(Gap { parent, child: page, range, part: number as u32 });
                 continue;
             }
             if let Some(place) = self.placed.get_mut(page as usize - 1) {
@@ -219,6 +237,12 @@ impl Forest {
         }
         kind == PageKind::TableInterior || fit_object(ground, tree.object, page) != Fit::No
     }
+}
+
+/// Least and greatest row id on the pages; empty ones hold none.
+pub(super) fn bounds(ground: Ground<'_, '_>, pages: &[u32]) -> (i64, i64) {
+    let infos = pages.iter().map(|page| ground.survey.page(*page)).filter(|info| info.cells > 0);
+    infos.fold((i64::MAX, i64::MIN), |(first, last), info| (first.min(info.first), last.max(info.last)))
 }
 
 /// How the records of a page fit what a tree holds.

@@ -40,6 +40,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
                 is_lost(ground, gap)
                     && gap.range.above.is_none_or(|above| above < info.last)
                     && gap.range.upto.is_none_or(|upto| info.first <= upto)
+                    && (tree.is_open(gap, info.first, info.first) || tree.is_open(gap, info.last, info.last))
             });
             if !meets || !same_width(ground, tree, number) || fit_object(ground, tree.object, number) == Fit::No {
                 continue;
@@ -61,6 +62,11 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
 /// Whether a gap stands for a page that can't be read.
 pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
     ground.survey.page(gap.child).kind.is_none()
+}
+
+/// Whether a row could have stood on a page that is lost.
+pub(super) fn could_hold(ground: Ground<'_, '_>, tree: &Tree, rowid: i64) -> bool {
+    tree.gaps.iter().any(|gap| is_lost(ground, gap) && tree.is_open(gap, rowid, rowid))
 }
 
 /// Rows of a table without a name have all the same number of columns.
