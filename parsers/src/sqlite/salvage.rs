@@ -53,6 +53,29 @@ pub fn cells(
     found
 }
 
+/// Finds the cells of an interior page in `extent`. They are short, so `accept` must know the child.
+#[must_use]
+pub fn interior_cells(
+    page: &[u8],
+    extent: Extent,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell) -> bool,
+) -> Vec<Cell> {
+    let (mut found, mut at) = (Vec::new(), extent.from);
+    while at < extent.to {
+        let read = cell(page, at as usize, kind, geometry).ok();
+        match read.filter(|read| read.end <= extent.to && accept(read)) {
+            Some(read) => {
+                at = read.end;
+                found.push(read);
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
 /// The cell at `at`, when every one of its bytes is as SQLite would have written it.
 #[must_use]
 pub fn strict_cell(

@@ -115,6 +115,8 @@ pub struct Frame {
     pub commit_number: u32,
     /// Offset of the page's bytes in the log.
     pub offset: u64,
+    /// Its checksum holds; frames that are damaged count where later ones of the same log prove a commit.
+    pub sound: bool,
 }
 
 /// What a log holds, as SQLite itself would read it.
@@ -168,7 +170,8 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         let Ok((_, frame)) = frame_header(head) else { break };
         let next = checksum(head.get(..8).unwrap_or_default(), header.big_endian, running);
         let next = checksum(page, header.big_endian, next);
-        if frame.salts != header.salts || frame.page == 0 || frame.checksum != next {
+        let sound = frame.salts == header.salts && frame.page != 0 && frame.checksum == next;
+        if !sound && !goes_on(body, frame_len, index, &header) {
             read.beyond = (body.len() / frame_len - index) as u64;
             read.torn = frame.salts == header.salts;
             if read.torn {
@@ -180,15 +183,22 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
             }
             break;
         }
-        running = next;
+        if !sound {
+            let kind =
+                DamageKind::Mismatch { found: u64::from(frame.checksum[0]), expected: u64::from(next[0]) };
+            read.damage.push(Damage::new("wal_frame.checksum", offset + 16, kind));
+        }
+        // The next frame continues what this one's header says, even where this one is damaged.
+        running = frame.checksum;
         read.frames.push(Frame {
             number: index as u32 + 1,
             page: frame.page,
             commit: frame.commit,
             commit_number: 0,
             offset: offset + FRAME_HEADER_LEN as u64,
+            sound,
         });
-        if frame.commit != 0 {
+        if sound && frame.commit != 0 {
             commits += 1;
             let from = read.committed;
             read.committed = read.frames.len();
@@ -198,6 +208,26 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         }
     }
     Ok(read)
+}
+
+/// Whether frames behind the one at `index` prove that it is damaged and not the end: a commit of the same log, each
+/// frame of which continues the checksum of the one before. A rolled-back transaction leaves frames with the same
+/// salts behind the end too, but never a commit.
+fn goes_on(body: &[u8], frame_len: usize, index: usize, header: &WalHeader) -> bool {
+    let frames = || body.chunks_exact(frame_len).skip(index);
+    frames().zip(frames().skip(1)).any(|(before, bytes)| {
+        let (Ok((_, before)), Some((head, page))) =
+            (frame_header(before), bytes.split_at_checked(FRAME_HEADER_LEN))
+        else {
+            return false;
+        };
+        let Ok((_, frame)) = frame_header(head) else { return false };
+        if frame.salts != header.salts || frame.commit == 0 || frame.page == 0 {
+            return false;
+        }
+        let next = checksum(head.get(..8).unwrap_or_default(), header.big_endian, before.checksum);
+        checksum(page, header.big_endian, next) == frame.checksum
+    })
 }
 
 #[cfg(test)]
@@ -231,11 +261,21 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_ends_the_valid_part() {
-        let mut bytes = log(&[(1, 1), (2, 2), (3, 3)]);
+    fn a_flipped_bit_behind_which_no_commit_follows_ends_the_valid_part() {
+        let mut bytes = log(&[(1, 1), (2, 2), (3, 0)]);
         bytes[32 + 536 + 100] ^= 1;
         let read = wal(&bytes).unwrap();
         assert_eq!((read.frames.len(), read.beyond, read.torn), (1, 2, true));
+    }
+
+    #[test]
+    fn a_damaged_frame_before_a_provable_commit_is_kept_and_reported() {
+        let mut bytes = log(&[(1, 1), (2, 0), (3, 3)]);
+        bytes[32 + 536 + 100] ^= 1;
+        let read = wal(&bytes).unwrap();
+        let sound: Vec<bool> = read.frames.iter().map(|frame| frame.sound).collect();
+        assert_eq!((read.committed, sound), (3, vec![true, false, true]));
+        assert_eq!(read.damage.len(), 1);
     }
 
     #[test]

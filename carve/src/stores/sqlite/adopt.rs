@@ -24,13 +24,21 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     let named = forest.trees.len();
     grow_fragments(forest, ground);
     let mut profiles = Profiles::default();
+    untangle(forest, ground, named);
+    let mut undecided = HashSet::new();
     // Every round can open new gaps, and joins at least one fragment.
     loop {
         let before = loose(forest, named).len();
         for number in loose(forest, named) {
-            if let Some((target, how)) = best_place(forest, ground, number, named, &mut profiles) {
-                forest.join(ground, number, target, how);
-                profiles.forget(target);
+            match best_place(forest, ground, number, named, &mut profiles) {
+                Verdict::At(target, how) => {
+                    forest.join(ground, number, target, how);
+                    profiles.forget(target);
+                }
+                Verdict::Undecided => {
+                    undecided.insert(number);
+                }
+                Verdict::Nowhere => {}
             }
         }
         if loose(forest, named).len() == before {
@@ -38,8 +46,9 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
         }
     }
     if ground.catalogue.whole {
+        // What could be at several places is put out without a name; what fits nowhere holds nothing live.
         for number in loose(forest, named) {
-            if let Some(tree) = forest.trees.get_mut(number) {
+            if let Some(tree) = forest.trees.get_mut(number).filter(|_| !undecided.contains(&number)) {
                 tree.object = Object::Stale;
             }
         }
@@ -47,6 +56,51 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
         gather_unnamed(forest, ground, named, &mut profiles);
     }
     sort_pages(forest, ground);
+}
+
+/// Takes back exchanged roots: a table whose root names a part that fits another table only, while that other
+/// table's root leads to rows that fit the first.
+fn untangle(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
+    for number in 0..named {
+        let Some(tree) = forest.trees.get(number).filter(|tree| tree.pages.is_empty()) else { continue };
+        let (object, rowids) = (tree.object, tree.rowids);
+        let Some(gap) = tree.gaps.iter().find(|gap| gap.parent == 0).copied() else { continue };
+        let Some((part, _)) = forest.place(gap.child).filter(|(part, _)| *part as usize >= named) else {
+            continue;
+        };
+        let part = part as usize;
+        let Some(page) = first_leaf(forest, ground, part) else { continue };
+        let others: Vec<usize> = (0..named)
+            .filter(|other| {
+                let Some(tree) = forest.trees.get(*other) else { return false };
+                *other != number
+                    && tree.object != Object::Table(0)
+                    && tree.rowids == rowids
+                    && matches!(tree.object, Object::Table(_)) == matches!(object, Object::Table(_))
+                    && fit_object(ground, tree.object, page) != Fit::No
+                    && first_leaf(forest, ground, *other)
+                        .is_some_and(|page| fit_object(ground, object, page) != Fit::No)
+            })
+            .collect();
+        if let [other] = others[..] {
+            forest.join(ground, other, number, How::Shape);
+            forest.join(ground, part, other, How::Shape);
+            for (tree, object) in [(number, object), (other, ground_object(ground, other))] {
+                if let Some(tree) = forest.trees.get_mut(tree) {
+                    tree.object = object;
+                    tree.gaps.retain(|gap| gap.parent != 0);
+                }
+            }
+        }
+    }
+}
+
+/// What the tree with this number was grown for: tables come first, then indexes.
+fn ground_object(ground: Ground<'_, '_>, number: usize) -> Object {
+    match number.checked_sub(ground.catalogue.tables.len()) {
+        None => Object::Table(number),
+        Some(index) => Object::Index(index),
+    }
 }
 
 /// The fragments that have no place yet, largest first.
@@ -131,6 +185,16 @@ fn make(forest: &Forest, ground: Ground<'_, '_>, tree: usize) -> (Profile, f64) 
     (profile, mean)
 }
 
+/// Where a fragment belongs.
+enum Verdict {
+    /// To this tree, for this reason.
+    At(usize, How),
+    /// To one of several: the bytes don't decide.
+    Undecided,
+    /// To none.
+    Nowhere,
+}
+
 /// The best tree for a fragment, and what puts it there.
 fn best_place(
     forest: &Forest,
@@ -138,9 +202,9 @@ fn best_place(
     number: usize,
     named: usize,
     profiles: &mut Profiles,
-) -> Option<(usize, How)> {
-    let fragment = forest.trees.get(number)?;
-    let sample_page = first_leaf(forest, ground, number)?;
+) -> Verdict {
+    let Some(fragment) = forest.trees.get(number) else { return Verdict::Nowhere };
+    let Some(sample_page) = first_leaf(forest, ground, number) else { return Verdict::Nowhere };
     let (first, last) = bounds(ground, &fragment.pages);
     let parent = mapped_parent(ground, fragment.root);
     let mut best: Option<(u32, f64, usize, How)> = None;
@@ -223,9 +287,11 @@ fn best_place(
             tied = true;
         }
     }
-    // Two places of equal weight: the bytes don't decide, so nothing is put under a name.
-    let (_, _, target, how) = best?;
-    (!tied).then_some((target, how))
+    match best {
+        Some(_) if tied => Verdict::Undecided,
+        Some((_, _, target, how)) => Verdict::At(target, how),
+        None => Verdict::Nowhere,
+    }
 }
 
 /// A page of the fragment that holds records.

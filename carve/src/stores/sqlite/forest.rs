@@ -10,7 +10,9 @@ use super::sample;
 use super::shape::Fit;
 use super::survey::Survey;
 use super::view::View;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::{record, salvage};
 
 /// What a tree holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,9 +91,7 @@ impl Tree {
     /// covers them already.
     pub(super) fn is_open(&self, gap: &Gap, first: i64, last: i64) -> bool {
         gap.range.holds(first, last)
-            && !self.covered.iter().any(|(part, from, to)| {
-                *part != gap.part && *from <= last && first <= *to
-            })
+            && !self.covered.iter().any(|(part, from, to)| *part != gap.part && *from <= last && first <= *to)
     }
 }
 
@@ -132,14 +132,16 @@ impl Forest {
             let root = root.unwrap_or(0);
             forest.trees.push(Tree::new(object, rowids, root));
         }
-        // A root that an interior page links to is no root, unless nothing else turns up for it.
+        // A root that an interior page links to is no root: the tree's true one may still turn up.
         let children = linked_children(ground);
-        let is_child = |tree: &Tree| children.binary_search(&tree.root).is_ok();
-        let mut order: Vec<usize> = (0..forest.trees.len()).collect();
-        order.sort_by_key(|number| forest.trees.get(*number).is_some_and(is_child));
-        for number in order {
-            let Some(root) = forest.trees.get(number).map(|tree| tree.root) else { continue };
-            forest.climb(ground, number, 0, root, KeyRange::default(), How::Linked);
+        for number in 0..forest.trees.len() {
+            let Some(tree) = forest.trees.get_mut(number) else { continue };
+            let (root, range, part) = (tree.root, KeyRange::default(), number as u32);
+            if children.binary_search(&root).is_ok() {
+                tree.gaps.push(Gap { parent: 0, child: root, range, part });
+            } else {
+                forest.climb(ground, number, 0, root, range, How::Linked);
+            }
         }
         forest
     }
@@ -272,7 +274,10 @@ pub(super) fn links(
     let Some(page) = Page::parse(version.bytes, number, ground.view.geometry) else {
         return Vec::new();
     };
-    let cells: Vec<_> = page.cells().map(Result::ok).collect();
+    let mut cells: Vec<_> = page.cells().map(Result::ok).collect();
+    if !ground.survey.page(number).sound {
+        add_lost_links(ground, &page, &mut cells);
+    }
     let keys: Vec<i64> = cells.iter().flatten().map(|cell| cell.rowid).collect();
     // Keys out of order tell nothing about the children: then the parent's own range holds for all.
     let ordered = rowids
@@ -303,6 +308,34 @@ pub(super) fn links(
     }
     found.push((page.header.right_child, bounds));
     found
+}
+
+/// Adds the cells of an interior page that no pointer names, and puts all in key order where they have row ids.
+fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Option<Cell>>) {
+    let named: Vec<Cell> = cells.iter().flatten().copied().collect();
+    for extent in page.account(&named).unaccounted {
+        let kind = page.header.kind;
+        // The child's own keys must lie below the key of the cell.
+        let accept = |cell: &Cell| {
+            let child = ground.survey.page(cell.left_child);
+            let same_kind = child.kind.is_some_and(|child| child.is_table() == kind.is_table());
+            let key_fits = if kind.is_table() {
+                child.cells > 0 && child.last <= cell.rowid
+            } else {
+                record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
+            };
+            same_kind && key_fits && !named.iter().any(|other| other.left_child == cell.left_child)
+        };
+        let found = salvage::interior_cells(page.bytes, extent, kind, page.geometry, &accept);
+        if !found.is_empty() && kind.is_table() {
+            // What is found this way takes the place of pointers that lead nowhere.
+            cells.retain(Option::is_some);
+        }
+        cells.extend(found.into_iter().map(Some));
+    }
+    if page.header.kind.is_table() && cells.len() > named.len() && cells.iter().all(Option::is_some) {
+        cells.sort_by_key(|cell| cell.map(|cell| cell.rowid));
+    }
 }
 
 /// Pages that a sound interior page links to, sorted; links that the child disproves don't count.

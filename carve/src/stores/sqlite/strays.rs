@@ -42,7 +42,10 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
                     && gap.range.upto.is_none_or(|upto| info.first <= upto)
                     && (tree.is_open(gap, info.first, info.first) || tree.is_open(gap, info.last, info.last))
             });
-            if !meets || !same_width(ground, tree, number) || fit_object(ground, tree.object, number) == Fit::No {
+            if !meets
+                || !same_width(ground, tree, number)
+                || fit_object(ground, tree.object, number) == Fit::No
+            {
                 continue;
             }
             let profile = profiles.entry(*tree_number).or_insert_with(|| profile(ground, tree));

@@ -19,7 +19,7 @@ pub(super) struct PageInfo {
     pub zero: bool,
     /// The header names a kind, though too little on the page bears it out.
     pub doubtful: bool,
-    /// Columns of the first record.
+    /// Most columns of a record.
     pub columns: u16,
     /// Cells that read.
     pub cells: u16,
@@ -90,11 +90,12 @@ pub(super) fn look(
     let (mut ordered, mut previous) = (true, None);
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     for pointer in page.pointers() {
-        let good = page.cell(pointer).ok().filter(|cell| reads(&page, cell, page_count));
-        let Some(cell) = good else {
+        let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(&page, &cell, page_count)?)));
+        let Some((cell, columns)) = good else {
             info.bad += 1;
             continue;
         };
+        info.columns = info.columns.max(columns);
         if kind.is_table() {
             ordered &= previous.is_none_or(|previous| previous < cell.rowid);
             previous = Some(cell.rowid);
@@ -106,12 +107,6 @@ pub(super) fn look(
     }
     info.cells = scratch.len() as u16;
     (info.first, info.last) = (first, last);
-    if kind != PageKind::TableInterior
-        && let Some(cell) = scratch.first()
-        && let Ok(header) = record::header_only(cell.local_payload(bytes))
-    {
-        info.columns = header.columns as u16;
-    }
     let account = page.account(scratch);
     let whole = bytes.len() >= geometry.page_size as usize;
     let right = page.header.right_child;
@@ -133,24 +128,23 @@ pub(super) fn look(
     info
 }
 
-/// Whether a cell's record, or its child, can be one.
-fn reads(page: &Page<'_>, cell: &Cell, page_count: u32) -> bool {
+/// The columns of a cell's record, 0 where there is none; `None` when record or child can't be one.
+fn columns(page: &Page<'_>, cell: &Cell, page_count: u32) -> Option<u16> {
     let kind = page.header.kind;
     if kind.is_interior() && !(1..=page_count).contains(&cell.left_child) {
-        return false;
+        return None;
     }
     if cell.overflow > page_count {
         // The row's local part may still be of use, but the cell is not as SQLite wrote it.
-        return false;
+        return None;
     }
     if kind == PageKind::TableInterior {
-        return true;
+        return Some(0);
     }
-    let local = cell.local_payload(page.bytes);
-    match record::header(local, cell.payload_len) {
-        Ok(header) => header.columns > 0,
+    match record::header(cell.local_payload(page.bytes), cell.payload_len) {
+        Ok(header) => (header.columns > 0).then_some(header.columns as u16),
         // The header of a wide row may itself spill.
-        Err(record::RecordFault::Truncated) => cell.overflow != 0,
-        Err(_) => false,
+        Err(record::RecordFault::Truncated) => (cell.overflow != 0).then_some(0),
+        Err(_) => None,
     }
 }

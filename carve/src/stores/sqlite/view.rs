@@ -61,9 +61,13 @@ impl<'a> View<'a> {
     /// The same, with the commits of a log.
     pub(super) fn with_log(mut self, log: &Wal, source: SourceId) -> Self {
         for frame in log.frames.iter().take(log.committed) {
+            // The header of a damaged frame may name any page; an older version of that page is better than none.
+            if !frame.sound && frame.page > log.frames.len() as u32 + self.main_pages {
+                continue;
+            }
             let commit = Some(frame.commit_number);
             self.overlay.insert(frame.page, Overlay { source, offset: frame.offset, commit });
-            if frame.commit != 0 {
+            if frame.sound && frame.commit != 0 {
                 self.page_count = frame.commit;
             }
         }
