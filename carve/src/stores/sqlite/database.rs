@@ -17,6 +17,7 @@ use crate::stores::{Instance, PageCounts, RowSink, TableCount};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::{journal, wal};
+use mudlark_parsers::value::TextEncoding;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -84,6 +85,7 @@ pub(super) struct Database<'a> {
     /// By tree: old pages whose rows may have stood on lost ones.
     pub strays: HashMap<usize, Vec<u32>>,
     pub detected: Detected,
+    pub encoding: TextEncoding,
     pub outputs: Vec<Output>,
     pub tables: Vec<Table>,
     pub findings: Vec<Finding>,
@@ -139,7 +141,7 @@ impl<'a> Database<'a> {
             def: output.def.and_then(|def| self.catalogue.tables.get(def)),
             layout: &output.layout,
             rowids: tree.rowids,
-            encoding: self.detected.encoding,
+            encoding: self.encoding,
             claims,
             logged: self.view.has_overlay() && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
@@ -177,7 +179,7 @@ impl<'a> Database<'a> {
         }
         let gone = self.gone(tree, &witnesses.entries);
         for entries in gone.chunks(1024) {
-            let mut batch = Batch::new(TableId(number as u32), self.detected.encoding);
+            let mut batch = Batch::new(TableId(number as u32), self.encoding);
             for entries in entries {
                 reader.row_from_entries(entries, &witnesses, &mut batch);
             }
@@ -228,7 +230,7 @@ impl Instance for Database<'_> {
             "SQLite database, {} pages of {} bytes, {}{log}",
             self.view.page_count,
             geometry.page_size,
-            self.detected.encoding.name()
+            self.encoding.name()
         )
     }
 

@@ -16,7 +16,6 @@ const SAMPLE: usize = 512;
 pub(super) struct Detected {
     pub header: Option<Header>,
     pub geometry: Geometry,
-    pub encoding: TextEncoding,
     /// Whether pages were found that can only be an SQLite database's.
     pub borne_out: bool,
     /// What the header says and the pages disprove, or what had to be found without it.
@@ -54,20 +53,8 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
             (None, None) => return None,
         },
     };
-    let mut encoding = header.and_then(|header| header.text_encoding());
-    let seen = seen_encoding(bytes, geometry);
-    if let Some(seen) = seen
-        && encoding != Some(seen)
-    {
-        notes.push((
-            "database_header.encoding",
-            encoding.map_or("unknown", TextEncoding::name).to_owned(),
-            format!("{}, as the text of the rows reads", seen.name()),
-        ));
-        encoding = Some(seen);
-    }
     let borne_out = borne_out(bytes, geometry) > 0;
-    Some(Detected { header, geometry, encoding: encoding.unwrap_or_default(), borne_out, notes })
+    Some(Detected { header, geometry, borne_out, notes })
 }
 
 /// Page numbers to look at: the first ones and an even sample of the rest.
@@ -133,14 +120,25 @@ fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
     furthest.map_or(0, |end| u8::try_from(page_size.saturating_sub(end)).unwrap_or(0))
 }
 
+/// Texts below which the header's word stands.
+const ENOUGH_TEXTS: u32 = 8;
+
 /// The encoding that the text of the rows is in; `None` when too little text tells.
-fn seen_encoding(bytes: &[u8], geometry: Geometry) -> Option<TextEncoding> {
-    let size = geometry.page_size as usize;
-    let (mut utf8, mut le, mut be) = (0_u64, 0_u64, 0_u64);
-    for index in sample(bytes.len() / size) {
-        let Some(raw) = bytes.get(index * size..(index + 1) * size) else { break };
-        let Some(page) = Page::parse(raw, index as u32 + 1, geometry) else { continue };
-        if page.header.kind != PageKind::TableLeaf {
+///
+/// UTF-8 text is valid as such and seldom holds zeros. UTF-16 text has its high bytes, which are of few kinds, in
+/// every second place.
+pub(super) fn seen_encoding<'a>(
+    geometry: Geometry,
+    page_count: u32,
+    page_bytes: &dyn Fn(u32) -> Option<&'a [u8]>,
+) -> Option<TextEncoding> {
+    let (mut valid, mut texts) = (0_u32, 0_u32);
+    let (mut even, mut odd) = ([0_u32; 256], [0_u32; 256]);
+    for index in sample(page_count as usize) {
+        let number = index as u32 + 1;
+        let Some(raw) = page_bytes(number) else { continue };
+        let Some(page) = Page::parse(raw, number, geometry) else { continue };
+        if page.header.kind.is_interior() {
             continue;
         }
         for cell in page.cells().filter_map(Result::ok).take(32) {
@@ -149,33 +147,40 @@ fn seen_encoding(bytes: &[u8], geometry: Geometry) -> Option<TextEncoding> {
             let mut at = header.len;
             for serial in header.serials() {
                 let len = serial.len() as usize;
-                let text = local.get(at..at.saturating_add(len));
+                let text = local.get(at..at.saturating_add(len)).unwrap_or_default();
                 at = at.saturating_add(len);
-                let (SerialKind::Text, Some(text)) = (serial.kind(), text) else { continue };
-                let (pairs, rest) = text.as_chunks::<2>();
-                if !rest.is_empty() || text.is_empty() {
-                    utf8 += u64::from(!text.is_empty());
+                if serial.kind() != SerialKind::Text || text.is_empty() {
                     continue;
                 }
-                // Texts of Latin letters, digits and spaces have a zero in one byte of each pair.
-                let high = pairs.iter().filter(|[a, b]| *a == 0 && *b != 0).count() * 2 >= pairs.len();
-                let low = pairs.iter().filter(|[a, b]| *b == 0 && *a != 0).count() * 2 >= pairs.len();
-                le += u64::from(low && !high);
-                be += u64::from(high && !low);
-                utf8 += u64::from(!high && !low && std::str::from_utf8(text).is_ok());
+                texts += 1;
+                let zeros = text.iter().filter(|byte| **byte == 0).count();
+                valid += u32::from(std::str::from_utf8(text).is_ok() && zeros * 4 < text.len());
+                for [first, second] in text.as_chunks::<2>().0 {
+                    even[usize::from(*first)] += 1;
+                    odd[usize::from(*second)] += 1;
+                }
             }
         }
     }
-    // One text in a hundred may be anything; below ten texts the header's word stands.
-    let most = utf8.max(le).max(be);
-    if most < 10 || (utf8 + le + be - most) * 10 > most {
+    if texts < ENOUGH_TEXTS {
         return None;
     }
-    Some(if most == utf8 {
-        TextEncoding::Utf8
-    } else if most == le {
-        TextEncoding::Utf16le
-    } else {
-        TextEncoding::Utf16be
-    })
+    if valid * 10 >= texts * 9 {
+        return Some(TextEncoding::Utf8);
+    }
+    let (even, odd) = (entropy(&even), entropy(&odd));
+    if valid * 4 > texts || (even - odd).abs() < 0.2 {
+        return None;
+    }
+    Some(if even < odd { TextEncoding::Utf16be } else { TextEncoding::Utf16le })
+}
+
+/// Entropy of a byte's distribution, in bits.
+fn entropy(counts: &[u32; 256]) -> f64 {
+    let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+    let part = |count: &u32| {
+        let share = f64::from(*count) / all.max(1.0);
+        if share > 0.0 { -share * share.log2() } else { 0.0 }
+    };
+    counts.iter().map(part).sum()
 }

@@ -11,6 +11,7 @@ use super::shape::Fit;
 use super::survey::Survey;
 use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
+use std::collections::HashSet;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::{record, salvage};
 
@@ -101,6 +102,8 @@ pub(super) struct Forest {
     pub trees: Vec<Tree>,
     /// For each page, from page 1: the tree and how it came there.
     placed: Vec<Option<(u32, How)>>,
+    /// Root pages that the catalogue names.
+    roots: HashSet<u32>,
 }
 
 /// Far deeper than any tree: SQLite's own limit is 20.
@@ -119,7 +122,11 @@ pub(super) struct Ground<'g, 'a> {
 impl Forest {
     /// Grows the trees whose roots the catalogue names.
     pub(super) fn grow(ground: Ground<'_, '_>) -> Self {
-        let mut forest = Self { trees: Vec::new(), placed: vec![None; ground.view.page_count as usize] };
+        let mut forest = Self {
+            trees: Vec::new(),
+            placed: vec![None; ground.view.page_count as usize],
+            roots: HashSet::new(),
+        };
         let tables = ground
             .catalogue
             .tables
@@ -132,12 +139,14 @@ impl Forest {
             let root = root.unwrap_or(0);
             forest.trees.push(Tree::new(object, rowids, root));
         }
-        // A root that an interior page links to is no root: the tree's true one may still turn up.
-        let children = linked_children(ground);
+        let roots: Vec<u32> = forest.trees.iter().map(|tree| tree.root).collect();
+        let false_roots = false_roots(ground, &roots);
+        // A link to another tree's root is wrong, whatever the keys there.
+        forest.roots = roots.into_iter().filter(|root| !false_roots.contains(root)).collect();
         for number in 0..forest.trees.len() {
             let Some(tree) = forest.trees.get_mut(number) else { continue };
             let (root, range, part) = (tree.root, KeyRange::default(), number as u32);
-            if children.binary_search(&root).is_ok() {
+            if false_roots.contains(&root) {
                 tree.gaps.push(Gap { parent: 0, child: root, range, part });
             } else {
                 forest.climb(ground, number, 0, root, range, How::Linked);
@@ -201,7 +210,9 @@ impl Forest {
         let mut pending = vec![(parent, page, range, 0_u32)];
         while let Some((parent, page, range, depth)) = pending.pop() {
             let holds =
-                depth < MAX_DEPTH && self.place(page).is_none() && self.fits(ground, number, page, range);
+                depth < MAX_DEPTH && self.place(page).is_none()
+                && (parent == 0 || !self.roots.contains(&page))
+                && self.fits(ground, number, page, range);
             let Some(tree) = self.trees.get_mut(number) else { return };
             if !holds {
                 tree.gaps.push(Gap { parent, child: page, range, part: number as u32 });
@@ -338,24 +349,50 @@ fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Optio
     }
 }
 
-/// Pages that a sound interior page links to, sorted; links that the child disproves don't count.
-fn linked_children(ground: Ground<'_, '_>) -> Vec<u32> {
-    let mut children = Vec::new();
+/// Root pages that an interior page links to as well, where it is the root that is wrong.
+///
+/// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
+/// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
+fn false_roots(ground: Ground<'_, '_>, roots: &[u32]) -> HashSet<u32> {
+    let links = all_links(ground);
+    let linked: HashSet<u32> = links.iter().map(|(child, _)| *child).collect();
+    let loose: Vec<(u32, PageKind)> = ground
+        .survey
+        .iter()
+        .filter_map(|(number, info)| Some((number, info.kind?)))
+        .filter(|(number, _)| {
+            !linked.contains(number) && !roots.contains(number) && !ground.free.pages.contains(number)
+        })
+        .collect();
+    let is_false = |(child, range): &&(u32, KeyRange)| {
+        let Some(kind) = ground.survey.page(*child).kind else { return false };
+        roots.contains(child)
+            && !loose.iter().any(|(number, other)| {
+                let info = ground.survey.page(*number);
+                other.is_table() == kind.is_table()
+                    && (!kind.is_table() || range.holds(info.first, info.last))
+                    && (range.above.is_some() || range.upto.is_some())
+            })
+    };
+    links.iter().filter(is_false).map(|(child, _)| *child).collect()
+}
+
+/// The links of all interior pages that are not free; links that the child disproves don't count.
+fn all_links(ground: Ground<'_, '_>) -> Vec<(u32, KeyRange)> {
+    let mut found = Vec::new();
     for (number, info) in ground.survey.iter() {
         let Some(kind) = info.kind.filter(|kind| kind.is_interior()) else { continue };
-        if ground.free.pages.contains(&number) || !info.sound {
+        if ground.free.pages.contains(&number) {
             continue;
         }
         for (child, range) in links(ground, number, KeyRange::default(), kind.is_table()) {
             let under = ground.survey.page(child);
             let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
             let in_range = !kind.is_table() || range.holds(under.first, under.last);
-            if same_kind && in_range {
-                children.push(child);
+            if child != number && same_kind && in_range {
+                found.push((child, range));
             }
         }
     }
-    children.sort_unstable();
-    children.dedup();
-    children
+    found
 }

@@ -61,10 +61,10 @@ impl Store for Sqlite {
             return Some(Recognition { what: why, readable: false });
         }
         let detected = detected?;
-        let (size, encoding) = (detected.geometry.page_size, detected.encoding.name());
+        let size = detected.geometry.page_size;
         readable(match head {
-            Some(_) => format!("SQLite database, page size {size}, {encoding}"),
-            None => format!("SQLite database without its header, page size {size}, {encoding}"),
+            Some(_) => format!("SQLite database, page size {size}"),
+            None => format!("SQLite database without its header, page size {size}"),
         })
     }
 

@@ -18,7 +18,8 @@ use crate::source::{Source, SourceId};
 use crate::stores::Options;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::Page;
-use mudlark_parsers::sqlite::{header, journal, wal};
+use mudlark_parsers::sqlite::header::{self, Header};
+use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
 
@@ -33,10 +34,10 @@ pub(super) fn open<'a>(
     let (view, detected) = view(sources, &roles, &mut findings)?;
     progress.stage("reading pages", u64::from(view.page_count) * u64::from(view.geometry.page_size));
     let survey = Survey::of(&view, &|bytes| progress.advance(bytes));
-    let encoding = detected.encoding;
-    let catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
+    let encoding = encoding(&view, header.as_ref(), &mut findings);
+    let catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
     let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
@@ -56,11 +57,28 @@ pub(super) fn open<'a>(
         forest,
         strays,
         detected,
+        encoding,
         tables: outputs.iter().map(|output| output.table.clone()).collect(),
         outputs,
         findings,
         missing: Default::default(),
     })
+}
+
+/// The text encoding: what the header says, unless the text of the rows disproves it.
+fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding>) -> TextEncoding {
+    let stated = header.and_then(Header::text_encoding);
+    let bytes = |number| view.page(number).map(|page| page.bytes);
+    match (detect::seen_encoding(view.geometry, view.page_count, &bytes), stated) {
+        (Some(seen), Some(stated)) if seen == stated => stated,
+        (Some(seen), stated) => {
+            let found = stated.map_or("unknown", TextEncoding::name).to_owned();
+            let expected = format!("{}, as the text of the rows reads", seen.name());
+            findings.push(Finding::note("database_header.encoding", "mismatch", found, expected));
+            seen
+        }
+        (None, stated) => stated.unwrap_or_default(),
+    }
 }
 
 /// The current view: through the committed part of a log, or after rollback of a hot journal.
@@ -84,7 +102,6 @@ fn view<'a>(
         (None, Some(page_size)) => Detected {
             header: None,
             geometry: Geometry { page_size, reserved: 0 },
-            encoding: TextEncoding::Utf8,
             borne_out: false,
             notes: Vec::new(),
         },
