@@ -149,6 +149,44 @@ impl Journal {
     }
 }
 
+/// The sector sizes that SQLite pads a journal's header to, most frequent first.
+const SECTOR_SIZES: [usize; 4] = [512, 4096, 1024, 2048];
+
+/// Records of a journal whose header was zeroed, as `journal_mode=PERSIST` leaves it after a commit.
+///
+/// The nonce is gone too, but every sound record gives it back: it is what the stored checksum has more than the
+/// page's own sum. Records that agree with most others are believed.
+#[must_use]
+pub fn records_without_header(bytes: &[u8], page_size: u32) -> Vec<Record> {
+    let page_size = page_size as usize;
+    let mut best: Vec<Record> = Vec::new();
+    for sector in SECTOR_SIZES {
+        let body = bytes.get(sector..).unwrap_or_default();
+        let mut by_nonce: std::collections::BTreeMap<u32, Vec<Record>> = Default::default();
+        for (index, record) in body.chunks_exact(page_size + 8).enumerate() {
+            let (Some(page), Some(content), Some(stored)) = (
+                be_u32_at(record, 0),
+                slice_at(record, 4, page_size),
+                be_u32_at(record, 4 + page_size),
+            ) else {
+                continue;
+            };
+            if page == 0 {
+                continue;
+            }
+            let offset = (sector + index * (page_size + 8) + 4) as u64;
+            let nonce = stored.wrapping_sub(checksum(content, 0));
+            by_nonce.entry(nonce).or_default().push(Record { page, offset });
+        }
+        let agreeing = by_nonce.into_values().max_by_key(Vec::len).unwrap_or_default();
+        if agreeing.len() > best.len() {
+            best = agreeing;
+        }
+    }
+    // A single record agrees with itself only.
+    if best.len() < 2 { Vec::new() } else { best }
+}
+
 /// The super-journal's name: page number, name, length, checksum and magic stand at the journal's end.
 fn super_journal(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.len();
@@ -165,7 +203,7 @@ fn super_journal(bytes: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAGIC, checksum, journal};
+    use super::{MAGIC, checksum, journal, records_without_header};
 
     fn sample(count: u32, pages: &[u32]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -196,6 +234,15 @@ mod tests {
         assert_eq!(journal(&sample(u32::MAX, &[4, 5])).unwrap().records.len(), 2);
         assert_eq!(journal(&sample(1, &[4, 5])).unwrap().records.len(), 1);
         assert_eq!(journal(&sample(u32::MAX - 1, &[4])).unwrap().records.len(), 1);
+    }
+
+    #[test]
+    fn records_behind_a_zeroed_header_are_found_by_the_nonce_they_agree_on() {
+        let mut bytes = sample(3, &[4, 5, 6]);
+        bytes[..28].fill(0);
+        let pages: Vec<u32> = records_without_header(&bytes, 512).iter().map(|record| record.page).collect();
+        assert_eq!(pages, [4, 5, 6]);
+        assert!(records_without_header(&[0; 4096], 512).is_empty());
     }
 
     #[test]

@@ -132,6 +132,8 @@ pub struct Wal {
     pub beyond: u64,
     /// Whether the frames behind carry the salts of this generation: then the log is torn or damaged there.
     pub torn: bool,
+    /// Frames of older generations behind the valid ones, each of which continues the checksum of the one before.
+    pub older: Vec<Frame>,
     /// Broken rules.
     pub damage: Vec<Damage>,
 }
@@ -162,7 +164,7 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
     let frame_len = FRAME_HEADER_LEN + header.page_size as usize;
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
     let mut read =
-        Wal { header, frames: Vec::new(), committed: 0, beyond: 0, torn: false, damage: Vec::new() };
+        Wal { header, frames: Vec::new(), committed: 0, beyond: 0, torn: false, older: Vec::new(), damage: Vec::new() };
     let (mut running, mut commits) = (header.checksum, 0_u32);
     for (index, bytes) in body.chunks_exact(frame_len).enumerate() {
         let offset = (HEADER_LEN + index * frame_len) as u64;
@@ -207,7 +209,32 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
             }
         }
     }
+    read.older = older_frames(body, frame_len, read.frames.len(), &header);
     Ok(read)
+}
+
+/// Frames of older generations from `index` on. A generation's first frame can't be proved, the others each by the
+/// one before.
+fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader) -> Vec<Frame> {
+    let frames = || body.chunks_exact(frame_len).enumerate().skip(index);
+    let pairs = frames().zip(frames().skip(1));
+    pairs
+        .filter_map(|((_, before), (index, bytes))| {
+            let (_, before) = frame_header(before).ok()?;
+            let (head, page) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
+            let (_, frame) = frame_header(head).ok()?;
+            let next = checksum(head.get(..8)?, header.big_endian, before.checksum);
+            let sound = checksum(page, header.big_endian, next) == frame.checksum;
+            (sound && frame.page != 0 && frame.salts != header.salts).then_some(Frame {
+                number: index as u32 + 1,
+                page: frame.page,
+                commit: frame.commit,
+                commit_number: 0,
+                offset: (HEADER_LEN + index * frame_len + FRAME_HEADER_LEN) as u64,
+                sound,
+            })
+        })
+        .collect()
 }
 
 /// Whether frames behind the one at `index` prove that it is damaged and not the end: a commit of the same log, each

@@ -344,10 +344,13 @@ fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, pro
             let covered = !other.interior.is_empty();
             let overlaps = rowids && overlaps(ground, &other.pages, first, last);
             // A tree with interior pages covers its whole range of keys: a leaf of its kind that no gap takes is old.
-            home = Some((*group, covered || overlaps));
-            if !overlaps {
-                break;
+            let copy = overlaps && agree::is_copy(forest, ground, *group, page);
+            if overlaps && !covered && !copy {
+                // Another table of the same kind.
+                continue;
             }
+            home = Some((*group, covered || copy));
+            break;
         }
         match home {
             Some((group, false)) => {

@@ -109,6 +109,18 @@ pub(super) fn find_table(
     None
 }
 
+/// Whether most rows of a page stand in the tree as well, with the same cells.
+pub(super) fn is_copy(forest: &Forest, ground: Ground<'_, '_>, tree: usize, page: u32) -> bool {
+    let (mut rows, mut equal) = (0_u32, 0_u32);
+    sample::records(ground.view, ground.survey, page, ENTRIES, |rowid, header, payload| {
+        rows += 1;
+        let mut values = Vec::new();
+        record::decode(header, payload, &mut values);
+        equal += u32::from(with_row(forest, ground, tree, rowid, |row| row == values) == Some(true));
+    });
+    equal * 2 > rows
+}
+
 /// Calls `each` with some entries of an index page: their key cells and the row id at their end.
 fn each_entry(ground: Ground<'_, '_>, page: u32, mut each: impl FnMut(&[Value<'_>], i64)) {
     sample::records(ground.view, ground.survey, page, ENTRIES, |_, header, payload| {
@@ -134,7 +146,7 @@ fn with_row<T>(
         info.cells > 0 && (info.first..=info.last).contains(&rowid)
     })?;
     let version = ground.view.page(number)?;
-    let page = Page::parse(version.bytes, number, ground.view.geometry)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
     let local = cell.local_payload(version.bytes);
     let header = record::header(local, cell.payload_len).ok()?;

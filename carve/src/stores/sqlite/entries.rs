@@ -237,7 +237,7 @@ fn owned(value: &Value<'_>) -> RowCell<'static> {
 /// The entries on one page.
 fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16) -> Vec<Entry> {
     let Some(version) = ground.view.page(number) else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, number, ground.view.geometry) else {
+    let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
         return Vec::new();
     };
     let mut found = Vec::with_capacity(page.pointer_count());
@@ -273,7 +273,7 @@ pub(super) fn with_entry<T>(
     with: impl FnOnce(&Cell, &[Value<'_>]) -> T,
 ) -> Option<T> {
     let version = ground.view.page(entry.page)?;
-    let page = Page::parse(version.bytes, entry.page, ground.view.geometry)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cell(usize::from(entry.at)).ok()?;
     let payload = chains::read(ground.view, ground.survey, &version, &cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;

@@ -139,6 +139,7 @@ impl Forest {
             let root = root.unwrap_or(0);
             forest.trees.push(Tree::new(object, rowids, root));
         }
+        forest.exchange_roots(ground);
         let roots: Vec<u32> = forest.trees.iter().map(|tree| tree.root).collect();
         let false_roots = false_roots(ground, &roots);
         // A link to another tree's root is wrong, whatever the keys there.
@@ -153,6 +154,48 @@ impl Forest {
             }
         }
         forest
+    }
+
+    /// Takes back exchanged roots: of two trees whose first rows fit the other one better than their own.
+    fn exchange_roots(&mut self, ground: Ground<'_, '_>) {
+        // Each exchange mends at least one tree.
+        for _ in 0..self.trees.len() {
+            let Some((a, b)) = self.exchanged_pair(ground) else { return };
+            let root = |number: usize| self.trees.get(number).map_or(0, |tree| tree.root);
+            let roots = (root(a), root(b));
+            for (number, root) in [(a, roots.1), (b, roots.0)] {
+                if let Some(tree) = self.trees.get_mut(number) {
+                    tree.root = root;
+                }
+            }
+        }
+    }
+
+    fn exchanged_pair(&self, ground: Ground<'_, '_>) -> Option<(usize, usize)> {
+        let below = |tree: &Tree| first_leaf_below(ground, tree.root, tree.rowids);
+        let leaves: Vec<(Object, u32)> =
+            self.trees.iter().map(|tree| (tree.object, below(tree).unwrap_or(0))).collect();
+        let fit = |object: Object, leaf: u32| fit_object(ground, object, leaf) as u8;
+        let own: Vec<u8> = leaves
+            .iter()
+            .map(|(object, leaf)| if *leaf == 0 { Fit::Yes as u8 } else { fit(*object, *leaf) })
+            .collect();
+        for a in (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8)) {
+            for b in (1..leaves.len()).filter(|b| *b != a) {
+                let (Some((one, leaf)), Some((other, other_leaf))) = (leaves.get(a), leaves.get(b)) else {
+                    continue;
+                };
+                let same_kind = self.trees.get(a).map(|tree| tree.rowids) == self.trees.get(b).map(|tree| tree.rowids);
+                if !same_kind || leaf == other_leaf || *other_leaf == 0 {
+                    continue;
+                }
+                let exchanged = fit(*one, *other_leaf) + fit(*other, *leaf);
+                if own.get(a).zip(own.get(b)).is_some_and(|(a, b)| exchanged > a + b) {
+                    return Some((a, b));
+                }
+            }
+        }
+        None
     }
 
     /// The tree of a page and how it came there.
@@ -258,6 +301,23 @@ pub(super) fn bounds(ground: Ground<'_, '_>, pages: &[u32]) -> (i64, i64) {
     infos.fold((i64::MAX, i64::MIN), |(first, last), info| (first.min(info.first), last.max(info.last)))
 }
 
+/// The first leaf with records below a page, by the first links; an index has records on every page.
+fn first_leaf_below(ground: Ground<'_, '_>, root: u32, rowids: bool) -> Option<u32> {
+    let mut page = root;
+    for _ in 0..MAX_DEPTH {
+        let info = ground.survey.page(page);
+        let kind = info.kind.filter(|kind| kind.is_table() == rowids)?;
+        if kind != PageKind::TableInterior {
+            return (info.cells > 0).then_some(page);
+        }
+        page = links(ground, page, KeyRange::default(), rowids)
+            .into_iter()
+            .map(|(child, _)| child)
+            .find(|child| ground.survey.page(*child).kind.is_some_and(PageKind::is_table))?;
+    }
+    None
+}
+
 /// How the records of a page fit what a tree holds.
 pub(super) fn fit_object(ground: Ground<'_, '_>, object: Object, page: u32) -> Fit {
     let (view, survey, catalogue) = (ground.view, ground.survey, ground.catalogue);
@@ -282,7 +342,7 @@ pub(super) fn links(
     rowids: bool,
 ) -> Vec<(u32, KeyRange)> {
     let Some(version) = ground.view.page(number) else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, number, ground.view.geometry) else {
+    let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
         return Vec::new();
     };
     let mut cells: Vec<_> = page.cells().map(Result::ok).collect();

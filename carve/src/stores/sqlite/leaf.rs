@@ -42,7 +42,10 @@ pub(super) fn cells(
         if out.iter().any(|found| found.cell.at == cell.at) {
             continue;
         }
-        let reads = reads(page.bytes, &cell);
+        // SQLite writes one form of each record only; random bytes that read as a cell seldom have it.
+        let at = cell.at as usize;
+        let strict = salvage::strict_cell(page.bytes, at, parsed.header.kind, geometry, accept).is_some();
+        let reads = strict || cell.overflow != 0 && reads(page.bytes, &cell);
         let out_of_order =
             parsed.header.kind.is_table() && previous.is_some_and(|previous| previous >= cell.rowid);
         previous = Some(cell.rowid);

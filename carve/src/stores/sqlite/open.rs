@@ -31,9 +31,9 @@ pub(super) fn open<'a>(
 ) -> Result<Database<'a>, Error> {
     let mut findings = Vec::new();
     let roles = Roles::of(sources);
-    let (view, detected) = view(sources, &roles, &mut findings)?;
+    let (mut view, detected) = view(sources, &roles, &mut findings)?;
     progress.stage("reading pages", u64::from(view.page_count) * u64::from(view.geometry.page_size));
-    let survey = Survey::of(&view, &|bytes| progress.advance(bytes));
+    let mut survey = Survey::of(&view, &|bytes| progress.advance(bytes));
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
     let encoding = encoding(&view, header.as_ref(), &mut findings);
@@ -43,6 +43,11 @@ pub(super) fn open<'a>(
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
+    if strays::any_lost(&forest, ground) {
+        add_old_versions(sources, &roles, &mut view, &mut survey);
+    }
+    let ground =
+        Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let strays = strays::find(&forest, ground);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);
@@ -63,6 +68,23 @@ pub(super) fn open<'a>(
         findings,
         missing: Default::default(),
     })
+}
+
+/// Numbers the old versions of pages that logs and journals hold, now that some page is lost.
+fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, survey: &mut Survey) {
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let log = roles.log.and_then(|id| Some((id, wal::wal(bytes(id)).ok()?)));
+    let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
+    // A journal with its header is rolled back; without, its transaction has committed, and it holds what was before.
+    let journal = roles.journal.filter(|id| journal::journal(bytes(*id)).is_err());
+    let page_size = view.geometry.page_size;
+    let records =
+        journal.map(|id| (id, journal::records_without_header(bytes(id), page_size)));
+    view.add_old(
+        log.as_ref().map(|(id, log)| (*id, log)),
+        records.as_ref().map(|(id, records)| (*id, records.as_slice())),
+    );
+    survey.add_old(view);
 }
 
 /// The text encoding: what the header says, unless the text of the rows disproves it.

@@ -22,7 +22,7 @@ pub(super) fn records(
     mut each: impl FnMut(i64, &RecordHeader<'_>, &[u8]),
 ) {
     let Some(version) = view.page(number) else { return };
-    let Some(page) = Page::parse(version.bytes, number, view.geometry) else { return };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     let count = page.pointer_count();
     let step = count.div_ceil(most).max(1);
     for pointer in page.pointers().step_by(step) {

@@ -101,7 +101,7 @@ fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(
     let after = settled.partition_point(|page| ground.survey.page(*page).first <= rowid);
     let number = *settled.get(after.checked_sub(1)?)?;
     let version = ground.view.page(number)?;
-    let page = Page::parse(version.bytes, number, ground.view.geometry)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
     Some(((number, cell.at), cell))
 }

@@ -26,11 +26,13 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
         return found;
     }
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
-    for (number, info) in ground.survey.iter() {
+    for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let stale = forest.place(number).is_some_and(|(tree, _)| {
             forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
         });
-        let old = stale || ground.free.pages.contains(&number) && forest.place(number).is_none();
+        let old = number > ground.view.page_count
+            || stale
+            || ground.free.pages.contains(&number) && forest.place(number).is_none();
         if !old || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
             continue;
         }
@@ -60,6 +62,12 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
         }
     }
     found
+}
+
+/// Whether any tree has lost a page.
+pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>) -> bool {
+    let trees = forest.trees.iter().filter(|tree| tree.object != Object::Stale);
+    trees.flat_map(|tree| &tree.gaps).any(|gap| is_lost(ground, gap))
 }
 
 /// Whether a gap stands for a page that can't be read.

@@ -37,6 +37,8 @@ pub(super) struct PageInfo {
 #[derive(Debug)]
 pub(super) struct Survey {
     pages: Vec<PageInfo>,
+    /// How many of them are current; old versions follow.
+    current: usize,
 }
 
 impl Survey {
@@ -56,7 +58,25 @@ impl Survey {
                 })
             })
             .collect_into_vec(&mut pages);
-        Self { pages }
+        let current = pages.len();
+        Self { pages, current }
+    }
+
+    /// Looks at the old versions of pages as well, which the view numbers behind the current ones.
+    pub(super) fn add_old(&mut self, view: &View<'_>) {
+        let mut scratch = Vec::new();
+        for number in self.pages.len() as u32 + 1..=view.last_number() {
+            let info = view.page(number).map_or_else(PageInfo::default, |page| {
+                look(page.bytes, page.number, view.geometry, view.page_count, &mut scratch)
+            });
+            self.pages.push(info);
+        }
+        self.current = view.page_count as usize;
+    }
+
+    /// The old versions with their numbers.
+    pub(super) fn old(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
+        (1..).zip(&self.pages).skip(self.current)
     }
 
     /// What the page is; nothing for a page that is not there.
@@ -66,9 +86,9 @@ impl Survey {
         self.pages.get(index).copied().unwrap_or_default()
     }
 
-    /// All pages with their numbers.
+    /// All current pages with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
-        (1..).zip(&self.pages)
+        (1..).zip(&self.pages).take(self.current)
     }
 }
 
@@ -113,10 +133,13 @@ pub(super) fn look(
     let right_fits = !kind.is_interior() || (1..=page_count).contains(&right);
     let count_fits = usize::from(page.header.cell_count) <= page.most_cells();
     info.sound = account.sound && info.bad == 0 && ordered && whole && right_fits && count_fits;
-    let borne_out = if info.cells == 0 {
+    let borne_out = if kind.is_interior() && right_fits && info.bad == 1 {
+        // A small root, one link of which is broken.
+        account.damage.is_empty() || info.cells > 0
+    } else if info.cells == 0 {
         info.sound
     } else if kind.is_interior() {
-        info.cells >= info.bad && right_fits || info.cells > 2 * info.bad
+        info.cells + 1 >= info.bad && right_fits || info.cells > 2 * info.bad
     } else {
         true
     };

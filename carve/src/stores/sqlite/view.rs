@@ -2,7 +2,7 @@
 
 use crate::source::{Source, SourceId, Span};
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::journal::Journal;
+use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::HashMap;
 
@@ -44,6 +44,8 @@ pub(super) struct View<'a> {
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
     overlay: HashMap<u32, Overlay>,
+    /// Old versions of pages, numbered behind the current ones.
+    old: Vec<(u32, Overlay)>,
 }
 
 impl<'a> View<'a> {
@@ -55,7 +57,7 @@ impl<'a> View<'a> {
             // SQLite's largest page number.
             .unwrap_or(u32::MAX - 1)
             .min(u32::MAX - 1);
-        Self { sources, main, geometry, page_count: main_pages, main_pages, overlay: HashMap::new() }
+        Self { sources, main, geometry, page_count: main_pages, main_pages, overlay: HashMap::new(), old: Vec::new() }
     }
 
     /// The same, with the commits of a log.
@@ -92,8 +94,12 @@ impl<'a> View<'a> {
     /// The page numbered `number`, as it stands at this point.
     #[inline]
     pub(super) fn page(&self, number: u32) -> Option<PageVersion<'a>> {
-        if number == 0 || number > self.page_count {
+        if number == 0 {
             return None;
+        }
+        if let Some(index) = number.checked_sub(self.page_count + 1) {
+            let (page, old) = self.old.get(index as usize)?;
+            return self.version(*page, old.source, old.offset, old.commit);
         }
         if !self.overlay.is_empty()
             && let Some(over) = self.overlay.get(&number)
@@ -102,6 +108,43 @@ impl<'a> View<'a> {
         }
         let offset = u64::from(number - 1) * u64::from(self.geometry.page_size);
         self.version(number, self.main?, offset, None)
+    }
+
+    /// The last number that [`View::page`] answers: old versions are numbered behind the current pages.
+    pub(super) fn last_number(&self) -> u32 {
+        self.page_count + self.old.len() as u32
+    }
+
+    /// Adds the committed versions of pages that the current view no longer shows.
+    pub(super) fn add_old(&mut self, log: Option<(SourceId, &Wal)>, journal: Option<(SourceId, &[Record])>) {
+        let shown = |page: u32, source: SourceId, offset: u64| {
+            self.overlay.get(&page).is_some_and(|over| over.source == source && over.offset == offset)
+        };
+        let mut old = Vec::new();
+        if let Some((source, log)) = log {
+            for frame in log.frames.iter().take(log.committed).chain(&log.older) {
+                if frame.sound && !shown(frame.page, source, frame.offset) {
+                    let commit = (frame.commit_number > 0).then_some(frame.commit_number);
+                    old.push((frame.page, Overlay { source, offset: frame.offset, commit }));
+                }
+            }
+            if let Some(source) = self.main {
+                let size = u64::from(self.geometry.page_size);
+                let hidden = (1..=self.main_pages)
+                    .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
+                old.extend(hidden.map(|page| {
+                    (page, Overlay { source, offset: u64::from(page - 1) * size, commit: None })
+                }));
+            }
+        }
+        for record in journal.map(|(_, records)| records).unwrap_or_default() {
+            let source = journal.map_or(SourceId(0), |(source, _)| source);
+            old.push((record.page, Overlay { source, offset: record.offset, commit: None }));
+        }
+        // The numbers behind the current pages must not run out.
+        let room = (u32::MAX - 1).saturating_sub(self.page_count) as usize;
+        old.truncate(room);
+        self.old = old;
     }
 
     fn version(
