@@ -164,11 +164,9 @@ pub fn records_without_header(bytes: &[u8], page_size: u32) -> Vec<Record> {
         let body = bytes.get(sector..).unwrap_or_default();
         let mut by_nonce: std::collections::BTreeMap<u32, Vec<Record>> = Default::default();
         for (index, record) in body.chunks_exact(page_size + 8).enumerate() {
-            let (Some(page), Some(content), Some(stored)) = (
-                be_u32_at(record, 0),
-                slice_at(record, 4, page_size),
-                be_u32_at(record, 4 + page_size),
-            ) else {
+            let (Some(page), Some(content), Some(stored)) =
+                (be_u32_at(record, 0), slice_at(record, 4, page_size), be_u32_at(record, 4 + page_size))
+            else {
                 continue;
             };
             if page == 0 {

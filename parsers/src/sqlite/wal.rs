@@ -163,8 +163,15 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
     }
     let frame_len = FRAME_HEADER_LEN + header.page_size as usize;
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let mut read =
-        Wal { header, frames: Vec::new(), committed: 0, beyond: 0, torn: false, older: Vec::new(), damage: Vec::new() };
+    let mut read = Wal {
+        header,
+        frames: Vec::new(),
+        committed: 0,
+        beyond: 0,
+        torn: false,
+        older: Vec::new(),
+        damage: Vec::new(),
+    };
     let (mut running, mut commits) = (header.checksum, 0_u32);
     for (index, bytes) in body.chunks_exact(frame_len).enumerate() {
         let offset = (HEADER_LEN + index * frame_len) as u64;

@@ -5,7 +5,9 @@ use super::view::{PageVersion, View};
 use crate::source::Span;
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::page::Page;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// A payload, as far as it could be read.
 #[derive(Debug)]
@@ -32,6 +34,19 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     let mut walk = Walk { bytes: local.to_vec(), spans: vec![span], pages: Vec::new() };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
     Payload { bytes: Cow::Owned(walk.bytes), spans: walk.spans, pages: walk.pages, whole }
+}
+
+/// The overflow pages of all chains that begin on these pages, as far as they hold together.
+pub(super) fn pages_of(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> HashSet<u32> {
+    let mut found = HashSet::new();
+    for number in tree_pages.iter().filter(|page| survey.page(**page).spilled > 0) {
+        let Some(version) = view.page(*number) else { continue };
+        let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { continue };
+        for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+            found.extend(read(view, survey, &version, &cell).pages);
+        }
+    }
+    found
 }
 
 struct Walk {

@@ -2,14 +2,15 @@
 
 use super::catalogue::Catalogue;
 use super::detect::Detected;
-use super::emit::{Reader, Witnesses};
+use super::emit::{Place, Reader, Witnesses};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, Object, Tree};
 use super::freelist::Freelist;
 use super::layout::Layout;
+use super::strays::Strays;
 use super::survey::Survey;
 use super::view::View;
-use super::{findings, loss, settle, strays};
+use super::{findings, loss, settle};
 use crate::error::Error;
 use crate::model::{Batch, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -19,7 +20,7 @@ use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 /// Pages that are read into one batch: some hundred kilobytes.
@@ -82,8 +83,8 @@ pub(super) struct Database<'a> {
     pub free: Freelist,
     pub auto_vacuum: bool,
     pub forest: Forest,
-    /// By tree: old pages whose rows may have stood on lost ones.
-    pub strays: HashMap<usize, Vec<u32>>,
+    /// By tree: where rows of lost pages may be found.
+    pub strays: HashMap<usize, Strays>,
     pub detected: Detected,
     pub encoding: TextEncoding,
     pub outputs: Vec<Output>,
@@ -145,7 +146,7 @@ impl<'a> Database<'a> {
             claims,
             logged: self.view.has_overlay() && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
-            strays: self.strays.get(&output.tree).into_iter().flatten().copied().collect::<HashSet<_>>(),
+            strays: self.strays.get(&output.tree),
             tree,
         })
     }
@@ -156,21 +157,20 @@ impl<'a> Database<'a> {
             return Ok(());
         };
         let Some(tree) = self.tree(output) else { return Ok(()) };
-        let mut bare: Vec<u32> = reader.bare.keys().copied().collect();
-        bare.extend(&reader.strays);
-        bare.sort_unstable();
+        let bare = reader.further_pages();
         let mut witnesses = Witnesses::default();
         if tree.rowids {
-            let read = |page: u32, out: &mut Vec<_>| reader.cells(page, out);
+            let read = |place: Place, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, &read);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
         }
-        let pages: Vec<u32> = tree.pages.iter().chain(&bare).copied().collect();
+        let place = |page: &u32| Place { page: *page, remnants: false };
+        let pages: Vec<Place> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;
-        let units: Vec<&[u32]> = pages.chunks(BATCH_PAGES).collect();
+        let units: Vec<&[Place]> = pages.chunks(BATCH_PAGES).collect();
         for window in units.chunks(WINDOW) {
             let batches: Vec<Batch<'s>> =
                 window.par_iter().map(|pages| reader.batch(pages, &witnesses)).collect();

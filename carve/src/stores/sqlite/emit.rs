@@ -9,7 +9,7 @@ use super::leaf::{self, FoundCell};
 use super::settle::{Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
-use super::strays;
+use super::strays::Strays;
 use super::view::PageVersion;
 use crate::model::{
     Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
@@ -19,7 +19,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::record::RecordHeader;
 use mudlark_parsers::value::TextEncoding;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What reading the rows of one table needs.
 pub(super) struct Reader<'r, 'a> {
@@ -36,10 +36,18 @@ pub(super) struct Reader<'r, 'a> {
     pub logged: bool,
     /// Pages whose header is lost, and the range of keys that they held.
     pub bare: HashMap<u32, KeyRange>,
-    /// Old pages whose rows may have stood on lost ones.
-    pub strays: HashSet<u32>,
+    /// Where rows of lost pages may be found.
+    pub strays: Option<&'r Strays>,
     /// The table's tree.
     pub tree: &'r Tree,
+}
+
+/// Where cells are read: a page, or what lies below its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub page: u32,
+    /// Only what earlier cells have left on the page.
+    pub remnants: bool,
 }
 
 /// What the rows of a table are checked against.
@@ -50,31 +58,65 @@ pub(super) struct Witnesses {
 }
 
 impl<'a> Reader<'_, 'a> {
-    /// The cells of a page, however it can be read.
-    pub(super) fn cells(&self, number: u32, out: &mut Vec<FoundCell>) {
+    /// The places beside the tree's own pages where its rows may be found, in order.
+    pub(super) fn further_pages(&self) -> Vec<Place> {
+        let mut pages: Vec<u32> = self.bare.keys().copied().collect();
+        let mut remnants = Vec::new();
+        if let Some(strays) = self.strays {
+            pages.extend(strays.leaves.iter().chain(&strays.bare));
+            remnants.extend(strays.gaps.iter().chain(&strays.leaves));
+        }
+        let in_order = |mut pages: Vec<u32>, remnants: bool| {
+            pages.sort_unstable();
+            pages.dedup();
+            pages.into_iter().map(move |page| Place { page, remnants })
+        };
+        in_order(pages, false).chain(in_order(remnants, true)).collect()
+    }
+
+    /// The cells at a place, however it can be read.
+    pub(super) fn cells(&self, place: Place, out: &mut Vec<FoundCell>) {
         out.clear();
+        let number = place.page;
         let Some(version) = self.ground.view.page(number) else { return };
         let geometry = self.ground.view.geometry;
+        let info = self.ground.survey.page(number);
+        let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
+        let kind = if self.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+        let missing = |cell: &Cell| self.strays.is_some_and(|strays| strays.keys.hold(self.tree, cell.rowid));
+        let accept_missing =
+            |cell: &Cell, header: &RecordHeader<'_>| missing(cell) && self.accepts(cell, header);
+        if place.remnants {
+            leaf::remnant_cells(&version, &info, kind, geometry, &accept_missing, out);
+            return;
+        }
         if let Some(range) = self.bare.get(&number) {
             let accept = |cell: &Cell, header: &RecordHeader<'_>| {
                 (!self.rowids || range.holds(cell.rowid, cell.rowid)) && self.accepts(cell, header)
             };
-            let kind = if self.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
             leaf::bare_cells(&version, kind, geometry, &accept, out);
             return;
         }
-        let info = self.ground.survey.page(number);
-        let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
-        leaf::cells(&version, &info, geometry, &accept, out);
-        if self.strays.contains(&number) {
-            out.retain(|found| {
-                let rowid = found.cell.rowid;
-                found.reads && strays::could_hold(self.ground, self.tree, rowid)
-            });
-            for found in out {
-                found.claims = found.claims.with(Claim::OldPage);
+        let Some(strays) = self.strays.filter(|_| self.is_stray(number)) else {
+            leaf::cells(&version, &info, geometry, &accept, out);
+            return;
+        };
+        if strays.bare.contains(&number) {
+            leaf::bare_cells(&version, kind, geometry, &accept_missing, out);
+            if !leaf::is_convincing(out) {
+                out.clear();
             }
+            return;
         }
+        leaf::cells(&version, &info, geometry, &accept, out);
+        out.retain(|found| found.reads && missing(&found.cell));
+        for found in out {
+            found.claims = found.claims.with(Claim::OldPage);
+        }
+    }
+
+    fn is_stray(&self, page: u32) -> bool {
+        self.strays.is_some_and(|strays| strays.leaves.contains(&page) || strays.bare.contains(&page))
     }
 
     /// Whether bytes that nothing points to can be a record of this table.
@@ -89,15 +131,15 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Reads pages into a batch.
-    pub(super) fn batch(&self, pages: &[u32], witnesses: &Witnesses) -> Batch<'a> {
+    pub(super) fn batch(&self, places: &[Place], witnesses: &Witnesses) -> Batch<'a> {
         let mut batch = Batch::new(self.table, self.encoding);
         let (mut cells, mut near) = (Vec::new(), 0_usize);
-        for number in pages {
-            let Some(version) = self.ground.view.page(*number) else { continue };
-            self.cells(*number, &mut cells);
-            let placed = self.placed(*number);
+        for place in places {
+            let Some(version) = self.ground.view.page(place.page) else { continue };
+            self.cells(*place, &mut cells);
+            let placed = self.placed(*place);
             for (index, found) in cells.iter().enumerate() {
-                let verdict = witnesses.verdicts.get(&(*number, found.cell.at));
+                let verdict = witnesses.verdicts.get(&(place.page, found.cell.at));
                 if verdict.is_some_and(|verdict| {
                     verdict.merged || verdict.contested && found.claims.has(Claim::OldPage)
                 }) {
@@ -112,11 +154,11 @@ impl<'a> Reader<'_, 'a> {
         batch
     }
 
-    fn placed(&self, number: u32) -> Claims {
-        if self.strays.contains(&number) {
+    fn placed(&self, place: Place) -> Claims {
+        if place.remnants || self.is_stray(place.page) {
             return Claims::NONE.with(Claim::PlacedByKeys);
         }
-        let claim = match self.forest.place(number) {
+        let claim = match self.forest.place(place.page) {
             Some((_, How::Linked)) => Claim::InTree,
             Some((_, How::Keys)) | None => Claim::PlacedByKeys,
             Some((_, How::PointerMap)) => Claim::PlacedByPointerMap,

@@ -11,9 +11,9 @@ use super::shape::Fit;
 use super::survey::Survey;
 use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
-use std::collections::HashSet;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::{record, salvage};
+use std::collections::HashSet;
 
 /// What a tree holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -185,7 +185,8 @@ impl Forest {
                 let (Some((one, leaf)), Some((other, other_leaf))) = (leaves.get(a), leaves.get(b)) else {
                     continue;
                 };
-                let same_kind = self.trees.get(a).map(|tree| tree.rowids) == self.trees.get(b).map(|tree| tree.rowids);
+                let same_kind =
+                    self.trees.get(a).map(|tree| tree.rowids) == self.trees.get(b).map(|tree| tree.rowids);
                 if !same_kind || leaf == other_leaf || *other_leaf == 0 {
                     continue;
                 }
@@ -252,8 +253,8 @@ impl Forest {
     ) {
         let mut pending = vec![(parent, page, range, 0_u32)];
         while let Some((parent, page, range, depth)) = pending.pop() {
-            let holds =
-                depth < MAX_DEPTH && self.place(page).is_none()
+            let holds = depth < MAX_DEPTH
+                && self.place(page).is_none()
                 && (parent == 0 || !self.roots.contains(&page))
                 && self.fits(ground, number, page, range);
             let Some(tree) = self.trees.get_mut(number) else { return };

@@ -83,6 +83,33 @@ pub(super) fn bare_cells(
     out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
 }
 
+/// Reads what earlier cells have left below the current ones, and on a page that became an interior one.
+pub(super) fn remnant_cells(
+    page: &PageVersion<'_>,
+    info: &PageInfo,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+    out: &mut Vec<FoundCell>,
+) {
+    out.clear();
+    let Some(parsed) = Page::parse(page.bytes, page.number, geometry).filter(|_| info.kind.is_some()) else {
+        return;
+    };
+    let from = (parsed.pointers_at() + 2 * parsed.pointer_count()) as u32;
+    let to = parsed.header.content_start.min(geometry.usable());
+    let claims = Claims::NONE.with(Claim::PointerLost).with(Claim::OldPage);
+    let found = salvage::cells(page.bytes, Extent { from, to }, kind, geometry, accept);
+    out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
+}
+
+/// Whether cells found on a page that names no table are more than an accident: they touch one another, or are long.
+pub(super) fn is_convincing(found: &[FoundCell]) -> bool {
+    let touching = found.windows(2).filter(|pair| matches!(pair, [a, b] if a.cell.end == b.cell.at));
+    // A record's lengths agree by accident about once in 2^16 places; two that touch, once in 2^32.
+    touching.count() >= 1 || found.iter().any(|found| found.cell.payload_len >= 64)
+}
+
 /// Whether a cell's record header is one.
 fn reads(page: &[u8], cell: &Cell) -> bool {
     match record::header(cell.local_payload(page), cell.payload_len) {

@@ -2,6 +2,7 @@
 
 use super::adopt;
 use super::catalogue::{self, Catalogue};
+use super::chains;
 use super::database::{Database, Output, Roles};
 use super::detect::{self, Detected};
 use super::entries;
@@ -17,11 +18,11 @@ use crate::progress::Progress;
 use crate::source::{Source, SourceId};
 use crate::stores::Options;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::header::{self, Header};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Opens the database in `sources`, which are told apart by their content.
 pub(super) fn open<'a>(
@@ -46,9 +47,14 @@ pub(super) fn open<'a>(
     if strays::any_lost(&forest, ground) {
         add_old_versions(sources, &roles, &mut view, &mut survey);
     }
-    let ground =
-        Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
-    let strays = strays::find(&forest, ground);
+    let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
+    let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
+    let chained = if strays::any_lost(&forest, ground) {
+        chains::pages_of(&view, &survey, &placed)
+    } else {
+        HashSet::new()
+    };
+    let strays = strays::find(&forest, ground, &chained);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);
     Ok(Database {
@@ -78,8 +84,7 @@ fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, surv
     // A journal with its header is rolled back; without, its transaction has committed, and it holds what was before.
     let journal = roles.journal.filter(|id| journal::journal(bytes(*id)).is_err());
     let page_size = view.geometry.page_size;
-    let records =
-        journal.map(|id| (id, journal::records_without_header(bytes(id), page_size)));
+    let records = journal.map(|id| (id, journal::records_without_header(bytes(id), page_size)));
     view.add_old(
         log.as_ref().map(|(id, log)| (*id, log)),
         records.as_ref().map(|(id, records)| (*id, records.as_slice())),

@@ -4,6 +4,7 @@
 //! pages are compared, with one another and with the one linked page that could hold the same key.
 
 use super::chains;
+use super::emit::Place as Seen;
 use super::forest::{Forest, Ground, How};
 use super::leaf::FoundCell;
 use mudlark_parsers::claim::Claim;
@@ -47,14 +48,16 @@ pub(super) fn settle(
     forest: &Forest,
     ground: Ground<'_, '_>,
     pages: &[u32],
-    bare: &[u32],
-    read: &dyn Fn(u32, &mut Vec<FoundCell>),
+    further: &[Seen],
+    read: &dyn Fn(Seen, &mut Vec<FoundCell>),
 ) -> Verdicts {
     let mut doubtful = Vec::new();
     let mut cells = Vec::new();
     let unsettled = pages.iter().filter(|page| !is_settled(forest, ground, **page));
-    for page in unsettled.chain(bare) {
-        read(*page, &mut cells);
+    let unsettled = unsettled.map(|page| Seen { page: *page, remnants: false });
+    for seen in unsettled.chain(further.iter().copied()) {
+        read(seen, &mut cells);
+        let page = &seen.page;
         let sound = ground.survey.page(*page).sound;
         for found in &cells {
             let rank = if found.claims.has(Claim::OldPage) {

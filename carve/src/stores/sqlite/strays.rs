@@ -3,54 +3,121 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
-use super::forest::{Forest, Gap, Ground, Object, Tree, fit_object};
+use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object};
 use super::sample;
 use super::shape::{Fit, Profile};
+use super::survey::PageInfo;
 use mudlark_parsers::sqlite::page::PageKind;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Pages of a tree that make up its profile.
 const PROFILE_PAGES: usize = 48;
 
-/// For each tree that has lost pages, the old pages whose rows could have stood on them.
-pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Vec<u32>> {
-    let mut found: HashMap<usize, Vec<u32>> = HashMap::new();
-    let losers: Vec<(usize, &Tree)> = forest
-        .trees
-        .iter()
-        .enumerate()
-        .filter(|(_, tree)| tree.rowids && !matches!(tree.object, Object::Stale | Object::Table(0)))
-        .filter(|(_, tree)| tree.gaps.iter().any(|gap| is_lost(ground, gap)))
-        .collect();
-    if losers.is_empty() {
+/// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Strays {
+    /// Pages that read as leaves.
+    pub leaves: HashSet<u32>,
+    /// Pages of the tree itself, below whose cells old rows can lie.
+    pub gaps: HashSet<u32>,
+    /// Pages that read as nothing.
+    pub bare: HashSet<u32>,
+    /// The keys that may be missing.
+    pub keys: LostKeys,
+}
+
+/// The keys of rows that may be missing from a tree.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostKeys {
+    ranges: Vec<KeyRange>,
+}
+
+impl LostKeys {
+    /// The ranges of pages that can't be read, and of pages some cells of which can't.
+    fn of(ground: Ground<'_, '_>, tree: &Tree) -> Self {
+        let gaps = tree.gaps.iter().filter(|gap| is_lost(ground, gap)).map(|gap| gap.range);
+        let mut ranges: Vec<KeyRange> = gaps.collect();
+        let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
+        for (index, page) in tree.pages.iter().enumerate() {
+            if ground.survey.page(*page).bad == 0 {
+                continue;
+            }
+            let below = index.checked_sub(1).and_then(info).map(|info| info.last);
+            let beyond = info(index + 1).and_then(|info| info.first.checked_sub(1));
+            ranges.push(KeyRange { above: below, upto: beyond });
+        }
+        Self { ranges }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether a row with this key may be missing.
+    pub(super) fn hold(&self, tree: &Tree, rowid: i64) -> bool {
+        let in_range = self.ranges.iter().any(|range| range.holds(rowid, rowid));
+        // Only gaps can be covered by parts that were joined later.
+        in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
+    }
+
+    fn meets(&self, info: &PageInfo) -> bool {
+        self.ranges.iter().any(|range| {
+            range.above.is_none_or(|above| above < info.last)
+                && range.upto.is_none_or(|upto| info.first <= upto)
+        })
+    }
+}
+
+/// For each tree that has lost rows, where they may be found.
+pub(super) fn find(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    chained: &HashSet<u32>,
+) -> HashMap<usize, Strays> {
+    let mut found: HashMap<usize, Strays> = HashMap::new();
+    let mut profiles: HashMap<usize, Profile> = HashMap::new();
+    for (number, tree) in live_trees(forest) {
+        let keys = LostKeys::of(ground, tree);
+        if !keys.is_empty() {
+            let gaps = tree.pages.iter().chain(&tree.interior).copied().collect();
+            profiles.insert(number, profile(ground, tree));
+            found.insert(number, Strays { gaps, keys, ..Strays::default() });
+        }
+    }
+    if found.is_empty() {
         return found;
     }
-    let mut profiles: HashMap<usize, Profile> = HashMap::new();
+    let mut numbers: Vec<usize> = found.keys().copied().collect();
+    numbers.sort_unstable();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
-        let stale = forest.place(number).is_some_and(|(tree, _)| {
+        let placed = forest.place(number);
+        let stale = placed.is_some_and(|(tree, _)| {
             forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
         });
-        let old = number > ground.view.page_count
-            || stale
-            || ground.free.pages.contains(&number) && forest.place(number).is_none();
+        let is_free = ground.free.pages.contains(&number) && placed.is_none();
+        let old = number > ground.view.page_count || stale || is_free;
+        if info.kind.is_none() && !info.zero && placed.is_none() && !chained.contains(&number) {
+            if !ground.free.trunks.contains(&number) && number > 1 {
+                for tree in &numbers {
+                    found.entry(*tree).or_default().bare.insert(number);
+                }
+            }
+            continue;
+        }
         if !old || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
             continue;
         }
         let mut best: Option<(f64, usize)> = None;
-        for (tree_number, tree) in &losers {
-            let meets = tree.gaps.iter().any(|gap| {
-                is_lost(ground, gap)
-                    && gap.range.above.is_none_or(|above| above < info.last)
-                    && gap.range.upto.is_none_or(|upto| info.first <= upto)
-                    && (tree.is_open(gap, info.first, info.first) || tree.is_open(gap, info.last, info.last))
-            });
+        for tree_number in &numbers {
+            let Some(tree) = forest.trees.get(*tree_number) else { continue };
+            let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
             if !meets
                 || !same_width(ground, tree, number)
                 || fit_object(ground, tree.object, number) == Fit::No
             {
                 continue;
             }
-            let profile = profiles.entry(*tree_number).or_insert_with(|| profile(ground, tree));
+            let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
             let likeness = likeness.unwrap_or(f64::MIN);
             if best.is_none_or(|(most, _)| likeness > most) {
@@ -58,26 +125,29 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>) -> HashMap<usize, Ve
             }
         }
         if let Some((_, tree)) = best {
-            found.entry(tree).or_default().push(number);
+            found.entry(tree).or_default().leaves.insert(number);
         }
     }
     found
 }
 
-/// Whether any tree has lost a page.
+/// Trees of tables with row ids that hold live rows.
+fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
+    forest
+        .trees
+        .iter()
+        .enumerate()
+        .filter(|(_, tree)| tree.rowids && !matches!(tree.object, Object::Stale | Object::Table(0)))
+}
+
+/// Whether any tree has lost rows.
 pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>) -> bool {
-    let trees = forest.trees.iter().filter(|tree| tree.object != Object::Stale);
-    trees.flat_map(|tree| &tree.gaps).any(|gap| is_lost(ground, gap))
+    live_trees(forest).any(|(_, tree)| !LostKeys::of(ground, tree).is_empty())
 }
 
 /// Whether a gap stands for a page that can't be read.
 pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
     ground.survey.page(gap.child).kind.is_none()
-}
-
-/// Whether a row could have stood on a page that is lost.
-pub(super) fn could_hold(ground: Ground<'_, '_>, tree: &Tree, rowid: i64) -> bool {
-    tree.gaps.iter().any(|gap| is_lost(ground, gap) && tree.is_open(gap, rowid, rowid))
 }
 
 /// Rows of a table without a name have all the same number of columns.

@@ -109,12 +109,16 @@ pub(super) fn look(
     let kind = page.header.kind;
     let (mut ordered, mut previous) = (true, None);
     let (mut first, mut last) = (i64::MAX, i64::MIN);
+    let mut good_cells = 0;
     for pointer in page.pointers() {
         let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(&page, &cell, page_count)?)));
         let Some((cell, columns)) = good else {
             info.bad += 1;
+            // The bytes of a link that leads nowhere are accounted for all the same.
+            scratch.extend(page.cell(pointer).ok().filter(|_| kind.is_interior()));
             continue;
         };
+        good_cells += 1;
         info.columns = info.columns.max(columns);
         if kind.is_table() {
             ordered &= previous.is_none_or(|previous| previous < cell.rowid);
@@ -125,7 +129,7 @@ pub(super) fn look(
         info.spilled += u16::from(cell.overflow != 0);
         scratch.push(cell);
     }
-    info.cells = scratch.len() as u16;
+    info.cells = good_cells;
     (info.first, info.last) = (first, last);
     let account = page.account(scratch);
     let whole = bytes.len() >= geometry.page_size as usize;

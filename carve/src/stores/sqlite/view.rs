@@ -57,7 +57,15 @@ impl<'a> View<'a> {
             // SQLite's largest page number.
             .unwrap_or(u32::MAX - 1)
             .min(u32::MAX - 1);
-        Self { sources, main, geometry, page_count: main_pages, main_pages, overlay: HashMap::new(), old: Vec::new() }
+        Self {
+            sources,
+            main,
+            geometry,
+            page_count: main_pages,
+            main_pages,
+            overlay: HashMap::new(),
+            old: Vec::new(),
+        }
     }
 
     /// The same, with the commits of a log.
