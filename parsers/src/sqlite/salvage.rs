@@ -76,6 +76,31 @@ pub fn interior_cells(
     found
 }
 
+/// The cells of an interior page that fill `extent` to the last byte, one behind the other, with links into the file
+/// of which none comes twice; none where they don't.
+#[must_use]
+pub fn interior_tiles(
+    page: &[u8],
+    extent: Extent,
+    kind: PageKind,
+    geometry: Geometry,
+    page_count: u32,
+) -> Vec<Cell> {
+    let (mut found, mut at): (Vec<Cell>, u32) = (Vec::new(), extent.from);
+    while at < extent.to {
+        let Ok(read) = cell(page, at as usize, kind, geometry) else { return Vec::new() };
+        let record_fits = kind == PageKind::TableInterior
+            || record::header(read.local_payload(page), read.payload_len).is_ok();
+        let again = found.iter().any(|other| other.left_child == read.left_child);
+        if !(2..=page_count).contains(&read.left_child) || again || !record_fits || read.end > extent.to {
+            return Vec::new();
+        }
+        at = read.end;
+        found.push(read);
+    }
+    found
+}
+
 /// The cell at `at`, when every one of its bytes is as SQLite would have written it.
 #[must_use]
 pub fn strict_cell(

@@ -162,7 +162,8 @@ impl<'a> Database<'a> {
         if tree.rowids {
             let read = |place: Place, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
-            witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, &read);
+            let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
+            witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &read);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);

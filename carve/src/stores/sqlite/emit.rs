@@ -224,6 +224,14 @@ impl<'a> Reader<'_, 'a> {
             self.fill(rowid, first_cell, row_index, witnesses, batch);
             lacks = claims.has(Claim::IndexLacks);
         }
+        if verdict.is_some_and(|verdict| verdict.unsure) && !claims.has(Claim::IndexAgrees) {
+            batch.cells.truncate(first_cell);
+            batch.evidence.truncate(first_evidence as usize);
+            while batch.inferred.last().is_some_and(|(row, _)| *row == row_index) {
+                batch.inferred.pop();
+            }
+            return;
+        }
         let floating = !claims.has(Claim::InTree) || claims.has(Claim::PointerLost);
         let state = if contested {
             State::Unknown

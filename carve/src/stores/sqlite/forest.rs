@@ -346,7 +346,9 @@ pub(super) fn links(
     let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
         return Vec::new();
     };
-    let mut cells: Vec<_> = page.cells().map(Result::ok).collect();
+    // A link out of the file is no link, and the key beside it no better.
+    let in_file = |cell: &Cell| (1..=ground.view.page_count).contains(&cell.left_child);
+    let mut cells: Vec<_> = page.cells().map(|cell| cell.ok().filter(in_file)).collect();
     if !ground.survey.page(number).sound {
         add_lost_links(ground, &page, &mut cells);
     }
@@ -398,7 +400,12 @@ fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Optio
             };
             same_kind && key_fits && !named.iter().any(|other| other.left_child == cell.left_child)
         };
-        let found = salvage::interior_cells(page.bytes, extent, kind, page.geometry, &accept);
+        let tiled = salvage::interior_tiles(page.bytes, extent, kind, page.geometry, ground.view.page_count);
+        let found = if tiled.is_empty() {
+            salvage::interior_cells(page.bytes, extent, kind, page.geometry, &accept)
+        } else {
+            tiled
+        };
         if !found.is_empty() && kind.is_table() {
             // What is found this way takes the place of pointers that lead nowhere.
             cells.retain(Option::is_some);
@@ -430,7 +437,8 @@ fn false_roots(ground: Ground<'_, '_>, roots: &[u32]) -> HashSet<u32> {
         roots.contains(child)
             && !loose.iter().any(|(number, other)| {
                 let info = ground.survey.page(*number);
-                other.is_table() == kind.is_table()
+                info.cells > 0
+                    && other.is_table() == kind.is_table()
                     && (!kind.is_table() || range.holds(info.first, info.last))
                     && (range.above.is_some() || range.upto.is_some())
             })

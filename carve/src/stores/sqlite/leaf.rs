@@ -6,8 +6,9 @@ use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
-use mudlark_parsers::sqlite::record::{self, RecordFault, RecordHeader};
+use mudlark_parsers::sqlite::record::{self, MAX_COLUMNS, RecordFault, RecordHeader};
 use mudlark_parsers::sqlite::salvage;
+use mudlark_parsers::sqlite::varint::varint_at;
 
 /// A cell and what speaks for it.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,7 @@ pub(super) fn cells(
         // SQLite writes one form of each record only; random bytes that read as a cell seldom have it.
         let at = cell.at as usize;
         let strict = salvage::strict_cell(page.bytes, at, parsed.header.kind, geometry, accept).is_some();
-        let reads = strict || cell.overflow != 0 && reads(page.bytes, &cell);
+        let reads = strict || header_spills(page.bytes, &cell);
         let out_of_order =
             parsed.header.kind.is_table() && previous.is_some_and(|previous| previous >= cell.rowid);
         previous = Some(cell.rowid);
@@ -110,13 +111,14 @@ pub(super) fn is_convincing(found: &[FoundCell]) -> bool {
     touching.count() >= 1 || found.iter().any(|found| found.cell.payload_len >= 64)
 }
 
-/// Whether a cell's record header is one.
-fn reads(page: &[u8], cell: &Cell) -> bool {
-    match record::header(cell.local_payload(page), cell.payload_len) {
-        Ok(header) => header.columns > 0,
-        Err(RecordFault::Truncated) => cell.overflow != 0,
-        Err(_) => false,
-    }
+/// Whether the record header of a wide row may continue in the overflow chain: then it can't be judged here.
+fn header_spills(page: &[u8], cell: &Cell) -> bool {
+    let local = cell.local_payload(page);
+    // The header of the widest table takes nine bytes a column.
+    let header_fits = varint_at(local, 0).is_some_and(|(len, _)| len <= 9 * MAX_COLUMNS as u64);
+    cell.overflow != 0
+        && header_fits
+        && record::header(local, cell.payload_len).err() == Some(RecordFault::Truncated)
 }
 
 /// A pointer into the middle of another cell is wrong, even where the bytes there read as a cell.

@@ -7,10 +7,11 @@ use super::chains;
 use super::emit::Place as Seen;
 use super::forest::{Forest, Ground, How};
 use super::leaf::FoundCell;
+use super::strays::LostKeys;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where a cell lies: page and offset on it.
 pub(super) type Place = (u32, u32);
@@ -22,6 +23,8 @@ pub(super) struct Verdict {
     pub merged: bool,
     /// Other cells under the same key are better founded.
     pub contested: bool,
+    /// One of more old rows than can be missing: an index must vouch for it.
+    pub unsure: bool,
     /// Further places of the same cells.
     pub also_at: Vec<(Place, Cell)>,
 }
@@ -34,6 +37,7 @@ pub(super) type Verdicts = HashMap<Place, Verdict>;
 struct Doubtful {
     rowid: i64,
     rank: u8,
+    old: bool,
     place: Place,
     cell: Cell,
 }
@@ -49,6 +53,7 @@ pub(super) fn settle(
     ground: Ground<'_, '_>,
     pages: &[u32],
     further: &[Seen],
+    lost: Option<&LostKeys>,
     read: &dyn Fn(Seen, &mut Vec<FoundCell>),
 ) -> Verdicts {
     let mut doubtful = Vec::new();
@@ -73,18 +78,23 @@ pub(super) fn settle(
             };
             let place = (*page, found.cell.at);
             let rank = if found.reads { rank } else { 0 };
-            doubtful.push(Doubtful { rowid: found.cell.rowid, rank, place, cell: found.cell });
+            let old = found.claims.has(Claim::OldPage);
+            doubtful.push(Doubtful { rowid: found.cell.rowid, rank, old, place, cell: found.cell });
         }
     }
     let settled: Vec<u32> = pages.iter().copied().filter(|page| is_settled(forest, ground, *page)).collect();
     let mut verdicts = Verdicts::new();
     doubtful.sort_by_key(|row| (row.rowid, std::cmp::Reverse(row.rank), row.place));
+    let mut old: Vec<(i64, Place)> = Vec::new();
     for rows in doubtful.chunk_by(|a, b| a.rowid == b.rowid) {
         let Some(first) = rows.first() else { continue };
         let (winner, others) = match settled_cell(ground, &settled, first.rowid) {
             Some(winner) => (winner, rows),
             None => ((first.place, first.cell), rows.get(1..).unwrap_or_default()),
         };
+        if winner.0 == first.place && first.old {
+            old.push((first.rowid, first.place));
+        }
         for other in others {
             let same = same_payload(ground, winner, (other.place, other.cell));
             let verdict = verdicts.entry(other.place).or_default();
@@ -95,6 +105,12 @@ pub(super) fn settle(
                 verdict.contested = true;
             }
         }
+    }
+    let rowids: Vec<i64> = old.iter().map(|(rowid, _)| *rowid).collect();
+    let over: HashSet<i64> =
+        lost.map(|lost| lost.too_many(&rowids)).unwrap_or_default().into_iter().collect();
+    for (_, place) in old.iter().filter(|(rowid, _)| over.contains(rowid)) {
+        verdicts.entry(*place).or_default().unsure = true;
     }
     verdicts
 }

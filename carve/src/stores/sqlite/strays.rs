@@ -3,7 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
-use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object};
+use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
 use super::survey::PageInfo;
@@ -29,22 +29,42 @@ pub(super) struct Strays {
 /// The keys of rows that may be missing from a tree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostKeys {
-    ranges: Vec<KeyRange>,
+    ranges: Vec<LostRange>,
 }
+
+/// A range of keys, and how many rows of it can be missing.
+#[derive(Clone, Copy, Debug)]
+struct LostRange {
+    range: KeyRange,
+    most: usize,
+}
+
+/// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
+const MOST_LEAVES: usize = 1024;
 
 impl LostKeys {
     /// The ranges of pages that can't be read, and of pages some cells of which can't.
     fn of(ground: Ground<'_, '_>, tree: &Tree) -> Self {
-        let gaps = tree.gaps.iter().filter(|gap| is_lost(ground, gap)).map(|gap| gap.range);
-        let mut ranges: Vec<KeyRange> = gaps.collect();
+        let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
+        // A page holds about as many rows as the fullest of the others; without others, as many as have 16 bytes.
+        let fullest = infos().map(|info| usize::from(info.cells)).max();
+        let page = fullest.map_or(ground.view.geometry.usable() as usize / 16, |most| most + most / 4 + 4);
+        let lost = tree.gaps.iter().filter(|gap| is_lost(ground, gap));
+        let mut ranges: Vec<LostRange> = lost
+            .map(|gap| {
+                let above_interior = tree.interior.contains(&gap.parent)
+                    && links(ground, gap.parent, KeyRange::default(), true)
+                        .iter()
+                        .any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior));
+                let most = if above_interior { page * MOST_LEAVES } else { page };
+                LostRange { range: gap.range, most }
+            })
+            .collect();
         let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
-        for (index, page) in tree.pages.iter().enumerate() {
-            if ground.survey.page(*page).bad == 0 {
-                continue;
-            }
-            let below = index.checked_sub(1).and_then(info).map(|info| info.last);
-            let beyond = info(index + 1).and_then(|info| info.first.checked_sub(1));
-            ranges.push(KeyRange { above: below, upto: beyond });
+        for (index, damaged) in infos().enumerate().filter(|(_, info)| info.bad > 0) {
+            let above = index.checked_sub(1).and_then(info).map(|info| info.last);
+            let upto = info(index + 1).and_then(|info| info.first.checked_sub(1));
+            ranges.push(LostRange { range: KeyRange { above, upto }, most: usize::from(damaged.bad) });
         }
         Self { ranges }
     }
@@ -55,15 +75,31 @@ impl LostKeys {
 
     /// Whether a row with this key may be missing.
     pub(super) fn hold(&self, tree: &Tree, rowid: i64) -> bool {
-        let in_range = self.ranges.iter().any(|range| range.holds(rowid, rowid));
+        let in_range = self.ranges.iter().any(|lost| lost.range.holds(rowid, rowid));
         // Only gaps can be covered by parts that were joined later.
         in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
     }
 
+    /// Of keys in order, those in ranges for which more were found than can be missing: most of them are not.
+    pub(super) fn too_many(&self, rowids: &[i64]) -> Vec<i64> {
+        let mut fits: HashSet<i64> = HashSet::new();
+        let mut over: Vec<i64> = Vec::new();
+        for lost in &self.ranges {
+            let inside = rowids.iter().copied().filter(|rowid| lost.range.holds(*rowid, *rowid));
+            if inside.clone().count() > lost.most {
+                over.extend(inside);
+            } else {
+                fits.extend(inside);
+            }
+        }
+        over.retain(|rowid| !fits.contains(rowid));
+        over
+    }
+
     fn meets(&self, info: &PageInfo) -> bool {
-        self.ranges.iter().any(|range| {
-            range.above.is_none_or(|above| above < info.last)
-                && range.upto.is_none_or(|upto| info.first <= upto)
+        self.ranges.iter().any(|lost| {
+            lost.range.above.is_none_or(|above| above < info.last)
+                && lost.range.upto.is_none_or(|upto| info.first <= upto)
         })
     }
 }
@@ -107,8 +143,9 @@ pub(super) fn find(
         if !old || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
             continue;
         }
+        let owner = (number > ground.view.page_count).then(|| owner_of_old(forest, ground, number)).flatten();
         let mut best: Option<(f64, usize)> = None;
-        for tree_number in &numbers {
+        for tree_number in numbers.iter().filter(|tree| owner.is_none_or(|owner| owner == **tree)) {
             let Some(tree) = forest.trees.get(*tree_number) else { continue };
             let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
             if !meets
@@ -129,6 +166,14 @@ pub(super) fn find(
         }
     }
     found
+}
+
+/// The tree that an old version belongs to by its page number: the one that misses the page, or has it now.
+fn owner_of_old(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> Option<usize> {
+    let page = ground.view.page(number)?.number;
+    let misses = |tree: &Tree| tree.gaps.iter().any(|gap| gap.child == page);
+    let missing = live_trees(forest).find(|(_, tree)| misses(tree)).map(|(number, _)| number);
+    missing.or_else(|| forest.place(page).map(|(tree, _)| tree as usize))
 }
 
 /// Trees of tables with row ids that hold live rows.
