@@ -3,7 +3,7 @@
 use super::{Encode, Ending, Pending, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
-use crate::model::{Batch, Cell, Partial, Point, Row};
+use crate::model::{Batch, Cell, Partial, Point, Row, State, Transaction};
 use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
 use std::fs::File;
@@ -105,8 +105,8 @@ struct Encoder<'e, 'a> {
     keys: Vec<Vec<u8>>,
     names: Vec<&'e str>,
     sources: Vec<Vec<u8>>,
-    /// The last weights as text: most rows of a batch have the same.
-    last: Option<(Confidence, Vec<u8>)>,
+    /// The last head and what it was made of.
+    last: Option<((State, Transaction, Confidence), Vec<u8>)>,
 }
 
 impl<'e, 'a> Encoder<'e, 'a> {
@@ -127,8 +127,8 @@ impl<'e, 'a> Encoder<'e, 'a> {
         let key = |name: &str| format!("{}:", json!(name)).into_bytes();
         Self {
             weighed,
-            // Rows are seldom longer in JSON than twice their cells; the vector grows where they are.
-            out: Vec::with_capacity(weighed.batch.rows.len() * 512),
+            // Most rows need less; the vector grows where they don't.
+            out: Vec::with_capacity(weighed.batch.rows.len() * 1024),
             table: text.into_bytes(),
             keys: columns.iter().map(|column| key(&column.name)).collect(),
             names: columns.iter().map(|column| column.name.as_str()).collect(),
@@ -149,17 +149,8 @@ impl<'e, 'a> Encoder<'e, 'a> {
             "{{\"format\":{FORMAT},\"version\":{}",
             self.weighed.first_version + index as u64
         ));
-        self.out.extend_from_slice(&self.table);
-        self.text(format_args!(
-            ",\"state\":\"{}\",\"transaction\":\"{}\",",
-            row.state.name(),
-            row.transaction.name()
-        ));
-        self.weights(weight);
-        match row.rowid {
-            Some(rowid) => self.text(format_args!(",\"rowid\":{rowid}")),
-            None => self.out.extend_from_slice(b",\"rowid\":null"),
-        }
+        self.head(row, weight);
+        self.number_or_null(row.rowid);
         self.values(row);
         let point = |point: Option<Point>| point.map(|point| point.to_string());
         match (row.lifetime.from, row.lifetime.to) {
@@ -180,17 +171,24 @@ impl<'e, 'a> Encoder<'e, 'a> {
         let _ = self.out.write_fmt(text);
     }
 
-    fn weights(&mut self, weight: &Confidence) {
-        if self.last.as_ref().is_none_or(|(last, _)| last != weight) {
+    /// All that stands between the version and the row id: most rows of a batch share it.
+    fn head(&mut self, row: &Row, weight: &Confidence) {
+        let key = (row.state, row.transaction, *weight);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
             // Six digits: the counts behind the numbers give no more.
             let digits = |p: f64| json!((p * 1e6).round() / 1e6);
-            let text = format!(
-                "\"confidence\":{},\"content\":{},\"placement\":{}",
+            let mut text = self.table.clone();
+            // Writing to a vector can't fail.
+            let _ = write!(
+                text,
+                ",\"state\":\"{}\",\"transaction\":\"{}\",\"confidence\":{},\"content\":{},\"placement\":{},\"rowid\":",
+                row.state.name(),
+                row.transaction.name(),
                 digits(weight.confidence),
                 digits(weight.content),
                 digits(weight.placement)
             );
-            self.last = Some((*weight, text.into_bytes()));
+            self.last = Some((key, text));
         }
         if let Some((_, text)) = &self.last {
             self.out.extend_from_slice(text);
@@ -242,17 +240,23 @@ impl<'e, 'a> Encoder<'e, 'a> {
             if number > 0 {
                 self.out.push(b',');
             }
-            self.text(format_args!("{{\"method\":\"{}\",\"page\":", evidence.method));
-            self.number(evidence.page);
+            for part in ["{\"method\":\"", evidence.method, "\",\"page\":"] {
+                self.out.extend_from_slice(part.as_bytes());
+            }
+            self.number_or_null(evidence.page);
             self.out.extend_from_slice(b",\"commit\":");
-            self.number(evidence.commit);
+            self.number_or_null(evidence.commit);
             self.out.extend_from_slice(b",\"spans\":[");
             for (number, span) in batch.spans_of(evidence).iter().enumerate() {
                 self.out.extend_from_slice(if number > 0 { b",{\"source\":" } else { b"{\"source\":" });
                 if let Some(source) = self.sources.get(usize::from(span.source.0)) {
                     self.out.extend_from_slice(source);
                 }
-                self.text(format_args!(",\"offset\":{},\"length\":{}}}", span.offset, span.length));
+                self.out.extend_from_slice(b",\"offset\":");
+                self.number(span.offset);
+                self.out.extend_from_slice(b",\"length\":");
+                self.number(span.length);
+                self.out.push(b'}');
             }
             self.out.push(b']');
             if number == 0 {
@@ -274,12 +278,26 @@ impl<'e, 'a> Encoder<'e, 'a> {
         self.text(format_args!(",\"inferred\":{}", Json::Array(list)));
     }
 
-    fn number(&mut self, number: Option<u32>) {
+    fn number(&mut self, number: impl itoa::Integer) {
+        integer(number, &mut self.out);
+    }
+
+    fn number_or_null(&mut self, number: Option<impl itoa::Integer>) {
         match number {
-            Some(number) => self.text(format_args!("{number}")),
+            Some(number) => self.number(number),
             None => self.out.extend_from_slice(b"null"),
         }
     }
+}
+
+fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Whether bytes stand in a JSON string as they are: ASCII without quotes, backslashes and control characters.
+fn is_plain(bytes: &[u8]) -> bool {
+    // Without an early end, so that the compiler checks many bytes at a time.
+    bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 /// Writes a whole cell.
@@ -287,11 +305,20 @@ fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) {
     // Writing to a vector can't fail.
     let _ = match cell {
         Cell::Null | Cell::Missing | Cell::Partial(_) => out.write_all(b"null"),
-        Cell::Int(int) if (-EXACT..=EXACT).contains(int) => write!(out, "{int}"),
+        Cell::Int(int) if (-EXACT..=EXACT).contains(int) => {
+            integer(*int, out);
+            Ok(())
+        }
         Cell::Int(int) => write!(out, "{{\"$int\":\"{int}\"}}"),
         Cell::Real(real) if real.is_finite() => serde_json::to_writer(out, real).map_err(io::Error::from),
         Cell::Real(real) => {
             write!(out, "{{\"$real\":\"{}\"}}", if *real > 0.0 { "inf" } else { "-inf" })
+        }
+        Cell::Text(bytes) if encoding == TextEncoding::Utf8 && is_plain(bytes) => {
+            out.push(b'"');
+            out.extend_from_slice(bytes);
+            out.push(b'"');
+            Ok(())
         }
         Cell::Text(bytes) => match encoding.decode(bytes) {
             Some(text) => serde_json::to_writer(out, &*text).map_err(io::Error::from),

@@ -14,8 +14,6 @@ use std::collections::HashSet;
 pub(super) struct Payload<'a> {
     /// The bytes from the payload's start on, until the chain broke.
     pub bytes: Cow<'a, [u8]>,
-    /// Where they lie, in order.
-    pub spans: Vec<Span>,
     /// The chain's pages, in order.
     pub pages: Vec<u32>,
     /// Whether all bytes are there.
@@ -26,14 +24,30 @@ pub(super) struct Payload<'a> {
 pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>, cell: &Cell) -> Payload<'a> {
     let local = slice_at(page.bytes, cell.payload_at as usize, cell.local as usize);
     let local = local.unwrap_or_default();
-    let span = page.span(cell.at, cell.end - cell.at);
     if cell.overflow == 0 {
         let whole = local.len() as u64 == cell.payload_len;
-        return Payload { bytes: Cow::Borrowed(local), spans: vec![span], pages: Vec::new(), whole };
+        return Payload { bytes: Cow::Borrowed(local), pages: Vec::new(), whole };
     }
-    let mut walk = Walk { bytes: local.to_vec(), spans: vec![span], pages: Vec::new() };
+    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new() };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
-    Payload { bytes: Cow::Owned(walk.bytes), spans: walk.spans, pages: walk.pages, whole }
+    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole }
+}
+
+/// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
+pub(super) fn spans(
+    view: &View<'_>,
+    page: &PageVersion<'_>,
+    cell: &Cell,
+    chain: &[u32],
+    out: &mut Vec<Span>,
+) {
+    out.push(page.span(cell.at, cell.end - cell.at));
+    let mut left = cell.spilled();
+    for number in chain {
+        let take = left.min(u64::from(view.geometry.overflow_capacity()));
+        left -= take;
+        out.extend(view.page(*number).map(|page| page.span(4, take as u32)));
+    }
 }
 
 /// The overflow pages of all chains that begin on these pages, as far as they hold together.
@@ -51,7 +65,6 @@ pub(super) fn pages_of(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> 
 
 struct Walk {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
     pages: Vec<u32>,
 }
 
@@ -81,7 +94,6 @@ impl Walk {
                 return false;
             }
             self.bytes.extend_from_slice(content);
-            self.spans.push(page.span(4, take as u32));
             self.pages.push(next);
             next = link;
         }

@@ -57,6 +57,15 @@ pub(super) struct Witnesses {
     pub entries: Entries,
 }
 
+/// What is kept from row to row, to allocate once.
+#[derive(Default)]
+struct Scratch {
+    /// Where the index entries of the last row were.
+    near: usize,
+    /// The entries that agree with the row.
+    seen: Vec<(Entry, Cell)>,
+}
+
 impl<'a> Reader<'_, 'a> {
     /// The places beside the tree's own pages where its rows may be found, in order.
     pub(super) fn further_pages(&self) -> Vec<Place> {
@@ -133,7 +142,7 @@ impl<'a> Reader<'_, 'a> {
     /// Reads pages into a batch.
     pub(super) fn batch(&self, places: &[Place], witnesses: &Witnesses) -> Batch<'a> {
         let mut batch = Batch::new(self.table, self.encoding);
-        let (mut cells, mut near) = (Vec::new(), 0_usize);
+        let (mut cells, mut scratch) = (Vec::new(), Scratch::default());
         for place in places {
             let Some(version) = self.ground.view.page(place.page) else { continue };
             self.cells(*place, &mut cells);
@@ -148,7 +157,7 @@ impl<'a> Reader<'_, 'a> {
                 let room = room(&cells, index, self.ground.view.geometry.usable());
                 let mut cell = *found;
                 cell.claims = cell.claims.and(self.claims).and(placed);
-                self.row(&version, &cell, room, verdict, witnesses, &mut near, &mut batch);
+                self.row(&version, &cell, room, verdict, witnesses, &mut scratch, &mut batch);
             }
         }
         batch
@@ -175,7 +184,7 @@ impl<'a> Reader<'_, 'a> {
         room: u64,
         verdict: Option<&Verdict>,
         witnesses: &Witnesses,
-        near: &mut usize,
+        scratch: &mut Scratch,
         batch: &mut Batch<'a>,
     ) {
         let cell = &found.cell;
@@ -189,7 +198,7 @@ impl<'a> Reader<'_, 'a> {
                 claims = claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken });
             }
             let spans_from = batch.spans.len();
-            batch.spans.extend_from_slice(&payload.spans);
+            chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
             let read = self.layout.row(payload, cell.payload_len, rowid, row_index, batch);
             let Some(doubt) = read else {
                 batch.spans.truncate(spans_from);
@@ -220,7 +229,7 @@ impl<'a> Reader<'_, 'a> {
         if let Some(rowid) = rowid
             && !witnesses.entries.is_empty()
         {
-            claims = self.ask(rowid, first_cell, claims, witnesses, near, batch);
+            claims = self.ask(rowid, first_cell, claims, witnesses, scratch, batch);
             self.fill(rowid, first_cell, row_index, witnesses, batch);
             lacks = claims.has(Claim::IndexLacks);
         }
@@ -267,15 +276,15 @@ impl<'a> Reader<'_, 'a> {
         first_cell: usize,
         claims: Claims,
         witnesses: &Witnesses,
-        near: &mut usize,
+        scratch: &mut Scratch,
         batch: &mut Batch<'a>,
     ) -> Claims {
-        let mut seen: Vec<(Entry, Cell)> = Vec::new();
         let row = batch.cells.get(first_cell..).unwrap_or_default();
+        scratch.seen.clear();
         let testimony =
-            witnesses.entries.ask(self.ground, rowid, row, near, |entry, cell| seen.push((*entry, *cell)));
-        for (entry, cell) in seen {
-            self.index_evidence(&entry, &cell, batch);
+            witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
+        for (entry, cell) in &scratch.seen {
+            self.index_evidence(entry, cell, batch);
         }
         claims
             .with_if(testimony.agrees, Claim::IndexAgrees)

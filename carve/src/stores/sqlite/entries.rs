@@ -27,7 +27,6 @@ pub(super) struct Entry {
 /// An index of the table, as its entries are read.
 #[derive(Clone, Debug)]
 pub(super) struct Keyed {
-    pub name: String,
     /// For each cell of an entry but the last, the column of the table's rows.
     pub keys: Vec<Option<usize>>,
     /// Every row has an entry, and all of the index was read.
@@ -83,14 +82,13 @@ impl Entries {
                     && index.root.is_some()
                     && tree.gaps.is_empty()
                     && tree.pages.iter().all(sound);
-                trees.push((tree, Keyed { name: index.name.clone(), keys: keys.collect(), whole }));
+                trees.push((tree, Keyed { keys: keys.collect(), whole }));
             }
         }
         for (number, positions) in unnamed {
             let Some(tree) = forest.trees.get(*number) else { continue };
             let keys = positions.iter().map(|position| layout.column_of(*position)).collect();
-            let name = format!("an index on page {}", tree.root);
-            trees.push((tree, Keyed { name, keys, whole: false }));
+            trees.push((tree, Keyed { keys, whole: false }));
         }
         let mut entries: Vec<Entry> = Vec::new();
         for (number, (tree, _)) in trees.iter().enumerate() {
@@ -110,19 +108,14 @@ impl Entries {
         self.entries.is_empty()
     }
 
-    /// Whether any index is whole, so that a row it lacks is no live row.
-    pub(super) fn any_whole(&self) -> bool {
-        self.indexes.iter().any(|index| index.whole)
-    }
-
-    /// Asks the indexes about a row, whose cells are given; calls `each` with the entries that agree.
+    /// Asks the indexes about a row, whose cells are given; `seen` receives the entries that agree.
     pub(super) fn ask(
         &self,
         ground: Ground<'_, '_>,
         rowid: i64,
         row: &[RowCell<'_>],
         from: &mut usize,
-        mut each: impl FnMut(&Entry, &Cell),
+        seen: &mut Vec<(Entry, Cell)>,
     ) -> Testimony {
         let mut testimony = Testimony::default();
         // Rows mostly come in order, so the place of the last answer is a good start.
@@ -141,16 +134,11 @@ impl Entries {
                 word.fetch_or(1 << (number % 64), Ordering::Relaxed);
             }
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
-            let agrees = with_entry(ground, entry, |cell, values| {
-                let same = index.keys.iter().zip(values).all(|(column, value)| {
-                    let other = column.and_then(|column| row.get(column));
-                    other.is_none_or(|other| same_cell(value, other))
-                });
-                if same {
-                    each(entry, cell);
-                }
-                same
-            });
+            let agrees = agrees(ground, entry, index, row);
+            if let Some((cell, true)) = &agrees {
+                seen.push((*entry, *cell));
+            }
+            let agrees = agrees.map(|(_, agrees)| agrees);
             testimony.agrees |= agrees == Some(true);
             testimony.disagrees |= agrees == Some(false);
         }
@@ -209,6 +197,31 @@ impl Entries {
             .collect();
         unseen.chunk_by(|a, b| a.rowid == b.rowid).map(<[Entry]>::to_vec).collect()
     }
+}
+
+/// The entry's cell, and whether its key cells are the row's.
+fn agrees(
+    ground: Ground<'_, '_>,
+    entry: &Entry,
+    index: &Keyed,
+    row: &[RowCell<'_>],
+) -> Option<(Cell, bool)> {
+    let version = ground.view.page(entry.page)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
+    let cell = page.cell(usize::from(entry.at)).ok()?;
+    let payload = chains::read(ground.view, ground.survey, &version, &cell);
+    let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+    let mut at = header.len;
+    for (serial, column) in header.serials().zip(&index.keys) {
+        let end = at.saturating_add(usize::try_from(serial.len()).ok()?);
+        let value = payload.bytes.get(at..end).map_or(Value::Missing, |bytes| serial.decode(bytes));
+        at = end;
+        let other = column.and_then(|column| row.get(column));
+        if !other.is_none_or(|other| same_cell(&value, other)) {
+            return Some((cell, false));
+        }
+    }
+    Some((cell, true))
 }
 
 /// Whether an index cell and a row's cell hold the same; a cell that is not whole contradicts nothing.

@@ -292,7 +292,8 @@ impl Forest {
         if tree.rowids && info.cells > 0 && !range.holds(info.first, info.last) {
             return false;
         }
-        kind == PageKind::TableInterior || fit_object(ground, tree.object, page) != Fit::No
+        kind == PageKind::TableInterior
+            || fit_rows(ground, tree.object, page, sample::LINKED_ROWS) != Fit::No
     }
 }
 
@@ -321,16 +322,20 @@ fn first_leaf_below(ground: Ground<'_, '_>, root: u32, rowids: bool) -> Option<u
 
 /// How the records of a page fit what a tree holds.
 pub(super) fn fit_object(ground: Ground<'_, '_>, object: Object, page: u32) -> Fit {
+    fit_rows(ground, object, page, sample::ROWS)
+}
+
+fn fit_rows(ground: Ground<'_, '_>, object: Object, page: u32, rows: usize) -> Fit {
     let (view, survey, catalogue) = (ground.view, ground.survey, ground.catalogue);
     match object {
         Object::Table(number) => catalogue
             .tables
             .get(number)
-            .map_or(Fit::Yes, |table| sample::fit_table(view, survey, page, table)),
+            .map_or(Fit::Yes, |table| sample::fit_table(view, survey, page, table, rows)),
         Object::Index(number) => catalogue
             .indexes
             .get(number)
-            .map_or(Fit::Yes, |index| sample::fit_index(view, survey, page, index, catalogue)),
+            .map_or(Fit::Yes, |index| sample::fit_index(view, survey, page, index, catalogue, rows)),
         Object::Unknown | Object::Stale => Fit::Yes,
     }
 }

@@ -175,7 +175,7 @@ impl Layout {
             Value::Real(value) => (RowCell::Real(value), none.with_if(slot.text, Claim::TypeUnlikely)),
             Value::Text(bytes) => {
                 let valid = match self.encoding {
-                    TextEncoding::Utf8 => std::str::from_utf8(bytes).is_ok(),
+                    TextEncoding::Utf8 => bytes.is_ascii() || std::str::from_utf8(bytes).is_ok(),
                     encoding => encoding.decode(bytes).is_some(),
                 };
                 (RowCell::Text(keep(bytes)), none.with_if(!valid, Claim::TextInvalid))

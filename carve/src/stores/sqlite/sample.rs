@@ -11,7 +11,10 @@ use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::SerialKind;
 
 /// Records of a page that are looked at: a page of one table is of one kind.
-const ROWS: usize = 24;
+pub(super) const ROWS: usize = 24;
+
+/// Records of a page that a link leads to: the link speaks for it already.
+pub(super) const LINKED_ROWS: usize = 3;
 
 /// Calls `each` with some records of the page numbered `number`.
 pub(super) fn records(
@@ -40,8 +43,8 @@ pub(super) fn records(
 }
 
 /// How the records of a page fit a table; [`Fit::No`] when most of them break its rules.
-pub(super) fn fit_table(view: &View<'_>, survey: &Survey, number: u32, table: &TableDef) -> Fit {
-    majority(view, survey, number, |header| shape::fit(header, table))
+pub(super) fn fit_table(view: &View<'_>, survey: &Survey, number: u32, table: &TableDef, rows: usize) -> Fit {
+    majority(view, survey, number, rows, |header| shape::fit(header, table))
 }
 
 /// How the entries of a page fit an index.
@@ -51,9 +54,10 @@ pub(super) fn fit_index(
     number: u32,
     index: &IndexDef,
     catalogue: &Catalogue,
+    rows: usize,
 ) -> Fit {
     let Some(table) = catalogue.tables.get(index.table) else { return Fit::No };
-    majority(view, survey, number, |header| {
+    majority(view, survey, number, rows, |header| {
         if header.columns != index.fields.len() {
             return Fit::No;
         }
@@ -69,9 +73,15 @@ pub(super) fn fit_index(
     })
 }
 
-fn majority(view: &View<'_>, survey: &Survey, number: u32, judge: impl Fn(&RecordHeader<'_>) -> Fit) -> Fit {
+fn majority(
+    view: &View<'_>,
+    survey: &Survey,
+    number: u32,
+    rows: usize,
+    judge: impl Fn(&RecordHeader<'_>) -> Fit,
+) -> Fit {
     let (mut no, mut odd, mut yes) = (0, 0, 0);
-    records(view, survey, number, ROWS, |_, header, _| match judge(header) {
+    records(view, survey, number, rows, |_, header, _| match judge(header) {
         Fit::No => no += 1,
         Fit::Odd => odd += 1,
         Fit::Yes => yes += 1,

@@ -6,6 +6,10 @@ use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::HashMap;
 
+/// Pages that a log or journal may count beyond those that the files hold: 4 GiB of pages of 4096 bytes. The count may
+/// be a lie, and every page has its place in tables.
+const MAX_ABSENT_PAGES: u32 = 1 << 20;
+
 /// A version of a page: its bytes and where they are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageVersion<'a> {
@@ -81,6 +85,7 @@ impl<'a> View<'a> {
                 self.page_count = frame.commit;
             }
         }
+        self.bound_page_count(log.frames.len());
         let count = self.page_count;
         self.overlay.retain(|page, _| *page <= count);
         self
@@ -89,6 +94,7 @@ impl<'a> View<'a> {
     /// The same, after a rollback of a hot journal.
     pub(super) fn with_rollback(mut self, journal: &Journal, source: SourceId) -> Self {
         self.page_count = journal.header.page_count;
+        self.bound_page_count(journal.records.len());
         for record in &journal.records {
             // The first record of a page is the one from before the transaction.
             if record.page <= self.page_count {
@@ -97,6 +103,12 @@ impl<'a> View<'a> {
             }
         }
         self
+    }
+
+    /// Bounds the count that a log or journal of `held` pages claims.
+    fn bound_page_count(&mut self, held: usize) {
+        let held = u32::try_from(held).unwrap_or(u32::MAX).saturating_add(self.main_pages);
+        self.page_count = self.page_count.min(held.saturating_add(MAX_ABSENT_PAGES)).min(u32::MAX - 1);
     }
 
     /// The page numbered `number`, as it stands at this point.
@@ -177,5 +189,43 @@ impl<'a> View<'a> {
     /// Whether anything overlays the main file.
     pub(super) fn has_overlay(&self) -> bool {
         !self.overlay.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_ABSENT_PAGES, View};
+    use crate::source::SourceId;
+    use mudlark_parsers::sqlite::geometry::Geometry;
+    use mudlark_parsers::sqlite::journal::journal;
+    use mudlark_parsers::sqlite::wal::{self, wal};
+
+    const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn a_log_that_counts_four_billion_pages_takes_no_memory_for_them() {
+        let mut bytes = words(&[wal::MAGIC, wal::FORMAT_VERSION, 512, 0, 7, 9]);
+        let first = wal::checksum(&bytes, false, [0, 0]);
+        let head = words(&[2, u32::MAX]);
+        let sum = wal::checksum(&[0; 512], false, wal::checksum(&head, false, first));
+        bytes.extend(words(&first));
+        bytes.extend(head);
+        bytes.extend(words(&[7, 9]));
+        bytes.extend(words(&sum));
+        bytes.extend([0; 512]);
+        let view = View::main(&[], None, PAGE).with_log(&wal(&bytes).unwrap(), SourceId(0));
+        assert_eq!((view.page_count, view.has_overlay()), (MAX_ABSENT_PAGES + 1, true));
+    }
+
+    #[test]
+    fn a_journal_that_counts_four_billion_pages_takes_no_memory_for_them() {
+        let mut bytes = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+        bytes.extend(words(&[0, 7, u32::MAX, 512, 512]));
+        let view = View::main(&[], None, PAGE).with_rollback(&journal(&bytes).unwrap(), SourceId(0));
+        assert_eq!(view.page_count, MAX_ABSENT_PAGES);
     }
 }
