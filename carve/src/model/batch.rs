@@ -177,6 +177,14 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Makes room for `rows` rows of `columns` cells, each with two pieces of evidence.
+    pub fn reserve(&mut self, rows: usize, columns: usize) {
+        self.rows.reserve(rows);
+        self.cells.reserve(rows.saturating_mul(columns));
+        self.evidence.reserve(rows.saturating_mul(2));
+        self.spans.reserve(rows.saturating_mul(2));
+    }
+
     /// The cells of `row`.
     #[must_use]
     pub fn cells_of(&self, row: &Row) -> &[Cell<'a>] {

@@ -101,9 +101,10 @@ struct Encoder<'e, 'a> {
     out: Vec<u8>,
     /// What stands between the version and the state.
     table: Vec<u8>,
-    /// The columns' names as JSON keys with their colons.
+    /// The columns' names as JSON keys, each with a comma before it and a colon behind.
     keys: Vec<Vec<u8>>,
     names: Vec<&'e str>,
+    /// What stands before a span's offset, by source.
     sources: Vec<Vec<u8>>,
     /// The last head and what it was made of.
     last: Option<((State, Transaction, Confidence), Vec<u8>)>,
@@ -124,7 +125,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             json!(label),
             number + 1
         );
-        let key = |name: &str| format!("{}:", json!(name)).into_bytes();
+        let key = |name: &str| format!(",{}:", json!(name)).into_bytes();
         Self {
             weighed,
             // Most rows need less; the vector grows where they don't.
@@ -132,7 +133,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             table: text.into_bytes(),
             keys: columns.iter().map(|column| key(&column.name)).collect(),
             names: columns.iter().map(|column| column.name.as_str()).collect(),
-            sources: story.sources.iter().map(|s| json!(s.name()).to_string().into_bytes()).collect(),
+            sources: story.sources.iter().map(|s| source_text(s.name())).collect(),
             last: None,
         }
     }
@@ -207,13 +208,10 @@ impl<'e, 'a> Encoder<'e, 'a> {
                 holes = true;
                 continue;
             }
-            if !first {
-                self.out.push(b',');
+            if let Some(key) = self.keys.get(number) {
+                self.out.extend_from_slice(key.get(usize::from(first)..).unwrap_or_default());
             }
             first = false;
-            if let Some(key) = self.keys.get(number) {
-                self.out.extend_from_slice(key);
-            }
             value(cell, batch.encoding, &mut self.out);
         }
         if !holes {
@@ -244,15 +242,21 @@ impl<'e, 'a> Encoder<'e, 'a> {
                 self.out.extend_from_slice(part.as_bytes());
             }
             self.number_or_null(evidence.page);
-            self.out.extend_from_slice(b",\"commit\":");
-            self.number_or_null(evidence.commit);
-            self.out.extend_from_slice(b",\"spans\":[");
+            match evidence.commit {
+                None => self.out.extend_from_slice(b",\"commit\":null,\"spans\":["),
+                Some(commit) => {
+                    self.out.extend_from_slice(b",\"commit\":");
+                    self.number(commit);
+                    self.out.extend_from_slice(b",\"spans\":[");
+                }
+            }
             for (number, span) in batch.spans_of(evidence).iter().enumerate() {
-                self.out.extend_from_slice(if number > 0 { b",{\"source\":" } else { b"{\"source\":" });
+                if number > 0 {
+                    self.out.push(b',');
+                }
                 if let Some(source) = self.sources.get(usize::from(span.source.0)) {
                     self.out.extend_from_slice(source);
                 }
-                self.out.extend_from_slice(b",\"offset\":");
                 self.number(span.offset);
                 self.out.extend_from_slice(b",\"length\":");
                 self.number(span.length);
@@ -298,6 +302,10 @@ fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
 fn is_plain(bytes: &[u8]) -> bool {
     // Without an early end, so that the compiler checks many bytes at a time.
     bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~'))
+}
+
+fn source_text(name: &str) -> Vec<u8> {
+    format!("{{\"source\":{},\"offset\":", json!(name)).into_bytes()
 }
 
 /// Writes a whole cell.

@@ -92,15 +92,18 @@ impl Serial {
         }
         match self.0 {
             0 => Value::Null,
-            1..=6 => {
+            1 => Value::Int(bytes.first().map_or(0, |byte| i64::from(*byte as i8))),
+            2 => Value::Int(bytes.first_chunk().map_or(0, |b| i64::from(i16::from_be_bytes(*b)))),
+            4 => Value::Int(bytes.first_chunk().map_or(0, |b| i64::from(i32::from_be_bytes(*b)))),
+            6 => Value::Int(bytes.first_chunk().map_or(0, |b| i64::from_be_bytes(*b))),
+            3 | 5 => {
                 let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
                 let start = if negative { -1_i64 } else { 0 };
                 Value::Int(bytes.iter().fold(start, |value, byte| value << 8 | i64::from(*byte)))
             }
             7 => {
-                let bits = bytes.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+                let real = bytes.first_chunk().map_or(0.0, |b| f64::from_be_bytes(*b));
                 // SQLite reads a stored NaN as NULL.
-                let real = f64::from_bits(bits);
                 if real.is_nan() { Value::Null } else { Value::Real(real) }
             }
             8 => Value::Int(0),

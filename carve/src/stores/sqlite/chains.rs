@@ -28,7 +28,7 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
         let whole = local.len() as u64 == cell.payload_len;
         return Payload { bytes: Cow::Borrowed(local), pages: Vec::new(), whole };
     }
-    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new() };
+    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new(), seen: HashSet::new() };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
     Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole }
 }
@@ -66,6 +66,8 @@ pub(super) fn pages_of(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> 
 struct Walk {
     bytes: Vec<u8>,
     pages: Vec<u32>,
+    /// The same, of a long chain.
+    seen: HashSet<u32>,
 }
 
 impl Walk {
@@ -100,13 +102,40 @@ impl Walk {
         true
     }
 
-    /// Chains are short next to the pages they are checked against; a long one is checked by its last pages and its
-    /// first, which is where a loop comes back to.
-    fn visited(&self, page: u32) -> bool {
+    /// Notes a page; whether the chain has been there. Most chains are short, and need no set.
+    fn visited(&mut self, page: u32) -> bool {
         if self.pages.len() <= 64 {
             return self.pages.contains(&page);
         }
-        // A loop that comes back elsewhere still ends: every turn uses up bytes of the payload.
-        self.pages.first() == Some(&page) || self.pages.iter().rev().take(64).any(|p| *p == page)
+        if self.seen.is_empty() {
+            self.seen.extend(&self.pages);
+        }
+        !self.seen.insert(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Survey, View, Walk};
+    use crate::source::{Source, SourceId};
+    use mudlark_parsers::sqlite::geometry::Geometry;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_long_chain_that_comes_back_to_its_middle_ends() {
+        let mut bytes = Vec::new();
+        for page in 1..=200_u32 {
+            let next = if page < 200 { page + 1 } else { 50 };
+            bytes.extend(next.to_be_bytes());
+            bytes.extend([b'x'; 508]);
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let sources = [Source::open(file.path()).unwrap()];
+        let view = View::main(&sources, Some(SourceId(0)), Geometry { page_size: 512, reserved: 0 });
+        let survey = Survey::of(&view, &|_| {});
+        let mut walk = Walk { bytes: Vec::new(), pages: Vec::new(), seen: HashSet::new() };
+        assert!(!walk.follow(&view, &survey, 2, 1 << 50));
+        assert_eq!((walk.pages.len(), walk.bytes.len()), (199, 199 * 508));
     }
 }

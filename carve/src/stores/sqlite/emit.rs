@@ -142,6 +142,8 @@ impl<'a> Reader<'_, 'a> {
     /// Reads pages into a batch.
     pub(super) fn batch(&self, places: &[Place], witnesses: &Witnesses) -> Batch<'a> {
         let mut batch = Batch::new(self.table, self.encoding);
+        let rows = places.iter().map(|place| usize::from(self.ground.survey.page(place.page).cells)).sum();
+        batch.reserve(rows, self.layout.columns.len());
         let (mut cells, mut scratch) = (Vec::new(), Scratch::default());
         for place in places {
             let Some(version) = self.ground.view.page(place.page) else { continue };
@@ -281,8 +283,7 @@ impl<'a> Reader<'_, 'a> {
     ) -> Claims {
         let row = batch.cells.get(first_cell..).unwrap_or_default();
         scratch.seen.clear();
-        let testimony =
-            witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
+        let testimony = witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
         for (entry, cell) in &scratch.seen {
             self.index_evidence(entry, cell, batch);
         }

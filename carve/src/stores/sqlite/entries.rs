@@ -200,12 +200,7 @@ impl Entries {
 }
 
 /// The entry's cell, and whether its key cells are the row's.
-fn agrees(
-    ground: Ground<'_, '_>,
-    entry: &Entry,
-    index: &Keyed,
-    row: &[RowCell<'_>],
-) -> Option<(Cell, bool)> {
+fn agrees(ground: Ground<'_, '_>, entry: &Entry, index: &Keyed, row: &[RowCell<'_>]) -> Option<(Cell, bool)> {
     let version = ground.view.page(entry.page)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cell(usize::from(entry.at)).ok()?;

@@ -292,8 +292,7 @@ impl Forest {
         if tree.rowids && info.cells > 0 && !range.holds(info.first, info.last) {
             return false;
         }
-        kind == PageKind::TableInterior
-            || fit_rows(ground, tree.object, page, sample::LINKED_ROWS) != Fit::No
+        kind == PageKind::TableInterior || fit_rows(ground, tree.object, page, sample::LINKED_ROWS) != Fit::No
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Layout {
     pub columns: Vec<Column>,
     slots: Vec<Slot>,
     encoding: TextEncoding,
+    /// Columns are stored in the order in which they are put out.
+    in_order: bool,
 }
 
 impl Layout {
@@ -59,7 +61,8 @@ impl Layout {
                 default,
             });
         }
-        Self { columns, slots, encoding }
+        let in_order = slots.iter().enumerate().all(|(number, slot)| slot.position == number);
+        Self { columns, slots, encoding, in_order }
     }
 
     /// The layout of a table whose name and columns are lost.
@@ -67,7 +70,12 @@ impl Layout {
         let name = |number| Column { name: format!("c{number}"), hidden_key: false };
         let slot =
             |position| Slot { position, alias: false, real: false, text: false, default: RowCell::Null };
-        Self { columns: (0..columns).map(name).collect(), slots: (0..columns).map(slot).collect(), encoding }
+        Self {
+            columns: (0..columns).map(name).collect(),
+            slots: (0..columns).map(slot).collect(),
+            encoding,
+            in_order: true,
+        }
     }
 
     /// The output column of a stored position.
@@ -118,9 +126,19 @@ impl Layout {
         batch: &mut Batch<'a>,
         keep: &dyn Fn(&'p [u8]) -> Cow<'a, [u8]>,
     ) -> Claims {
+        let mut claims = Claims::NONE;
+        if self.in_order && header.columns == self.slots.len() {
+            let mut at = header.len as u64;
+            for (serial, slot) in header.serials().zip(&self.slots) {
+                let (value, doubt) = self.cell(slot, serial, at, payload, whole, rowid, keep);
+                batch.cells.push(value);
+                claims = claims.and(doubt);
+                at = at.saturating_add(serial.len());
+            }
+            return claims;
+        }
         let base = batch.cells.len();
         batch.cells.resize(base + self.slots.len(), RowCell::Missing);
-        let mut claims = Claims::NONE;
         // Most tables store their columns in the order of their declaration; then one walk serves.
         let (mut at, mut position, mut next) = (header.len as u64, 0_usize, 0_usize);
         for serial in header.serials() {
