@@ -81,6 +81,19 @@ impl Claims {
     /// The set without a claim.
     pub const NONE: Self = Self(0);
 
+    /// The set with these bits, one for each claim's number; bits without a claim are dropped.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let all = Claim::ALL.iter().copied();
+        all.fold(Self::NONE, |set, claim| set.with_if(bits >> claim as u8 & 1 == 1, claim))
+    }
+
+    /// The set as bits, one for each claim's number.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The same set, with `claim`.
     #[must_use]
     pub const fn with(self, claim: Claim) -> Self {

@@ -157,7 +157,7 @@ impl DatabaseSink {
                 row.lifetime.from.map(|point| point.to_string()),
                 row.lifetime.to.map(|point| point.to_string()),
                 missing,
-                row.claims.iter().map(|claim| claim as u8).fold(0_i64, |bits, claim| bits | 1 << claim),
+                row.claims.bits() as i64,
             ])?;
             for (ordinal, evidence) in batch.evidence_of(row).iter().enumerate() {
                 let inferred = (ordinal == 0).then(|| inferred(weighed, table, index)).flatten();

@@ -12,7 +12,7 @@ use super::survey::Survey;
 use super::view::View;
 use super::{findings, loss, settle};
 use crate::error::Error;
-use crate::model::{Batch, Finding, Loss, Table, TableId};
+use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
 use crate::stores::{Instance, PageCounts, RowSink, TableCount};
 use mudlark_parsers::claim::{Claim, Claims};
@@ -28,6 +28,9 @@ const BATCH_PAGES: usize = 32;
 
 /// Batches that are read at a time: enough for every core to have several.
 const WINDOW: usize = 32;
+
+/// Bytes that the rows of a window may take: wide rows and long payloads are read fewer at a time.
+const WINDOW_BYTES: u64 = 256 << 20;
 
 /// What each source is to the database.
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,8 +174,9 @@ impl<'a> Database<'a> {
         let place = |page: &u32| Place { page: *page, remnants: false };
         let pages: Vec<Place> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;
-        let units: Vec<&[Place]> = pages.chunks(BATCH_PAGES).collect();
-        for window in units.chunks(WINDOW) {
+        let weight = |place: &Place| self.weight(place.page, output.layout.columns.len());
+        let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / WINDOW as u64, weight);
+        for window in runs(&units, WINDOW, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
             let batches: Vec<Batch<'s>> =
                 window.par_iter().map(|pages| reader.batch(pages, &witnesses)).collect();
             broken += broken_chains(&batches);
@@ -190,6 +194,16 @@ impl<'a> Database<'a> {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }
         Ok(())
+    }
+
+    /// Bytes that the rows of a page can take in memory.
+    fn weight(&self, page: u32, columns: usize) -> u64 {
+        let info = self.survey.page(page);
+        // Nothing tells how many rows a page without a header holds: at most one for each smallest cell.
+        let smallest = self.view.geometry.page_size / 4;
+        let rows = if info.kind.is_some() { u32::from(info.cells) } else { smallest };
+        let cells = u64::from(rows).saturating_mul(columns as u64);
+        cells.saturating_mul(size_of::<Cell<'_>>() as u64).saturating_add(info.spilled_bytes)
     }
 
     /// Entries of rows that are gone: only where the table has lost something that could have held them.
@@ -212,6 +226,22 @@ impl<'a> Database<'a> {
         gone.retain(|entries| entries.first().is_some_and(|entry| could_hold(entry.rowid)));
         gone
     }
+}
+
+/// Splits into runs of at most `most` items that weigh no more than `limit`, but for single ones that do.
+fn runs<T>(items: &[T], most: usize, limit: u64, weight: impl Fn(&T) -> u64) -> Vec<&[T]> {
+    let mut found = Vec::new();
+    let (mut from, mut sum) = (0, 0_u64);
+    for (index, item) in items.iter().enumerate() {
+        let next = weight(item);
+        if index > from && (index - from == most || sum.saturating_add(next) > limit) {
+            found.extend(items.get(from..index));
+            (from, sum) = (index, 0);
+        }
+        sum = sum.saturating_add(next);
+    }
+    found.extend(items.get(from..).filter(|rest| !rest.is_empty()));
+    found
 }
 
 fn broken_chains(batches: &[Batch<'_>]) -> u64 {
@@ -295,5 +325,18 @@ impl Instance for Database<'_> {
             TableCount { table: number, pages: pages.len() as u64, live }
         };
         self.outputs.iter().enumerate().map(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn few_heavy_pages_are_read_at_a_time_and_none_is_left_out() {
+        let items = [1, 1, 1, 1, 50, 60, 200, 1];
+        let split = runs(&items, 3, 100, |item| *item);
+        assert_eq!(split, [&[1, 1, 1][..], &[1, 50], &[60], &[200], &[1]]);
+        assert!(runs(&[0_u64; 0], 3, 100, |item| *item).is_empty());
     }
 }

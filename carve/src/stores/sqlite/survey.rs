@@ -27,6 +27,8 @@ pub(super) struct PageInfo {
     pub bad: u16,
     /// Cells that continue in overflow pages.
     pub spilled: u16,
+    /// Bytes that these claim to have in overflow pages, each no more than there are.
+    pub spilled_bytes: u64,
     /// Least row id; meaningless in an index.
     pub first: i64,
     /// Greatest row id.
@@ -127,6 +129,8 @@ pub(super) fn look(
             last = last.max(cell.rowid);
         }
         info.spilled += u16::from(cell.overflow != 0);
+        let most = u64::from(page_count) * u64::from(geometry.page_size);
+        info.spilled_bytes = info.spilled_bytes.saturating_add(cell.spilled().min(most));
         scratch.push(cell);
     }
     info.cells = good_cells;
