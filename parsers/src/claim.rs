@@ -45,8 +45,8 @@ claims! {
     ChainWhole = 10, "the overflow chain is whole";
     /// A part of the overflow chain is lost.
     ChainBroken = 11, "the overflow chain is broken";
-    /// Another row names pages of the same chain.
-    ChainShared = 12, "another row names the same overflow page";
+    /// A link of the chain disagrees with the payload's length.
+    ChainDoubtful = 12, "a link of the overflow chain disagrees with the length of the row";
     /// An index holds the same cells and row id.
     IndexAgrees = 13, "an index holds the same cells";
     /// An index holds other cells for this row id.

@@ -18,6 +18,8 @@ pub(super) struct Payload<'a> {
     pub pages: Vec<u32>,
     /// Whether all bytes are there.
     pub whole: bool,
+    /// All bytes are there, but a link says that the chain goes on.
+    pub doubtful: bool,
 }
 
 /// Reads the payload of a cell; a local one is borrowed.
@@ -26,11 +28,11 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     let local = local.unwrap_or_default();
     if cell.overflow == 0 {
         let whole = local.len() as u64 == cell.payload_len;
-        return Payload { bytes: Cow::Borrowed(local), pages: Vec::new(), whole };
+        return Payload { bytes: Cow::Borrowed(local), pages: Vec::new(), whole, doubtful: false };
     }
-    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new(), seen: HashSet::new() };
+    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new(), seen: HashSet::new(), doubtful: false };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
-    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole }
+    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole, doubtful: walk.doubtful }
 }
 
 /// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
@@ -68,6 +70,7 @@ struct Walk {
     pages: Vec<u32>,
     /// The same, of a long chain.
     seen: HashSet<u32>,
+    doubtful: bool,
 }
 
 impl Walk {
@@ -86,7 +89,10 @@ impl Walk {
             let Some(content) = slice_at(page.bytes, 4, take as usize) else { return false };
             let Some(link) = be_u32_at(page.bytes, 0) else { return false };
             left -= take;
-            let link_fits = if left > 0 { link != 0 && link <= view.page_count } else { link == 0 };
+            // The last page's link is zero. Another one into the file may be all that is wrong with the page, one
+            // that leads out of it is not.
+            let link_fits = link <= view.page_count && (left == 0 || link != 0);
+            self.doubtful |= left == 0 && link != 0;
             // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
             let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
             let wiped = left == 0
@@ -134,7 +140,7 @@ mod tests {
         let sources = [Source::open(file.path()).unwrap()];
         let view = View::main(&sources, Some(SourceId(0)), Geometry { page_size: 512, reserved: 0 });
         let survey = Survey::of(&view, &|_| {});
-        let mut walk = Walk { bytes: Vec::new(), pages: Vec::new(), seen: HashSet::new() };
+        let mut walk = Walk { bytes: Vec::new(), pages: Vec::new(), seen: HashSet::new(), doubtful: false };
         assert!(!walk.follow(&view, &survey, 2, 1 << 50));
         assert_eq!((walk.pages.len(), walk.bytes.len()), (199, 199 * 508));
     }

@@ -10,14 +10,15 @@ use super::settle::{Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
 use super::strays::Strays;
+use super::survey;
 use super::view::PageVersion;
 use crate::model::{
     Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
 };
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::page::PageKind;
-use mudlark_parsers::sqlite::record::RecordHeader;
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
 
@@ -159,7 +160,7 @@ impl<'a> Reader<'_, 'a> {
                 let room = room(&cells, index, self.ground.view.geometry.usable());
                 let mut cell = *found;
                 cell.claims = cell.claims.and(self.claims).and(placed);
-                self.row(&version, &cell, room, verdict, witnesses, &mut scratch, &mut batch);
+                self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, &mut batch);
             }
         }
         batch
@@ -181,6 +182,7 @@ impl<'a> Reader<'_, 'a> {
     #[expect(clippy::too_many_arguments, reason = "one row and all that is known of it")]
     fn row(
         &self,
+        number: u32,
         version: &PageVersion<'a>,
         found: &FoundCell,
         room: u64,
@@ -197,7 +199,9 @@ impl<'a> Reader<'_, 'a> {
         if found.reads {
             let payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             if cell.overflow != 0 {
-                claims = claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken });
+                claims = claims
+                    .with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken })
+                    .with_if(payload.doubtful, Claim::ChainDoubtful);
             }
             let spans_from = batch.spans.len();
             chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
@@ -208,6 +212,9 @@ impl<'a> Reader<'_, 'a> {
                 return;
             };
             claims = claims.and(doubt);
+            if self.ground.survey.page(number).zero_sector {
+                self.blank_lost_sectors(version, cell, first_cell, batch);
+            }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
         } else {
             let Some(solution) = self.solve(version, cell, room) else { return };
@@ -261,6 +268,23 @@ impl<'a> Reader<'_, 'a> {
             evidence: first_evidence..batch.evidence.len() as u32,
             lifetime: Lifetime { from, to: None },
         });
+    }
+
+    /// Takes back what was read from sectors of zeros: they were lost.
+    fn blank_lost_sectors(
+        &self,
+        version: &PageVersion<'a>,
+        cell: &Cell,
+        first_cell: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let geometry = self.ground.view.geometry;
+        let Some(page) = Page::parse(version.bytes, version.number, geometry) else { return };
+        let local = cell.local_payload(version.bytes);
+        let Ok(header) = record::header(local, cell.payload_len) else { return };
+        let lost: Vec<Extent> =
+            survey::zero_sectors(version.bytes, page.header.content_start, geometry).collect();
+        self.layout.blank(&header, cell, &lost, batch.cells.get_mut(first_cell..).unwrap_or_default());
     }
 
     /// Solves a record whose header is damaged.

@@ -4,8 +4,11 @@ use super::catalogue::TableDef;
 use super::chains::Payload;
 use super::solve;
 use crate::model::{Batch, Cell as RowCell, Column, Inferred, Partial};
+use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::{self, Affinity, DefaultValue, Generated};
+use mudlark_parsers::sqlite::page::Extent;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::{OwnedValue, TextEncoding, Value};
@@ -229,6 +232,34 @@ impl Layout {
         }
     }
 
+    /// Takes back the parts of a row's cells that lie in `lost` extents of its page.
+    pub(super) fn blank(
+        &self,
+        header: &RecordHeader<'_>,
+        cell: &Cell,
+        lost: &[Extent],
+        row: &mut [RowCell<'_>],
+    ) {
+        let mut at = header.len as u64;
+        for (position, serial) in header.serials().enumerate() {
+            let (from, to) = (at, at.saturating_add(serial.len()));
+            at = to;
+            let on_page = |at: u64| at + u64::from(cell.payload_at);
+            let hits: Vec<(u64, u64)> = lost
+                .iter()
+                .map(|extent| (on_page(from).max(extent.from.into()), on_page(to).min(extent.to.into())))
+                .filter(|(from, to)| from < to)
+                .collect();
+            let column = self.column_of(position).and_then(|column| row.get_mut(column));
+            let (Some(value), false) = (column, hits.is_empty()) else { continue };
+            // A BLOB may well be zeros throughout.
+            let zeros = matches!(value, RowCell::Blob(bytes) if all_zero(bytes));
+            if !zeros {
+                *value = without(value, on_page(from), &hits);
+            }
+        }
+    }
+
     /// Puts solved cells into a row: those of a record whose header was damaged.
     pub(super) fn solved<'a>(
         &self,
@@ -248,6 +279,25 @@ impl Layout {
             }
         }
     }
+}
+
+/// A cell without the bytes in `lost`, which are given as offsets of the same origin as `from`.
+fn without<'a>(cell: &RowCell<'_>, from: u64, lost: &[(u64, u64)]) -> RowCell<'a> {
+    let (RowCell::Text(bytes) | RowCell::Blob(bytes)) = cell else { return RowCell::Missing };
+    let mut known = Vec::new();
+    let mut at = 0_usize;
+    let ends = lost.iter().map(|(first, last)| ((first - from) as usize, (last - from) as usize));
+    for (first, last) in ends.chain([(bytes.len(), bytes.len())]) {
+        if let Some(part) = bytes.get(at..first).filter(|part| !part.is_empty()) {
+            known.push((at as u64, part.to_vec()));
+        }
+        at = last;
+    }
+    if known.is_empty() {
+        return RowCell::Missing;
+    }
+    let (length, text) = (bytes.len() as u64, matches!(cell, RowCell::Text(_)));
+    RowCell::Partial(Box::new(Partial { length, text, known }))
 }
 
 /// What is known of a cell that reaches past the bytes that survive.

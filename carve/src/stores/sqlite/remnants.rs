@@ -18,6 +18,13 @@ use mudlark_parsers::value::TextEncoding;
 /// a page or two.
 const MAX_SQL: usize = 1 << 20;
 
+/// Statements without an end that are followed as far as that on one page; each next one no further than
+/// [`SHORT_SQL`], for all of them together would take the square of the page's length.
+const MAX_ENDLESS: usize = 64;
+
+/// Bytes that nearly all CREATE statements stay below.
+const SHORT_SQL: usize = 4096;
+
 /// Finds what is left of `sqlite_schema`. Rows with a whole header come first; among rows of the same object the
 /// first that is found counts.
 pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
@@ -74,9 +81,14 @@ fn bare_text(bytes: &[u8], encoding: TextEncoding, found: &mut Vec<SchemaRow>) {
     if encoding != TextEncoding::Utf8 {
         return;
     }
+    let mut endless = 0;
     for at in memmem::find_iter(bytes, b"CREATE ") {
-        let text = bytes.get(at..bytes.len().min(at + MAX_SQL)).unwrap_or_default();
-        let Some(len) = ddl::statement_length(text) else { continue };
+        let most = if endless < MAX_ENDLESS { MAX_SQL } else { SHORT_SQL };
+        let text = bytes.get(at..bytes.len().min(at + most)).unwrap_or_default();
+        let Some(len) = ddl::statement_length(text) else {
+            endless += 1;
+            continue;
+        };
         let Some(sql) = text.get(..len).and_then(|sql| std::str::from_utf8(sql).ok()) else {
             continue;
         };
@@ -106,4 +118,20 @@ fn root_before(bytes: &[u8], at: usize, kind: SchemaKind, name: &str, table: &st
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare_text;
+    use mudlark_parsers::value::TextEncoding;
+
+    #[test]
+    fn a_page_full_of_statements_without_an_end_is_searched_without_delay() {
+        let mut bytes = b"CREATE TABLE a(".repeat(4000);
+        bytes.extend(b"tabletutu\x07CREATE TABLE tu(x)\0");
+        let mut found = Vec::new();
+        bare_text(&bytes, TextEncoding::Utf8, &mut found);
+        let found: Vec<_> = found.iter().map(|row| (row.name.as_str(), row.root)).collect();
+        assert_eq!(found, [("tu", Some(7))]);
+    }
 }

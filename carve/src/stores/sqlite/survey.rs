@@ -4,7 +4,7 @@ use super::view::View;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 
@@ -17,6 +17,8 @@ pub(super) struct PageInfo {
     pub sound: bool,
     /// All bytes are zero.
     pub zero: bool,
+    /// A sector of the content area is all zeros: it was lost, unless a BLOB of zeros lies there.
+    pub zero_sector: bool,
     /// The header names a kind, though too little on the page bears it out.
     pub doubtful: bool,
     /// Most columns of a record.
@@ -135,6 +137,7 @@ pub(super) fn look(
     }
     info.cells = good_cells;
     (info.first, info.last) = (first, last);
+    info.zero_sector = zero_sectors(bytes, page.header.content_start, geometry).next().is_some();
     let account = page.account(scratch);
     let whole = bytes.len() >= geometry.page_size as usize;
     let right = page.header.right_child;
@@ -157,6 +160,23 @@ pub(super) fn look(
         info.doubtful = true;
     }
     info
+}
+
+/// Bytes of a sector, the least that a disk loses.
+const SECTOR: u32 = 512;
+
+/// The sectors of a page that hold cell content and are all zeros.
+pub(super) fn zero_sectors(
+    bytes: &[u8],
+    content_start: u32,
+    geometry: Geometry,
+) -> impl Iterator<Item = Extent> + '_ {
+    let from = content_start.next_multiple_of(SECTOR);
+    (from..geometry.usable()).step_by(SECTOR as usize).filter_map(move |from| {
+        let to = (from + SECTOR).min(geometry.usable());
+        let sector = bytes.get(from as usize..to as usize)?;
+        all_zero(sector).then_some(Extent { from, to })
+    })
 }
 
 /// The columns of a cell's record, 0 where there is none; `None` when record or child can't be one.
