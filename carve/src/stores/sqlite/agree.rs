@@ -1,6 +1,7 @@
 //! Whether index entries and rows agree.
 
 use super::forest::{Forest, Ground, Object};
+use super::ranges::Ranges;
 use super::sample;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
@@ -64,15 +65,17 @@ pub(super) fn index_page(forest: &Forest, ground: Ground<'_, '_>, index: usize, 
 pub(super) fn find_table(
     forest: &Forest,
     ground: Ground<'_, '_>,
+    ranges: &Ranges,
     pages: &[u32],
 ) -> Option<(usize, Vec<usize>)> {
     let columns = pages.iter().map(|page| ground.survey.page(*page).columns).max()?;
     let keys = usize::from(columns).checked_sub(1).filter(|keys| *keys > 0)?;
     let step = (pages.len() / 8).max(1);
-    for (number, tree) in forest.trees.iter().enumerate() {
-        if !tree.rowids || tree.pages.is_empty() || tree.object == Object::Stale {
-            continue;
-        }
+    let mut rowids = Vec::new();
+    for page in pages.iter().step_by(step) {
+        each_entry(ground, *page, |_, rowid| rowids.push(rowid));
+    }
+    for number in ranges.holding(&rowids) {
         // For each key cell, how often each position of the rows held the same.
         let mut hits: Vec<Vec<u32>> = vec![Vec::new(); keys];
         let (mut found, mut entries) = (0_u32, 0_u32);

@@ -26,8 +26,8 @@ use std::sync::Mutex;
 /// Pages that are read into one batch: some hundred kilobytes.
 const BATCH_PAGES: usize = 32;
 
-/// Batches that are read at a time: enough for every core to have several.
-const WINDOW: usize = 32;
+/// Batches that are read at a time, for each thread: two keep all busy, more only take memory.
+const WINDOW: usize = 2;
 
 /// Bytes that the rows of a window may take: wide rows and long payloads are read fewer at a time.
 const WINDOW_BYTES: u64 = 256 << 20;

@@ -4,6 +4,7 @@ use super::agree::{self, same};
 use super::chains;
 use super::forest::{Forest, Ground, Object, Tree};
 use super::layout::Layout;
+use super::ranges::Ranges;
 use crate::model::Cell as RowCell;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::IndexField;
@@ -292,11 +293,12 @@ pub(super) fn with_entry<T>(
 
 /// Index trees without a name, each with the table tree that it points into.
 pub(super) fn unnamed_indexes(forest: &Forest, ground: Ground<'_, '_>) -> Vec<(usize, usize, Vec<usize>)> {
+    let ranges = Ranges::of(forest, ground);
     let unnamed = forest.trees.iter().enumerate();
     let unnamed = unnamed.filter(|(_, tree)| !tree.rowids && tree.object == Object::Unknown);
     unnamed
         .filter_map(|(number, tree)| {
-            let (table, positions) = agree::find_table(forest, ground, &tree.pages)?;
+            let (table, positions) = agree::find_table(forest, ground, &ranges, &tree.pages)?;
             Some((number, table, positions))
         })
         .collect()

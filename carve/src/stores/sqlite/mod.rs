@@ -17,6 +17,7 @@ mod layout;
 mod leaf;
 mod loss;
 mod open;
+mod ranges;
 mod remnants;
 mod sample;
 mod settle;
