@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::model::SchemaOrigin;
 use crate::stores::Instance;
 use serde_json::json;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -38,11 +39,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         if arguments.json {
             all.push(as_json(found, &*instance));
         } else {
-            print(found, &*instance);
+            super::put(&text(found, &*instance))?;
         }
     }
     if arguments.json {
-        println!("{:#}", json!({"format": 1, "stores": all}));
+        super::put(&format!("{:#}\n", json!({"format": 1, "stores": all})))?;
     }
     Ok(match (live, gathered.refused.is_empty()) {
         (0, _) => Exit::Nothing,
@@ -70,10 +71,12 @@ fn recoverability(instance: &dyn Instance) -> (&'static str, String) {
     }
 }
 
-fn print(found: &Found, instance: &dyn Instance) {
-    println!("{}: {}", found.name, instance.what());
+fn text(found: &Found, instance: &dyn Instance) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", found.name, instance.what());
     let pages = instance.page_counts();
-    println!(
+    let _ = writeln!(
+        text,
         "  pages   {} in all: {} sound, {} damaged, {} lost, {} free, {} in no tree",
         grouped(pages.all),
         grouped(pages.sound),
@@ -91,7 +94,8 @@ fn print(found: &Found, instance: &dyn Instance) {
             SchemaOrigin::Given => ", definition given",
             SchemaOrigin::Shape => ", name lost",
         };
-        println!(
+        let _ = writeln!(
+            text,
             "  table   {}: {} live rows on {} pages{origin}",
             printable(&table.label),
             grouped(count.live),
@@ -99,11 +103,13 @@ fn print(found: &Found, instance: &dyn Instance) {
         );
     }
     let (word, reason) = recoverability(instance);
-    println!("  outlook {word}: {reason}");
+    let _ = writeln!(text, "  outlook {word}: {reason}");
     let findings = instance.findings().len();
     if findings > 0 {
-        println!("  damage  {} findings; `mudlark verify` lists them", grouped(findings as u64));
+        let _ =
+            writeln!(text, "  damage  {} findings; `mudlark verify` lists them", grouped(findings as u64));
     }
+    text
 }
 
 fn as_json(found: &Found, instance: &dyn Instance) -> serde_json::Value {

@@ -40,6 +40,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (None, Some(offset)) => Place::Offset(offset),
         (None, None) => Place::Header,
     };
-    print!("{}", store.inspect(&[source], place)?);
+    super::put(&store.inspect(&[source], place)?)?;
     Ok(Exit::Done)
 }

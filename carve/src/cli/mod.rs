@@ -10,8 +10,10 @@ mod verify;
 
 pub use exit::Exit;
 
+use crate::error::Error;
 use crate::source::HashChoice;
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,4 +108,12 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => exit::of_error(&error).into(),
     }
+}
+
+/// Prints data. A reader that has seen enough ends the run without a word.
+fn put(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let path = PathBuf::from("standard output");
+    written.map_err(|error| Error::Output { path, what: "can't be written", error })
 }

@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             "rows": outcome.rows(),
         }));
         if !arguments.common.quiet {
-            show(found, &outcome, output.as_deref(), arguments);
+            show(found, &outcome, output.as_deref(), arguments)?;
         }
     }
     if let Some(folder) = folder {
@@ -214,13 +214,13 @@ fn write_index(folder: &Path, index: &[serde_json::Value]) -> Result<(), Error> 
 }
 
 /// Prints the summary: to standard output, unless the rows go there.
-fn show(found: &Found, outcome: &Outcome, output: Option<&Path>, arguments: &Arguments) {
+fn show(found: &Found, outcome: &Outcome, output: Option<&Path>, arguments: &Arguments) -> Result<(), Error> {
     let text = summary(found, outcome, output, arguments.min_confidence);
     if arguments.jsonl.as_deref() == Some(Path::new("-")) {
         eprint!("{text}");
-    } else {
-        print!("{text}");
+        return Ok(());
     }
+    super::put(&text)
 }
 
 fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) -> String {

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::model::Finding;
 use crate::source::{SourceHash, hash};
 use serde_json::json;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -48,11 +49,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         if arguments.json {
             all.push(as_json(found, &instance.what(), &findings, &hashes, broken));
         } else {
-            print(found, &instance.what(), &findings, &hashes, broken);
+            super::put(&text(found, &instance.what(), &findings, &hashes, broken))?;
         }
     }
     if arguments.json {
-        println!("{:#}", json!({"format": 1, "stores": all}));
+        super::put(&format!("{:#}\n", json!({"format": 1, "stores": all})))?;
     }
     Ok(match (damaged, gathered.refused.is_empty()) {
         (true, _) => Exit::Nothing,
@@ -66,15 +67,17 @@ fn source_name(found: &Found, finding: &Finding) -> String {
     source.map_or_else(|| found.name.clone(), |source| source.name().to_owned())
 }
 
-fn print(found: &Found, what: &str, findings: &[Finding], hashes: &[SourceHash], broken: u64) {
-    println!("{}: {what}", found.name);
+fn text(found: &Found, what: &str, findings: &[Finding], hashes: &[SourceHash], broken: u64) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {what}", found.name);
     for (source, hash) in found.sources.iter().zip(hashes) {
-        println!("  {}  {}", source.name(), hash.text());
+        let _ = writeln!(text, "  {}  {}", source.name(), hash.text());
     }
     for finding in findings {
         let page = finding.page.map(|page| format!(" page {page}")).unwrap_or_default();
         let at = finding.offset.map(|offset| format!(" at {offset:#x}")).unwrap_or_default();
-        println!(
+        let _ = writeln!(
+            text,
             "  {}:{page} {}{at}: found {}, expected {}",
             source_name(found, finding),
             finding.field,
@@ -83,12 +86,13 @@ fn print(found: &Found, what: &str, findings: &[Finding], hashes: &[SourceHash],
         );
     }
     if broken > 0 {
-        println!("  {broken} rows are proved to be missing, in whole or in part");
+        let _ = writeln!(text, "  {broken} rows are proved to be missing, in whole or in part");
     }
     match (findings.len(), broken) {
-        (0, 0) => println!("  sound"),
-        (count, _) => println!("  {count} findings"),
+        (0, 0) => text.push_str("  sound\n"),
+        (count, _) => text.push_str(&format!("  {count} findings\n")),
     }
+    text
 }
 
 fn as_json(

@@ -93,7 +93,7 @@ pub fn trunk(bytes: &[u8], geometry: Geometry) -> Vec<Region> {
 #[must_use]
 pub fn pointer_map(bytes: &[u8], number: u32, geometry: Geometry) -> Vec<Region> {
     let mut found = Vec::new();
-    for page in number + 1.. {
+    for page in number.saturating_add(1)..=u32::MAX {
         let Some(entry) = ptrmap::entry(bytes, number, page, geometry) else { break };
         let at = (page - number - 1) as usize * ptrmap::ENTRY_LEN;
         let detail = format!("{:?}, parent {}", entry.kind, entry.parent);
@@ -148,4 +148,21 @@ fn fill<T: Into<String>>(
         whole.push(Region::new(usable, len - usable, "reserved", ""));
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pointer_map;
+    use crate::sqlite::geometry::Geometry;
+
+    #[test]
+    fn a_pointer_map_at_the_last_page_numbers_ends_with_them() {
+        let geometry = Geometry { page_size: 512, reserved: 0 };
+        let owners = |number: u32| {
+            let regions = pointer_map(&[1; 512], number, geometry);
+            regions.iter().map(|region| region.owner.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(owners(u32::MAX), ["unused"]);
+        assert_eq!(owners(u32::MAX - 1), [format!("entry of page {}", u32::MAX), "unused".to_owned()]);
+    }
 }

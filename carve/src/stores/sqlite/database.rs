@@ -52,8 +52,6 @@ impl Roles {
                 roles.log.get_or_insert(id);
             } else if journal::segment_header(bytes).is_ok() || number > 0 && named("-journal") {
                 roles.journal.get_or_insert(id);
-            } else if number == 0 {
-                roles.main = Some(id);
             } else if roles.main.is_none() && !named("-shm") {
                 roles.main = Some(id);
             }
@@ -175,8 +173,9 @@ impl<'a> Database<'a> {
         let pages: Vec<Place> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;
         let weight = |place: &Place| self.weight(place.page, output.layout.columns.len());
-        let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / WINDOW as u64, weight);
-        for window in runs(&units, WINDOW, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
+        let width = WINDOW * rayon::current_num_threads();
+        let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / width as u64, weight);
+        for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
             let batches: Vec<Batch<'s>> =
                 window.par_iter().map(|pages| reader.batch(pages, &witnesses)).collect();
             broken += broken_chains(&batches);

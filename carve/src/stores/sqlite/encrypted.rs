@@ -16,7 +16,7 @@ pub(super) fn evidence(bytes: &[u8], header: Option<&Header>) -> Option<String> 
     let body = if bytes.starts_with(MAGIC) { bytes.get(PLAIN_HEADER..)? } else { bytes };
     let sample = body.get(..body.len().min(SAMPLE))?;
     // A database has a page at least; and the statistic below needs several counts for each of 256 values.
-    if bytes.len() < 1024 || bytes.len() % 512 != 0 || !is_uniform(sample) {
+    if bytes.len() < 1024 || !bytes.len().is_multiple_of(512) || !is_uniform(sample) {
         return None;
     }
     let reserved = header.map(|header| match header.reserved {

@@ -86,7 +86,7 @@ fn bare_text(bytes: &[u8], encoding: TextEncoding, found: &mut Vec<SchemaRow>) {
         let most = if endless < MAX_ENDLESS { MAX_SQL } else { SHORT_SQL };
         let text = bytes.get(at..bytes.len().min(at + most)).unwrap_or_default();
         let Some(len) = ddl::statement_length(text) else {
-            endless += 1;
+            endless = (endless + 1).min(MAX_ENDLESS);
             continue;
         };
         let Some(sql) = text.get(..len).and_then(|sql| std::str::from_utf8(sql).ok()) else {

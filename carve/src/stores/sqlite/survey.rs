@@ -54,7 +54,7 @@ impl Survey {
             .with_min_len(64)
             .map_init(Vec::new, |scratch, index| {
                 let number = index as u32 + 1;
-                if number % 256 == 0 {
+                if number.is_multiple_of(256) {
                     advance(256 * u64::from(view.geometry.page_size));
                 }
                 view.page(number).map_or_else(PageInfo::default, |page| {

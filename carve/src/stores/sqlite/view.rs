@@ -181,11 +181,6 @@ impl<'a> View<'a> {
         Some(PageVersion { number, bytes, source, offset, commit })
     }
 
-    /// Whether the page's bytes come from a log or a journal.
-    pub(super) fn is_overlaid(&self, number: u32) -> bool {
-        self.overlay.contains_key(&number)
-    }
-
     /// Whether anything overlays the main file.
     pub(super) fn has_overlay(&self) -> bool {
         !self.overlay.is_empty()
