@@ -67,6 +67,7 @@ pub enum Error {
 fn advice(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "; run as a user who may, or work on a copy".to_owned(),
+        io::ErrorKind::NotFound => "; check the name".to_owned(),
         io::ErrorKind::StorageFull => format!("; free some space beside {}", path.display()),
         _ => String::new(),
     }

@@ -45,6 +45,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let text = format!("--min-confidence {}: a probability from 0 to 1", arguments.min_confidence);
         return Err(Error::Usage(text));
     }
+    if arguments.output.is_some() && arguments.output == arguments.jsonl {
+        return Err(Error::Usage("-o and --jsonl name the same file".to_owned()));
+    }
     let options = gather::options(&arguments.common)?;
     let mut gathered = gather::gather(&arguments.sources, &arguments.common);
     if let Some(id) = &arguments.instance {

@@ -8,6 +8,7 @@ use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// How every line begins, with the version of the form.
 const OPENING: &[u8] = b"{\"format\":1,\"version\":";
@@ -24,6 +25,7 @@ pub struct JsonLines {
 #[derive(Debug)]
 enum Out {
     Stdout(io::Stdout),
+    Device(File, PathBuf),
     File(File, Pending),
 }
 
@@ -35,6 +37,18 @@ impl JsonLines {
     pub fn open(target: &Target) -> Result<Self, Error> {
         let out = match target {
             Target::Stdout => Out::Stdout(io::stdout()),
+            // A device or a pipe is written to as it is; it can't be replaced.
+            Target::File(path) if path.exists() && !path.is_file() => {
+                let open = File::options().write(true).open(path);
+                Out::Device(
+                    open.map_err(|error| Error::Output {
+                        path: path.clone(),
+                        what: "can't be opened",
+                        error,
+                    })?,
+                    path.clone(),
+                )
+            }
             Target::File(path) => {
                 let pending = Pending::new(path)?;
                 let file = File::create(pending.temporary()).map_err(|error| Error::Output {
@@ -51,6 +65,7 @@ impl JsonLines {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let (written, path) = match &mut self.out {
             Out::Stdout(out) => (out.lock().write_all(bytes), "standard output".into()),
+            Out::Device(file, path) => (file.write_all(bytes), path.clone()),
             Out::File(file, pending) => (file.write_all(bytes), pending.path().to_owned()),
         };
         written.map_err(|error| Error::Output { path, what: "can't be written", error })
@@ -83,7 +98,7 @@ impl Sink for JsonLines {
                 drop(file);
                 pending.keep()
             }
-            Out::Stdout(_) => Ok(()),
+            Out::Stdout(_) | Out::Device(..) => Ok(()),
         }
     }
 }

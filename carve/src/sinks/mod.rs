@@ -154,6 +154,10 @@ pub fn check(path: &Path, sources: &[Source], force: bool) -> Result<(), Error> 
     if path.is_dir() {
         return refuse("is a folder; name a file, or end the name with / to write a folder of databases");
     }
+    if path.exists() && !path.is_file() {
+        // A device or a pipe takes lines, and is not replaced.
+        return Ok(());
+    }
     if path.exists() && !force {
         return refuse("exists already; give another name, or --force to replace it");
     }

@@ -19,6 +19,9 @@ impl Pending {
     /// # Errors
     /// When the folder can't be written.
     pub fn new(path: &Path) -> Result<Self, Error> {
+        // What a link leads to is replaced, not the link.
+        let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = resolved.as_path();
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let temporary = path.with_file_name(name);

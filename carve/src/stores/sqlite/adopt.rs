@@ -29,8 +29,9 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     // Every round can open new gaps, and joins at least one fragment.
     loop {
         let before = loose(forest, named).len();
+        let targets = targets(forest, named);
         for number in loose(forest, named) {
-            match best_place(forest, ground, number, named, &mut profiles) {
+            match best_place(forest, ground, number, &targets, &mut profiles) {
                 Verdict::At(target, how) => {
                     forest.join(ground, number, target, how);
                     profiles.forget(target);
@@ -70,6 +71,9 @@ fn untangle(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
         };
         let part = part as usize;
         let Some(page) = first_leaf(forest, ground, part) else { continue };
+        if fit_object(ground, object, page) != Fit::No {
+            continue;
+        }
         let others: Vec<usize> = (0..named)
             .filter(|other| {
                 let Some(tree) = forest.trees.get(*other) else { return false };
@@ -112,6 +116,20 @@ fn loose(forest: &Forest, named: usize) -> Vec<usize> {
         |number: &usize| forest.trees.get(*number).map_or(0, |tree| tree.pages.len() + tree.interior.len());
     numbers.sort_by_key(|number| (std::cmp::Reverse(size(number)), *number));
     numbers
+}
+
+/// The trees that fragments can be joined to: few, where there are many fragments.
+fn targets(forest: &Forest, named: usize) -> Vec<usize> {
+    let trees = forest.trees.iter().enumerate();
+    let open = trees.filter(|(number, tree)| match tree.object {
+        Object::Stale => false,
+        // Without names, only a part with an interior page has gaps to offer.
+        Object::Unknown => *number >= named && !tree.interior.is_empty(),
+        // Its rows have been read already.
+        Object::Table(0) => false,
+        Object::Table(_) | Object::Index(_) => true,
+    });
+    open.map(|(number, _)| number).collect()
 }
 
 /// Makes fragments of all pages that hang in no tree, from their topmost pages down.
@@ -200,7 +218,7 @@ fn best_place(
     forest: &Forest,
     ground: Ground<'_, '_>,
     number: usize,
-    named: usize,
+    targets: &[usize],
     profiles: &mut Profiles,
 ) -> Verdict {
     let Some(fragment) = forest.trees.get(number) else { return Verdict::Nowhere };
@@ -209,17 +227,10 @@ fn best_place(
     let parent = mapped_parent(ground, fragment.root);
     let mut best: Option<(u32, f64, usize, How)> = None;
     let mut tied = false;
-    for (target, tree) in forest.trees.iter().enumerate() {
+    for target in targets.iter().copied() {
+        let Some(tree) = forest.trees.get(target) else { continue };
         let other = target != number && tree.rowids == fragment.rowids;
-        let open = match tree.object {
-            Object::Stale => false,
-            // Without names, only a part with an interior page has gaps to offer.
-            Object::Unknown => target >= named && !tree.interior.is_empty(),
-            // Its rows have been read already.
-            Object::Table(0) => false,
-            Object::Table(_) | Object::Index(_) => true,
-        };
-        if !other || !open {
+        if !other || tree.object == Object::Stale {
             continue;
         }
         let mut weight = 0_u32;

@@ -84,11 +84,12 @@ fn borne_out(bytes: &[u8], geometry: Geometry) -> u64 {
 fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
     let mut best: Option<(u64, Geometry)> = None;
     for page_size in PAGE_SIZES {
-        let reserved = seen_reserved(bytes, page_size);
-        let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
-        let score = borne_out(bytes, geometry) * u64::from(page_size).isqrt();
-        if score > 0 && best.is_none_or(|(most, _)| score > most) {
-            best = Some((score, geometry));
+        for reserved in [0, seen_reserved(bytes, page_size)] {
+            let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
+            let score = borne_out(bytes, geometry) * u64::from(page_size).isqrt();
+            if score > 0 && best.is_none_or(|(most, _)| score > most) {
+                best = Some((score, geometry));
+            }
         }
     }
     best.map(|(_, geometry)| geometry)

@@ -35,6 +35,11 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
             found.extend(page_damage(database, &page).iter().map(|damage| place(damage, &page)));
         }
     }
+    for (number, info) in database.survey.iter() {
+        if info.kind.is_some() && is_unused(database, number) {
+            found.extend(unused(database, number));
+        }
+    }
     for tree in &database.forest.trees {
         if tree.object != Object::Stale {
             found.extend(tree.gaps.iter().filter_map(|gap| gap_finding(database, gap)));
@@ -91,6 +96,27 @@ pub(super) fn page_damage(database: &Database<'_>, page: &PageVersion<'_>) -> Ve
     }
     found.extend(parsed.account(&cells).damage);
     found
+}
+
+/// Whether a b-tree page hangs in no tree and is not free either.
+fn is_unused(database: &Database<'_>, number: u32) -> bool {
+    !database.free.pages.contains(&number)
+        && database.forest.place(number).is_none_or(|(tree, _)| {
+            database.forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
+        })
+}
+
+fn unused(database: &Database<'_>, number: u32) -> Option<Finding> {
+    let page = database.view.page(number)?;
+    Some(Finding {
+        source: Some(page.source),
+        page: Some(number),
+        offset: Some(page.offset),
+        field: "btree_page".to_owned(),
+        rule: "unused",
+        found: "a b-tree page that hangs in no tree".to_owned(),
+        expected: "a tree or the freelist to name it".to_owned(),
+    })
 }
 
 /// A link of a tree that leads nowhere.

@@ -353,6 +353,7 @@ pub(super) fn links(
     // A link out of the file is no link, and the key beside it no better.
     let in_file = |cell: &Cell| (1..=ground.view.page_count).contains(&cell.left_child);
     let mut cells: Vec<_> = page.cells().map(|cell| cell.ok().filter(in_file)).collect();
+    let named_children: Vec<u32> = page.cells().map(|cell| cell.map_or(0, |cell| cell.left_child)).collect();
     if !ground.survey.page(number).sound {
         add_lost_links(ground, &page, &mut cells);
     }
@@ -363,17 +364,17 @@ pub(super) fn links(
         && keys.first().zip(keys.last()).is_none_or(|(first, last)| range.holds(*first, *last));
     let mut above = range.above;
     let mut found = Vec::with_capacity(cells.len() + 1);
-    let mut unknown = false;
-    for cell in cells {
+    // The page that a broken link names.
+    let mut broken: Option<u32> = None;
+    for (cell, named) in cells.into_iter().zip(named_children.into_iter().chain(std::iter::repeat(0))) {
         let Some(cell) = cell else {
-            unknown = true;
+            broken = Some(named);
             continue;
         };
         let upto = Some(cell.rowid);
         let bounds = if ordered { KeyRange { above, upto } } else { range };
-        if unknown {
-            found.push((0, bounds));
-            unknown = false;
+        if let Some(child) = broken.take() {
+            found.push((child, bounds));
         }
         found.push((cell.left_child, bounds));
         if ordered {
@@ -381,8 +382,8 @@ pub(super) fn links(
         }
     }
     let bounds = if ordered { KeyRange { above, upto: range.upto } } else { range };
-    if unknown {
-        found.push((0, bounds));
+    if let Some(child) = broken {
+        found.push((child, bounds));
     }
     found.push((page.header.right_child, bounds));
     found
@@ -427,7 +428,7 @@ fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Optio
 /// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
 fn false_roots(ground: Ground<'_, '_>, roots: &[u32]) -> HashSet<u32> {
     let links = all_links(ground);
-    let linked: HashSet<u32> = links.iter().map(|(child, _)| *child).collect();
+    let linked: HashSet<u32> = links.iter().map(|(_, child, _)| *child).collect();
     let loose: Vec<(u32, PageKind)> = ground
         .survey
         .iter()
@@ -436,22 +437,24 @@ fn false_roots(ground: Ground<'_, '_>, roots: &[u32]) -> HashSet<u32> {
             !linked.contains(number) && !roots.contains(number) && !ground.free.pages.contains(number)
         })
         .collect();
-    let is_false = |(child, range): &&(u32, KeyRange)| {
+    let is_false = |(parent, child, range): &&(u32, u32, KeyRange)| {
         let Some(kind) = ground.survey.page(*child).kind else { return false };
         roots.contains(child)
             && !loose.iter().any(|(number, other)| {
                 let info = ground.survey.page(*number);
-                info.cells > 0
+                number != parent
+                    && info.cells > 0
                     && other.is_table() == kind.is_table()
                     && (!kind.is_table() || range.holds(info.first, info.last))
                     && (range.above.is_some() || range.upto.is_some())
             })
     };
-    links.iter().filter(is_false).map(|(child, _)| *child).collect()
+    links.iter().filter(is_false).map(|(_, child, _)| *child).collect()
 }
 
-/// The links of all interior pages that are not free; links that the child disproves don't count.
-fn all_links(ground: Ground<'_, '_>) -> Vec<(u32, KeyRange)> {
+/// The links of all interior pages that are not free: parent, child and range; links that the child disproves don't
+/// count.
+fn all_links(ground: Ground<'_, '_>) -> Vec<(u32, u32, KeyRange)> {
     let mut found = Vec::new();
     for (number, info) in ground.survey.iter() {
         let Some(kind) = info.kind.filter(|kind| kind.is_interior()) else { continue };
@@ -463,7 +466,7 @@ fn all_links(ground: Ground<'_, '_>) -> Vec<(u32, KeyRange)> {
             let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
             let in_range = !kind.is_table() || range.holds(under.first, under.last);
             if child != number && same_kind && in_range {
-                found.push((child, range));
+                found.push((number, child, range));
             }
         }
     }

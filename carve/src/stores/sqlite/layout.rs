@@ -4,7 +4,6 @@ use super::catalogue::TableDef;
 use super::chains::Payload;
 use super::solve;
 use crate::model::{Batch, Cell as RowCell, Column, Inferred, Partial};
-use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::{self, Affinity, DefaultValue, Generated};
@@ -252,9 +251,8 @@ impl Layout {
                 .collect();
             let column = self.column_of(position).and_then(|column| row.get_mut(column));
             let (Some(value), false) = (column, hits.is_empty()) else { continue };
-            // A BLOB may well be zeros throughout.
-            let zeros = matches!(value, RowCell::Blob(bytes) if all_zero(bytes));
-            if !zeros {
+            // A BLOB may well hold zeros; text and numbers don't for a whole sector.
+            if !matches!(value, RowCell::Blob(_)) {
                 *value = without(value, on_page(from), &hits);
             }
         }
@@ -283,7 +281,7 @@ impl Layout {
 
 /// A cell without the bytes in `lost`, which are given as offsets of the same origin as `from`.
 fn without<'a>(cell: &RowCell<'_>, from: u64, lost: &[(u64, u64)]) -> RowCell<'a> {
-    let (RowCell::Text(bytes) | RowCell::Blob(bytes)) = cell else { return RowCell::Missing };
+    let RowCell::Text(bytes) = cell else { return RowCell::Missing };
     let mut known = Vec::new();
     let mut at = 0_usize;
     let ends = lost.iter().map(|(first, last)| ((first - from) as usize, (last - from) as usize));
@@ -296,8 +294,7 @@ fn without<'a>(cell: &RowCell<'_>, from: u64, lost: &[(u64, u64)]) -> RowCell<'a
     if known.is_empty() {
         return RowCell::Missing;
     }
-    let (length, text) = (bytes.len() as u64, matches!(cell, RowCell::Text(_)));
-    RowCell::Partial(Box::new(Partial { length, text, known }))
+    RowCell::Partial(Box::new(Partial { length: bytes.len() as u64, text: true, known }))
 }
 
 /// What is known of a cell that reaches past the bytes that survive.

@@ -1,6 +1,7 @@
 //! What is missing from a database: proved by something that names it, or possible.
 
 use super::database::Database;
+use super::forest::{Gap, How};
 use crate::model::{Loss, LossKind, TableId};
 
 /// The losses of all tables whose rows were read.
@@ -13,7 +14,7 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
                 found.push(Loss { table: Some(table), kind, rows, basis });
             }
         };
-        add(LossKind::Proved, gone, "index entries whose row is nowhere".to_owned());
+        add(LossKind::Proved, gone, "rows of which only index entries are left: in part".to_owned());
         add(LossKind::Proved, broken, "rows whose overflow chain is broken: partial".to_owned());
         let (pages, ids) = gaps(database, table);
         if let Some(ids) = ids {
@@ -32,8 +33,19 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
 fn gaps(database: &Database<'_>, table: TableId) -> (u64, Option<u64>) {
     let output = database.outputs.get(table.0 as usize);
     let Some(tree) = output.and_then(|output| database.tree(output)) else { return (0, None) };
-    let lost =
-        tree.gaps.iter().filter(|gap| gap.parent != 0 && database.survey.page(gap.child).kind.is_none());
+    // Pages that were fitted in are no longer lost.
+    let fitted = |gap: &Gap| {
+        tree.pages.iter().any(|page| {
+            let info = database.survey.page(*page);
+            let how = database.forest.place(*page).map(|(_, how)| how);
+            how != Some(How::Linked) && info.cells > 0 && gap.range.holds(info.first, info.last)
+        })
+    };
+    let lost = tree
+        .gaps
+        .iter()
+        .filter(|gap| !fitted(gap))
+        .filter(|gap| gap.parent != 0 && database.survey.page(gap.child).kind.is_none());
     let (mut pages, mut ids) = (0, tree.rowids.then_some(0_u64));
     for gap in lost {
         pages += 1;
