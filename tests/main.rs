@@ -1,1 +1,15 @@
-fn main() {}
+//! Tests of the whole product, a module for each question.
+
+mod bad_input;
+mod conformance;
+mod damaged;
+mod evidence_untouched;
+mod hostile;
+mod interrupted;
+mod json_lines;
+mod live_rows;
+mod output_database;
+mod output_refused;
+mod same_output;
+mod schema_given;
+mod support;

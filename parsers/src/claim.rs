@@ -106,6 +106,12 @@ impl Claims {
         if holds { self.with(claim) } else { self }
     }
 
+    /// The same set, without `claim`.
+    #[must_use]
+    pub const fn without(self, claim: Claim) -> Self {
+        Self(self.0 & !(1 << claim as u8))
+    }
+
     /// The claims of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

@@ -45,7 +45,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let text = format!("--min-confidence {}: a probability from 0 to 1", arguments.min_confidence);
         return Err(Error::Usage(text));
     }
-    if arguments.output.is_some() && arguments.output == arguments.jsonl {
+    let names = (&arguments.output, &arguments.jsonl);
+    if let (Some(output), Some(jsonl)) = names
+        && sinks::resolve(output) == sinks::resolve(jsonl)
+    {
         return Err(Error::Usage("-o and --jsonl name the same file".to_owned()));
     }
     let options = gather::options(&arguments.common)?;
@@ -127,55 +130,50 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 
 /// Refuses outputs before any work is done.
 fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Path>) -> Result<(), Error> {
-    let stdout = Path::new("-");
-    let mut outputs: Vec<PathBuf> =
-        arguments.jsonl.iter().filter(|path| path.as_path() != stdout).cloned().collect();
-    match folder {
-        None => outputs.extend(arguments.output.clone()),
-        Some(folder) => {
-            let inside = |source: &PathBuf| {
-                let (Ok(source), Ok(folder)) = (source.canonicalize(), folder.canonicalize()) else {
-                    return false;
-                };
-                source.is_dir() && folder.starts_with(source)
-            };
-            if arguments.sources.iter().any(inside) {
-                return Err(Error::OutputRefused {
-                    path: folder.to_owned(),
-                    reason: "lies inside a source; write somewhere else".to_owned(),
-                });
-            }
-            for (number, found) in gathered.stores.iter().enumerate() {
-                let path = folder.join(format!("{}.db", file_name(&found.name, number)));
-                if path.exists() && !arguments.force {
-                    outputs.push(path);
-                }
-            }
+    let refused = |path: &Path, reason: &str| {
+        Err(Error::OutputRefused { path: path.to_owned(), reason: reason.to_owned() })
+    };
+    let mut outputs = Vec::new();
+    for (number, found) in gathered.stores.iter().enumerate() {
+        if let Some(jsonl) = &arguments.jsonl
+            && let Target::File(path) = jsonl_target(jsonl, number)
+        {
+            outputs.push(path);
         }
+        outputs.extend(folder.map(|folder| folder.join(format!("{}.db", file_name(&found.name, number)))));
     }
+    match folder {
+        Some(folder) => outputs.push(folder.join(INDEX)),
+        None => outputs.extend(arguments.output.clone()),
+    }
+    let folders: Vec<PathBuf> = arguments
+        .sources
+        .iter()
+        .filter(|source| source.is_dir())
+        .map(|source| sinks::resolve(source))
+        .collect();
     for output in &outputs {
-        for source in &arguments.sources {
-            let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new(".")).canonicalize();
-            if let (Ok(source), Ok(parent)) = (source.canonicalize(), parent)
-                && source.is_dir()
-                && parent.starts_with(&source)
-            {
-                return Err(Error::OutputRefused {
-                    path: output.clone(),
-                    reason: "lies inside a source; write somewhere else".to_owned(),
-                });
-            }
+        let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        if folder.is_none() && !parent.is_dir() {
+            return refused(output, "its folder does not exist; make it first");
+        }
+        if folders.iter().any(|source| sinks::resolve(parent).starts_with(source)) {
+            return refused(output, "lies inside a source; write somewhere else");
         }
         for found in &gathered.stores {
-            sinks::check(output, &found.sources, arguments.force)?;
+            let main = found.sources.first().map(|source| found.store.sidecars(source.path()));
+            sinks::check(output, &found.sources, &main.unwrap_or_default(), arguments.force)?;
         }
         if gathered.stores.is_empty() {
-            sinks::check(output, &[], arguments.force)?;
+            sinks::check(output, &[], &[], arguments.force)?;
         }
     }
     Ok(())
 }
+
+/// Lists the databases of an output folder.
+const INDEX: &str = "index.json";
 
 /// Whether a name means a folder: it ends with a slash.
 fn is_folder_name(path: &Path) -> bool {
@@ -206,7 +204,7 @@ fn jsonl_target(path: &Path, number: usize) -> Target {
 }
 
 fn write_index(folder: &Path, index: &[serde_json::Value]) -> Result<(), Error> {
-    let pending = sinks::Pending::new(&folder.join("index.json"))?;
+    let pending = sinks::Pending::new(&folder.join(INDEX))?;
     let text = format!("{:#}\n", json!({"format": 1, "stores": index}));
     fs::write(pending.temporary(), text).map_err(|error| Error::Output {
         path: pending.path().to_owned(),

@@ -164,7 +164,10 @@ impl<'e, 'a> Encoder<'e, 'a> {
         self.out.extend_from_slice(OPENING);
         self.number(self.weighed.first_version + index as u64);
         self.head(row, weight);
-        self.number_or_null(row.rowid);
+        match row.rowid {
+            Some(rowid) => int(rowid, &mut self.out),
+            None => self.out.extend_from_slice(b"null"),
+        }
         self.values(row);
         let point = |point: Option<Point>| point.map(|point| point.to_string());
         match (row.lifetime.from, row.lifetime.to) {
@@ -307,6 +310,16 @@ impl<'e, 'a> Encoder<'e, 'a> {
     }
 }
 
+/// An integer of the evidence, as text where a double would not hold it.
+fn int(value: i64, out: &mut Vec<u8>) {
+    if (-EXACT..=EXACT).contains(&value) {
+        integer(value, out);
+    } else {
+        // Writing to a vector can't fail.
+        let _ = write!(out, "{{\"$int\":\"{value}\"}}");
+    }
+}
+
 fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -329,11 +342,10 @@ fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) {
     // Writing to a vector can't fail.
     let _ = match cell {
         Cell::Null | Cell::Missing | Cell::Partial(_) => out.write_all(b"null"),
-        Cell::Int(int) if (-EXACT..=EXACT).contains(int) => {
-            integer(*int, out);
+        Cell::Int(value) => {
+            int(*value, out);
             Ok(())
         }
-        Cell::Int(int) => write!(out, "{{\"$int\":\"{int}\"}}"),
         Cell::Real(real) if real.is_finite() => serde_json::to_writer(out, real).map_err(io::Error::from),
         Cell::Real(real) => {
             write!(out, "{{\"$real\":\"{}\"}}", if *real > 0.0 { "inf" } else { "-inf" })

@@ -10,6 +10,7 @@ use crate::confidence::Confidence;
 use crate::error::Error;
 use crate::model::{Batch, Finding, Loss, Table};
 use crate::source::Source;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What a sink is told before the first row.
@@ -132,24 +133,25 @@ pub fn open(name: &str, target: &Target) -> Result<Box<dyn Sink>, Error> {
 
 /// Refuses an output before any work is done: one that exists, is a folder, or would write into a source.
 ///
+/// `taken` lists names that a source's engine would take for a part of the store, as its journal.
+///
 /// # Errors
 /// The reason, and what to do.
-pub fn check(path: &Path, sources: &[Source], force: bool) -> Result<(), Error> {
+pub fn check(path: &Path, sources: &[Source], taken: &[PathBuf], force: bool) -> Result<(), Error> {
     let refuse =
         |reason: &str| Err(Error::OutputRefused { path: path.to_owned(), reason: reason.to_owned() });
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
+    let resolved = resolve(path);
+    let same_file = |source: &&Source| {
+        let same = std::fs::metadata(path).is_ok_and(|found| {
+            (found.dev(), found.ino()) == (source.metadata().dev(), source.metadata().ino())
+        });
+        same || resolve(source.path()) == resolved
     };
-    let Ok(folder) = parent.canonicalize() else {
-        return refuse("its folder does not exist; make it first");
-    };
-    let resolved = path.canonicalize().ok();
-    for source in sources {
-        let Ok(evidence) = source.path().canonicalize() else { continue };
-        if resolved.as_deref() == Some(&evidence) || folder.starts_with(&evidence) {
-            return refuse("the output would overwrite a source; give another name");
-        }
+    if sources.iter().any(|source| same_file(&source)) {
+        return refuse("the output would overwrite a source; give another name");
+    }
+    if taken.iter().any(|taken| resolve(taken) == resolved) {
+        return refuse("the output would be taken for a part of a source; give another name");
     }
     if path.is_dir() {
         return refuse("is a folder; name a file, or end the name with / to write a folder of databases");
@@ -162,4 +164,17 @@ pub fn check(path: &Path, sources: &[Source], force: bool) -> Result<(), Error> 
         return refuse("exists already; give another name, or --force to replace it");
     }
     Ok(())
+}
+
+/// The path without links, as far as it exists already.
+#[must_use]
+pub fn resolve(path: &Path) -> PathBuf {
+    if let Ok(resolved) = path.canonicalize() {
+        return resolved;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => resolve(Path::new(".")).join(name),
+        (Some(parent), Some(name)) => resolve(parent).join(name),
+        _ => path.to_owned(),
+    }
 }

@@ -43,6 +43,11 @@ impl Source {
     /// When it can't be opened, is no regular file, or can't be mapped.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |what| move |error| Error::Source { path: path.to_owned(), what, error };
+        // Opening a pipe would wait for a writer, so what it is gets asked first.
+        let before = std::fs::metadata(path).map_err(failed("can't be opened"))?;
+        if !before.is_file() {
+            return Err(Error::NotAFile { path: path.to_owned() });
+        }
         let file = File::open(path).map_err(failed("can't be opened"))?;
         let metadata = file.metadata().map_err(failed("can't be read"))?;
         if !metadata.is_file() {

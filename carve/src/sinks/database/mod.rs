@@ -119,6 +119,8 @@ impl DatabaseSink {
                 let bound = rowid.map(Bound::Rowid).into_iter();
                 let bound = bound.chain(cells.iter().map(|cell| Bound::Cell(cell, batch.encoding)));
                 match live_insert.insert(params_from_iter(bound)) {
+                    // Without a name for the row id, the views can't find the row there.
+                    Ok(_) if !table.joinable => {}
                     Ok(at) => stored = Some(("table", at)),
                     Err(error) if is_contradiction(&error) => self.contradictions += 1,
                     Err(error) => return Err(error),

@@ -18,6 +18,8 @@ pub(super) struct OutputTable {
     hidden_keys: Vec<bool>,
     /// Whether the row id is bound first.
     pub takes_rowid: bool,
+    /// Whether the row id has a name that no column has.
+    pub joinable: bool,
     pub insert_live: String,
     pub insert_rest: String,
 }
@@ -84,6 +86,7 @@ impl OutputTable {
             id,
             insert_live: format!("INSERT INTO {}({with_rowid}) VALUES ({})", quoted(&name), marks(count)),
             insert_rest: format!("INSERT INTO {rest}({}) VALUES ({})", list.join(", "), marks(columns.len())),
+            joinable: rowid_name(&columns).is_some(),
             name,
             columns,
             hidden_keys: table.columns.iter().map(|column| column.hidden_key).collect(),

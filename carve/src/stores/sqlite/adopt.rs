@@ -6,7 +6,7 @@
 //! whole; else it is an old page that holds nothing live.
 
 use super::agree::{self, Agreement};
-use super::forest::{Forest, Ground, How, Object, bounds, fit_object, links};
+use super::forest::{Forest, Gap, Ground, How, Object, bounds, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
 use mudlark_parsers::sqlite::page::PageKind;
@@ -53,9 +53,8 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
                 tree.object = Object::Stale;
             }
         }
-    } else {
-        gather_unnamed(forest, ground, named, &mut profiles);
     }
+    gather_unnamed(forest, ground, named, &mut profiles);
     sort_pages(forest, ground);
 }
 
@@ -167,9 +166,23 @@ fn grow_fragments(forest: &mut Forest, ground: Ground<'_, '_>) {
 #[derive(Default)]
 struct Profiles {
     made: HashMap<usize, (Profile, f64)>,
+    /// Interior pages, and whether their children are leaves.
+    above_leaves: HashMap<u32, bool>,
 }
 
 impl Profiles {
+    /// Whether a gap stands for a leaf that was overwritten: then no page that survives can be the one it names.
+    fn leaf_is_gone(&mut self, ground: Ground<'_, '_>, gap: &Gap) -> bool {
+        let in_file = (2..=ground.view.page_count).contains(&gap.child);
+        if gap.parent == 0 || !in_file || ground.survey.page(gap.child).kind.is_some() {
+            return false;
+        }
+        *self.above_leaves.entry(gap.parent).or_insert_with(|| {
+            let children = links(ground, gap.parent, Default::default(), true);
+            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableLeaf))
+        })
+    }
+
     fn forget(&mut self, tree: usize) {
         // A profile of many pages doesn't change by one more.
         if self.made.get(&tree).is_some_and(|(profile, _)| profile.rows() < 200) {
@@ -203,6 +216,43 @@ fn make(forest: &Forest, ground: Ground<'_, '_>, tree: usize) -> (Profile, f64) 
     (profile, mean)
 }
 
+/// A tree that a fragment may belong to.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// What gaps, keys, pointer map and shape say.
+    score: u32,
+    /// How much its rows look like the tree's; `None` when the tree has none to compare with.
+    likeness: Option<f64>,
+    target: usize,
+    how: How,
+}
+
+/// Likeness that tells two tables apart, in mean log-likelihood of a cell.
+const CLEAR_LIKENESS: f64 = 0.25;
+
+/// A lead in score that likeness can't make good.
+const CLEAR_SCORE: u32 = 6;
+
+impl Candidate {
+    /// How much more alike this is than another; nothing where one of them can't be compared.
+    fn lead(&self, other: &Self) -> f64 {
+        self.likeness.zip(other.likeness).map_or(0.0, |(own, other)| own - other)
+    }
+
+    fn equals(&self, other: &Self) -> bool {
+        self.score == other.score && self.lead(other).abs() <= CLEAR_LIKENESS
+    }
+
+    /// Likeness decides among places of about equal score; score alone among equals in likeness.
+    fn beats(&self, other: &Self) -> bool {
+        if self.score > other.score {
+            self.lead(other) >= -CLEAR_LIKENESS || self.score > other.score + CLEAR_SCORE
+        } else {
+            self.lead(other) > CLEAR_LIKENESS && self.score + CLEAR_SCORE >= other.score
+        }
+    }
+}
+
 /// Where a fragment belongs.
 enum Verdict {
     /// To this tree, for this reason.
@@ -225,7 +275,7 @@ fn best_place(
     let Some(sample_page) = first_leaf(forest, ground, number) else { return Verdict::Nowhere };
     let (first, last) = bounds(ground, &fragment.pages);
     let parent = mapped_parent(ground, fragment.root);
-    let mut best: Option<(u32, f64, usize, How)> = None;
+    let mut best: Option<Candidate> = None;
     let mut tied = false;
     for target in targets.iter().copied() {
         let Some(tree) = forest.trees.get(target) else { continue };
@@ -237,7 +287,8 @@ fn best_place(
         let mut how = How::Shape;
         for gap in &tree.gaps {
             let names = gap.child == fragment.root;
-            let in_range = fragment.rowids && tree.is_open(gap, first, last);
+            let in_range =
+                fragment.rowids && tree.is_open(gap, first, last) && !profiles.leaf_is_gone(ground, gap);
             let rootless = gap.parent == 0 && !fragment.rowids;
             let bounded = gap.range.above.is_some() || gap.range.upto.is_some();
             let points = 4 * u32::from(names)
@@ -274,23 +325,9 @@ fn best_place(
             continue;
         }
         let score = 2 * weight + u32::from(fit == Fit::Yes);
-        let distance = distance.unwrap_or(LIKENESS_SLACK);
-        let candidate = (score, -distance, target, how);
-        let (better, equal) = best.map_or((true, false), |(score, likeness, _, _)| {
-            // Likeness decides among places of about equal weight; weight alone among equals in likeness.
-            let more_alike = candidate.1 > likeness + 0.25;
-            let less_alike = candidate.1 < likeness - 0.25;
-            let heavier = candidate.0 > score;
-            let equal = candidate.0 == score && !more_alike && !less_alike;
-            (
-                if heavier {
-                    !less_alike || candidate.0 > score + 6
-                } else {
-                    more_alike && candidate.0 + 6 >= score
-                },
-                equal,
-            )
-        });
+        let candidate = Candidate { score, likeness: distance.map(|distance| -distance), target, how };
+        let (better, equal) =
+            best.as_ref().map_or((true, false), |best| (candidate.beats(best), candidate.equals(best)));
         if better {
             best = Some(candidate);
             tied = false;
@@ -300,7 +337,7 @@ fn best_place(
     }
     match best {
         Some(_) if tied => Verdict::Undecided,
-        Some((_, _, target, how)) => Verdict::At(target, how),
+        Some(best) => Verdict::At(best.target, best.how),
         None => Verdict::Nowhere,
     }
 }

@@ -211,6 +211,9 @@ impl<'a> Reader<'_, 'a> {
                 batch.cells.truncate(first_cell);
                 return;
             };
+            // Applications store text that is no text; it only says something where other things are broken.
+            let doubt =
+                if claims.has(Claim::FileDamaged) { doubt } else { doubt.without(Claim::TextInvalid) };
             claims = claims.and(doubt);
             if self.ground.survey.page(number).zero_sector {
                 self.blank_lost_sectors(version, cell, first_cell, batch);

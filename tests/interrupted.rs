@@ -1,0 +1,98 @@
+//! What does a run that is stopped leave behind?
+
+use crate::support::{Done, Ran, command, folder, listing, store};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a run may take to begin or end: far more than it does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store that takes a while: about 60 MB, half a million rows.
+fn large_store(folder: &Path) -> Done<PathBuf> {
+    let path = folder.join("store.db");
+    store(
+        &path,
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, note TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000)
+         INSERT INTO t SELECT i, 'name ' || i, hex(zeroblob(40)) FROM n",
+    )?;
+    Ok(path)
+}
+
+/// Starts a recovery into `out/`, and waits until its temporary file grows.
+fn begun(source: &Path, out: &Path, further: &[&str]) -> Done<Child> {
+    let mut command = command(["recover", "--quiet", "--hash", "none"]);
+    command.arg(source).arg("-o").arg(out.join("out.db")).args(further);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        for name in listing(out)? {
+            let grown = fs::metadata(out.join(&name)).is_ok_and(|file| file.len() > 1 << 20);
+            if name.ends_with(".part") && grown {
+                return Ok(child);
+            }
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err("the run has written nothing".into())
+}
+
+/// Sends a signal and waits for the end.
+fn signalled(child: Child, signal: &str) -> Done<Ran> {
+    let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status()?;
+    assert!(sent.success());
+    let start = Instant::now();
+    let ran = child.wait_with_output()?.into();
+    assert!(start.elapsed() < PATIENCE);
+    Ok(ran)
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_and_says_so() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_store(evidence.path())?;
+    let ran = signalled(begun(&source, out.path(), &[])?, "-INT")?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    assert!(ran.err.contains("interrupted"), "{}", ran.err);
+    assert_eq!(listing(out.path())?, [""; 0]);
+    assert_eq!(listing(evidence.path())?, ["store.db"]);
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_run_leaves_the_old_output_as_it_was() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_store(evidence.path())?;
+    fs::write(out.path().join("out.db"), "the old output")?;
+    let ran = signalled(begun(&source, out.path(), &["--force"])?, "-INT")?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    assert_eq!(fs::read(out.path().join("out.db"))?, b"the old output");
+    assert_eq!(listing(out.path())?, ["out.db"]);
+    Ok(())
+}
+
+#[test]
+fn a_terminated_run_leaves_nothing_under_the_final_name() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_store(evidence.path())?;
+    signalled(begun(&source, out.path(), &[])?, "-TERM")?;
+    assert!(listing(out.path())?.iter().all(|name| name.ends_with(".part")));
+    Ok(())
+}
+
+#[test]
+fn a_killed_run_leaves_the_old_output_and_at_most_a_file_that_says_it_is_a_part() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_store(evidence.path())?;
+    fs::write(out.path().join("out.db"), "the old output")?;
+    let ran = signalled(begun(&source, out.path(), &["--force"])?, "-KILL")?;
+    assert_eq!(ran.status, None);
+    assert_eq!(fs::read(out.path().join("out.db"))?, b"the old output");
+    let others = listing(out.path())?.into_iter().filter(|name| name != "out.db");
+    assert!(others.into_iter().all(|name| name.ends_with(".part")));
+    Ok(())
+}
