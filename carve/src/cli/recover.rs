@@ -49,7 +49,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if let (Some(output), Some(jsonl)) = names
         && sinks::resolve(output) == sinks::resolve(jsonl)
     {
-        return Err(Error::Usage("-o and --jsonl name the same file".to_owned()));
+        return Err(Error::OutputRefused {
+            path: output.clone(),
+            reason: "-o and --jsonl name the same file; give each its own".to_owned(),
+        });
     }
     let options = gather::options(&arguments.common)?;
     let mut gathered = gather::gather(&arguments.sources, &arguments.common);

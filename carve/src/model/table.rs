@@ -71,10 +71,13 @@ pub struct Table {
     pub internal: bool,
 }
 
-/// DDL that a sink can issue under a name of its choice.
+/// A table's definition, that a sink can issue under a name of its choice.
+///
+/// Outputs are SQLite databases, so definitions are held in SQLite's terms; a store with another dialect translates
+/// into them.
 #[derive(Clone, Debug)]
 pub struct TableDdl {
-    /// What stands before the name: `CREATE TABLE`.
+    /// Columns, keys and constraints.
     pub parsed: mudlark_parsers::sqlite::ddl::TableDdl,
 }
 

@@ -6,6 +6,7 @@ use crate::source::Span;
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -52,17 +53,47 @@ pub(super) fn spans(
     }
 }
 
-/// The overflow pages of all chains that begin on these pages, as far as they hold together.
-pub(super) fn pages_of(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> HashSet<u32> {
-    let mut found = HashSet::new();
-    for number in tree_pages.iter().filter(|page| survey.page(**page).spilled > 0) {
-        let Some(version) = view.page(*number) else { continue };
-        let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { continue };
-        for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
-            found.extend(read(view, survey, &version, &cell).pages);
-        }
+/// The overflow pages of a database, as far as their chains hold together, in order.
+#[derive(Debug, Default)]
+pub(super) struct Chained {
+    /// Pages of any chain.
+    pub pages: Vec<u32>,
+    /// Pages of more than one chain: at most one of the rows is right.
+    pub shared: Vec<u32>,
+}
+
+impl Chained {
+    /// The chains that begin on these pages.
+    pub(super) fn from(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> Self {
+        let mut pages: Vec<u32> = tree_pages
+            .par_iter()
+            .filter(|page| survey.page(**page).spilled > 0)
+            .flat_map_iter(|number| pages_from(view, survey, *number))
+            .collect();
+        pages.par_sort_unstable();
+        let twice = pages.windows(2).filter(|pair| matches!(pair, [a, b] if a == b));
+        let mut shared: Vec<u32> = twice.filter_map(|pair| pair.first().copied()).collect();
+        shared.dedup();
+        pages.dedup();
+        Self { pages, shared }
     }
-    found
+
+    pub(super) fn contains(&self, page: u32) -> bool {
+        self.pages.binary_search(&page).is_ok()
+    }
+
+    /// Whether a chain shares a page with another row's.
+    pub(super) fn is_shared(&self, chain: &[u32]) -> bool {
+        !self.shared.is_empty() && chain.iter().any(|page| self.shared.binary_search(page).is_ok())
+    }
+}
+
+/// The pages of all chains that begin on one page.
+fn pages_from(view: &View<'_>, survey: &Survey, number: u32) -> Vec<u32> {
+    let Some(version) = view.page(number) else { return Vec::new() };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    let cells = page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0);
+    cells.flat_map(|cell| read(view, survey, &version, &cell).pages).collect()
 }
 
 struct Walk {

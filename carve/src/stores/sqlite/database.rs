@@ -1,12 +1,14 @@
 //! An opened database: its tables, and the rows of them.
 
 use super::catalogue::Catalogue;
+use super::chains::Chained;
 use super::detect::Detected;
-use super::emit::{Place, Reader, Witnesses};
+use super::emit::{Reader, Witnesses};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, Object, Tree};
 use super::freelist::Freelist;
 use super::layout::Layout;
+use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::view::View;
@@ -78,6 +80,8 @@ pub(super) struct Output {
 pub(super) struct Database<'a> {
     pub sources: &'a [Source],
     pub roles: Roles,
+    /// The overflow pages of all rows.
+    pub chained: Chained,
     pub view: View<'a>,
     pub survey: Survey,
     pub catalogue: Catalogue,
@@ -148,6 +152,7 @@ impl<'a> Database<'a> {
             logged: self.view.has_overlay() && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
             strays: self.strays.get(&output.tree),
+            chained: &self.chained,
             tree,
         })
     }
@@ -161,7 +166,7 @@ impl<'a> Database<'a> {
         let bare = reader.further_pages();
         let mut witnesses = Witnesses::default();
         if tree.rowids {
-            let read = |place: Place, out: &mut Vec<_>| reader.cells(place, out);
+            let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
             witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &read);
@@ -169,10 +174,10 @@ impl<'a> Database<'a> {
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
         }
-        let place = |page: &u32| Place { page: *page, remnants: false };
-        let pages: Vec<Place> = tree.pages.iter().map(place).chain(bare).collect();
+        let place = |page: &u32| Spot { page: *page, remnants: false };
+        let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;
-        let weight = |place: &Place| self.weight(place.page, output.layout.columns.len());
+        let weight = |place: &Spot| self.weight(place.page, output.layout.columns.len());
         let width = WINDOW * rayon::current_num_threads();
         let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / width as u64, weight);
         for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {

@@ -1,11 +1,11 @@
 //! From pages to batches of row versions.
 
 use super::catalogue::TableDef;
-use super::chains;
+use super::chains::{self, Chained};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, How, KeyRange, Tree};
 use super::layout::Layout;
-use super::leaf::{self, FoundCell};
+use super::leaf::{self, FoundCell, Spot};
 use super::settle::{Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
@@ -39,16 +39,10 @@ pub(super) struct Reader<'r, 'a> {
     pub bare: HashMap<u32, KeyRange>,
     /// Where rows of lost pages may be found.
     pub strays: Option<&'r Strays>,
+    /// The overflow pages of all rows.
+    pub chained: &'r Chained,
     /// The table's tree.
     pub tree: &'r Tree,
-}
-
-/// Where cells are read: a page, or what lies below its cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub page: u32,
-    /// Only what earlier cells have left on the page.
-    pub remnants: bool,
 }
 
 /// What the rows of a table are checked against.
@@ -69,7 +63,7 @@ struct Scratch {
 
 impl<'a> Reader<'_, 'a> {
     /// The places beside the tree's own pages where its rows may be found, in order.
-    pub(super) fn further_pages(&self) -> Vec<Place> {
+    pub(super) fn further_pages(&self) -> Vec<Spot> {
         let mut pages: Vec<u32> = self.bare.keys().copied().collect();
         let mut remnants = Vec::new();
         if let Some(strays) = self.strays {
@@ -79,13 +73,13 @@ impl<'a> Reader<'_, 'a> {
         let in_order = |mut pages: Vec<u32>, remnants: bool| {
             pages.sort_unstable();
             pages.dedup();
-            pages.into_iter().map(move |page| Place { page, remnants })
+            pages.into_iter().map(move |page| Spot { page, remnants })
         };
         in_order(pages, false).chain(in_order(remnants, true)).collect()
     }
 
     /// The cells at a place, however it can be read.
-    pub(super) fn cells(&self, place: Place, out: &mut Vec<FoundCell>) {
+    pub(super) fn cells(&self, place: Spot, out: &mut Vec<FoundCell>) {
         out.clear();
         let number = place.page;
         let Some(version) = self.ground.view.page(number) else { return };
@@ -141,7 +135,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Reads pages into a batch.
-    pub(super) fn batch(&self, places: &[Place], witnesses: &Witnesses) -> Batch<'a> {
+    pub(super) fn batch(&self, places: &[Spot], witnesses: &Witnesses) -> Batch<'a> {
         let mut batch = Batch::new(self.table, self.encoding);
         let rows = places.iter().map(|place| usize::from(self.ground.survey.page(place.page).cells)).sum();
         batch.reserve(rows, self.layout.columns.len());
@@ -166,7 +160,7 @@ impl<'a> Reader<'_, 'a> {
         batch
     }
 
-    fn placed(&self, place: Place) -> Claims {
+    fn placed(&self, place: Spot) -> Claims {
         if place.remnants || self.is_stray(place.page) {
             return Claims::NONE.with(Claim::PlacedByKeys);
         }
@@ -199,9 +193,11 @@ impl<'a> Reader<'_, 'a> {
         if found.reads {
             let payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             if cell.overflow != 0 {
-                claims = claims
-                    .with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken })
-                    .with_if(payload.doubtful, Claim::ChainDoubtful);
+                claims =
+                    claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken }).with_if(
+                        payload.doubtful || self.chained.is_shared(&payload.pages),
+                        Claim::ChainDoubtful,
+                    );
             }
             let spans_from = batch.spans.len();
             chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
@@ -211,9 +207,10 @@ impl<'a> Reader<'_, 'a> {
                 batch.cells.truncate(first_cell);
                 return;
             };
-            // Applications store text that is no text; it only says something where other things are broken.
-            let doubt =
-                if claims.has(Claim::FileDamaged) { doubt } else { doubt.without(Claim::TextInvalid) };
+            // Applications store text that is no text; it only says something where other things are broken, or
+            // where the row is put together from several pages.
+            let alone = claims.has(Claim::PageSound) && cell.overflow == 0 && !claims.has(Claim::FileDamaged);
+            let doubt = if alone { doubt.without(Claim::TextInvalid) } else { doubt };
             claims = claims.and(doubt);
             if self.ground.survey.page(number).zero_sector {
                 self.blank_lost_sectors(version, cell, first_cell, batch);

@@ -10,6 +10,14 @@ use mudlark_parsers::sqlite::record::{self, MAX_COLUMNS, RecordFault, RecordHead
 use mudlark_parsers::sqlite::salvage;
 use mudlark_parsers::sqlite::varint::varint_at;
 
+/// Where cells are read: a page, or what lies below its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub page: u32,
+    /// Only what earlier cells have left on the page.
+    pub remnants: bool,
+}
+
 /// A cell and what speaks for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FoundCell {

@@ -2,7 +2,7 @@
 
 use super::adopt;
 use super::catalogue::{self, Catalogue};
-use super::chains;
+use super::chains::Chained;
 use super::database::{Database, Output, Roles};
 use super::detect::{self, Detected};
 use super::entries;
@@ -22,7 +22,7 @@ use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Opens the database in `sources`, which are told apart by their content.
 pub(super) fn open<'a>(
@@ -49,17 +49,14 @@ pub(super) fn open<'a>(
     }
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
-    let chained = if strays::any_lost(&forest, ground) {
-        chains::pages_of(&view, &survey, &placed)
-    } else {
-        HashSet::new()
-    };
+    let chained = Chained::from(&view, &survey, &placed);
     let strays = strays::find(&forest, ground, &chained);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);
     Ok(Database {
         sources,
         roles,
+        chained,
         view,
         survey,
         catalogue,

@@ -4,9 +4,8 @@
 //! pages are compared, with one another and with the one linked page that could hold the same key.
 
 use super::chains;
-use super::emit::Place as Seen;
 use super::forest::{Forest, Ground, How};
-use super::leaf::FoundCell;
+use super::leaf::{FoundCell, Spot};
 use super::strays::LostKeys;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -52,14 +51,14 @@ pub(super) fn settle(
     forest: &Forest,
     ground: Ground<'_, '_>,
     pages: &[u32],
-    further: &[Seen],
+    further: &[Spot],
     lost: Option<&LostKeys>,
-    read: &dyn Fn(Seen, &mut Vec<FoundCell>),
+    read: &dyn Fn(Spot, &mut Vec<FoundCell>),
 ) -> Verdicts {
     let mut doubtful = Vec::new();
     let mut cells = Vec::new();
     let unsettled = pages.iter().filter(|page| !is_settled(forest, ground, **page));
-    let unsettled = unsettled.map(|page| Seen { page: *page, remnants: false });
+    let unsettled = unsettled.map(|page| Spot { page: *page, remnants: false });
     for seen in unsettled.chain(further.iter().copied()) {
         read(seen, &mut cells);
         let page = &seen.page;

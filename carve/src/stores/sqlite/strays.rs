@@ -3,6 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
+use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
@@ -105,11 +106,7 @@ impl LostKeys {
 }
 
 /// For each tree that has lost rows, where they may be found.
-pub(super) fn find(
-    forest: &Forest,
-    ground: Ground<'_, '_>,
-    chained: &HashSet<u32>,
-) -> HashMap<usize, Strays> {
+pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -> HashMap<usize, Strays> {
     let mut found: HashMap<usize, Strays> = HashMap::new();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     for (number, tree) in live_trees(forest) {
@@ -132,7 +129,7 @@ pub(super) fn find(
         });
         let is_free = ground.free.pages.contains(&number) && placed.is_none();
         let old = number > ground.view.page_count || stale || is_free;
-        if info.kind.is_none() && !info.zero && placed.is_none() && !chained.contains(&number) {
+        if info.kind.is_none() && !info.zero && placed.is_none() && !chained.contains(number) {
             // A log can count pages that no file holds.
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
