@@ -154,8 +154,11 @@ pub(super) fn seen_encoding<'a>(
                     continue;
                 }
                 texts += 1;
-                let zeros = text.iter().filter(|byte| **byte == 0).count();
-                valid += u32::from(std::str::from_utf8(text).is_ok() && zeros * 4 < text.len());
+                // UTF-16 of many scripts is valid UTF-8 too, but full of control characters.
+                let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+                let plain = std::str::from_utf8(text)
+                    .is_ok_and(|text| text.chars().filter(|c| control(*c)).count() * 8 <= text.len());
+                valid += u32::from(plain);
                 for [first, second] in text.as_chunks::<2>().0 {
                     even[usize::from(*first)] += 1;
                     odd[usize::from(*second)] += 1;

@@ -38,13 +38,18 @@ pub(super) fn open<'a>(
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
     let encoding = encoding(&view, header.as_ref(), &mut findings);
-    let catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
+    let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
+    if !catalogue.whole {
+        // An older page 1 in a log or a journal may still name the tables.
+        add_old_versions(sources, &roles, &mut view, &mut survey);
+        catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
+    }
     let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
-    if strays::any_lost(&forest, ground) {
+    if catalogue.whole && strays::any_lost(&forest, ground) {
         add_old_versions(sources, &roles, &mut view, &mut survey);
     }
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };

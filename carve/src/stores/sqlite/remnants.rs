@@ -29,16 +29,16 @@ const SHORT_SQL: usize = 4096;
 /// first that is found counts.
 pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
     let mut found = Vec::new();
-    for (number, info) in survey.iter() {
+    for (number, info) in survey.iter().chain(survey.old()) {
         let leaf = info.kind == Some(PageKind::TableLeaf) && usize::from(info.columns) == COLUMNS;
-        let bare = number == 1 || info.doubtful;
+        let bare = view.page(number).is_some_and(|page| page.number == 1) || info.doubtful;
         if (leaf || bare)
             && let Some(page) = view.page(number)
         {
             page_rows(view, survey, &page, encoding, &mut found);
         }
     }
-    for (number, info) in survey.iter() {
+    for (number, info) in survey.iter().chain(survey.old()) {
         if (info.kind.is_none() || !info.sound)
             && !info.zero
             && let Some(page) = view.page(number)
