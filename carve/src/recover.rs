@@ -2,7 +2,7 @@
 
 use crate::confidence::{self, Confidence};
 use crate::error::Error;
-use crate::model::{Batch, Loss, State};
+use crate::model::{Batch, Cell, Loss, State};
 use crate::progress::Progress;
 use crate::sinks::{Encode, Ending, Sink, Story, Weighed};
 use crate::source::{HashChoice, Source, hash};
@@ -233,7 +233,6 @@ fn weigh(story: &Story<'_>, batch: &Batch<'_>) -> Vec<Confidence> {
         .collect()
 }
 
-fn is_full(story: &Story<'_>, table: usize, cells: &[crate::model::Cell<'_>]) -> bool {
-    let columns = story.tables.get(table).map(|table| table.columns.as_slice()).unwrap_or_default();
-    columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
+fn is_full(story: &Story<'_>, table: usize, cells: &[Cell<'_>]) -> bool {
+    story.tables.get(table).is_none_or(|table| table.is_full(cells))
 }

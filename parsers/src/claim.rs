@@ -69,8 +69,6 @@ claims! {
     DefaultUsed = 22, "columns added later take their default";
     /// The page is free, or another took its place; the row's own page is lost.
     OldPage = 24, "read from a freed or replaced page: the page that followed it is lost";
-    /// A cell holds control characters that its neighbours never hold.
-    TextUnlikely = 23, "a text cell holds bytes unlike its column's";
 }
 
 /// A set of claims.

@@ -120,8 +120,6 @@ pub struct Evidence {
     pub commit: Option<u32>,
     /// The spans in [`Batch::spans`], in the order of the row's bytes.
     pub spans: Range<u32>,
-    /// Name of the index, when it was seen in one: an index into the table's index names.
-    pub index: Option<u32>,
 }
 
 /// One version of a row.

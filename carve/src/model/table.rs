@@ -1,5 +1,7 @@
 //! Tables: one incarnation each, with its schema as far as it is known.
 
+use super::Cell;
+
 /// Number of a table within a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(pub u32);
@@ -69,6 +71,14 @@ pub struct Table {
     pub indexes: Vec<IndexText>,
     /// Internal bookkeeping of the engine, as `sqlite_sequence`.
     pub internal: bool,
+}
+
+impl Table {
+    /// Whether nothing but a hidden key is missing from a row.
+    #[must_use]
+    pub fn is_full(&self, cells: &[Cell<'_>]) -> bool {
+        self.columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
+    }
 }
 
 /// A table's definition, that a sink can issue under a name of its choice.

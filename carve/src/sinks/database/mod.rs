@@ -94,10 +94,12 @@ impl DatabaseSink {
         Ok(())
     }
 
-    fn write_rows(&mut self, weighed: &Weighed<'_>, least: f64) -> rusqlite::Result<()> {
+    fn write_rows(&mut self, story: &Story<'_>, weighed: &Weighed<'_>, least: f64) -> rusqlite::Result<()> {
         let batch = &weighed.batch;
         let number = batch.table.0 as usize;
-        let Some(table) = self.tables.get(number) else { return Ok(()) };
+        let (Some(table), Some(described)) = (self.tables.get(number), story.tables.get(number)) else {
+            return Ok(());
+        };
         let connection = &self.connection;
         let mut version_insert = connection.prepare_cached(
             "INSERT INTO mudlark_version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -112,7 +114,7 @@ impl DatabaseSink {
             }
             let version = (weighed.first_version + index as u64) as i64;
             let cells = batch.cells_of(row);
-            let full = table.is_full(cells);
+            let full = described.is_full(cells);
             let mut stored = None;
             if full && row.state == State::Live && row.transaction == Transaction::Committed {
                 let rowid = table.takes_rowid.then_some(row.rowid);
@@ -248,9 +250,15 @@ impl Sink for DatabaseSink {
         self.begin_tables(story).map_err(failed)
     }
 
-    fn write(&mut self, _: &Story<'_>, weighed: &Weighed<'_>, _: Vec<u8>, least: f64) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        story: &Story<'_>,
+        weighed: &Weighed<'_>,
+        _: Vec<u8>,
+        least: f64,
+    ) -> Result<(), Error> {
         let failed = self.failed();
-        self.write_rows(weighed, least).map_err(failed)
+        self.write_rows(story, weighed, least).map_err(failed)
     }
 
     fn finish(mut self: Box<Self>, story: &Story<'_>, ending: &Ending) -> Result<(), Error> {

@@ -15,7 +15,6 @@ pub(super) struct OutputTable {
     name: String,
     /// The columns in the output.
     pub columns: Vec<String>,
-    hidden_keys: Vec<bool>,
     /// Whether the row id is bound first.
     pub takes_rowid: bool,
     /// Whether the row id has a name that no column has.
@@ -89,14 +88,8 @@ impl OutputTable {
             joinable: rowid_name(&columns).is_some(),
             name,
             columns,
-            hidden_keys: table.columns.iter().map(|column| column.hidden_key).collect(),
             takes_rowid,
         })
-    }
-
-    /// Whether nothing but a hidden key is missing.
-    pub(super) fn is_full(&self, cells: &[Cell<'_>]) -> bool {
-        cells.iter().zip(&self.hidden_keys).all(|(cell, hidden)| *hidden || cell.is_whole())
     }
 
     /// The columns that are missing, in whole or in part, as a JSON list; `None` for a row without holes.

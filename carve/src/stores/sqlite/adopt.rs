@@ -13,9 +13,6 @@ use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
 use std::collections::{HashMap, HashSet};
 
-/// Pages that make up a profile: more say nothing new.
-const PROFILE_PAGES: usize = 48;
-
 /// How much less a page may look like a table than the table's own pages do, in mean log-likelihood of a cell.
 const LIKENESS_SLACK: f64 = 1.0;
 
@@ -201,16 +198,10 @@ impl Profiles {
 }
 
 fn make(forest: &Forest, ground: Ground<'_, '_>, tree: usize) -> (Profile, f64) {
-    let mut profile = Profile::default();
     let pages = forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
-    let step = (pages.len() / PROFILE_PAGES).max(1);
-    for page in pages.iter().step_by(step) {
-        sample::profile(ground.view, ground.survey, *page, &mut profile);
-    }
-    let own: Vec<f64> = pages
-        .iter()
-        .step_by(step)
-        .filter_map(|page| sample::likeness(ground.view, ground.survey, *page, &profile))
+    let profile = sample::profile(ground.view, ground.survey, pages);
+    let own: Vec<f64> = sample::profile_pages(pages)
+        .filter_map(|page| sample::likeness(ground.view, ground.survey, page, &profile))
         .collect();
     let mean = own.iter().sum::<f64>() / (own.len().max(1) as f64);
     (profile, mean)

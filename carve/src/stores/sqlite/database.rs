@@ -115,7 +115,7 @@ impl<'a> Database<'a> {
     }
 
     /// Whether anything in the file is broken: then the same structure means less.
-    pub(super) fn is_damaged(&self) -> bool {
+    fn is_damaged(&self) -> bool {
         !self.detected.notes.is_empty()
             || !self.catalogue.whole
             || self.forest.trees.iter().any(|tree| {
@@ -126,7 +126,7 @@ impl<'a> Database<'a> {
     }
 
     /// How the rows of a table are read.
-    fn reader(&self, number: usize) -> Option<Reader<'_, 'a>> {
+    fn reader(&self, number: usize, damaged: bool) -> Option<Reader<'_, 'a>> {
         let output = self.outputs.get(number)?;
         let tree = self.tree(output)?;
         let bare = tree.gaps.iter().filter(|gap| {
@@ -138,7 +138,7 @@ impl<'a> Database<'a> {
                 && !self.free.trunks.contains(&gap.child)
         });
         let claims = Claims::NONE
-            .with_if(self.is_damaged(), Claim::FileDamaged)
+            .with_if(damaged, Claim::FileDamaged)
             .with_if(output.def.is_none(), Claim::TreeWithoutName);
         Some(Reader {
             ground: self.ground(),
@@ -158,8 +158,13 @@ impl<'a> Database<'a> {
     }
 
     /// Reads the rows of one table.
-    fn table_rows<'s>(&'s self, number: usize, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
-        let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number)) else {
+    fn table_rows<'s>(
+        &'s self,
+        number: usize,
+        damaged: bool,
+        sink: &mut RowSink<'_, 's>,
+    ) -> Result<(), Error> {
+        let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number, damaged)) else {
             return Ok(());
         };
         let Some(tree) = self.tree(output) else { return Ok(()) };
@@ -304,8 +309,10 @@ impl Instance for Database<'_> {
     }
 
     fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
+        // Asks every page of every tree, so once for all tables.
+        let damaged = self.is_damaged();
         for number in 0..self.outputs.len() {
-            self.table_rows(number, sink)?;
+            self.table_rows(number, damaged, sink)?;
         }
         Ok(())
     }

@@ -390,7 +390,7 @@ impl<'a> Reader<'_, 'a> {
     ) {
         let spans = spans_from as u32..batch.spans.len() as u32;
         let (page, commit) = (Some(version.number), version.commit);
-        batch.evidence.push(Evidence { method, page, commit, spans, index: None });
+        batch.evidence.push(Evidence { method, page, commit, spans });
     }
 }
 

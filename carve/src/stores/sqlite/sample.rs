@@ -96,9 +96,21 @@ fn majority(
     }
 }
 
-/// Adds the rows of a page to a profile.
-pub(super) fn profile(view: &View<'_>, survey: &Survey, number: u32, profile: &mut Profile) {
-    records(view, survey, number, ROWS, |_, header, payload| profile.add(header, payload));
+/// Pages that make up a profile: more say nothing new.
+const PROFILE_PAGES: usize = 48;
+
+/// An even sample of a tree's pages, as many as a profile takes.
+pub(super) fn profile_pages(pages: &[u32]) -> impl Iterator<Item = u32> + '_ {
+    pages.iter().step_by((pages.len() / PROFILE_PAGES).max(1)).copied()
+}
+
+/// What the rows on these pages look like.
+pub(super) fn profile(view: &View<'_>, survey: &Survey, pages: &[u32]) -> Profile {
+    let mut profile = Profile::default();
+    for number in profile_pages(pages) {
+        records(view, survey, number, ROWS, |_, header, payload| profile.add(header, payload));
+    }
+    profile
 }
 
 /// How much the rows of a page look like a profile's; `None` without a row.

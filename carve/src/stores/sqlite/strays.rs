@@ -11,9 +11,6 @@ use super::survey::PageInfo;
 use mudlark_parsers::sqlite::page::PageKind;
 use std::collections::{HashMap, HashSet};
 
-/// Pages of a tree that make up its profile.
-const PROFILE_PAGES: usize = 48;
-
 /// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
@@ -113,7 +110,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         let keys = LostKeys::of(ground, tree);
         if !keys.is_empty() {
             let gaps = tree.pages.iter().chain(&tree.interior).copied().collect();
-            profiles.insert(number, profile(ground, tree));
+            profiles.insert(number, sample::profile(ground.view, ground.survey, &tree.pages));
             found.insert(number, Strays { gaps, keys, ..Strays::default() });
         }
     }
@@ -198,15 +195,6 @@ pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
 fn same_width(ground: Ground<'_, '_>, tree: &Tree, page: u32) -> bool {
     let width = |page: u32| ground.survey.page(page).columns;
     tree.object != Object::Unknown || tree.pages.first().is_none_or(|first| width(*first) == width(page))
-}
-
-fn profile(ground: Ground<'_, '_>, tree: &Tree) -> Profile {
-    let mut profile = Profile::default();
-    let step = (tree.pages.len() / PROFILE_PAGES).max(1);
-    for page in tree.pages.iter().step_by(step) {
-        sample::profile(ground.view, ground.survey, *page, &mut profile);
-    }
-    profile
 }
 
 #[cfg(test)]
