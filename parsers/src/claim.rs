@@ -69,6 +69,8 @@ claims! {
     DefaultUsed = 22, "columns added later take their default";
     /// The page is free, or another took its place; the row's own page is lost.
     OldPage = 24, "read from a freed or replaced page: the page that followed it is lost";
+    /// The page is an earlier version, in a log or a journal.
+    EarlierVersion = 25, "read from an earlier version of a page, in a log or a journal";
 }
 
 /// A set of claims.

@@ -1,11 +1,13 @@
 //! Rollback journals (section 3).
 
 use super::geometry::PAGE_SIZES;
+use super::page::PageKind;
 use crate::bytes::{be_u32_at, slice_at};
 use crate::damage::{Damage, DamageKind};
 use nom::bytes::complete::tag;
 use nom::number::complete::be_u32;
 use nom::{IResult, Parser};
+use std::collections::HashMap;
 
 /// The first eight bytes of a journal segment.
 pub const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
@@ -152,37 +154,57 @@ impl Journal {
 /// The sector sizes that SQLite pads a journal's header to, most frequent first.
 const SECTOR_SIZES: [usize; 4] = [512, 4096, 1024, 2048];
 
-/// Records of a journal whose header was zeroed, as `journal_mode=PERSIST` leaves it after a commit.
+/// Records of all transactions that a journal still holds, the latest first: behind those of the last transaction lie
+/// what longer ones before it left, and `journal_mode=PERSIST` zeroes the header after a commit.
 ///
-/// The nonce is gone too, but every sound record gives it back: it is what the stored checksum has more than the
-/// page's own sum. Records that agree with most others are believed.
+/// The nonces of earlier transactions are gone, but every sound record gives its own back: it is what the stored
+/// checksum has more than the page's own sum. Records that share their nonce with others are believed; one that stands
+/// alone only when its content begins as a b-tree page does.
 #[must_use]
-pub fn records_without_header(bytes: &[u8], page_size: u32) -> Vec<Record> {
-    let page_size = page_size as usize;
-    let mut best: Vec<Record> = Vec::new();
-    for sector in SECTOR_SIZES {
-        let body = bytes.get(sector..).unwrap_or_default();
-        let mut by_nonce: std::collections::BTreeMap<u32, Vec<Record>> = Default::default();
-        for (index, record) in body.chunks_exact(page_size + 8).enumerate() {
-            let (Some(page), Some(content), Some(stored)) =
-                (be_u32_at(record, 0), slice_at(record, 4, page_size), be_u32_at(record, 4 + page_size))
-            else {
-                continue;
-            };
-            if page == 0 {
-                continue;
-            }
-            let offset = (sector + index * (page_size + 8) + 4) as u64;
-            let nonce = stored.wrapping_sub(checksum(content, 0));
-            by_nonce.entry(nonce).or_default().push(Record { page, offset });
+pub fn old_records(bytes: &[u8], page_size: u32) -> Vec<Record> {
+    let read = SECTOR_SIZES.map(|sector| with_nonces(bytes, sector, page_size as usize));
+    let believed = |found: &Vec<(u32, Record)>| {
+        let mut by_nonce: HashMap<u32, usize> = HashMap::new();
+        found.iter().for_each(|(nonce, _)| *by_nonce.entry(*nonce).or_default() += 1);
+        by_nonce.retain(|_, records| *records > 1);
+        by_nonce
+    };
+    let mut best: Option<(usize, Vec<Record>)> = None;
+    for found in read {
+        let nonces = believed(&found);
+        let agreeing: usize = nonces.values().sum();
+        if agreeing == 0 || best.as_ref().is_some_and(|(most, _)| *most >= agreeing) {
+            continue;
         }
-        let agreeing = by_nonce.into_values().max_by_key(Vec::len).unwrap_or_default();
-        if agreeing.len() > best.len() {
-            best = agreeing;
-        }
+        let good = |nonce: &u32, record: &Record| {
+            let first = bytes.get(record.offset as usize).copied().and_then(PageKind::from_number);
+            nonces.contains_key(nonce) || first.is_some()
+        };
+        let records = found.iter().filter(|(nonce, record)| good(nonce, record)).map(|(_, record)| *record);
+        best = Some((agreeing, records.collect()));
     }
-    // A single record agrees with itself only.
-    if best.len() < 2 { Vec::new() } else { best }
+    best.map(|(_, records)| records).unwrap_or_default()
+}
+
+/// What may be records, from the first sector on, each with the nonce that its checksum asks for.
+fn with_nonces(bytes: &[u8], sector: usize, page_size: usize) -> Vec<(u32, Record)> {
+    let (mut found, mut at) = (Vec::new(), sector);
+    while let Some(record) = slice_at(bytes, at, page_size + 8) {
+        if at.is_multiple_of(sector) && record.starts_with(&MAGIC) {
+            // The header of a further segment, which takes a sector.
+            at += sector;
+            continue;
+        }
+        if let (Some(page), Some(content), Some(stored)) =
+            (be_u32_at(record, 0), slice_at(record, 4, page_size), be_u32_at(record, 4 + page_size))
+            && page != 0
+        {
+            let nonce = stored.wrapping_sub(checksum(content, 0));
+            found.push((nonce, Record { page, offset: at as u64 + 4 }));
+        }
+        at += page_size + 8;
+    }
+    found
 }
 
 /// The super-journal's name: page number, name, length, checksum and magic stand at the journal's end.
@@ -201,7 +223,7 @@ fn super_journal(bytes: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAGIC, checksum, journal, records_without_header};
+    use super::{MAGIC, checksum, journal, old_records};
 
     fn sample(count: u32, pages: &[u32]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -238,9 +260,24 @@ mod tests {
     fn records_behind_a_zeroed_header_are_found_by_the_nonce_they_agree_on() {
         let mut bytes = sample(3, &[4, 5, 6]);
         bytes[..28].fill(0);
-        let pages: Vec<u32> = records_without_header(&bytes, 512).iter().map(|record| record.page).collect();
+        let pages: Vec<u32> = old_records(&bytes, 512).iter().map(|record| record.page).collect();
         assert_eq!(pages, [4, 5, 6]);
-        assert!(records_without_header(&[0; 4096], 512).is_empty());
+        assert!(old_records(&[0; 4096], 512).is_empty());
+    }
+
+    #[test]
+    fn records_of_the_transaction_before_lie_behind_those_of_the_last_one() {
+        let mut bytes = sample(4, &[14, 15, 16, 17]);
+        for (index, page) in [4_u32, 5].into_iter().enumerate() {
+            let content = [page as u8; 512];
+            let at = 512 + index * 520;
+            bytes[at..at + 4].copy_from_slice(&page.to_be_bytes());
+            bytes[at + 4..at + 516].copy_from_slice(&content);
+            bytes[at + 516..at + 520].copy_from_slice(&checksum(&content, 99).to_be_bytes());
+        }
+        bytes[..28].fill(0);
+        let pages: Vec<u32> = old_records(&bytes, 512).iter().map(|record| record.page).collect();
+        assert_eq!(pages, [4, 5, 16, 17]);
     }
 
     #[test]

@@ -132,7 +132,8 @@ pub struct Wal {
     pub beyond: u64,
     /// Whether the frames behind carry the salts of this generation: then the log is torn or damaged there.
     pub torn: bool,
-    /// Frames of older generations behind the valid ones, each of which continues the checksum of the one before.
+    /// Frames behind the valid ones, of older generations or torn: sound where one continues the checksum of the one
+    /// before, which the first of a generation can't.
     pub older: Vec<Frame>,
     /// Broken rules.
     pub damage: Vec<Damage>,
@@ -224,28 +225,30 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
     Ok(read)
 }
 
-/// Frames of older generations from `index` on. A generation's first frame can't be proved, the others each by the
-/// one before.
+/// What lies behind the valid frames, from `index` on. A generation's first frame can't be proved, the others each by
+/// the one before.
 fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader) -> Vec<Frame> {
-    let frames = || body.chunks_exact(frame_len).enumerate().skip(index);
-    let pairs = frames().zip(frames().skip(1));
-    pairs
-        .filter_map(|((_, before), (index, bytes))| {
-            let (_, before) = frame_header(before).ok()?;
-            let (head, page) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
-            let (_, frame) = frame_header(head).ok()?;
-            let next = checksum(head.get(..8)?, header.big_endian, before.checksum);
-            let sound = checksum(page, header.big_endian, next) == frame.checksum;
-            (sound && frame.page != 0 && frame.salts != header.salts).then_some(Frame {
+    let mut before: Option<[u32; 2]> = None;
+    let mut found = Vec::new();
+    for (index, bytes) in body.chunks_exact(frame_len).enumerate().skip(index) {
+        let Some((head, page)) = bytes.split_at_checked(FRAME_HEADER_LEN) else { break };
+        let Ok((_, frame)) = frame_header(head) else { break };
+        let next =
+            before.map(|before| checksum(head.get(..8).unwrap_or_default(), header.big_endian, before));
+        let sound = next.map(|next| checksum(page, header.big_endian, next)) == Some(frame.checksum);
+        before = Some(frame.checksum);
+        if frame.page != 0 {
+            found.push(Frame {
                 number: index as u32 + 1,
                 page: frame.page,
                 commit: frame.commit,
                 commit_number: 0,
                 offset: (HEADER_LEN + index * frame_len + FRAME_HEADER_LEN) as u64,
                 sound,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    found
 }
 
 /// How many frames are before the end of the log, proved by frames behind the one at `index`: a commit of the same log

@@ -2,6 +2,7 @@
 
 use super::chains;
 use super::remnants;
+use super::repair;
 use super::survey::Survey;
 use super::view::View;
 use crate::model::SchemaOrigin;
@@ -83,20 +84,29 @@ pub(super) fn read(
         catalogue.tables.push(TableDef::new(name, ddl, Some(1), SchemaOrigin::Catalogue, sql));
     }
     let mut names = HashSet::new();
-    let known = rows.into_iter().map(|row| (row, SchemaOrigin::Catalogue));
+    let known = rows.into_iter().map(|row| (repair::with_agreed_name(row), SchemaOrigin::Catalogue));
     let mut rows: Vec<(SchemaRow, SchemaOrigin)> =
         known.filter(|(row, _)| names.insert((row.kind, row.name.clone()))).collect();
-    if !whole {
+    let broken = rows.iter().any(|(row, _)| repair::is_broken(row));
+    if !whole || broken {
         for row in remnants::schema_rows(view, survey, encoding) {
             if names.insert((row.kind, row.name.clone())) {
-                rows.push((row, SchemaOrigin::Remnant));
+                rows.extend((!whole).then_some((row, SchemaOrigin::Remnant)));
+            } else if let Some((known, _)) = rows.iter_mut().find(|(known, _)| repair::is_same(known, &row))
+                && repair::is_broken(known)
+                && !repair::is_broken(&row)
+            {
+                known.sql = row.sql;
             }
         }
     }
     for statement in given.map(ddl::split_statements).unwrap_or_default() {
-        if let Some(row) = given_row(statement)
-            && names.insert((row.kind, row.name.clone()))
-        {
+        let Some(row) = given_row(statement) else { continue };
+        if let Some((known, origin)) = rows.iter_mut().find(|(known, _)| repair::is_damaged(known, &row)) {
+            names.insert((row.kind, row.name.clone()));
+            *known = SchemaRow { root: known.root, ..row };
+            *origin = SchemaOrigin::Given;
+        } else if names.insert((row.kind, row.name.clone())) {
             rows.push((row, SchemaOrigin::Given));
         }
     }
@@ -116,6 +126,15 @@ pub(super) fn read(
 }
 
 impl Catalogue {
+    /// Gives a table whose DDL is cut off the columns that its records have: without names, but none is lost.
+    pub(super) fn widen(&mut self, table: usize, columns: usize) {
+        let Some(def) = self.tables.get_mut(table).filter(|def| !def.ddl.complete) else { return };
+        let lacking = columns.saturating_sub(def.stored.len());
+        let known = def.ddl.columns.len();
+        def.ddl.columns.extend((known..known + lacking).map(ddl::Column::unknown));
+        def.stored = def.ddl.stored_columns();
+    }
+
     fn add_table(&mut self, row: &SchemaRow, origin: SchemaOrigin) {
         let Some(sql) = &row.sql else {
             self.kept.push(row.clone());

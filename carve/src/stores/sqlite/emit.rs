@@ -102,7 +102,7 @@ impl<'a> Reader<'_, 'a> {
             return;
         }
         let Some(strays) = self.strays.filter(|_| self.is_stray(number)) else {
-            leaf::cells(&version, &info, geometry, &accept, out);
+            leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
             return;
         };
         if strays.bare.contains(&number) {
@@ -112,10 +112,11 @@ impl<'a> Reader<'_, 'a> {
             }
             return;
         }
-        leaf::cells(&version, &info, geometry, &accept, out);
+        leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
         out.retain(|found| found.reads && missing(&found.cell));
         for found in out {
-            found.claims = found.claims.with(Claim::OldPage);
+            let earlier = self.ground.view.is_old(number);
+            found.claims = found.claims.with(Claim::OldPage).with_if(earlier, Claim::EarlierVersion);
         }
     }
 

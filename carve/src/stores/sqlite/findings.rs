@@ -132,7 +132,7 @@ fn gap_finding(database: &Database<'_>, gap: &Gap) -> Option<Finding> {
         }
     };
     let info = database.survey.page(gap.child);
-    let state = if gap.child > database.view.page_count {
+    let state = if database.view.page(gap.child).is_none() {
         "beyond the end"
     } else if info.zero {
         "all zeros"

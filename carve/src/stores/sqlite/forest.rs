@@ -176,6 +176,11 @@ impl Forest {
         let leaves: Vec<(Object, u32)> =
             self.trees.iter().map(|tree| (tree.object, below(tree).unwrap_or(0))).collect();
         let fit = |object: Object, leaf: u32| fit_object(ground, object, leaf) as u8;
+        let is_empty = |number: usize| {
+            let root = self.trees.get(number).map_or(0, |tree| tree.root);
+            let info = ground.survey.page(root);
+            info.cells == 0 && info.sound && info.kind.is_some_and(|kind| !kind.is_interior())
+        };
         let own: Vec<u8> = leaves
             .iter()
             .map(|(object, leaf)| if *leaf == 0 { Fit::Yes as u8 } else { fit(*object, *leaf) })
@@ -187,10 +192,11 @@ impl Forest {
                 };
                 let same_kind =
                     self.trees.get(a).map(|tree| tree.rowids) == self.trees.get(b).map(|tree| tree.rowids);
-                if !same_kind || leaf == other_leaf || *other_leaf == 0 {
+                if !same_kind || leaf == other_leaf || *other_leaf == 0 && !is_empty(b) {
                     continue;
                 }
-                let exchanged = fit(*one, *other_leaf) + fit(*other, *leaf);
+                let of_one = if *other_leaf == 0 { Fit::Yes as u8 } else { fit(*one, *other_leaf) };
+                let exchanged = of_one + fit(*other, *leaf);
                 if own.get(a).zip(own.get(b)).is_some_and(|(a, b)| exchanged > a + b) {
                     return Some((a, b));
                 }

@@ -34,6 +34,7 @@ pub(super) fn cells(
     page: &PageVersion<'_>,
     info: &PageInfo,
     geometry: Geometry,
+    page_count: u32,
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
     out: &mut Vec<FoundCell>,
 ) {
@@ -54,7 +55,7 @@ pub(super) fn cells(
         // SQLite writes one form of each record only; random bytes that read as a cell seldom have it.
         let at = cell.at as usize;
         let strict = salvage::strict_cell(page.bytes, at, parsed.header.kind, geometry, accept).is_some();
-        let reads = strict || header_spills(page.bytes, &cell);
+        let reads = strict || cell.overflow <= page_count && header_spills(page.bytes, &cell);
         let out_of_order =
             parsed.header.kind.is_table() && previous.is_some_and(|previous| previous >= cell.rowid);
         previous = Some(cell.rowid);

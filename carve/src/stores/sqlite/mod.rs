@@ -19,6 +19,7 @@ mod loss;
 mod open;
 mod ranges;
 mod remnants;
+mod repair;
 mod sample;
 mod settle;
 mod shape;

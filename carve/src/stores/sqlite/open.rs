@@ -52,6 +52,12 @@ pub(super) fn open<'a>(
     if catalogue.whole && strays::any_lost(&forest, ground) {
         add_old_versions(sources, &roles, &mut view, &mut survey);
     }
+    for tree in forest.trees.iter() {
+        if let Object::Table(table) = tree.object {
+            let widest = tree.pages.iter().map(|page| survey.page(*page).columns).max();
+            catalogue.widen(table, usize::from(widest.unwrap_or(0)));
+        }
+    }
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
     let chained = Chained::from(&view, &survey, &placed);
@@ -83,10 +89,9 @@ fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, surv
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
     let log = roles.log.and_then(|id| Some((id, wal::wal(bytes(id)).ok()?)));
     let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
-    // A journal with its header is rolled back; without, its transaction has committed, and it holds what was before.
-    let journal = roles.journal.filter(|id| journal::journal(bytes(*id)).is_err());
+    // A journal holds what was before its last transaction, and what longer ones before it left.
     let page_size = view.geometry.page_size;
-    let records = journal.map(|id| (id, journal::records_without_header(bytes(id), page_size)));
+    let records = roles.journal.map(|id| (id, journal::old_records(bytes(id), page_size)));
     view.add_old(
         log.as_ref().map(|(id, log)| (*id, log)),
         records.as_ref().map(|(id, records)| (*id, records.as_slice())),
@@ -145,6 +150,9 @@ fn view<'a>(
     }
     let geometry = detected.geometry;
     let mut view = View::main(sources, roles.main, geometry);
+    if let Some(count) = detected.header.as_ref().and_then(Header::believed_page_count) {
+        view = view.with_counted(count);
+    }
     match log {
         Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
             findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, id, None, 0)));

@@ -37,6 +37,12 @@ struct LostRange {
     most: usize,
 }
 
+/// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
+const SAME_OWNER: f64 = 1.0;
+
+/// The likeness to a tree of which no row is left.
+const NOTHING_LIKE: f64 = -6.0;
+
 /// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
 const MOST_LEAVES: usize = 1024;
 
@@ -54,7 +60,8 @@ impl LostKeys {
                     && links(ground, gap.parent, KeyRange::default(), true)
                         .iter()
                         .any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior));
-                let most = if above_interior { page * MOST_LEAVES } else { page };
+                // Below a lost root stands all that the table holds.
+                let most = if above_interior || gap.parent == 0 { page * MOST_LEAVES } else { page };
                 LostRange { range: gap.range, most }
             })
             .collect();
@@ -119,18 +126,25 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     }
     let mut numbers: Vec<usize> = found.keys().copied().collect();
     numbers.sort_unstable();
+    let mut named: HashMap<u32, Vec<usize>> = HashMap::new();
+    for number in &numbers {
+        for gap in forest.trees.get(*number).map(|tree| tree.gaps.as_slice()).unwrap_or_default() {
+            named.entry(gap.child).or_default().push(*number);
+        }
+    }
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
             forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
         });
         let is_free = ground.free.pages.contains(&number) && placed.is_none();
-        let old = number > ground.view.page_count || stale || is_free;
+        let old = ground.view.is_old(number) || stale || is_free;
         if info.kind.is_none() && !info.zero && placed.is_none() && !chained.contains(number) {
             // A log can count pages that no file holds.
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
-                for tree in &numbers {
+                // A page that a link names is no other tree's.
+                for tree in named.get(&number).unwrap_or(&numbers) {
                     found.entry(*tree).or_default().bare.insert(number);
                 }
             }
@@ -139,9 +153,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         if !old || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
             continue;
         }
-        let owner = (number > ground.view.page_count).then(|| owner_of_old(forest, ground, number)).flatten();
+        let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();
         let mut best: Option<(f64, usize)> = None;
-        for tree_number in numbers.iter().filter(|tree| owner.is_none_or(|owner| owner == **tree)) {
+        for tree_number in &numbers {
             let Some(tree) = forest.trees.get(*tree_number) else { continue };
             let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
             if !meets
@@ -152,7 +166,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             }
             let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
-            let likeness = likeness.unwrap_or(f64::MIN);
+            // VACUUM gives pages new owners, so a number is a reason among others.
+            let bonus = if owner == Some(*tree_number) { SAME_OWNER } else { 0.0 };
+            let likeness = likeness.unwrap_or(NOTHING_LIKE) + bonus;
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }

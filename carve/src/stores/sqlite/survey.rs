@@ -41,8 +41,10 @@ pub(super) struct PageInfo {
 #[derive(Debug)]
 pub(super) struct Survey {
     pages: Vec<PageInfo>,
-    /// How many of them are current; old versions follow.
-    current: usize,
+    /// Those of old versions.
+    old: Vec<PageInfo>,
+    /// The number of the first old version.
+    first_old: u32,
 }
 
 impl Survey {
@@ -62,37 +64,37 @@ impl Survey {
                 })
             })
             .collect_into_vec(&mut pages);
-        let current = pages.len();
-        Self { pages, current }
+        Self { pages, old: Vec::new(), first_old: view.old().start }
     }
 
-    /// Looks at the old versions of pages as well, which the view numbers behind the current ones.
+    /// Looks at the old versions of pages as well.
     pub(super) fn add_old(&mut self, view: &View<'_>) {
         let mut scratch = Vec::new();
-        for number in self.pages.len() as u32 + 1..=view.last_number() {
+        self.old.clear();
+        for number in view.old() {
             let info = view.page(number).map_or_else(PageInfo::default, |page| {
                 look(page.bytes, page.number, view.geometry, view.page_count, &mut scratch)
             });
-            self.pages.push(info);
+            self.old.push(info);
         }
-        self.current = view.page_count as usize;
     }
 
     /// The old versions with their numbers.
     pub(super) fn old(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
-        (1..).zip(&self.pages).skip(self.current)
+        (self.first_old..).zip(&self.old)
     }
 
     /// What the page is; nothing for a page that is not there.
     #[inline]
     pub(super) fn page(&self, number: u32) -> PageInfo {
         let index = (number as usize).wrapping_sub(1);
-        self.pages.get(index).copied().unwrap_or_default()
+        let old = || self.old.get(number.checked_sub(self.first_old)? as usize);
+        self.pages.get(index).or_else(old).copied().unwrap_or_default()
     }
 
     /// All current pages with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
-        (1..).zip(&self.pages).take(self.current)
+        (1..).zip(&self.pages)
     }
 }
 

@@ -5,10 +5,15 @@ use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Pages that a log or journal may count beyond those that the files hold: 4 GiB of pages of 4096 bytes. The count may
 /// be a lie, and every page has its place in tables.
 const MAX_ABSENT_PAGES: u32 = 1 << 20;
+
+/// The number of the first old version of a page: SQLite's pages end far below it, so that no link can name one by
+/// accident.
+const FIRST_OLD: u32 = 0xc000_0000;
 
 /// A version of a page: its bytes and where they are.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,7 @@ pub(super) struct View<'a> {
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
     overlay: HashMap<u32, Overlay>,
-    /// Old versions of pages, numbered behind the current ones.
+    /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<(u32, Overlay)>,
 }
 
@@ -70,6 +75,13 @@ impl<'a> View<'a> {
             overlay: HashMap::new(),
             old: Vec::new(),
         }
+    }
+
+    /// The same, with as many pages as the header counts: those behind the end of a file that was cut are lost.
+    pub(super) fn with_counted(mut self, count: u32) -> Self {
+        self.page_count = self.page_count.max(count);
+        self.bound_page_count(0);
+        self
     }
 
     /// The same, with the commits of a log.
@@ -117,8 +129,8 @@ impl<'a> View<'a> {
         if number == 0 {
             return None;
         }
-        if let Some(index) = number.checked_sub(self.page_count + 1) {
-            let (page, old) = self.old.get(index as usize)?;
+        if number > self.page_count {
+            let (page, old) = self.old.get(number.checked_sub(FIRST_OLD)? as usize)?;
             return self.version(*page, old.source, old.offset, old.commit);
         }
         if !self.overlay.is_empty()
@@ -130,20 +142,29 @@ impl<'a> View<'a> {
         self.version(number, self.main?, offset, None)
     }
 
-    /// The last number that [`View::page`] answers: old versions are numbered behind the current pages.
-    pub(super) fn last_number(&self) -> u32 {
-        self.page_count + self.old.len() as u32
+    /// The numbers of the old versions.
+    pub(super) fn old(&self) -> Range<u32> {
+        FIRST_OLD..FIRST_OLD + self.old.len() as u32
     }
 
-    /// Adds the committed versions of pages that the current view no longer shows.
+    /// Whether a number is that of an old version.
+    pub(super) const fn is_old(&self, number: u32) -> bool {
+        number > self.page_count
+    }
+
+    /// Adds the versions of pages that the current view doesn't show.
     pub(super) fn add_old(&mut self, log: Option<(SourceId, &Wal)>, journal: Option<(SourceId, &[Record])>) {
         let shown = |page: u32, source: SourceId, offset: u64| {
             self.overlay.get(&page).is_some_and(|over| over.source == source && over.offset == offset)
         };
         let mut old = Vec::new();
         if let Some((source, log)) = log {
-            for frame in log.frames.iter().take(log.committed).chain(&log.older) {
-                if frame.sound && !shown(frame.page, source, frame.offset) {
+            // Later ones first: what was written last is most likely to be what stood on the lost page.
+            let (committed, open) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
+            for frame in committed.iter().rev().chain(open.iter().rev()).chain(log.older.iter().rev()) {
+                // Behind the valid part a page number may be anything.
+                let fits = frame.sound || frame.page <= self.page_count;
+                if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
                     old.push((frame.page, Overlay { source, offset: frame.offset, commit }));
                 }
@@ -159,11 +180,15 @@ impl<'a> View<'a> {
         }
         for record in journal.map(|(_, records)| records).unwrap_or_default() {
             let source = journal.map_or(SourceId(0), |(source, _)| source);
+            if shown(record.page, source, record.offset) {
+                continue;
+            }
             old.push((record.page, Overlay { source, offset: record.offset, commit: None }));
         }
-        // The numbers behind the current pages must not run out.
-        let room = (u32::MAX - 1).saturating_sub(self.page_count) as usize;
-        old.truncate(room);
+        if self.page_count >= FIRST_OLD {
+            old.clear();
+        }
+        old.truncate((u32::MAX - FIRST_OLD) as usize);
         self.old = old;
     }
 

@@ -98,6 +98,12 @@ fn take_type(cursor: &mut Cursor<'_>) -> Option<String> {
 }
 
 impl RawColumn {
+    /// A column of which only the place is known.
+    pub(super) fn unknown(place: usize) -> Self {
+        let column = Column::unknown(place);
+        Self { column, keys: Vec::new(), autoincrement: false, conflict_clause: false, sound: false }
+    }
+
     fn take_constraint(&mut self, cursor: &mut Cursor<'_>) {
         let column = &mut self.column;
         if cursor.take_words(&["CONSTRAINT"]) {

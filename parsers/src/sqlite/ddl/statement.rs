@@ -1,6 +1,6 @@
 //! One CREATE statement, whole or cut off.
 
-use super::column::take_column;
+use super::column::{RawColumn, take_column};
 use super::constraint::{RawConstraints, at_constraint};
 use super::cursor::Cursor;
 use super::fault::DdlFault;
@@ -8,7 +8,7 @@ use super::grammar;
 use super::index::RawIndex;
 use super::key::take_key_parts;
 use super::table::{TableDdl, TableOptions};
-use super::token::{Token, Tokens};
+use super::token::{Kind, Token, Tokens};
 
 /// A CREATE statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +202,8 @@ fn take_table(cursor: &mut Cursor<'_>, name: String) -> Option<TableDdl> {
             columns.push(column);
         } else {
             options.complete = false;
+            // The column keeps its place, so that those behind it keep theirs.
+            columns.extend(take_damaged_column(cursor, columns.len()));
         }
         if cursor.take_punct(b')') {
             break;
@@ -225,6 +227,21 @@ fn take_table(cursor: &mut Cursor<'_>, name: String) -> Option<TableDdl> {
     // What is left may be the stump of an option.
     options.complete &= cursor.peek().is_none_or(|token| token.is_punct(b';'));
     TableDdl::assemble(name, columns, constraints, options)
+}
+
+/// A column whose definition doesn't begin with a name: from the first name in it on, or nothing but its place. `None`
+/// where no definition stands.
+fn take_damaged_column(cursor: &mut Cursor<'_>, place: usize) -> Option<RawColumn> {
+    cursor.peek().filter(|token| !matches!(token.kind, Kind::Punct(b',' | b')')))?;
+    while let Some(token) =
+        cursor.peek().filter(|token| !matches!(token.kind, Kind::Punct(b',' | b')' | b'(')))
+    {
+        if token.name(cursor.sql()).is_some() {
+            return take_column(cursor);
+        }
+        cursor.take();
+    }
+    cursor.take_item().then(|| RawColumn::unknown(place))
 }
 
 fn take_index(cursor: &mut Cursor<'_>, name: String, unique: bool) -> Option<RawIndex> {

@@ -38,6 +38,24 @@ pub struct Column {
     pub has_foreign_key: bool,
 }
 
+impl Column {
+    /// A column of which only the place is known, from 0.
+    #[must_use]
+    pub fn unknown(place: usize) -> Self {
+        Self {
+            name: format!("c{place}"),
+            declared_type: None,
+            affinity: Affinity::Blob,
+            not_null: false,
+            default: None,
+            collation: None,
+            generated: None,
+            has_check: false,
+            has_foreign_key: false,
+        }
+    }
+}
+
 /// A CREATE TABLE statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableDdl {

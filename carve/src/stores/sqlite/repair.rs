@@ -1,0 +1,47 @@
+//! Rows of `sqlite_schema` with flipped bits, mended from what else says the same.
+
+use mudlark_parsers::sqlite::ddl::{self, Statement};
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
+
+/// Bytes that may differ between a statement and its damaged copy: bit rot leaves few.
+const FEW: usize = 4;
+
+/// The row under the name that two of its three places agree on: `name`, `tbl_name`, and the statement.
+pub(super) fn with_agreed_name(row: SchemaRow) -> SchemaRow {
+    if row.kind != SchemaKind::Table || row.name == row.table {
+        return row;
+    }
+    let stated = row.sql.as_ref().and_then(|sql| statement(sql)).and_then(|statement| match statement {
+        Statement::Table(table) => Some(table.name),
+        _ => None,
+    });
+    if stated.as_ref() == Some(&row.table) { SchemaRow { name: row.table.clone(), ..row } } else { row }
+}
+
+/// Whether a row's statement does not read to its end.
+pub(super) fn is_broken(row: &SchemaRow) -> bool {
+    let kept = matches!(row.kind, SchemaKind::View | SchemaKind::Trigger);
+    row.sql.as_ref().is_some_and(|sql| !kept && ddl::read(sql.as_bytes()).is_err())
+}
+
+/// Whether two rows are of one object.
+pub(super) fn is_same(a: &SchemaRow, b: &SchemaRow) -> bool {
+    a.kind == b.kind && a.name == b.name
+}
+
+/// Whether a row found in the file is a damaged copy of the one that the user gives.
+pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow) -> bool {
+    let (Some(sql), Some(other)) = (&found.sql, &given.sql) else { return false };
+    let (sql, other) =
+        (sql.trim_end_matches(';').as_bytes(), other.trim_end().trim_end_matches(';').as_bytes());
+    if found.kind != given.kind || sql == other && is_same(found, given) {
+        return false;
+    }
+    let differing = sql.iter().zip(other).filter(|(a, b)| a != b).count();
+    let alike = sql.len() == other.len() && differing <= FEW;
+    alike || is_same(found, given) && is_broken(found)
+}
+
+fn statement(sql: &str) -> Option<Statement> {
+    ddl::read(sql.as_bytes()).ok().or_else(|| ddl::read_cut(sql.as_bytes()))
+}
