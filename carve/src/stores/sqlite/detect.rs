@@ -29,7 +29,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
     let mut notes = Vec::new();
     let magic_only = bytes.starts_with(header::MAGIC);
     let geometry = match stated {
-        Some(stated) if borne_out(bytes, stated) > 0 => stated,
+        Some(stated) if borne_out(bytes, stated, Health::Sound) > 0 => stated,
         stated => match (best_geometry(bytes), stated) {
             (Some(found), Some(stated)) => {
                 notes.push((
@@ -53,7 +53,8 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
             (None, None) => return None,
         },
     };
-    let borne_out = borne_out(bytes, geometry) > 0;
+    let borne_out =
+        [Health::Sound, Health::Damaged].into_iter().any(|health| borne_out(bytes, geometry, health) > 0);
     Some(Detected { header, geometry, borne_out, notes })
 }
 
@@ -63,8 +64,20 @@ fn sample(pages: usize) -> impl Iterator<Item = usize> {
     (0..pages.min(16)).chain((16..pages).step_by(step))
 }
 
-/// Sound b-tree pages in a sample of the file, weighted by their cells.
-fn borne_out(bytes: &[u8], geometry: Geometry) -> u64 {
+/// Which pages are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// Those of which every byte is accounted for.
+    Sound,
+    /// Those of which most cells read, too: where no page is sound.
+    Damaged,
+}
+
+/// Good cells of a damaged page that are no accident.
+const CONVINCING_CELLS: u16 = 4;
+
+/// B-tree pages of a health in a sample of the file, weighted by their cells.
+fn borne_out(bytes: &[u8], geometry: Geometry, health: Health) -> u64 {
     let size = geometry.page_size as usize;
     let pages = bytes.len() / size;
     let mut scratch = Vec::new();
@@ -73,7 +86,9 @@ fn borne_out(bytes: &[u8], geometry: Geometry) -> u64 {
         let Some(page) = bytes.get(index * size..(index + 1) * size) else { break };
         let info = look(page, index as u32 + 1, geometry, pages as u32, &mut scratch);
         // An empty page is easily met by accident, one with cells is not.
-        if info.kind.is_some() && info.sound && info.cells > 0 {
+        let good = info.sound && info.cells > 0
+            || health == Health::Damaged && info.cells >= CONVINCING_CELLS && info.cells > info.bad;
+        if info.kind.is_some() && good {
             score += u64::from(info.cells) + 1;
         }
     }
@@ -83,13 +98,18 @@ fn borne_out(bytes: &[u8], geometry: Geometry) -> u64 {
 /// The geometry under which most pages read, without the header's help.
 fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
     let mut best: Option<(u64, Geometry)> = None;
-    for page_size in PAGE_SIZES {
-        for reserved in [0, seen_reserved(bytes, page_size)] {
-            let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
-            let score = borne_out(bytes, geometry) * u64::from(page_size).isqrt();
-            if score > 0 && best.is_none_or(|(most, _)| score > most) {
-                best = Some((score, geometry));
+    for health in [Health::Sound, Health::Damaged] {
+        for page_size in PAGE_SIZES {
+            for reserved in [0, seen_reserved(bytes, page_size)] {
+                let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
+                let score = borne_out(bytes, geometry, health) * u64::from(page_size).isqrt();
+                if score > 0 && best.is_none_or(|(most, _)| score > most) {
+                    best = Some((score, geometry));
+                }
             }
+        }
+        if best.is_some() {
+            break;
         }
     }
     best.map(|(_, geometry)| geometry)

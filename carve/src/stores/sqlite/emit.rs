@@ -6,7 +6,7 @@ use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, How, KeyRange, Tree};
 use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
-use super::settle::{Verdict, Verdicts};
+use super::settle::{self, Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
 use super::strays::Strays;
@@ -218,7 +218,9 @@ impl<'a> Reader<'_, 'a> {
             }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
         } else {
-            let Some(solution) = self.solve(version, cell, room) else { return };
+            let like = verdict.and_then(|verdict| verdict.shape_from.as_ref());
+            let solution = like.and_then(|(place, copy)| self.shaped_like(*place, copy));
+            let Some(solution) = solution.or_else(|| self.solve(version, cell, room)) else { return };
             let payload = version.bytes.get(cell.payload_at as usize..).unwrap_or_default();
             self.layout.solved(&solution, payload, rowid, batch);
             claims = claims.with(Claim::HeaderSolved);
@@ -286,6 +288,13 @@ impl<'a> Reader<'_, 'a> {
         let lost: Vec<Extent> =
             survey::zero_sectors(version.bytes, page.header.content_start, geometry).collect();
         self.layout.blank(&header, cell, &lost, batch.cells.get_mut(first_cell..).unwrap_or_default());
+    }
+
+    /// The shape of an older copy of a cell.
+    fn shaped_like(&self, place: settle::Place, copy: &Cell) -> Option<solve::Solution> {
+        let page = self.ground.view.page(place.0)?;
+        let header = record::header(copy.local_payload(page.bytes), copy.payload_len).ok()?;
+        Some(solve::shaped_like(&header))
     }
 
     /// Solves a record whose header is damaged.

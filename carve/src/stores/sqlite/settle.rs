@@ -10,6 +10,7 @@ use super::strays::LostKeys;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::record;
 use std::collections::{HashMap, HashSet};
 
 /// Where a cell lies: page and offset on it.
@@ -26,6 +27,8 @@ pub(super) struct Verdict {
     pub unsure: bool,
     /// Further places of the same cells.
     pub also_at: Vec<(Place, Cell)>,
+    /// An older copy of a cell whose record header is damaged: it tells the shape.
+    pub shape_from: Option<(Place, Cell)>,
 }
 
 /// The verdicts of a table.
@@ -37,6 +40,8 @@ struct Doubtful {
     rowid: i64,
     rank: u8,
     old: bool,
+    /// The record header is damaged.
+    unread: bool,
     place: Place,
     cell: Cell,
 }
@@ -66,19 +71,20 @@ pub(super) fn settle(
         for found in &cells {
             let rank = if found.claims.has(Claim::OldPage) {
                 0
-            } else if found.claims.has(Claim::PageHeaderLost) {
+            } else if !found.reads {
                 1
-            } else if found.claims.has(Claim::PointerLost) {
+            } else if found.claims.has(Claim::PageHeaderLost) {
                 2
-            } else if sound {
-                4
-            } else {
+            } else if found.claims.has(Claim::PointerLost) {
                 3
+            } else if sound {
+                5
+            } else {
+                4
             };
             let place = (*page, found.cell.at);
-            let rank = if found.reads { rank } else { 0 };
-            let old = found.claims.has(Claim::OldPage);
-            doubtful.push(Doubtful { rowid: found.cell.rowid, rank, old, place, cell: found.cell });
+            let (old, unread) = (found.claims.has(Claim::OldPage), !found.reads);
+            doubtful.push(Doubtful { rowid: found.cell.rowid, rank, old, unread, place, cell: found.cell });
         }
     }
     let settled: Vec<u32> = pages.iter().copied().filter(|page| is_settled(forest, ground, *page)).collect();
@@ -87,15 +93,25 @@ pub(super) fn settle(
     let mut old: Vec<(i64, Place)> = Vec::new();
     for rows in doubtful.chunk_by(|a, b| a.rowid == b.rowid) {
         let Some(first) = rows.first() else { continue };
-        let (winner, others) = match settled_cell(ground, &settled, first.rowid) {
+        let settled = settled_cell(ground, &settled, first.rowid);
+        let rest = rows.get(1..).unwrap_or_default();
+        let (winner, others) = match settled {
             Some(winner) => (winner, rows),
-            None => ((first.place, first.cell), rows.get(1..).unwrap_or_default()),
+            None => ((first.place, first.cell), rest),
         };
+        if settled.is_none()
+            && first.unread
+            && let Some(copy) = rest.iter().find(|other| !other.unread && is_older_copy(ground, first, other))
+        {
+            verdicts.entry(first.place).or_default().shape_from = Some((copy.place, copy.cell));
+        }
         if winner.0 == first.place && first.old {
             old.push((first.rowid, first.place));
         }
+        let shape_from = verdicts.get(&winner.0).and_then(|verdict| verdict.shape_from);
         for other in others {
-            let same = same_payload(ground, winner, (other.place, other.cell));
+            let is_shape = shape_from.is_some_and(|(place, _)| place == other.place);
+            let same = is_shape || same_payload(ground, winner, (other.place, other.cell));
             let verdict = verdicts.entry(other.place).or_default();
             if same {
                 verdict.merged = true;
@@ -112,6 +128,21 @@ pub(super) fn settle(
         verdicts.entry(*place).or_default().unsure = true;
     }
     verdicts
+}
+
+/// Whether a whole cell is an older copy of one whose record header is damaged: as long, and with mostly the same body.
+fn is_older_copy(ground: Ground<'_, '_>, damaged: &Doubtful, copy: &Doubtful) -> bool {
+    let local = |row: &Doubtful| {
+        let page = ground.view.page(row.place.0)?;
+        Some(row.cell.local_payload(page.bytes))
+    };
+    let (Some(now), Some(then)) = (local(damaged), local(copy)) else { return false };
+    let Ok(header) = record::header(then, copy.cell.payload_len) else { return false };
+    let body = then.len().saturating_sub(header.len);
+    let equal = now.iter().zip(then).skip(header.len).filter(|(now, then)| now == then).count();
+    damaged.cell.payload_len == copy.cell.payload_len
+        && damaged.cell.local == copy.cell.local
+        && 2 * equal > body
 }
 
 /// The cell of a settled page that has this row id.

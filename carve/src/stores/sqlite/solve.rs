@@ -7,6 +7,7 @@
 
 use super::catalogue::TableDef;
 use super::shape::{Fit, fit_cell};
+use mudlark_parsers::sqlite::record::RecordHeader;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::sqlite::varint::{varint_at, varint_len};
 use mudlark_parsers::value::TextEncoding;
@@ -15,6 +16,12 @@ use mudlark_parsers::value::TextEncoding;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Solution {
     pub columns: Vec<Option<(Serial, u64)>>,
+}
+
+/// The solution that has the shape of another record.
+pub(super) fn shaped_like(header: &RecordHeader<'_>) -> Solution {
+    let serials: Vec<Serial> = header.serials().collect();
+    Solution { columns: places(&serials, header.len as u64) }
 }
 
 /// Solves a record whose payload is whole on its page. `room` is the number of bytes from the payload's start to

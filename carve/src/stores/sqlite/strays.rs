@@ -7,8 +7,8 @@ use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
-use super::survey::PageInfo;
-use mudlark_parsers::sqlite::page::PageKind;
+use super::survey::{self, PageInfo};
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::collections::{HashMap, HashSet};
 
 /// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
@@ -69,7 +69,11 @@ impl LostKeys {
         for (index, damaged) in infos().enumerate().filter(|(_, info)| info.bad > 0) {
             let above = index.checked_sub(1).and_then(info).map(|info| info.last);
             let upto = info(index + 1).and_then(|info| info.first.checked_sub(1));
-            ranges.push(LostRange { range: KeyRange { above, upto }, most: usize::from(damaged.bad) });
+            let range = KeyRange { above, upto };
+            match tree.pages.get(index).and_then(|page| bad_runs(ground, *page, range)) {
+                Some(runs) => ranges.extend(runs),
+                None => ranges.push(LostRange { range, most: usize::from(damaged.bad) }),
+            }
         }
         Self { ranges }
     }
@@ -107,6 +111,34 @@ impl LostKeys {
                 && lost.range.upto.is_none_or(|upto| info.first <= upto)
         })
     }
+}
+
+/// The keys of the bad cells of a leaf, by their neighbours in the pointers' order, which is that of the keys; `None`
+/// where the good ones are not in order.
+fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<LostRange>> {
+    let version = ground.view.page(number)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
+    let (mut runs, mut bad, mut above) = (Vec::new(), 0, range.above);
+    for pointer in page.pointers() {
+        let cell = page.cell(pointer).ok();
+        let Some(cell) = cell.filter(|cell| survey::reads(&page, cell, ground.view.page_count)) else {
+            bad += 1;
+            continue;
+        };
+        if above.is_some_and(|above| cell.rowid <= above) {
+            return None;
+        }
+        if bad > 0 {
+            let upto = cell.rowid.checked_sub(1);
+            runs.push(LostRange { range: KeyRange { above, upto }, most: bad });
+            bad = 0;
+        }
+        above = Some(cell.rowid);
+    }
+    if bad > 0 {
+        runs.push(LostRange { range: KeyRange { above, upto: range.upto }, most: bad });
+    }
+    Some(runs)
 }
 
 /// For each tree that has lost rows, where they may be found.

@@ -181,6 +181,11 @@ pub(super) fn zero_sectors(
     })
 }
 
+/// Whether a cell's record, or its link, can be one.
+pub(super) fn reads(page: &Page<'_>, cell: &Cell, page_count: u32) -> bool {
+    columns(page, cell, page_count).is_some()
+}
+
 /// The columns of a cell's record, 0 where there is none; `None` when record or child can't be one.
 fn columns(page: &Page<'_>, cell: &Cell, page_count: u32) -> Option<u16> {
     let kind = page.header.kind;

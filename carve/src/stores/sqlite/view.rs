@@ -169,14 +169,6 @@ impl<'a> View<'a> {
                     old.push((frame.page, Overlay { source, offset: frame.offset, commit }));
                 }
             }
-            if let Some(source) = self.main {
-                let size = u64::from(self.geometry.page_size);
-                let hidden = (1..=self.main_pages)
-                    .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
-                old.extend(hidden.map(|page| {
-                    (page, Overlay { source, offset: u64::from(page - 1) * size, commit: None })
-                }));
-            }
         }
         for record in journal.map(|(_, records)| records).unwrap_or_default() {
             let source = journal.map_or(SourceId(0), |(source, _)| source);
@@ -184,6 +176,16 @@ impl<'a> View<'a> {
                 continue;
             }
             old.push((record.page, Overlay { source, offset: record.offset, commit: None }));
+        }
+        // Under a log the main file holds what was before it; under a hot journal what was never committed.
+        if let Some(source) = self.main.filter(|_| self.has_overlay()) {
+            let size = u64::from(self.geometry.page_size);
+            let hidden = (1..=self.main_pages)
+                .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
+            old.extend(
+                hidden
+                    .map(|page| (page, Overlay { source, offset: u64::from(page - 1) * size, commit: None })),
+            );
         }
         if self.page_count >= FIRST_OLD {
             old.clear();
