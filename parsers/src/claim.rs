@@ -71,6 +71,8 @@ claims! {
     OldPage = 24, "read from a freed or replaced page: the page that followed it is lost";
     /// The page is an earlier version, in a log or a journal.
     EarlierVersion = 25, "read from an earlier version of a page, in a log or a journal";
+    /// Some of the old rows for these lost keys were deleted: there are more of them than lost cells.
+    Crowded = 26, "one of more old rows than can be missing";
 }
 
 /// A set of claims.

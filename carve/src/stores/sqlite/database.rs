@@ -12,7 +12,7 @@ use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::view::View;
-use super::{findings, loss, settle};
+use super::{findings, keyed, loss, settle};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -178,6 +178,10 @@ impl<'a> Database<'a> {
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
+        } else if let (Some(def), Some(strays)) = (reader.def, self.strays.get(&output.tree)) {
+            let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
+            let (keys, most) = (def.ddl.primary_key.len(), strays.keys.most());
+            witnesses.verdicts = keyed::settle(self.ground(), keys, &tree.pages, &bare, most, &read);
         }
         let place = |page: &u32| Spot { page: *page, remnants: false };
         let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();

@@ -229,7 +229,8 @@ impl<'a> Reader<'_, 'a> {
             self.add_evidence(version, "solved_record", spans_from, batch);
         }
         let contested = verdict.is_some_and(|verdict| verdict.contested);
-        claims = claims.with_if(contested, Claim::KeyContested);
+        let crowded = verdict.is_some_and(|verdict| verdict.crowded);
+        claims = claims.with_if(contested, Claim::KeyContested).with_if(crowded, Claim::Crowded);
         for ((page, _), copy) in verdict.map(|verdict| &verdict.also_at).into_iter().flatten() {
             if let Some(other) = self.ground.view.page(*page) {
                 let spans_from = batch.spans.len();

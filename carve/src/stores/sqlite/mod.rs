@@ -13,6 +13,7 @@ mod findings;
 mod forest;
 mod freelist;
 mod inspect;
+mod keyed;
 mod layout;
 mod leaf;
 mod loss;

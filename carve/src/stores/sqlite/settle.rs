@@ -23,13 +23,18 @@ pub(super) struct Verdict {
     pub merged: bool,
     /// Other cells under the same key are better founded.
     pub contested: bool,
-    /// One of more old rows than can be missing: an index must vouch for it.
+    /// One of more old rows than can be missing.
+    pub crowded: bool,
+    /// One of so many that most were deleted: an index must vouch for it.
     pub unsure: bool,
     /// Further places of the same cells.
     pub also_at: Vec<(Place, Cell)>,
     /// An older copy of a cell whose record header is damaged: it tells the shape.
     pub shape_from: Option<(Place, Cell)>,
 }
+
+/// So many times as many old rows as can be missing, that most of them were deleted.
+const MOSTLY_DELETED: usize = 2;
 
 /// The verdicts of a table.
 pub(super) type Verdicts = HashMap<Place, Verdict>;
@@ -122,10 +127,14 @@ pub(super) fn settle(
         }
     }
     let rowids: Vec<i64> = old.iter().map(|(rowid, _)| *rowid).collect();
-    let over: HashSet<i64> =
-        lost.map(|lost| lost.too_many(&rowids)).unwrap_or_default().into_iter().collect();
-    for (_, place) in old.iter().filter(|(rowid, _)| over.contains(rowid)) {
-        verdicts.entry(*place).or_default().unsure = true;
+    let over = |times: usize| -> HashSet<i64> {
+        lost.map(|lost| lost.too_many(&rowids, times)).unwrap_or_default().into_iter().collect()
+    };
+    let (some, most) = (over(1), over(MOSTLY_DELETED));
+    for (rowid, place) in old.iter().filter(|(rowid, _)| some.contains(rowid)) {
+        let verdict = verdicts.entry(*place).or_default();
+        verdict.crowded = true;
+        verdict.unsure = most.contains(rowid);
     }
     verdicts
 }

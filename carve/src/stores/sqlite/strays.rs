@@ -8,6 +8,7 @@ use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object, lin
 use super::sample;
 use super::shape::{Fit, Profile};
 use super::survey::{self, PageInfo};
+use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::collections::{HashMap, HashSet};
 
@@ -37,6 +38,9 @@ struct LostRange {
     most: usize,
 }
 
+/// The least room that a row takes: its cell and the pointer to it.
+const LEAST_ROW: usize = MIN_CELL + 2;
+
 /// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
 const SAME_OWNER: f64 = 1.0;
 
@@ -50,9 +54,10 @@ impl LostKeys {
     /// The ranges of pages that can't be read, and of pages some cells of which can't.
     fn of(ground: Ground<'_, '_>, tree: &Tree) -> Self {
         let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
-        // A page holds about as many rows as the fullest of the others; without others, as many as have 16 bytes.
+        // A page holds about as many rows as the fullest of the others; without others, as many as there is room for.
         let fullest = infos().map(|info| usize::from(info.cells)).max();
-        let page = fullest.map_or(ground.view.geometry.usable() as usize / 16, |most| most + most / 4 + 4);
+        let page =
+            fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| most + most / 4 + 4);
         let lost = tree.gaps.iter().filter(|gap| is_lost(ground, gap));
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
@@ -70,7 +75,9 @@ impl LostKeys {
             let above = index.checked_sub(1).and_then(info).map(|info| info.last);
             let upto = info(index + 1).and_then(|info| info.first.checked_sub(1));
             let range = KeyRange { above, upto };
-            match tree.pages.get(index).and_then(|page| bad_runs(ground, *page, range)) {
+            let runs =
+                tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
+            match runs {
                 Some(runs) => ranges.extend(runs),
                 None => ranges.push(LostRange { range, most: usize::from(damaged.bad) }),
             }
@@ -82,20 +89,28 @@ impl LostKeys {
         self.ranges.is_empty()
     }
 
+    /// How many rows can be missing.
+    pub(super) fn most(&self) -> usize {
+        self.ranges.iter().fold(0, |sum, lost| sum.saturating_add(lost.most))
+    }
+
     /// Whether a row with this key may be missing.
     pub(super) fn hold(&self, tree: &Tree, rowid: i64) -> bool {
+        if !tree.rowids {
+            return true;
+        }
         let in_range = self.ranges.iter().any(|lost| lost.range.holds(rowid, rowid));
         // Only gaps can be covered by parts that were joined later.
         in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
     }
 
-    /// Of keys in order, those in ranges for which more were found than can be missing: most of them are not.
-    pub(super) fn too_many(&self, rowids: &[i64]) -> Vec<i64> {
+    /// Of keys in order, those in ranges for which more than `times` as many were found as can be missing.
+    pub(super) fn too_many(&self, rowids: &[i64], times: usize) -> Vec<i64> {
         let mut fits: HashSet<i64> = HashSet::new();
         let mut over: Vec<i64> = Vec::new();
         for lost in &self.ranges {
             let inside = rowids.iter().copied().filter(|rowid| lost.range.holds(*rowid, *rowid));
-            if inside.clone().count() > lost.most {
+            if inside.clone().count() > lost.most.saturating_mul(times) {
                 over.extend(inside);
             } else {
                 fits.extend(inside);
@@ -182,7 +197,8 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             }
             continue;
         }
-        if !old || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
+        let Some(kind) = info.kind.filter(|kind| *kind != PageKind::TableInterior) else { continue };
+        if !old || info.cells == 0 {
             continue;
         }
         let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();
@@ -191,6 +207,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let Some(tree) = forest.trees.get(*tree_number) else { continue };
             let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
             if !meets
+                || kind.is_table() != tree.rowids
                 || !same_width(ground, tree, number)
                 || fit_object(ground, tree.object, number) == Fit::No
             {
@@ -220,13 +237,13 @@ fn owner_of_old(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> Option<
     missing.or_else(|| forest.place(page).map(|(tree, _)| tree as usize))
 }
 
-/// Trees of tables with row ids that hold live rows.
+/// Trees of tables that hold live rows; without row ids only where a definition tells the key.
 fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
-    forest
-        .trees
-        .iter()
-        .enumerate()
-        .filter(|(_, tree)| tree.rowids && !matches!(tree.object, Object::Stale | Object::Table(0)))
+    forest.trees.iter().enumerate().filter(|(_, tree)| match tree.object {
+        Object::Stale | Object::Table(0) | Object::Index(_) => false,
+        Object::Table(_) => true,
+        Object::Unknown => tree.rowids,
+    })
 }
 
 /// Whether any tree has lost rows.

@@ -1,0 +1,93 @@
+//! Old rows of WITHOUT ROWID tables: which of them may be missing from the tree, told by their primary keys.
+
+use super::chains;
+use super::forest::Ground;
+use super::leaf::{FoundCell, Spot};
+use super::settle::{Place, Verdict, Verdicts};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::record;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Compares the rows of the tree's own pages with those found elsewhere. `key_cells` are stored first in each record;
+/// `read` gives a place's cells; at most `most` rows are missing.
+pub(super) fn settle(
+    ground: Ground<'_, '_>,
+    key_cells: usize,
+    pages: &[u32],
+    further: &[Spot],
+    most: usize,
+    read: &dyn Fn(Spot, &mut Vec<FoundCell>),
+) -> Verdicts {
+    let mut verdicts = Verdicts::new();
+    let mut cells = Vec::new();
+    let mut known: HashMap<u64, (Place, Cell)> = HashMap::new();
+    for page in pages {
+        read(Spot { page: *page, remnants: false }, &mut cells);
+        for found in cells.iter().filter(|found| found.reads) {
+            let place = (*page, found.cell.at);
+            if let Some(key) = key(ground, place, &found.cell, key_cells) {
+                known.insert(key, (place, found.cell));
+            }
+        }
+    }
+    let mut added: Vec<Place> = Vec::new();
+    for spot in further {
+        read(*spot, &mut cells);
+        for found in &cells {
+            let place = (spot.page, found.cell.at);
+            let key = key(ground, place, &found.cell, key_cells).filter(|_| found.reads);
+            let Some(key) = key else {
+                verdicts.entry(place).or_default().merged = true;
+                continue;
+            };
+            match known.entry(key) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert((place, found.cell));
+                    added.push(place);
+                }
+                Entry::Occupied(other) => {
+                    let (other_place, other_cell) = *other.get();
+                    let verdict: &mut Verdict = verdicts.entry(place).or_default();
+                    if same_record(ground, (other_place, &other_cell), (place, &found.cell)) {
+                        verdict.merged = true;
+                        verdicts.entry(other_place).or_default().also_at.push((place, found.cell));
+                    } else {
+                        verdict.contested = true;
+                    }
+                }
+            }
+        }
+    }
+    for place in added.iter().filter(|_| added.len() > most) {
+        let verdict = verdicts.entry(*place).or_default();
+        verdict.crowded = true;
+        verdict.unsure = added.len() > 2 * most;
+    }
+    verdicts
+}
+
+/// A fingerprint of a record's key.
+fn key(ground: Ground<'_, '_>, place: Place, cell: &Cell, key_cells: usize) -> Option<u64> {
+    let version = ground.view.page(place.0)?;
+    let payload = chains::read(ground.view, ground.survey, &version, cell);
+    let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+    let mut hasher = DefaultHasher::new();
+    let mut at = header.len;
+    for serial in header.serials().take(key_cells) {
+        let end = at.checked_add(usize::try_from(serial.len()).ok()?)?;
+        serial.hash(&mut hasher);
+        payload.bytes.get(at..end)?.hash(&mut hasher);
+        at = end;
+    }
+    Some(hasher.finish())
+}
+
+fn same_record(ground: Ground<'_, '_>, a: (Place, &Cell), b: (Place, &Cell)) -> bool {
+    let read = |(place, cell): (Place, &Cell)| {
+        let version = ground.view.page(place.0)?;
+        Some(chains::read(ground.view, ground.survey, &version, cell).bytes)
+    };
+    a.1.payload_len == b.1.payload_len && read(a).is_some_and(|bytes| Some(bytes) == read(b))
+}
