@@ -12,4 +12,5 @@ mod output_database;
 mod output_refused;
 mod same_output;
 mod schema_given;
+mod summary;
 mod support;

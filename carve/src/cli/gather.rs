@@ -43,7 +43,11 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Gathered {
                 take(file, Some(path), common, &mut used, &mut gathered);
             }
             if gathered.stores.len() == before {
-                let reason = format!("no store among the {} files of this folder", files.len());
+                let reason = match files.len() {
+                    0 => "no store: this folder holds no file".to_owned(),
+                    1 => "no store: the one file of this folder is none".to_owned(),
+                    all => format!("no store among the {all} files of this folder"),
+                };
                 gathered.refused.push(Error::NotAStore { path: path.clone(), reason });
             }
         } else {

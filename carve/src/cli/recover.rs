@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::model::{LossKind, State};
 use crate::recover::{self, Outcome, Request};
 use crate::sinks::{self, Sink, Target};
+use crate::words::{grouped, grouped_count};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
@@ -246,23 +247,26 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let _ = writeln!(text, "  {:width$}  {line}", printable(&table.label));
     }
     if tables.len() > MOST_TABLES {
-        let _ = writeln!(text, "  and {} further tables", tables.len() - MOST_TABLES);
+        let further = tables.len() - MOST_TABLES;
+        let _ = writeln!(text, "  and {}", grouped_count(further as u64, "further table"));
     }
     let sum =
         |part: fn(&&&recover::TableOutcome) -> u64| tables.iter().map(|table| part(&table)).sum::<u64>();
     let with_rows = tables.iter().filter(|table| !table.by_state.is_empty()).count();
     let _ = writeln!(
         text,
-        "recovered {} rows in {with_rows} tables ({} at 0.90 or above)",
-        grouped(outcome.rows()),
+        "recovered {} in {} ({} at 0.90 or above)",
+        grouped_count(outcome.rows(), "row"),
+        grouped_count(with_rows as u64, "table"),
         grouped(sum(|table| table.sure))
     );
     let left_out = sum(|table| table.left_out);
     if left_out > 0 {
         let _ = writeln!(
             text,
-            "left out  {} rows below {least}; --min-confidence 0 shows them",
-            grouped(left_out)
+            "left out  {} below {least}; --min-confidence 0 shows {}",
+            grouped_count(left_out, "row"),
+            if left_out == 1 { "it" } else { "them" }
         );
     }
     for (table, loss) in &outcome.losses {
@@ -274,11 +278,7 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let _ = writeln!(text, "{kind}  {} in {table}: {}", grouped(loss.rows), loss.basis);
     }
     if outcome.findings > 0 {
-        let _ = writeln!(
-            text,
-            "damage    {} findings; `mudlark verify` lists them",
-            grouped(outcome.findings as u64)
-        );
+        let _ = writeln!(text, "damage    {}", how_many(outcome.findings));
     }
     if let Some(output) = output {
         let _ = writeln!(text, "written   {}", output.display());
@@ -286,21 +286,14 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
     text
 }
 
+/// How many findings there are, and what shows them.
+pub(super) fn how_many(findings: usize) -> String {
+    let them = if findings == 1 { "it" } else { "them" };
+    format!("{}; `mudlark verify` lists {them}", grouped_count(findings as u64, "finding"))
+}
+
 /// Tables that a summary names; a person reads no more.
 const MOST_TABLES: usize = 30;
-
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A name from the evidence, safe for a terminal.
 pub(super) fn printable(name: &str) -> String {
@@ -309,13 +302,7 @@ pub(super) fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{file_name, grouped};
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-    }
+    use super::file_name;
 
     #[test]
     fn a_name_from_the_evidence_never_leads_out_of_the_output_folder() {

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
 use crate::stores::{Instance, PageCounts, RowSink, TableCount};
+use crate::words::count;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::{journal, wal};
@@ -267,8 +268,8 @@ impl Instance for Database<'_> {
             ""
         };
         format!(
-            "SQLite database, {} pages of {} bytes, {}{log}",
-            self.view.page_count,
+            "SQLite database, {} of {} bytes, {}{log}",
+            count(u64::from(self.view.page_count), "page"),
             geometry.page_size,
             self.encoding.name()
         )
