@@ -4,6 +4,7 @@ mod bad_input;
 mod conformance;
 mod damaged;
 mod evidence_untouched;
+mod findings;
 mod hostile;
 mod interrupted;
 mod json_lines;

@@ -267,8 +267,13 @@ impl Instance for Database<'_> {
         } else {
             ""
         };
+        let missing = match self.view.absent() {
+            0 => String::new(),
+            _ if self.roles.main.is_none() => String::new(),
+            absent => format!(", cut short: {} missing", count(u64::from(absent), "page")),
+        };
         format!(
-            "SQLite database, {} of {} bytes, {}{log}",
+            "SQLite database, {} of {} bytes, {}{log}{missing}",
             count(u64::from(self.view.page_count), "page"),
             geometry.page_size,
             self.encoding.name()

@@ -1,5 +1,6 @@
 //! Damage and anomalies of a database, in the order of its pages.
 
+use super::cut;
 use super::database::Database;
 use super::forest::{Gap, Object};
 use super::view::PageVersion;
@@ -13,6 +14,8 @@ use mudlark_parsers::sqlite::record;
 /// Everything that is wrong with the database.
 pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     let mut found = database.findings.clone();
+    found.extend(cut::finding(database));
+    let cut_page = database.view.cut_page().map(|(number, _)| number);
     for (number, source) in database.sources.iter().enumerate() {
         for (offset, length) in source.holes() {
             let mut finding =
@@ -28,7 +31,9 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
         }
     }
     for (number, info) in database.survey.iter() {
-        if info.sound || info.kind.is_none() || database.forest.place(number).is_none() {
+        // What is wrong with a page that the file ends in is that the file ends there.
+        let told = info.sound || info.kind.is_none() || cut_page == Some(number);
+        if told || database.forest.place(number).is_none() {
             continue;
         }
         if let Some(page) = database.view.page(number) {
@@ -42,7 +47,10 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     }
     for tree in &database.forest.trees {
         if tree.object != Object::Stale {
-            found.extend(tree.gaps.iter().filter_map(|gap| gap_finding(database, gap)));
+            // Links to pages that a cut has taken are told by the cut.
+            let cut = |gap: &&Gap| database.view.is_absent(gap.child) || cut_page == Some(gap.child);
+            let gaps = tree.gaps.iter().filter(|gap| !cut(gap));
+            found.extend(gaps.filter_map(|gap| gap_finding(database, gap)));
         }
     }
     found
@@ -161,7 +169,9 @@ pub(super) fn page_counts(database: &Database<'_>) -> PageCounts {
         let stale = placed.is_some_and(|(tree, _)| {
             database.forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
         });
-        if database.free.pages.contains(&number) {
+        if database.view.is_absent(number) {
+            continue;
+        } else if database.free.pages.contains(&number) {
             counts.free += 1;
         } else if info.kind.is_some() && stale {
             counts.orphaned += 1;

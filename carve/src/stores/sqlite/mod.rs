@@ -4,6 +4,7 @@ mod adopt;
 mod agree;
 mod catalogue;
 mod chains;
+mod cut;
 mod database;
 mod detect;
 mod emit;

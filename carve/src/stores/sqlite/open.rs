@@ -33,7 +33,7 @@ pub(super) fn open<'a>(
     let mut findings = Vec::new();
     let roles = Roles::of(sources);
     let (mut view, detected) = view(sources, &roles, &mut findings)?;
-    progress.stage("reading pages", u64::from(view.page_count) * u64::from(view.geometry.page_size));
+    progress.stage("reading pages", u64::from(view.last_held()) * u64::from(view.geometry.page_size));
     let mut survey = Survey::of(&view, &|bytes| progress.advance(bytes));
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
@@ -98,7 +98,7 @@ fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, surv
 fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding>) -> TextEncoding {
     let stated = header.and_then(Header::text_encoding);
     let bytes = |number| view.page(number).map(|page| page.bytes);
-    match (detect::seen_encoding(view.geometry, view.page_count, &bytes), stated) {
+    match (detect::seen_encoding(view.geometry, view.last_held(), &bytes), stated) {
         (Some(seen), Some(stated)) if seen == stated => stated,
         (Some(seen), stated) => {
             let found = stated.map_or("unknown", TextEncoding::name).to_owned();
@@ -192,6 +192,11 @@ fn view<'a>(
         } else {
             view = view.with_rollback(&journal, id);
         }
+    }
+    // The header counts where nothing newer does; one that is wrong elsewhere is not believed.
+    if !view.has_overlay() && view.page_count == view.main_pages && detected.notes.is_empty() {
+        let stated = detected.header.and_then(|header| header.believed_page_count());
+        view = view.with_stated_count(stated.unwrap_or(0));
     }
     Ok((view, detected))
 }

@@ -105,6 +105,39 @@ impl<'a> View<'a> {
         self
     }
 
+    /// The same, with the pages that the header counts beyond the end of the file; a count beyond belief is not taken.
+    pub(super) fn with_stated_count(mut self, stated: u32) -> Self {
+        if stated > self.page_count && stated - self.page_count <= MAX_ABSENT_PAGES {
+            self.page_count = stated;
+        }
+        self
+    }
+
+    /// The last page of which any file holds something.
+    pub(super) fn last_held(&self) -> u32 {
+        let overlaid = self.overlay.keys().copied().max().unwrap_or(0);
+        self.main_pages.max(overlaid).min(self.page_count)
+    }
+
+    /// Whether the page is counted, and no file holds anything of it.
+    pub(super) fn is_absent(&self, number: u32) -> bool {
+        (self.main_pages + 1..=self.page_count).contains(&number) && !self.overlay.contains_key(&number)
+    }
+
+    /// The pages that are counted and of which no file holds anything.
+    pub(super) fn absent(&self) -> u32 {
+        let overlaid = self.overlay.keys().filter(|page| **page > self.main_pages).count() as u32;
+        self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid)
+    }
+
+    /// The last page of the main file when the file ends within it: its number, and the bytes that are there.
+    pub(super) fn cut_page(&self) -> Option<(u32, u32)> {
+        let file = self.sources.get(usize::from(self.main?.0))?;
+        let rest = (file.bytes().len() as u64 % u64::from(self.geometry.page_size)) as u32;
+        let shown = self.main_pages <= self.page_count && !self.overlay.contains_key(&self.main_pages);
+        (rest > 0 && shown).then_some((self.main_pages, rest))
+    }
+
     /// Bounds the count that a log or journal of `held` pages claims.
     fn bound_page_count(&mut self, held: usize) {
         let held = u32::try_from(held).unwrap_or(u32::MAX).saturating_add(self.main_pages);
