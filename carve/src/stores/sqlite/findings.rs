@@ -1,5 +1,6 @@
 //! Damage and anomalies of a database, in the order of its pages.
 
+use super::chain_faults;
 use super::cut;
 use super::database::Database;
 use super::forest::{Gap, Object};
@@ -40,6 +41,7 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
             found.extend(page_damage(database, &page).iter().map(|damage| place(damage, &page)));
         }
     }
+    found.extend(chain_faults::findings(database));
     for (number, info) in database.survey.iter() {
         if info.kind.is_some() && is_unused(database, number) {
             found.extend(unused(database, number));

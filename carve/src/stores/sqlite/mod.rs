@@ -3,6 +3,7 @@
 mod adopt;
 mod agree;
 mod catalogue;
+mod chain_faults;
 mod chains;
 mod cut;
 mod database;
