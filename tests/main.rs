@@ -10,6 +10,7 @@ mod interrupted;
 mod json_lines;
 mod live_rows;
 mod output_database;
+mod output_folder;
 mod output_refused;
 mod same_output;
 mod schema_given;

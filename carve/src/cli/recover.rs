@@ -9,6 +9,7 @@ use crate::recover::{self, Outcome, Request};
 use crate::sinks::{self, Sink, Target};
 use crate::words::{grouped, grouped_count};
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,11 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             error,
         })?;
     }
+    let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
     let (mut rows, mut index) = (0, Vec::new());
     for (number, found) in gathered.stores.iter().enumerate() {
-        let output = folder.map_or(arguments.output.clone(), |folder| {
-            Some(folder.join(format!("{}.db", file_name(&found.name, number))))
-        });
+        let output = match (folder, names.get(number)) {
+            (Some(folder), Some(name)) => Some(folder.join(name)),
+            _ => arguments.output.clone(),
+        };
         let mut outputs: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(path) = &output {
             outputs.push(sinks::open("database", &Target::File(path.clone()))?);
@@ -138,16 +141,19 @@ fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Pat
         Err(Error::OutputRefused { path: path.to_owned(), reason: reason.to_owned() })
     };
     let mut outputs = Vec::new();
-    for (number, found) in gathered.stores.iter().enumerate() {
+    for number in 0..gathered.stores.len() {
         if let Some(jsonl) = &arguments.jsonl
             && let Target::File(path) = jsonl_target(jsonl, number)
         {
             outputs.push(path);
         }
-        outputs.extend(folder.map(|folder| folder.join(format!("{}.db", file_name(&found.name, number)))));
     }
     match folder {
-        Some(folder) => outputs.push(folder.join(INDEX)),
+        Some(folder) => {
+            let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
+            outputs.extend(names.iter().map(|name| folder.join(name)));
+            outputs.push(folder.join(INDEX));
+        }
         None => outputs.extend(arguments.output.clone()),
     }
     let folders: Vec<PathBuf> = arguments
@@ -184,14 +190,28 @@ fn is_folder_name(path: &Path) -> bool {
     path.to_string_lossy().ends_with('/')
 }
 
-/// A store's name as one part of a path; the number keeps names apart that become alike.
-fn file_name(name: &str, number: usize) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@') { c } else { '_' })
-        .collect();
-    let plain = plain.trim_start_matches('.');
-    if plain == name { plain.to_owned() } else { format!("{plain}.{number}") }
+/// The names of the databases of an output folder: each store's name as one part of a path, with `.db` at its end. A
+/// name that is taken gets a number, and so does one that had to be changed.
+fn file_names<'n>(stores: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut names = Vec::new();
+    for (number, name) in stores.enumerate() {
+        let plain: String = name
+            .chars()
+            .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@') { c } else { '_' })
+            .collect();
+        let plain = plain.trim_start_matches('.');
+        let mut stem = plain.strip_suffix(".db").unwrap_or(plain).to_owned();
+        if plain != name {
+            stem = format!("{stem}.{number}");
+        }
+        // Some file systems don't tell capitals.
+        while !taken.insert(stem.to_lowercase()) {
+            stem = format!("{stem}.{number}");
+        }
+        names.push(format!("{stem}.db"));
+    }
+    names
 }
 
 /// Several stores write one file of JSON lines each, but share standard output.
@@ -302,12 +322,17 @@ pub(super) fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::file_name;
+    use super::file_names;
 
     #[test]
     fn a_name_from_the_evidence_never_leads_out_of_the_output_folder() {
-        assert_eq!(file_name("store.db", 3), "store.db");
-        assert_eq!(file_name("../../etc/passwd", 3), "_.._etc_passwd.3");
-        assert_eq!(file_name("a/b.db", 0), "a_b.db.0");
+        let names = file_names(["store.db", "../../etc/passwd", "a/b.db", ".db"].into_iter());
+        assert_eq!(names, ["store.db", "_.._etc_passwd.1.db", "a_b.2.db", "db.3.db"]);
+    }
+
+    #[test]
+    fn stores_of_one_name_get_a_database_each() {
+        let names = file_names(["chat", "chat.db", "Chat.db", "chat.2", "chat.sqlite"].into_iter());
+        assert_eq!(names, ["chat.db", "chat.1.db", "Chat.2.db", "chat.2.3.db", "chat.sqlite.db"]);
     }
 }
