@@ -1,6 +1,8 @@
 //! Does a summary say what a user must know, and in right words?
 
 use crate::support::{Done, folder, mudlark, store};
+use rusqlite::Connection;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 fn text(path: &Path) -> String {
@@ -38,13 +40,72 @@ fn one_row_of_one_table_on_one_page_is_no_plural() -> Done {
 fn one_finding_is_no_plural() -> Done {
     let folder = folder()?;
     let path = one_row(folder.path())?;
-    let mut bytes = std::fs::read(&path)?;
+    let mut bytes = fs::read(&path)?;
     // The count of free pages in the header.
     bytes[39] = 7;
-    std::fs::write(&path, bytes)?;
+    fs::write(&path, bytes)?;
     let verified = said("verify", &path, &[])?;
     assert!(verified.contains("  1 finding\n"), "{verified}");
     let assessed = said("assess", &path, &[])?;
     assert!(assessed.contains("damage  1 finding; `mudlark verify` lists it\n"), "{assessed}");
+    Ok(())
+}
+
+/// Rows enough for several pages.
+const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+     INSERT INTO t(a) SELECT hex(zeroblob(100)) FROM n;";
+
+/// A copy of a store in use, made in the middle of a transaction, with its log or its journal.
+fn copied_in_use(folder: &Path, journal: &str, before: &[&str], during: &str) -> Done<PathBuf> {
+    let (used, copy) = (folder.join("used.db"), folder.join("store.db"));
+    let connection = Connection::open(&used)?;
+    connection.execute_batch(&format!(
+        "PRAGMA page_size = 1024; PRAGMA journal_mode = {journal}; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA synchronous = OFF; PRAGMA cache_size = 2; CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT);"
+    ))?;
+    for statements in before {
+        connection.execute_batch(statements)?;
+    }
+    connection.execute_batch(&format!("BEGIN; {during}"))?;
+    for ending in ["", "-wal", "-journal"] {
+        let from = format!("{}{ending}", text(&used));
+        if Path::new(&from).exists() {
+            fs::copy(from, format!("{}{ending}", text(&copy)))?;
+        }
+    }
+    connection.execute_batch("ROLLBACK")?;
+    drop(connection);
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(format!("{}{ending}", text(&used)));
+    }
+    Ok(copy)
+}
+
+#[test]
+fn a_summary_says_how_many_commits_of_a_log_were_applied_and_what_was_left_out() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(folder.path(), "wal", &["INSERT INTO t(a) VALUES ('one')"; 3], "SELECT 1")?;
+    for command in ["assess", "verify"] {
+        let said = said(command, &path, &[])?;
+        // Three, and the one that made the table.
+        assert!(said.contains(", through its log (4 commits applied)\n"), "{said}");
+    }
+    let folder = crate::support::folder()?;
+    let path = copied_in_use(folder.path(), "wal", &[], ROWS)?;
+    let out = text(&folder.path().join("out.db"));
+    let said = said("recover", &path, &["-o", &out])?;
+    assert!(said.contains(", through its log (1 commit applied, "), "{said}");
+    assert!(said.contains(" frames after the last one left out)\n"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_summary_says_how_many_pages_a_rollback_put_back() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(folder.path(), "delete", &[ROWS], "UPDATE t SET a = 'gone'")?;
+    let said = said("assess", &path, &[])?;
+    assert!(said.contains("t: 300 live rows"), "{said}");
+    let pages = said.split("after rollback of its journal (").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(pages.is_some_and(|pages| pages.parse::<u32>().is_ok_and(|pages| pages > 20)), "{said}");
     Ok(())
 }

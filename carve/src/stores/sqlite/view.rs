@@ -50,6 +50,18 @@ pub(super) struct View<'a> {
     overlay: HashMap<u32, Overlay>,
     /// Old versions of pages, numbered behind the current ones.
     old: Vec<(u32, Overlay)>,
+    pub applied: Applied,
+}
+
+/// What was laid over the main file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Applied {
+    #[default]
+    Nothing,
+    /// A log: its commits, and frames behind the last of them.
+    Log { commits: u32, behind: u64 },
+    /// A hot journal: the pages that were put back.
+    Rollback { pages: u64 },
 }
 
 impl<'a> View<'a> {
@@ -69,12 +81,22 @@ impl<'a> View<'a> {
             main_pages,
             overlay: HashMap::new(),
             old: Vec::new(),
+            applied: Applied::Nothing,
         }
     }
 
     /// The same, with the commits of a log.
     pub(super) fn with_log(mut self, log: &Wal, source: SourceId) -> Self {
-        for frame in log.frames.iter().take(log.committed) {
+        let committed = || log.frames.iter().take(log.committed);
+        let behind = (log.frames.len() - log.committed) as u64 + if log.torn { log.beyond } else { 0 };
+        let commits = committed().map(|frame| frame.commit_number).max().unwrap_or(0);
+        if commits > 0 || behind > 0 {
+            self.applied = Applied::Log { commits, behind };
+        }
+        if commits == 0 {
+            return self;
+        }
+        for frame in committed() {
             // The header of a damaged frame may name any page; an older version of that page is better than none.
             if !frame.sound && frame.page > log.frames.len() as u32 + self.main_pages {
                 continue;
@@ -102,6 +124,7 @@ impl<'a> View<'a> {
                 self.overlay.entry(record.page).or_insert(overlay);
             }
         }
+        self.applied = Applied::Rollback { pages: self.overlay.len() as u64 };
         self
     }
 
