@@ -1,6 +1,6 @@
 //! `mudlark inspect`.
 
-use super::{Common, Exit};
+use super::{Common, Exit, gather};
 use crate::error::Error;
 use crate::source::Source;
 use crate::stores::{self, Place};
@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (None, Some(offset)) => Place::Offset(offset),
         (None, None) => Place::Header,
     };
+    gather::check_logs(&arguments.common)?;
     super::put(&store.inspect(&[source], place)?)?;
     Ok(Exit::Done)
 }

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         });
     }
     let options = gather::options(&arguments.common)?;
-    let mut gathered = gather::gather(&arguments.sources, &arguments.common);
+    let mut gathered = gather::gather(&arguments.sources, &arguments.common)?;
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);
         if gathered.stores.is_empty() {
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let folder = arguments.output.as_deref().filter(|output| is_folder_name(output));
     if gathered.stores.len() > 1 && folder.is_none() && arguments.output.is_some() {
-        gather::report_refused(&gathered.refused);
+        gather::report(&gathered);
         eprintln!(
             "mudlark: {} stores found; give -o DIR/ for all, or one with --instance:",
             gathered.stores.len()
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(Exit::CouldNotRun);
     }
     check_outputs(arguments, &gathered, folder)?;
-    gather::report_refused(&gathered.refused);
+    gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }

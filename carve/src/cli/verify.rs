@@ -25,8 +25,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = gather::options(&arguments.common)?;
-    let gathered = gather::gather(&arguments.sources, &arguments.common);
-    gather::report_refused(&gathered.refused);
+    let gathered = gather::gather(&arguments.sources, &arguments.common)?;
+    gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
