@@ -1,6 +1,6 @@
 //! Does a summary say what a user must know, and in right words?
 
-use crate::support::{Done, folder, mudlark, store};
+use crate::support::{Done, folder, mudlark, snapshot, store};
 use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,5 +107,41 @@ fn a_summary_says_how_many_pages_a_rollback_put_back() -> Done {
     assert!(said.contains("t: 300 live rows"), "{said}");
     let pages = said.split("after rollback of its journal (").nth(1).and_then(|rest| rest.split(' ').next());
     assert!(pages.is_some_and(|pages| pages.parse::<u32>().is_ok_and(|pages| pages > 20)), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_log_named_without_its_database_is_read_with_a_note_that_names_it() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(folder.path(), "wal", &[ROWS], "SELECT 1")?;
+    let log = PathBuf::from(format!("{}-wal", text(&path)));
+    let before = snapshot(folder.path())?;
+    let alone = said("assess", &log, &[])?;
+    let note = format!("{} stands beside it; `mudlark assess {}` reads both", text(&path), text(&path));
+    assert!(alone.contains(&text(&log)) && alone.contains(&note), "{alone}");
+    assert!(alone.contains("t: 300 live rows"), "{alone}");
+    let both = mudlark(["assess", &text(&path), &text(&log)])?;
+    assert_eq!((both.status, both.err.as_str()), (Some(0), ""));
+    assert_eq!(
+        both.out.matches("SQLite database").count(),
+        1,
+        "the log is read with its database: {}",
+        both.out
+    );
+    assert_eq!(snapshot(folder.path())?, before);
+    Ok(())
+}
+
+#[test]
+fn a_log_whose_database_is_wiped_is_read_alone() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(folder.path(), "wal", &[ROWS], "SELECT 1")?;
+    fs::write(&path, vec![0; fs::read(&path)?.len()])?;
+    let log = format!("{}-wal", text(&path));
+    for sources in [&[text(folder.path())][..], &[text(&path), log]] {
+        let ran = mudlark(["assess".to_owned()].iter().chain(sources))?;
+        assert!(ran.out.contains("t: 300 live rows"), "{}{}", ran.out, ran.err);
+        assert!(!ran.err.contains("reads both"), "{}", ran.err);
+    }
     Ok(())
 }

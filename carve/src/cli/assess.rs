@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = gather::options(&arguments.common)?;
-    let gathered = gather::gather(&arguments.sources, &arguments.common)?;
+    let gathered = gather::gather(&arguments.sources, &arguments.common, "assess")?;
     gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));

@@ -28,16 +28,20 @@ pub(super) struct Gathered {
     pub refused: Vec<Error>,
     /// Files of folders that are no store.
     pub passed_over: u64,
+    /// What the user may not have meant.
+    pub notes: Vec<String>,
 }
 
-/// Finds the stores in the user's sources.
+/// Finds the stores in the user's sources, for the command of this name.
 ///
 /// # Errors
 /// When a log that the user names is none.
-pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Result<Gathered, Error> {
+pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Result<Gathered, Error> {
     check_logs(common)?;
     let mut gathered = Gathered::default();
     let mut used = HashSet::new();
+    let named: HashSet<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut sidecars = Vec::new();
     for path in paths {
         if path.is_dir() {
             let mut files = Vec::new();
@@ -45,8 +49,14 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Result<Gathered, Err
                 gathered.refused.push(error);
             }
             let before = gathered.stores.len();
-            for file in &files {
+            let (beside, mains): (Vec<_>, Vec<_>) = files.iter().partition(|file| main_of(file).is_some());
+            for file in mains {
                 take(file, Some(path), common, &mut used, &mut gathered);
+            }
+            for file in beside {
+                if !is_read_with_main(file, &used) {
+                    take(file, Some(path), common, &mut used, &mut gathered);
+                }
             }
             if gathered.stores.len() == before {
                 let reason = match files.len() {
@@ -56,8 +66,24 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Result<Gathered, Err
                 };
                 gathered.refused.push(Error::NotAStore { path: path.clone(), reason });
             }
+        } else if let Some(main) = main_of(path) {
+            sidecars.push((path, main));
         } else {
             take(path, None, common, &mut used, &mut gathered);
+        }
+    }
+    for (path, main) in sidecars {
+        // As when the user names `store.db*`.
+        if is_read_with_main(path, &used) {
+            continue;
+        }
+        let before = gathered.stores.len();
+        take(path, None, common, &mut used, &mut gathered);
+        if gathered.stores.len() > before && !main.canonicalize().is_ok_and(|main| named.contains(&main)) {
+            let (path, main) = (path.display(), main.display());
+            gathered.notes.push(format!(
+                "{path}: is read alone, though {main} stands beside it; `mudlark {command} {main}` reads both"
+            ));
         }
     }
     Ok(gathered)
@@ -108,9 +134,6 @@ fn take(
 ) {
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if used.contains(&resolved) {
-        return;
-    }
-    if folder.is_some() && main_of(path).is_some() {
         return;
     }
     let source = match Source::open(path) {
@@ -164,6 +187,11 @@ pub(super) fn with_sidecars(
         }
     }
     sources
+}
+
+/// Whether the file is a sidecar of a main file that was recognised: then it has been read with that.
+fn is_read_with_main(path: &Path, used: &HashSet<PathBuf>) -> bool {
+    main_of(path).and_then(|main| main.canonicalize().ok()).is_some_and(|main| used.contains(&main))
 }
 
 /// The file that this one is a sidecar of, if it stands beside it: then both are read together.
@@ -232,10 +260,13 @@ pub(super) fn options(common: &Common) -> Result<Options, Error> {
 /// Statements that are named; a person reads no more.
 const MOST_UNREADABLE: usize = 10;
 
-/// Prints what was refused; the run goes on with the rest.
+/// Prints what was refused, and the notes; the run goes on with the rest.
 pub(super) fn report(gathered: &Gathered) {
     for error in &gathered.refused {
         eprintln!("mudlark: {error}");
+    }
+    for note in &gathered.notes {
+        eprintln!("mudlark: {note}");
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         });
     }
     let options = gather::options(&arguments.common)?;
-    let mut gathered = gather::gather(&arguments.sources, &arguments.common)?;
+    let mut gathered = gather::gather(&arguments.sources, &arguments.common, "recover")?;
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);
         if gathered.stores.is_empty() {
