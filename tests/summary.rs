@@ -145,3 +145,33 @@ fn a_log_whose_database_is_wiped_is_read_alone() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn a_page_that_a_log_holds_anew_is_inspected_with_a_note_of_the_frame() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(
+        folder.path(),
+        "wal",
+        &["PRAGMA wal_checkpoint", "INSERT INTO t(a) VALUES (1)"],
+        "SELECT 1",
+    )?;
+    let shown = said("inspect", &path, &["--page", "2"])?;
+    let log = fs::read(format!("{}-wal", text(&path)))?;
+    let note =
+        shown.lines().find(|line| line.contains("store.db-wal holds a newer version of this page: frame "));
+    let at = note.and_then(|note| note.rsplit("0x").next()).ok_or_else(|| shown.clone())?;
+    let at = usize::from_str_radix(at, 16)?;
+    assert_eq!(log[at], 13, "a table leaf begins there: {shown}");
+    let quiet = said("inspect", &path, &["--page", "1"])?;
+    assert!(!quiet.contains("store.db-wal holds a newer"), "{quiet}");
+    Ok(())
+}
+
+#[test]
+fn a_page_that_a_rollback_would_put_back_is_inspected_with_a_note_of_the_journal() -> Done {
+    let folder = folder()?;
+    let path = copied_in_use(folder.path(), "delete", &[ROWS], "UPDATE t SET a = 'gone'")?;
+    let shown = said("inspect", &path, &["--page", "3"])?;
+    assert!(shown.contains("store.db-journal holds this page as it was before"), "{shown}");
+    Ok(())
+}

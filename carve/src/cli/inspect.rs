@@ -41,6 +41,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (None, None) => Place::Header,
     };
     gather::check_logs(&arguments.common)?;
-    super::put(&store.inspect(&[source], place)?)?;
-    Ok(Exit::Done)
+    let mut refused = Vec::new();
+    let sources = gather::with_sidecars(store, source, &arguments.common, &mut refused);
+    for error in &refused {
+        eprintln!("mudlark: {error}");
+    }
+    super::put(&store.inspect(&sources, place)?)?;
+    Ok(if refused.is_empty() { Exit::Done } else { Exit::InPart })
 }

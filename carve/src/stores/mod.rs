@@ -75,7 +75,8 @@ pub trait Store: Sync {
         progress: &dyn Progress,
     ) -> Result<Box<dyn Instance + 'a>, Error>;
 
-    /// Accounts for the bytes of one page.
+    /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
+    /// versions of it that its sidecars hold.
     ///
     /// # Errors
     /// When there is no such page.

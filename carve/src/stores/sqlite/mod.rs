@@ -8,6 +8,7 @@ mod chains;
 mod cut;
 mod database;
 mod detect;
+mod elsewhere;
 mod emit;
 mod encrypted;
 mod entries;

@@ -200,7 +200,7 @@ fn view<'a>(
 }
 
 /// Whether the super-journal stands beside the journal.
-fn beside(sources: &[Source], journal: SourceId, name: &[u8]) -> bool {
+pub(super) fn beside(sources: &[Source], journal: SourceId, name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let file = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let folder = sources.get(usize::from(journal.0)).and_then(|source| source.path().parent());
