@@ -121,6 +121,33 @@ fn options_that_make_no_sense_are_refused() -> Done {
 }
 
 #[test]
+fn a_log_that_is_none_is_named_and_nothing_is_written() -> Done {
+    let folder = folder()?;
+    let source = text(&small_store(folder.path())?);
+    let (log, out) = (folder.path().join("notes.txt"), folder.path().join("out.db"));
+    let missing = folder.path().join("missing-wal");
+    for (bytes, says) in [
+        (&b"just some text"[..], "found a file that is text"),
+        (b"", "found a file that is empty"),
+        (&fs::read(&source)?, "found SQLite database, page size 4096; give it as a SOURCE"),
+    ] {
+        fs::write(&log, bytes)?;
+        for arguments in [
+            vec!["recover", &source, "-o", &text(&out)],
+            vec!["assess", &source],
+            vec!["verify", &source],
+            vec!["inspect", &source],
+        ] {
+            let ran = refused(&[&arguments[..], &["--log", &text(&log)]].concat(), &log, 2)?;
+            assert!(ran.err.contains("expects a write-ahead log") && ran.err.contains(says), "{}", ran.err);
+            refused(&[&arguments[..], &["--log", &text(&missing)]].concat(), &missing, 2)?;
+        }
+    }
+    assert_eq!(listing(folder.path())?, ["notes.txt", "store.db"]);
+    Ok(())
+}
+
+#[test]
 fn a_page_that_is_not_there_can_not_be_inspected() -> Done {
     let folder = folder()?;
     let path = small_store(folder.path())?;

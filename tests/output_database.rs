@@ -1,6 +1,6 @@
 //! Does the output database hold what its description says, and run nothing that the evidence says?
 
-use crate::support::{Done, dump, folder, mudlark, names, rows, store};
+use crate::support::{Done, dump, folder, mudlark, names, root, rows, store};
 use mudlark_fixtures::sqlite::schema::quoted;
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -78,6 +78,23 @@ fn the_versions_of_a_table_are_its_columns_and_seven_more() -> Done {
     assert_eq!(rows(&made.output, live)?, expected);
     assert_eq!(one(&made.output, "SELECT count(*) FROM t_deleted")?, 0);
     assert_eq!(one(&made.output, "SELECT type FROM sqlite_schema WHERE name = 't_deleted'")?, "view");
+    Ok(())
+}
+
+#[test]
+fn a_row_has_the_same_confidence_in_the_database_and_in_its_json_line() -> Done {
+    let (source, folder) = (root().join("samples/damaged.db").display().to_string(), folder()?);
+    let out = folder.path().join("out.db").display().to_string();
+    let ran = mudlark(["recover", &source, "-o", &out, "--jsonl", "-", "--min-confidence", "0"])?;
+    let lines = ran.lines()?;
+    let said = rows(
+        &Connection::open(out)?,
+        "SELECT version, confidence, content, placement FROM mudlark_version ORDER BY version",
+    )?;
+    let of_line =
+        |line: &Json| json!([line["version"], line["confidence"], line["content"], line["placement"]]);
+    assert_eq!(said, lines.iter().map(of_line).collect::<Vec<_>>());
+    assert_eq!(said.len(), 1320);
     Ok(())
 }
 

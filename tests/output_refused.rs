@@ -164,7 +164,7 @@ fn no_file_of_an_output_folder_is_replaced_without_force() -> Done {
     let out = elsewhere.path().join("out");
     let rows = text(&elsewhere.path().join("rows.jsonl"));
     fs::create_dir(&out)?;
-    for existing in ["out/store.db.db", "out/twin.db.db", "out/index.json", "rows.jsonl", "rows.jsonl.1"] {
+    for existing in ["out/store.db", "out/twin.db", "out/index.json", "rows.jsonl", "rows.jsonl.1"] {
         let existing = elsewhere.path().join(existing);
         fs::write(&existing, "what was there")?;
         let ran =

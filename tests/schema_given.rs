@@ -69,6 +69,43 @@ fn a_schema_that_is_not_text_is_refused_by_its_name() -> Done {
     Ok(())
 }
 
+#[test]
+fn a_schema_without_a_table_is_refused_by_its_name() -> Done {
+    let folder = folder()?;
+    let (source, schema) = headless(folder.path())?;
+    for text in [
+        "",
+        "just some text\n",
+        "CREATE INDEX i ON t(a);",
+        "CREATE TABLE t(a,,);",
+        "INSERT INTO t VALUES (1);",
+    ] {
+        fs::write(&schema, text)?;
+        for command in ["assess", "verify"] {
+            let ran = mudlark([command, &source, "--schema", &schema])?;
+            assert_eq!(ran.status, Some(2), "{text}: {}", ran.err);
+            assert!(ran.err.contains(&schema) && ran.err.contains("no CREATE TABLE in it"), "{}", ran.err);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_statement_of_a_schema_that_can_not_be_read_is_named_with_its_line() -> Done {
+    let folder = folder()?;
+    let (source, schema) = headless(folder.path())?;
+    let text =
+        format!("BEGIN;{SCHEMA}INSERT INTO visits VALUES (1, 2, 3);\nCREATE TABLE broken(a,,);\nCOMMIT;\n");
+    fs::write(&schema, text)?;
+    let ran = mudlark(["assess", &source, "--schema", &schema])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert!(ran.err.contains(&format!("{schema}: line 5 is left out: ")), "{}", ran.err);
+    assert!(ran.err.contains("CREATE TABLE broken(a,,)"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    assert!(ran.out.contains("customers: 300 live rows"), "{}", ran.out);
+    Ok(())
+}
+
 /// Of the live rows whose bytes survive, the share that must come back: a little below what did when this was written.
 const LEAST_RECALL: f64 = 0.99;
 

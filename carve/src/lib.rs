@@ -13,3 +13,4 @@ pub mod recover;
 pub mod sinks;
 pub mod source;
 pub mod stores;
+pub mod words;

@@ -95,10 +95,10 @@ impl DamageKind {
     pub fn found(self) -> String {
         match self {
             Self::OutOfRange { found, .. } | Self::Mismatch { found, .. } => found.to_string(),
-            Self::Truncated { have, .. } => format!("{have} bytes"),
+            Self::Truncated { have, .. } => bytes(have),
             Self::Loop { page } => format!("page {page} again"),
             Self::SharedBy { page } => format!("also named by page {page}"),
-            Self::Unaccounted { bytes } => format!("{bytes} bytes"),
+            Self::Unaccounted { bytes: number } => bytes(number),
             Self::NotA { .. } => "something else".to_owned(),
         }
     }
@@ -109,13 +109,17 @@ impl DamageKind {
         match self {
             Self::OutOfRange { least, most, .. } => format!("{least} to {most}"),
             Self::Mismatch { expected, .. } => expected.to_string(),
-            Self::Truncated { need, .. } => format!("{need} bytes"),
+            Self::Truncated { need, .. } => bytes(need),
             Self::Loop { .. } => "a page not visited yet".to_owned(),
             Self::SharedBy { .. } => "one owner".to_owned(),
             Self::Unaccounted { .. } => "none".to_owned(),
             Self::NotA { expected } => expected.to_owned(),
         }
     }
+}
+
+fn bytes(number: u64) -> String {
+    if number == 1 { "1 byte".to_owned() } else { format!("{number} bytes") }
 }
 
 impl fmt::Display for Damage {

@@ -2,11 +2,12 @@
 
 use super::bar::Bar;
 use super::gather::{self, Found};
-use super::recover::{grouped, printable};
+use super::recover::{how_many, printable};
 use super::{Common, Exit};
 use crate::error::Error;
 use crate::model::SchemaOrigin;
 use crate::stores::Instance;
+use crate::words::{count, grouped, grouped_count, plural};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = gather::options(&arguments.common)?;
-    let gathered = gather::gather(&arguments.sources, &arguments.common);
-    gather::report_refused(&gathered.refused);
+    let gathered = gather::gather(&arguments.sources, &arguments.common, "assess")?;
+    gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
@@ -58,8 +59,9 @@ fn recoverability(instance: &dyn Instance) -> (&'static str, String) {
     let rows: u64 = instance.table_counts().iter().map(|count| count.live).sum();
     let holding = pages.sound + pages.damaged;
     let lost = pages.lost as f64 / (holding + pages.lost).max(1) as f64;
-    let share =
-        format!("{} of {} pages that should hold something are lost", pages.lost, holding + pages.lost);
+    let of = count(holding + pages.lost, "page");
+    let are = if pages.lost == 1 { "is" } else { "are" };
+    let share = format!("{} of {of} that should hold something {are} lost", pages.lost);
     if rows == 0 {
         ("none", "no live row can be read".to_owned())
     } else if lost < 0.01 {
@@ -96,18 +98,18 @@ fn text(found: &Found, instance: &dyn Instance) -> String {
         };
         let _ = writeln!(
             text,
-            "  table   {}: {} live rows on {} pages{origin}",
+            "  table   {}: {} live {} on {}{origin}",
             printable(&table.label),
             grouped(count.live),
-            grouped(count.pages)
+            plural(count.live, "row"),
+            grouped_count(count.pages, "page")
         );
     }
     let (word, reason) = recoverability(instance);
     let _ = writeln!(text, "  outlook {word}: {reason}");
     let findings = instance.findings().len();
     if findings > 0 {
-        let _ =
-            writeln!(text, "  damage  {} findings; `mudlark verify` lists them", grouped(findings as u64));
+        let _ = writeln!(text, "  damage  {}", how_many(findings));
     }
     text
 }

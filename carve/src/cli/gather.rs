@@ -1,9 +1,11 @@
 //! From what the user names to stores: each main file with the files that stand beside it.
 
 use super::Common;
+use super::recover::printable;
 use crate::error::Error;
 use crate::source::Source;
 use crate::stores::{self, Options, REGISTRY, Recognition, Store};
+use crate::words::count;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,12 +28,20 @@ pub(super) struct Gathered {
     pub refused: Vec<Error>,
     /// Files of folders that are no store.
     pub passed_over: u64,
+    /// What the user may not have meant.
+    pub notes: Vec<String>,
 }
 
-/// Finds the stores in the user's sources.
-pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Gathered {
+/// Finds the stores in the user's sources, for the command of this name.
+///
+/// # Errors
+/// When a log that the user names is none.
+pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Result<Gathered, Error> {
+    check_logs(common)?;
     let mut gathered = Gathered::default();
     let mut used = HashSet::new();
+    let named: HashSet<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut sidecars = Vec::new();
     for path in paths {
         if path.is_dir() {
             let mut files = Vec::new();
@@ -39,18 +49,62 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common) -> Gathered {
                 gathered.refused.push(error);
             }
             let before = gathered.stores.len();
-            for file in &files {
+            let (beside, mains): (Vec<_>, Vec<_>) = files.iter().partition(|file| main_of(file).is_some());
+            for file in mains {
                 take(file, Some(path), common, &mut used, &mut gathered);
             }
+            for file in beside {
+                if !is_read_with_main(file, &used) {
+                    take(file, Some(path), common, &mut used, &mut gathered);
+                }
+            }
             if gathered.stores.len() == before {
-                let reason = format!("no store among the {} files of this folder", files.len());
+                let reason = match files.len() {
+                    0 => "no store: this folder holds no file".to_owned(),
+                    1 => "no store: the one file of this folder is none".to_owned(),
+                    all => format!("no store among the {all} files of this folder"),
+                };
                 gathered.refused.push(Error::NotAStore { path: path.clone(), reason });
             }
+        } else if let Some(main) = main_of(path) {
+            sidecars.push((path, main));
         } else {
             take(path, None, common, &mut used, &mut gathered);
         }
     }
-    gathered
+    for (path, main) in sidecars {
+        // As when the user names `store.db*`.
+        if is_read_with_main(path, &used) {
+            continue;
+        }
+        let before = gathered.stores.len();
+        take(path, None, common, &mut used, &mut gathered);
+        if gathered.stores.len() > before && !main.canonicalize().is_ok_and(|main| named.contains(&main)) {
+            let (path, main) = (path.display(), main.display());
+            gathered.notes.push(format!(
+                "{path}: is read alone, though {main} stands beside it; `mudlark {command} {main}` reads both"
+            ));
+        }
+    }
+    Ok(gathered)
+}
+
+/// Refuses logs of the user's that are none.
+pub(super) fn check_logs(common: &Common) -> Result<(), Error> {
+    for path in &common.log {
+        let source = Source::open(path)?;
+        if REGISTRY.iter().any(|store| store.is_log(&source)) {
+            continue;
+        }
+        let found = match stores::recognise(&source) {
+            Some((_, recognition)) => format!("{}; give it as a SOURCE", recognition.what),
+            None => format!("a file that {}", looks(&source)),
+        };
+        let reason =
+            format!("is no log: --log expects a write-ahead log or a rollback journal, found {found}");
+        return Err(Error::NotAStore { path: path.clone(), reason });
+    }
+    Ok(())
 }
 
 /// The files of a folder and its folders, in order.
@@ -82,9 +136,6 @@ fn take(
     if used.contains(&resolved) {
         return;
     }
-    if folder.is_some() && is_sidecar(path) {
-        return;
-    }
     let source = match Source::open(path) {
         Ok(source) => source,
         Err(error) => {
@@ -100,20 +151,13 @@ fn take(
         }
         return;
     };
+    used.insert(resolved);
     if !recognition.readable {
         let reason = format!("can't be read: {}", recognition.what);
         gathered.refused.push(Error::NotAStore { path: path.to_owned(), reason });
         return;
     }
-    used.insert(resolved);
-    let mut sources = vec![source];
-    let beside = store.sidecars(path).into_iter().filter(|sidecar| sidecar.is_file());
-    for sidecar in beside.chain(common.log.iter().cloned()) {
-        match Source::open(&sidecar) {
-            Ok(source) => sources.push(source),
-            Err(error) => gathered.refused.push(error),
-        }
-    }
+    let sources = with_sidecars(store, source, common, &mut gathered.refused);
     let below = folder.and_then(|folder| path.strip_prefix(folder).ok());
     let name = below.map_or_else(
         || sources.first().map(|source| source.name().to_owned()).unwrap_or_default(),
@@ -122,48 +166,107 @@ fn take(
     gathered.stores.push(Found { store, recognition, name, sources });
 }
 
-/// Whether the file is a sidecar of a file that stands beside it, and so read together with that.
-fn is_sidecar(path: &Path) -> bool {
-    let Some(folder) = path.parent() else { return false };
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    let mains = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let mut mains = mains.filter(|main| main != path);
-    mains.any(|main| REGISTRY.iter().any(|store| store.sidecars(&main).iter().any(|sidecar| sidecar == path)))
+/// A main file, the logs that the user names, and the files that stand beside it; those that can't be read go into
+/// `refused`.
+pub(super) fn with_sidecars(
+    store: &dyn Store,
+    main: Source,
+    common: &Common,
+    refused: &mut Vec<Error>,
+) -> Vec<Source> {
+    let beside = store.sidecars(main.path()).into_iter().filter(|sidecar| sidecar.is_file());
+    let mut seen = HashSet::new();
+    let mut sources = vec![main];
+    for sidecar in common.log.iter().cloned().chain(beside) {
+        if !seen.insert(sidecar.canonicalize().unwrap_or_else(|_| sidecar.clone())) {
+            continue;
+        }
+        match Source::open(&sidecar) {
+            Ok(source) => sources.push(source),
+            Err(error) => refused.push(error),
+        }
+    }
+    sources
 }
 
-/// What a file is that is no store, as far as its bytes tell.
+/// Whether the file is a sidecar of a main file that was recognised: then it has been read with that.
+fn is_read_with_main(path: &Path, used: &HashSet<PathBuf>) -> bool {
+    main_of(path).and_then(|main| main.canonicalize().ok()).is_some_and(|main| used.contains(&main))
+}
+
+/// The file that this one is a sidecar of, if it stands beside it: then both are read together.
+fn main_of(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let name = path.file_name()?;
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let mut mains = entries.filter_map(Result::ok).map(|entry| path.with_file_name(entry.file_name()));
+    let is_sidecar = |sidecar: &PathBuf| sidecar.file_name() == Some(name);
+    mains
+        .find(|main| main != path && REGISTRY.iter().any(|store| store.sidecars(main).iter().any(is_sidecar)))
+}
+
+/// Why a file is no store, as far as its bytes tell.
 fn describe(source: &Source) -> String {
-    let bytes = source.bytes();
-    if bytes.is_empty() {
+    if source.bytes().is_empty() {
         return "is empty: there is nothing to recover".to_owned();
     }
+    format!("no store found in it: it {}", looks(source))
+}
+
+/// What a file is that is not known.
+fn looks(source: &Source) -> &'static str {
+    let bytes = source.bytes();
     let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
-    let what = if head.iter().all(|byte| *byte == 0) {
+    if bytes.is_empty() {
+        "is empty"
+    } else if head.iter().all(|byte| *byte == 0) {
         "begins with zeros"
     } else if std::str::from_utf8(head).is_ok_and(|text| !text.contains('\0')) {
         "is text"
     } else {
         "is of a kind that is not known"
-    };
-    format!("no store found in it: it {what}")
+    }
 }
 
 /// The user's options for the stores.
 pub(super) fn options(common: &Common) -> Result<Options, Error> {
-    let schema = common.schema.as_ref().map(|path| {
-        fs::read_to_string(path).map_err(|error| Error::Source {
-            path: path.clone(),
-            what: "can't be read as text",
-            error,
-        })
-    });
-    Ok(Options { schema: schema.transpose()? })
+    let Some(path) = &common.schema else { return Ok(Options::default()) };
+    let failed = |error| Error::Source { path: path.clone(), what: "can't be read as text", error };
+    let schema = fs::read_to_string(path).map_err(failed)?;
+    let read = REGISTRY.iter().map(|store| store.read_schema(&schema)).max_by_key(|read| read.tables);
+    let read = read.unwrap_or_default();
+    if read.tables == 0 {
+        let mut reason =
+            "no CREATE TABLE in it that can be read: --schema expects the definitions of tables, as \
+             `sqlite3 backup.db .schema` prints them"
+                .to_owned();
+        if let Some(first) = read.unreadable.first() {
+            reason.push_str(&format!("; line {}: {}: {}", first.line, printable(&first.text), first.why));
+        }
+        return Err(Error::NotAStore { path: path.clone(), reason });
+    }
+    for statement in read.unreadable.iter().take(MOST_UNREADABLE) {
+        let (line, text) = (statement.line, printable(&statement.text));
+        eprintln!("mudlark: {}: line {line} is left out: {}: {text}", path.display(), statement.why);
+    }
+    let further = read.unreadable.len().saturating_sub(MOST_UNREADABLE) as u64;
+    if further > 0 {
+        let (path, statements) = (path.display(), count(further, "further statement"));
+        eprintln!("mudlark: {path}: {statements} left out");
+    }
+    Ok(Options { schema: Some(schema) })
 }
 
-/// Prints what was refused; the run goes on with the rest.
-pub(super) fn report_refused(refused: &[Error]) {
-    for error in refused {
+/// Statements that are named; a person reads no more.
+const MOST_UNREADABLE: usize = 10;
+
+/// Prints what was refused, and the notes; the run goes on with the rest.
+pub(super) fn report(gathered: &Gathered) {
+    for error in &gathered.refused {
         eprintln!("mudlark: {error}");
+    }
+    for note in &gathered.notes {
+        eprintln!("mudlark: {note}");
     }
 }
 

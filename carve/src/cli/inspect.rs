@@ -1,6 +1,6 @@
 //! `mudlark inspect`.
 
-use super::{Common, Exit};
+use super::{Common, Exit, gather};
 use crate::error::Error;
 use crate::source::Source;
 use crate::stores::{self, Place};
@@ -40,6 +40,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (None, Some(offset)) => Place::Offset(offset),
         (None, None) => Place::Header,
     };
-    super::put(&store.inspect(&[source], place)?)?;
-    Ok(Exit::Done)
+    gather::check_logs(&arguments.common)?;
+    let mut refused = Vec::new();
+    let sources = gather::with_sidecars(store, source, &arguments.common, &mut refused);
+    for error in &refused {
+        eprintln!("mudlark: {error}");
+    }
+    super::put(&store.inspect(&sources, place)?)?;
+    Ok(if refused.is_empty() { Exit::Done } else { Exit::InPart })
 }

@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::model::{LossKind, State};
 use crate::recover::{self, Outcome, Request};
 use crate::sinks::{self, Sink, Target};
+use crate::words::{grouped, grouped_count};
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         });
     }
     let options = gather::options(&arguments.common)?;
-    let mut gathered = gather::gather(&arguments.sources, &arguments.common);
+    let mut gathered = gather::gather(&arguments.sources, &arguments.common, "recover")?;
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);
         if gathered.stores.is_empty() {
@@ -64,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let folder = arguments.output.as_deref().filter(|output| is_folder_name(output));
     if gathered.stores.len() > 1 && folder.is_none() && arguments.output.is_some() {
-        gather::report_refused(&gathered.refused);
+        gather::report(&gathered);
         eprintln!(
             "mudlark: {} stores found; give -o DIR/ for all, or one with --instance:",
             gathered.stores.len()
@@ -75,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(Exit::CouldNotRun);
     }
     check_outputs(arguments, &gathered, folder)?;
-    gather::report_refused(&gathered.refused);
+    gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
@@ -93,11 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             error,
         })?;
     }
+    let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
     let (mut rows, mut index) = (0, Vec::new());
     for (number, found) in gathered.stores.iter().enumerate() {
-        let output = folder.map_or(arguments.output.clone(), |folder| {
-            Some(folder.join(format!("{}.db", file_name(&found.name, number))))
-        });
+        let output = match (folder, names.get(number)) {
+            (Some(folder), Some(name)) => Some(folder.join(name)),
+            _ => arguments.output.clone(),
+        };
         let mut outputs: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(path) = &output {
             outputs.push(sinks::open("database", &Target::File(path.clone()))?);
@@ -137,16 +141,19 @@ fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Pat
         Err(Error::OutputRefused { path: path.to_owned(), reason: reason.to_owned() })
     };
     let mut outputs = Vec::new();
-    for (number, found) in gathered.stores.iter().enumerate() {
+    for number in 0..gathered.stores.len() {
         if let Some(jsonl) = &arguments.jsonl
             && let Target::File(path) = jsonl_target(jsonl, number)
         {
             outputs.push(path);
         }
-        outputs.extend(folder.map(|folder| folder.join(format!("{}.db", file_name(&found.name, number)))));
     }
     match folder {
-        Some(folder) => outputs.push(folder.join(INDEX)),
+        Some(folder) => {
+            let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
+            outputs.extend(names.iter().map(|name| folder.join(name)));
+            outputs.push(folder.join(INDEX));
+        }
         None => outputs.extend(arguments.output.clone()),
     }
     let folders: Vec<PathBuf> = arguments
@@ -183,14 +190,28 @@ fn is_folder_name(path: &Path) -> bool {
     path.to_string_lossy().ends_with('/')
 }
 
-/// A store's name as one part of a path; the number keeps names apart that become alike.
-fn file_name(name: &str, number: usize) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@') { c } else { '_' })
-        .collect();
-    let plain = plain.trim_start_matches('.');
-    if plain == name { plain.to_owned() } else { format!("{plain}.{number}") }
+/// The names of the databases of an output folder: each store's name as one part of a path, with `.db` at its end. A
+/// name that is taken gets a number, and so does one that had to be changed.
+fn file_names<'n>(stores: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut names = Vec::new();
+    for (number, name) in stores.enumerate() {
+        let plain: String = name
+            .chars()
+            .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@') { c } else { '_' })
+            .collect();
+        let plain = plain.trim_start_matches('.');
+        let mut stem = plain.strip_suffix(".db").unwrap_or(plain).to_owned();
+        if plain != name {
+            stem = format!("{stem}.{number}");
+        }
+        // Some file systems don't tell capitals.
+        while !taken.insert(stem.to_lowercase()) {
+            stem = format!("{stem}.{number}");
+        }
+        names.push(format!("{stem}.db"));
+    }
+    names
 }
 
 /// Several stores write one file of JSON lines each, but share standard output.
@@ -246,23 +267,26 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let _ = writeln!(text, "  {:width$}  {line}", printable(&table.label));
     }
     if tables.len() > MOST_TABLES {
-        let _ = writeln!(text, "  and {} further tables", tables.len() - MOST_TABLES);
+        let further = tables.len() - MOST_TABLES;
+        let _ = writeln!(text, "  and {}", grouped_count(further as u64, "further table"));
     }
     let sum =
         |part: fn(&&&recover::TableOutcome) -> u64| tables.iter().map(|table| part(&table)).sum::<u64>();
     let with_rows = tables.iter().filter(|table| !table.by_state.is_empty()).count();
     let _ = writeln!(
         text,
-        "recovered {} rows in {with_rows} tables ({} at 0.90 or above)",
-        grouped(outcome.rows()),
+        "recovered {} in {} ({} at 0.90 or above)",
+        grouped_count(outcome.rows(), "row"),
+        grouped_count(with_rows as u64, "table"),
         grouped(sum(|table| table.sure))
     );
     let left_out = sum(|table| table.left_out);
     if left_out > 0 {
         let _ = writeln!(
             text,
-            "left out  {} rows below {least}; --min-confidence 0 shows them",
-            grouped(left_out)
+            "left out  {} below {least}; --min-confidence 0 shows {}",
+            grouped_count(left_out, "row"),
+            if left_out == 1 { "it" } else { "them" }
         );
     }
     for (table, loss) in &outcome.losses {
@@ -274,11 +298,7 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let _ = writeln!(text, "{kind}  {} in {table}: {}", grouped(loss.rows), loss.basis);
     }
     if outcome.findings > 0 {
-        let _ = writeln!(
-            text,
-            "damage    {} findings; `mudlark verify` lists them",
-            grouped(outcome.findings as u64)
-        );
+        let _ = writeln!(text, "damage    {}", how_many(outcome.findings));
     }
     if let Some(output) = output {
         let _ = writeln!(text, "written   {}", output.display());
@@ -286,21 +306,14 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
     text
 }
 
+/// How many findings there are, and what shows them.
+pub(super) fn how_many(findings: usize) -> String {
+    let them = if findings == 1 { "it" } else { "them" };
+    format!("{}; `mudlark verify` lists {them}", grouped_count(findings as u64, "finding"))
+}
+
 /// Tables that a summary names; a person reads no more.
 const MOST_TABLES: usize = 30;
-
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A name from the evidence, safe for a terminal.
 pub(super) fn printable(name: &str) -> String {
@@ -309,18 +322,17 @@ pub(super) fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{file_name, grouped};
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-    }
+    use super::file_names;
 
     #[test]
     fn a_name_from_the_evidence_never_leads_out_of_the_output_folder() {
-        assert_eq!(file_name("store.db", 3), "store.db");
-        assert_eq!(file_name("../../etc/passwd", 3), "_.._etc_passwd.3");
-        assert_eq!(file_name("a/b.db", 0), "a_b.db.0");
+        let names = file_names(["store.db", "../../etc/passwd", "a/b.db", ".db"].into_iter());
+        assert_eq!(names, ["store.db", "_.._etc_passwd.1.db", "a_b.2.db", "db.3.db"]);
+    }
+
+    #[test]
+    fn stores_of_one_name_get_a_database_each() {
+        let names = file_names(["chat", "chat.db", "Chat.db", "chat.2", "chat.sqlite"].into_iter());
+        assert_eq!(names, ["chat.db", "chat.1.db", "Chat.2.db", "chat.2.3.db", "chat.sqlite.db"]);
     }
 }

@@ -6,6 +6,7 @@ use super::{Common, Exit};
 use crate::error::Error;
 use crate::model::Finding;
 use crate::source::{SourceHash, hash};
+use crate::words;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -24,8 +25,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = gather::options(&arguments.common)?;
-    let gathered = gather::gather(&arguments.sources, &arguments.common);
-    gather::report_refused(&gathered.refused);
+    let gathered = gather::gather(&arguments.sources, &arguments.common, "verify")?;
+    gather::report(&gathered);
     if gathered.stores.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
@@ -86,13 +87,18 @@ fn text(found: &Found, what: &str, findings: &[Finding], hashes: &[SourceHash], 
         );
     }
     if broken > 0 {
-        let _ = writeln!(text, "  {broken} rows are proved to be missing, in whole or in part");
+        let _ = writeln!(text, "  {} proved to be missing, in whole or in part", proved(broken));
     }
     match (findings.len(), broken) {
         (0, 0) => text.push_str("  sound\n"),
-        (count, _) => text.push_str(&format!("  {count} findings\n")),
+        (count, _) => text.push_str(&format!("  {}\n", words::count(count as u64, "finding"))),
     }
     text
+}
+
+fn proved(rows: u64) -> String {
+    let are = if rows == 1 { "is" } else { "are" };
+    format!("{} {are}", words::count(rows, "row"))
 }
 
 fn as_json(

@@ -85,9 +85,13 @@ pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
     Confidence { content: 0.5, placement: 0.5, confidence: 0.5 }
 }
 
-/// Counted fractions with half a row added to either side, so that no count makes a certainty.
+/// Counted fractions with half a row added to either side, so that no count makes a certainty; with six digits, as the
+/// counts give no more.
 fn fractions(counted: &Counted) -> Confidence {
-    let part = |some: u32, all: u32| (f64::from(some) + 0.5) / (f64::from(all) + 1.0);
+    let part = |some: u32, all: u32| {
+        let fraction = (f64::from(some) + 0.5) / (f64::from(all) + 1.0);
+        (fraction * 1e6).round().clamp(1.0, 999_999.0) / 1e6
+    };
     Confidence {
         content: part(counted.content, counted.rows),
         placement: part(counted.placement, counted.content),
@@ -97,13 +101,20 @@ fn fractions(counted: &Counted) -> Confidence {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claim, Claims, LEVELS, State, key, numbers, weigh};
+    use super::{Claim, Claims, Counted, LEVELS, State, fractions, key, numbers, weigh};
 
     #[test]
     fn a_combination_that_was_never_counted_is_answered_by_a_coarser_one() {
         let odd = Claim::ALL.iter().fold(Claims::NONE, |claims, claim| claims.with(*claim));
         let weighed = weigh(State::Live, true, odd);
         assert!((0.0..=1.0).contains(&weighed.confidence));
+    }
+
+    #[test]
+    fn no_count_is_so_great_that_it_makes_a_certainty() {
+        let all = Counted { key: 0, rows: u32::MAX, content: u32::MAX, placement: 0, right: 1 << 31 };
+        let weighed = fractions(&all);
+        assert_eq!((weighed.content, weighed.placement, weighed.confidence), (0.999_999, 0.000_001, 0.5));
     }
 
     #[test]

@@ -27,6 +27,26 @@ pub struct Options {
     pub schema: Option<String>,
 }
 
+/// What a user's DDL comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaRead {
+    /// Tables that it defines.
+    pub tables: usize,
+    /// Statements that can't be read and are no data either.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A statement of the user's that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// How it begins.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// A kind of store.
 pub trait Store: Sync {
     /// Its name, as outputs give it.
@@ -37,6 +57,12 @@ pub trait Store: Sync {
 
     /// Paths beside `main` that may hold logs and journals of it.
     fn sidecars(&self, main: &Path) -> Vec<PathBuf>;
+
+    /// Whether `source` can be a log or a journal of a store, by its content or its name.
+    fn is_log(&self, source: &Source) -> bool;
+
+    /// What DDL that the user gives comes to.
+    fn read_schema(&self, ddl: &str) -> SchemaRead;
 
     /// Opens an instance: the first source is the main file, the others are its sidecars.
     ///
@@ -49,7 +75,8 @@ pub trait Store: Sync {
         progress: &dyn Progress,
     ) -> Result<Box<dyn Instance + 'a>, Error>;
 
-    /// Accounts for the bytes of one page.
+    /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
+    /// versions of it that its sidecars hold.
     ///
     /// # Errors
     /// When there is no such page.

@@ -34,12 +34,14 @@ pub fn btree(page: &Page<'_>) -> Vec<Region> {
         found.push(Region::new(0, header::LEN, "database header", ""));
     }
     let detail = format!(
-        "{}, {} cells, content from {}, first freeblock {}, {} fragmented bytes",
+        "{}, {} cell{}, content from {}, first freeblock {}, {} fragmented byte{}",
         head.kind.name(),
         head.cell_count,
+        s(u64::from(head.cell_count)),
         head.content_start,
         head.first_freeblock,
-        head.fragmented_bytes
+        head.fragmented_bytes,
+        s(u64::from(head.fragmented_bytes))
     );
     found.push(Region::new(page.header_at, head.len(), "page header", detail));
     let pointers = 2 * page.pointer_count();
@@ -54,7 +56,7 @@ pub fn btree(page: &Page<'_>) -> Vec<Region> {
             detail = format!("{detail} left child {}", cell.left_child);
         }
         if cell.payload_len > 0 {
-            detail = format!("{detail} payload {} bytes", cell.payload_len);
+            detail = format!("{detail} payload {} byte{}", cell.payload_len, s(cell.payload_len));
         }
         if cell.overflow != 0 {
             detail = format!("{detail}, {} here, overflow page {}", cell.local, cell.overflow);
@@ -76,12 +78,18 @@ pub fn btree(page: &Page<'_>) -> Vec<Region> {
     })
 }
 
+/// The ending of a noun behind a number.
+const fn s(number: u64) -> &'static str {
+    if number == 1 { "" } else { "s" }
+}
+
 /// The regions of a freelist trunk page.
 #[must_use]
 pub fn trunk(bytes: &[u8], geometry: Geometry) -> Vec<Region> {
     let mut found = Vec::new();
     if let Some(read) = freelist::trunk(bytes, geometry.usable()) {
-        let detail = format!("next trunk {}, {} leaves", read.next, read.leaf_count);
+        let leaves = if read.leaf_count == 1 { "leaf" } else { "leaves" };
+        let detail = format!("next trunk {}, {} {leaves}", read.next, read.leaf_count);
         found.push(Region::new(0, 8, "trunk header", detail));
         let leaves: Vec<String> = read.leaves.iter().map(u32::to_string).collect();
         found.push(Region::new(8, 4 * read.leaves.len(), "freelist leaves", leaves.join(" ")));

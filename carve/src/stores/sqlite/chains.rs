@@ -6,6 +6,7 @@ use crate::source::Span;
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::record::{self, RecordFault};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,6 +22,36 @@ pub(super) struct Payload<'a> {
     pub whole: bool,
     /// All bytes are there, but a link says that the chain goes on.
     pub doubtful: bool,
+    /// What is wrong with the chain.
+    pub fault: Option<ChainFault>,
+}
+
+/// What is wrong with a chain: the page, its place among those that the chain needs, and what it is instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChainFault {
+    pub page: u32,
+    /// From 1.
+    pub place: u32,
+    pub what: LinkFault,
+}
+
+/// What a page of a chain is that can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkFault {
+    /// A sound page of a tree.
+    InTree,
+    /// A page where the chain has been.
+    Again,
+    /// No file holds it.
+    Absent,
+    /// The file ends within it.
+    Cut,
+    /// All zeros.
+    Zeros,
+    /// Links to a page that is none, or out of the file.
+    Link(u32),
+    /// The last page links on.
+    GoesOn(u32),
 }
 
 /// Reads the payload of a cell; a local one is borrowed.
@@ -29,11 +60,18 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     let local = local.unwrap_or_default();
     if cell.overflow == 0 {
         let whole = local.len() as u64 == cell.payload_len;
-        return Payload { bytes: Cow::Borrowed(local), pages: Vec::new(), whole, doubtful: false };
+        return Payload {
+            bytes: Cow::Borrowed(local),
+            pages: Vec::new(),
+            whole,
+            doubtful: false,
+            fault: None,
+        };
     }
-    let mut walk = Walk { bytes: local.to_vec(), pages: Vec::new(), seen: HashSet::new(), doubtful: false };
+    let mut walk = Walk { bytes: local.to_vec(), ..Walk::default() };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
-    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole, doubtful: walk.doubtful }
+    let doubtful = whole && walk.fault.is_some();
+    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole, doubtful, fault: walk.fault }
 }
 
 /// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
@@ -60,22 +98,37 @@ pub(super) struct Chained {
     pub pages: Vec<u32>,
     /// Pages of more than one chain: at most one of the rows is right.
     pub shared: Vec<u32>,
+    /// Chains with a fault, by the page and the place of their cells.
+    pub faults: Vec<FaultyCell>,
+}
+
+/// A cell whose chain has a fault.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FaultyCell {
+    pub page: u32,
+    pub cell: Cell,
+    pub fault: ChainFault,
 }
 
 impl Chained {
     /// The chains that begin on these pages.
     pub(super) fn from(view: &View<'_>, survey: &Survey, tree_pages: &[u32]) -> Self {
-        let mut pages: Vec<u32> = tree_pages
+        let (mut pages, mut faults): (Vec<u32>, Vec<FaultyCell>) = tree_pages
             .par_iter()
-            .filter(|page| survey.page(**page).spilled > 0)
-            .flat_map_iter(|number| pages_from(view, survey, *number))
-            .collect();
+            .filter(|page| survey.page(**page).spilled > 0 || survey.page(**page).bad > 0)
+            .map(|number| from_page(view, survey, *number))
+            .reduce(Default::default, |mut all, (pages, faults)| {
+                all.0.extend(pages);
+                all.1.extend(faults);
+                all
+            });
         pages.par_sort_unstable();
+        faults.sort_unstable_by_key(|faulty| (faulty.page, faulty.cell.at));
         let twice = pages.windows(2).filter(|pair| matches!(pair, [a, b] if a == b));
         let mut shared: Vec<u32> = twice.filter_map(|pair| pair.first().copied()).collect();
         shared.dedup();
         pages.dedup();
-        Self { pages, shared }
+        Self { pages, shared, faults }
     }
 
     pub(super) fn contains(&self, page: u32) -> bool {
@@ -88,20 +141,39 @@ impl Chained {
     }
 }
 
-/// The pages of all chains that begin on one page.
-fn pages_from(view: &View<'_>, survey: &Survey, number: u32) -> Vec<u32> {
-    let Some(version) = view.page(number) else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
-    let cells = page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0);
-    cells.flat_map(|cell| read(view, survey, &version, &cell).pages).collect()
+/// The pages of all chains that begin on one page, and the cells whose chains have a fault.
+fn from_page(view: &View<'_>, survey: &Survey, number: u32) -> (Vec<u32>, Vec<FaultyCell>) {
+    let (mut pages, mut faults) = (Vec::new(), Vec::new());
+    let Some(version) = view.page(number) else { return (pages, faults) };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else {
+        return (pages, faults);
+    };
+    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+        // A cell that is no record, as on a page of noise, is another fault.
+        let record = record::header(cell.local_payload(version.bytes), cell.payload_len);
+        let reads = matches!(record, Ok(_) | Err(RecordFault::Truncated));
+        let counts = survey.page(number).spilled > 0;
+        if !reads && !counts {
+            continue;
+        }
+        let payload = read(view, survey, &version, &cell);
+        if reads {
+            faults.extend(payload.fault.map(|fault| FaultyCell { page: number, cell, fault }));
+        }
+        if counts {
+            pages.extend(payload.pages);
+        }
+    }
+    (pages, faults)
 }
 
+#[derive(Default)]
 struct Walk {
     bytes: Vec<u8>,
     pages: Vec<u32>,
     /// The same, of a long chain.
     seen: HashSet<u32>,
-    doubtful: bool,
+    fault: Option<ChainFault>,
 }
 
 impl Walk {
@@ -112,31 +184,44 @@ impl Walk {
         let mut next = first;
         while left > 0 {
             let take = left.min(capacity);
-            let is_tree_page = survey.page(next).kind.is_some() && survey.page(next).sound;
-            if is_tree_page || self.visited(next) {
-                return false;
+            if survey.page(next).kind.is_some() && survey.page(next).sound {
+                return self.breaks(next, LinkFault::InTree);
             }
-            let Some(page) = view.page(next) else { return false };
-            let Some(content) = slice_at(page.bytes, 4, take as usize) else { return false };
-            let Some(link) = be_u32_at(page.bytes, 0) else { return false };
+            if self.visited(next) {
+                return self.breaks(next, LinkFault::Again);
+            }
+            let Some(page) = view.page(next) else { return self.breaks(next, LinkFault::Absent) };
+            let (link, content) = (be_u32_at(page.bytes, 0), slice_at(page.bytes, 4, take as usize));
+            let (Some(link), Some(content)) = (link, content) else {
+                return self.breaks(next, LinkFault::Cut);
+            };
             left -= take;
             // The last page's link is zero. Another one into the file may be all that is wrong with the page, one
             // that leads out of it is not.
             let link_fits = link <= view.page_count && (left == 0 || link != 0);
-            self.doubtful |= left == 0 && link != 0;
             // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
             let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
             let wiped = left == 0
                 && all_zero(page.bytes)
                 && !before.is_some_and(|before| !before.is_empty() && all_zero(before));
-            if !link_fits || wiped {
-                return false;
+            if wiped || !link_fits {
+                let zeros = wiped || all_zero(page.bytes);
+                return self.breaks(next, if zeros { LinkFault::Zeros } else { LinkFault::Link(link) });
+            }
+            if left == 0 && link != 0 {
+                self.breaks(next, LinkFault::GoesOn(link));
             }
             self.bytes.extend_from_slice(content);
             self.pages.push(next);
             next = link;
         }
         true
+    }
+
+    /// Notes what is wrong with the next page; never true, as the chain's wholeness.
+    fn breaks(&mut self, page: u32, what: LinkFault) -> bool {
+        self.fault = Some(ChainFault { page, place: self.pages.len() as u32 + 1, what });
+        false
     }
 
     /// Notes a page; whether the chain has been there. Most chains are short, and need no set.
@@ -153,10 +238,9 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::{Survey, View, Walk};
+    use super::{ChainFault, LinkFault, Survey, View, Walk};
     use crate::source::{Source, SourceId};
     use mudlark_parsers::sqlite::geometry::Geometry;
-    use std::collections::HashSet;
 
     #[test]
     fn a_long_chain_that_comes_back_to_its_middle_ends() {
@@ -171,8 +255,9 @@ mod tests {
         let sources = [Source::open(file.path()).unwrap()];
         let view = View::main(&sources, Some(SourceId(0)), Geometry { page_size: 512, reserved: 0 });
         let survey = Survey::of(&view, &|_| {});
-        let mut walk = Walk { bytes: Vec::new(), pages: Vec::new(), seen: HashSet::new(), doubtful: false };
+        let mut walk = Walk::default();
         assert!(!walk.follow(&view, &survey, 2, 1 << 50));
         assert_eq!((walk.pages.len(), walk.bytes.len()), (199, 199 * 508));
+        assert_eq!(walk.fault, Some(ChainFault { page: 50, place: 200, what: LinkFault::Again }));
     }
 }

@@ -11,12 +11,13 @@ use super::layout::Layout;
 use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
-use super::view::View;
+use super::view::{Applied, View};
 use super::{findings, keyed, loss, settle};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
 use crate::stores::{Instance, PageCounts, RowSink, TableCount};
+use crate::words::{count, grouped_count};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::{journal, wal};
@@ -262,17 +263,40 @@ fn broken_chains(batches: &[Batch<'_>]) -> u64 {
     rows.filter(|row| row.claims.has(Claim::ChainBroken)).count() as u64
 }
 
+/// What was laid over the main file, for a person.
+fn applied(applied: Applied) -> String {
+    let frames = |behind| grouped_count(behind, "frame");
+    match applied {
+        Applied::Nothing => String::new(),
+        Applied::Log { commits: 0, behind } => {
+            format!(", without its log (no commit in it, {} left out)", frames(behind))
+        }
+        Applied::Log { commits, behind } => {
+            let commits = grouped_count(u64::from(commits), "commit");
+            let rest = match behind {
+                0 => String::new(),
+                _ => format!(", {} after the last one left out", frames(behind)),
+            };
+            format!(", through its log ({commits} applied{rest})")
+        }
+        Applied::Rollback { pages } => {
+            format!(", after rollback of its journal ({} put back)", grouped_count(pages, "page"))
+        }
+    }
+}
+
 impl Instance for Database<'_> {
     fn what(&self) -> String {
         let geometry = self.view.geometry;
-        let log = if self.view.has_overlay() {
-            if self.roles.log.is_some() { ", through its log" } else { ", after rollback of its journal" }
-        } else {
-            ""
+        let log = applied(self.view.applied);
+        let missing = match self.view.absent() {
+            0 => String::new(),
+            _ if self.roles.main.is_none() => String::new(),
+            absent => format!(", cut short: {} missing", count(u64::from(absent), "page")),
         };
         format!(
-            "SQLite database, {} pages of {} bytes, {}{log}",
-            self.view.page_count,
+            "SQLite database, {} of {} bytes, {}{log}{missing}",
+            count(u64::from(self.view.page_count), "page"),
             geometry.page_size,
             self.encoding.name()
         )
@@ -287,8 +311,10 @@ impl Instance for Database<'_> {
                 "SQLite write-ahead log"
             } else if id == self.roles.journal {
                 "SQLite rollback journal"
-            } else {
+            } else if self.sources.get(number).is_some_and(|source| source.name().ends_with("-shm")) {
                 "SQLite WAL index, not needed"
+            } else {
+                "a second log or journal, left out"
             }
         };
         (0..self.sources.len()).map(|number| role(number).to_owned()).collect()

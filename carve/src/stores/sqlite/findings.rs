@@ -1,5 +1,7 @@
 //! Damage and anomalies of a database, in the order of its pages.
 
+use super::chain_faults;
+use super::cut;
 use super::database::Database;
 use super::forest::{Gap, Object};
 use super::view::PageVersion;
@@ -13,6 +15,8 @@ use mudlark_parsers::sqlite::record;
 /// Everything that is wrong with the database.
 pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     let mut found = database.findings.clone();
+    found.extend(cut::finding(database));
+    let cut_page = database.view.cut_page().map(|(number, _)| number);
     for (number, source) in database.sources.iter().enumerate() {
         for (offset, length) in source.holes() {
             let mut finding =
@@ -28,13 +32,16 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
         }
     }
     for (number, info) in database.survey.iter() {
-        if info.sound || info.kind.is_none() || database.forest.place(number).is_none() {
+        // What is wrong with a page that the file ends in is that the file ends there.
+        let told = info.sound || info.kind.is_none() || cut_page == Some(number);
+        if told || database.forest.place(number).is_none() {
             continue;
         }
         if let Some(page) = database.view.page(number) {
             found.extend(page_damage(database, &page).iter().map(|damage| place(damage, &page)));
         }
     }
+    found.extend(chain_faults::findings(database));
     for (number, info) in database.survey.iter() {
         if info.kind.is_some() && is_unused(database, number) {
             found.extend(unused(database, number));
@@ -42,7 +49,10 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     }
     for tree in &database.forest.trees {
         if tree.object != Object::Stale {
-            found.extend(tree.gaps.iter().filter_map(|gap| gap_finding(database, gap)));
+            // Links to pages that a cut has taken are told by the cut.
+            let cut = |gap: &&Gap| database.view.is_absent(gap.child) || cut_page == Some(gap.child);
+            let gaps = tree.gaps.iter().filter(|gap| !cut(gap));
+            found.extend(gaps.filter_map(|gap| gap_finding(database, gap)));
         }
     }
     found
@@ -161,7 +171,9 @@ pub(super) fn page_counts(database: &Database<'_>) -> PageCounts {
         let stale = placed.is_some_and(|(tree, _)| {
             database.forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)
         });
-        if database.free.pages.contains(&number) {
+        if database.view.is_absent(number) {
+            continue;
+        } else if database.free.pages.contains(&number) {
             counts.free += 1;
         } else if info.kind.is_some() && stale {
             counts.orphaned += 1;

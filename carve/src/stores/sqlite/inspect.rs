@@ -1,6 +1,7 @@
 //! One page, every byte accounted for.
 
 use super::detect;
+use super::elsewhere;
 use super::freelist;
 use super::survey::Survey;
 use super::view::View;
@@ -26,9 +27,8 @@ pub(super) fn inspect(sources: &[Source], place: Place) -> Result<String, Error>
         Place::Page(number) => number,
         Place::Offset(offset) => u32::try_from(offset / size + 1).unwrap_or(u32::MAX),
     };
-    let page = view
-        .page(number)
-        .ok_or_else(|| refused(format!("no page {number}: the file holds pages 1 to {}", view.page_count)))?;
+    let elsewhere = elsewhere::versions(sources, detected.geometry, number);
+    let page = view.page(number).ok_or_else(|| refused(absent(number, view.page_count, &elsewhere)))?;
     let mut text = String::new();
     if number == 1
         && let Ok((_, head)) = header::header(page.bytes)
@@ -54,10 +54,23 @@ pub(super) fn inspect(sources: &[Source], place: Place) -> Result<String, Error>
     };
     let also_free = if free.pages.contains(&number) { ", on the freelist" } else { "" };
     let _ = writeln!(text, "page {number} at {:#x}: {what}{also_free}", page.offset);
+    for version in elsewhere {
+        let _ = writeln!(text, "note: {version}");
+    }
     let _ = writeln!(text, "{:>10} {:>6}  owner", "offset", "bytes");
     for region in found {
         let at = page.offset + u64::from(region.at);
         let _ = writeln!(text, "{at:>#10x} {:>6}  {}  {}", region.len, region.owner, region.detail);
     }
     Ok(text)
+}
+
+/// Why there is no such page.
+fn absent(number: u32, pages: u32, elsewhere: &[String]) -> String {
+    let mut text = format!("no page {number}: the file holds pages 1 to {pages}");
+    for version in elsewhere {
+        text.push_str("; ");
+        text.push_str(version);
+    }
+    text
 }

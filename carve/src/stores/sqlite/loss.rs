@@ -3,6 +3,7 @@
 use super::database::Database;
 use super::forest::{Gap, How};
 use crate::model::{Loss, LossKind, TableId};
+use crate::words::{count, plural};
 
 /// The losses of all tables whose rows were read.
 pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
@@ -14,15 +15,22 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
                 found.push(Loss { table: Some(table), kind, rows, basis });
             }
         };
-        add(LossKind::Proved, gone, "rows of which only index entries are left: in part".to_owned());
-        add(LossKind::Proved, broken, "rows whose overflow chain is broken: partial".to_owned());
+        let rows = |number| if number == 1 { "a row" } else { "rows" };
+        let are = if gone == 1 { "an index entry is" } else { "index entries are" };
+        add(LossKind::Proved, gone, format!("{} of which only {are} left: in part", rows(gone)));
+        add(LossKind::Proved, broken, format!("{} whose overflow chain is broken: partial", rows(broken)));
         let (pages, ids) = gaps(database, table);
         if let Some(ids) = ids {
-            let basis = format!("row ids in the key ranges of {pages} lost pages, used or not");
+            let basis = format!(
+                "{} in the key {} of {}, used or not",
+                plural(ids, "row id"),
+                plural(pages, "range"),
+                count(pages, "lost page")
+            );
             add(LossKind::Possible, ids, basis);
         }
         if let Some(estimate) = estimate(database, table, pages) {
-            let basis = format!("{pages} lost pages at the mean number of rows of the others");
+            let basis = format!("{} at the mean number of rows of the others", count(pages, "lost page"));
             add(LossKind::Possible, estimate, basis);
         }
     }

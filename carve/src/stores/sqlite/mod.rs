@@ -3,15 +3,19 @@
 mod adopt;
 mod agree;
 mod catalogue;
+mod chain_faults;
 mod chains;
+mod cut;
 mod database;
 mod detect;
+mod elsewhere;
 mod emit;
 mod encrypted;
 mod entries;
 mod findings;
 mod forest;
 mod freelist;
+mod given;
 mod inspect;
 mod keyed;
 mod layout;
@@ -29,7 +33,7 @@ mod strays;
 mod survey;
 mod view;
 
-use super::{Instance, Options, Place, Recognition, Store};
+use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::source::Source;
@@ -78,6 +82,17 @@ impl Store for Sqlite {
             PathBuf::from(name)
         };
         SIDECARS.iter().map(|ending| with(ending)).collect()
+    }
+
+    fn is_log(&self, source: &Source) -> bool {
+        let bytes = source.bytes();
+        wal::wal_header(bytes).is_ok()
+            || journal::segment_header(bytes).is_ok()
+            || SIDECARS.iter().any(|ending| source.name().ends_with(ending))
+    }
+
+    fn read_schema(&self, ddl: &str) -> SchemaRead {
+        given::read(ddl)
     }
 
     fn open<'a>(

@@ -33,7 +33,7 @@ pub(super) fn open<'a>(
     let mut findings = Vec::new();
     let roles = Roles::of(sources);
     let (mut view, detected) = view(sources, &roles, &mut findings)?;
-    progress.stage("reading pages", u64::from(view.page_count) * u64::from(view.geometry.page_size));
+    progress.stage("reading pages", u64::from(view.last_held()) * u64::from(view.geometry.page_size));
     let mut survey = Survey::of(&view, &|bytes| progress.advance(bytes));
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
@@ -103,7 +103,7 @@ fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, surv
 fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding>) -> TextEncoding {
     let stated = header.and_then(Header::text_encoding);
     let bytes = |number| view.page(number).map(|page| page.bytes);
-    match (detect::seen_encoding(view.geometry, view.page_count, &bytes), stated) {
+    match (detect::seen_encoding(view.geometry, view.last_held(), &bytes), stated) {
         (Some(seen), Some(stated)) if seen == stated => stated,
         (Some(seen), stated) => {
             let found = stated.map_or("unknown", TextEncoding::name).to_owned();
@@ -150,15 +150,10 @@ fn view<'a>(
     }
     let geometry = detected.geometry;
     let mut view = View::main(sources, roles.main, geometry);
-    if let Some(count) = detected.header.as_ref().and_then(Header::believed_page_count) {
-        view = view.with_counted(count);
-    }
     match log {
         Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
             findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, id, None, 0)));
-            if log.committed > 0 {
-                view = view.with_log(&log, id);
-            }
+            view = view.with_log(&log, id);
         }
         Some((id, Ok(log))) => {
             let mut finding = Finding::note(
@@ -201,11 +196,16 @@ fn view<'a>(
             view = view.with_rollback(&journal, id);
         }
     }
+    // The header counts where nothing newer does; one that is wrong elsewhere is not believed.
+    if !view.has_overlay() && view.page_count == view.main_pages && detected.notes.is_empty() {
+        let stated = detected.header.and_then(|header| header.believed_page_count());
+        view = view.with_stated_count(stated.unwrap_or(0));
+    }
     Ok((view, detected))
 }
 
 /// Whether the super-journal stands beside the journal.
-fn beside(sources: &[Source], journal: SourceId, name: &[u8]) -> bool {
+pub(super) fn beside(sources: &[Source], journal: SourceId, name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let file = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let folder = sources.get(usize::from(journal.0)).and_then(|source| source.path().parent());

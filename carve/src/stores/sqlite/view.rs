@@ -55,6 +55,18 @@ pub(super) struct View<'a> {
     overlay: HashMap<u32, Overlay>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<(u32, Overlay)>,
+    pub applied: Applied,
+}
+
+/// What was laid over the main file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Applied {
+    #[default]
+    Nothing,
+    /// A log: its commits, and frames behind the last of them.
+    Log { commits: u32, behind: u64 },
+    /// A hot journal: the pages that were put back.
+    Rollback { pages: u64 },
 }
 
 impl<'a> View<'a> {
@@ -74,19 +86,22 @@ impl<'a> View<'a> {
             main_pages,
             overlay: HashMap::new(),
             old: Vec::new(),
+            applied: Applied::Nothing,
         }
-    }
-
-    /// The same, with as many pages as the header counts: those behind the end of a file that was cut are lost.
-    pub(super) fn with_counted(mut self, count: u32) -> Self {
-        self.page_count = self.page_count.max(count);
-        self.bound_page_count(0);
-        self
     }
 
     /// The same, with the commits of a log.
     pub(super) fn with_log(mut self, log: &Wal, source: SourceId) -> Self {
-        for frame in log.frames.iter().take(log.committed) {
+        let committed = || log.frames.iter().take(log.committed);
+        let behind = (log.frames.len() - log.committed) as u64 + if log.torn { log.beyond } else { 0 };
+        let commits = committed().map(|frame| frame.commit_number).max().unwrap_or(0);
+        if commits > 0 || behind > 0 {
+            self.applied = Applied::Log { commits, behind };
+        }
+        if commits == 0 {
+            return self;
+        }
+        for frame in committed() {
             // The header of a damaged frame may name any page; an older version of that page is better than none.
             if !frame.sound && frame.page > log.frames.len() as u32 + self.main_pages {
                 continue;
@@ -114,7 +129,41 @@ impl<'a> View<'a> {
                 self.overlay.entry(record.page).or_insert(overlay);
             }
         }
+        self.applied = Applied::Rollback { pages: self.overlay.len() as u64 };
         self
+    }
+
+    /// The same, with the pages that the header counts beyond the end of the file; a count beyond belief is not taken.
+    pub(super) fn with_stated_count(mut self, stated: u32) -> Self {
+        if stated > self.page_count && stated - self.page_count <= MAX_ABSENT_PAGES {
+            self.page_count = stated;
+        }
+        self
+    }
+
+    /// The last page of which any file holds something.
+    pub(super) fn last_held(&self) -> u32 {
+        let overlaid = self.overlay.keys().copied().max().unwrap_or(0);
+        self.main_pages.max(overlaid).min(self.page_count)
+    }
+
+    /// Whether the page is counted, and no file holds anything of it.
+    pub(super) fn is_absent(&self, number: u32) -> bool {
+        (self.main_pages + 1..=self.page_count).contains(&number) && !self.overlay.contains_key(&number)
+    }
+
+    /// The pages that are counted and of which no file holds anything.
+    pub(super) fn absent(&self) -> u32 {
+        let overlaid = self.overlay.keys().filter(|page| **page > self.main_pages).count() as u32;
+        self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid)
+    }
+
+    /// The last page of the main file when the file ends within it: its number, and the bytes that are there.
+    pub(super) fn cut_page(&self) -> Option<(u32, u32)> {
+        let file = self.sources.get(usize::from(self.main?.0))?;
+        let rest = (file.bytes().len() as u64 % u64::from(self.geometry.page_size)) as u32;
+        let shown = self.main_pages <= self.page_count && !self.overlay.contains_key(&self.main_pages);
+        (rest > 0 && shown).then_some((self.main_pages, rest))
     }
 
     /// Bounds the count that a log or journal of `held` pages claims.
