@@ -58,7 +58,7 @@ struct Scratch {
     /// Where the index entries of the last row were.
     near: usize,
     /// The entries that agree with the row.
-    seen: Vec<(Entry, Cell)>,
+    seen: Vec<Entry>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -308,8 +308,8 @@ impl<'a> Reader<'_, 'a> {
         let row = batch.cells.get(first_cell..).unwrap_or_default();
         scratch.seen.clear();
         let testimony = witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
-        for (entry, cell) in &scratch.seen {
-            self.index_evidence(entry, cell, batch);
+        for entry in &scratch.seen {
+            self.index_evidence(entry, batch);
         }
         claims
             .with_if(testimony.agrees, Claim::IndexAgrees)
@@ -341,10 +341,10 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn index_evidence(&self, entry: &Entry, cell: &Cell, batch: &mut Batch<'a>) {
+    fn index_evidence(&self, entry: &Entry, batch: &mut Batch<'a>) {
         let Some(version) = self.ground.view.page(entry.page) else { return };
         let spans_from = batch.spans.len();
-        batch.spans.push(version.span(cell.at, cell.end - cell.at));
+        batch.spans.push(version.span(entry.at.into(), entry.len.into()));
         self.add_evidence(&version, "index_entry", spans_from, batch);
     }
 
@@ -365,10 +365,7 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         for entry in entries {
-            let cell = super::entries::with_entry(self.ground, entry, |cell, _| *cell);
-            if let Some(cell) = cell {
-                self.index_evidence(entry, &cell, batch);
-            }
+            self.index_evidence(entry, batch);
         }
         batch.rows.push(Row {
             rowid: Some(rowid),
