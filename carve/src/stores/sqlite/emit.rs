@@ -13,7 +13,7 @@ use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
 use crate::model::{
-    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
+    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction,
 };
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -26,7 +26,6 @@ use std::collections::HashMap;
 pub(super) struct Reader<'r, 'a> {
     pub ground: Ground<'r, 'a>,
     pub forest: &'r Forest,
-    pub table: TableId,
     pub def: Option<&'r TableDef>,
     pub layout: &'r Layout,
     pub rowids: bool,
@@ -134,9 +133,8 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads pages into a batch.
-    pub(super) fn batch(&self, places: &[Spot], witnesses: &Witnesses) -> Batch<'a> {
-        let mut batch = Batch::new(self.table, self.encoding);
+    /// Reads pages into a batch that is empty.
+    pub(super) fn read(&self, places: &[Spot], witnesses: &Witnesses, batch: &mut Batch<'a>) {
         let rows = places.iter().map(|place| usize::from(self.ground.survey.page(place.page).cells)).sum();
         batch.reserve(rows, self.layout.columns.len());
         let (mut cells, mut scratch) = (Vec::new(), Scratch::default());
@@ -154,10 +152,9 @@ impl<'a> Reader<'_, 'a> {
                 let room = room(&cells, index, self.ground.view.geometry.usable());
                 let mut cell = *found;
                 cell.claims = cell.claims.and(self.claims).and(placed);
-                self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, &mut batch);
+                self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, batch);
             }
         }
-        batch
     }
 
     fn placed(&self, place: Spot) -> Claims {
