@@ -86,23 +86,26 @@ pub fn recover(
         // Hashing runs beside the work: it reads the same pages from the cache.
         let hashing = scope
             .spawn(|| sources.iter().map(|source| hash(source, request.hash).text()).collect::<Vec<_>>());
-        let instance = store.open(sources, &request.options, progress)?;
-        let story = Story {
-            store: store.name(),
-            instance: name.to_owned(),
-            what: instance.what(),
-            sources,
-            taken_for: instance.taken_for(),
-            tables: instance.tables(),
-            kept_sql: instance.kept_sql(),
-            arguments: request.arguments.clone(),
-            started,
-        };
-        let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
-        progress.stage("reading rows", run.outcome.tables.len() as u64);
-        instance.rows(&mut |batches| run.take(batches))?;
-        let hashes = hashing.join().unwrap_or_default();
-        run.finish(&*instance, hashes)
+        // On a worker's own thread, which the parallel parts then need not wake.
+        rayon::scope(|_| {
+            let instance = store.open(sources, &request.options, progress)?;
+            let story = Story {
+                store: store.name(),
+                instance: name.to_owned(),
+                what: instance.what(),
+                sources,
+                taken_for: instance.taken_for(),
+                tables: instance.tables(),
+                kept_sql: instance.kept_sql(),
+                arguments: request.arguments.clone(),
+                started,
+            };
+            let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
+            progress.stage("reading rows", run.outcome.tables.len() as u64);
+            instance.rows(&mut |batches| run.take(batches))?;
+            let hashes = hashing.join().unwrap_or_default();
+            run.finish(&*instance, hashes)
+        })
     })
 }
 

@@ -66,7 +66,7 @@ pub struct Weighed<'a> {
 pub type Encode = fn(&Story<'_>, &Weighed<'_>, f64, &mut Vec<u8>);
 
 /// An output.
-pub trait Sink {
+pub trait Sink: Send {
     /// The part of the work that can be done for many batches at a time, if there is one.
     fn encoder(&self) -> Option<Encode> {
         None

@@ -12,9 +12,7 @@ use super::solve;
 use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
-use crate::model::{
-    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction,
-};
+use crate::model::{Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
