@@ -196,16 +196,15 @@ impl<'a> Reader<'_, 'a> {
             }
             let spans_from = batch.spans.len();
             chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
-            let read = self.layout.row(payload, cell.payload_len, rowid, row_index, batch);
+            // Applications store text that is no text; it only says something where other things are broken, or
+            // where the row is put together from several pages.
+            let alone = claims.has(Claim::PageSound) && cell.overflow == 0 && !claims.has(Claim::FileDamaged);
+            let read = self.layout.row(&payload, cell.payload_len, rowid, row_index, !alone, batch);
             let Some(doubt) = read else {
                 batch.spans.truncate(spans_from);
                 batch.cells.truncate(first_cell);
                 return;
             };
-            // Applications store text that is no text; it only says something where other things are broken, or
-            // where the row is put together from several pages.
-            let alone = claims.has(Claim::PageSound) && cell.overflow == 0 && !claims.has(Claim::FileDamaged);
-            let doubt = if alone { doubt.without(Claim::TextInvalid) } else { doubt };
             claims = claims.and(doubt);
             if self.ground.survey.page(number).zero_sector {
                 self.blank_lost_sectors(version, cell, first_cell, batch);

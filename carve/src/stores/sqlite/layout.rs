@@ -91,24 +91,27 @@ impl Layout {
     }
 
     /// Decodes a record into the cells of a row; returns what its cells say for or against it. `None` when it is
-    /// no record at all.
+    /// no record at all. Whether text is valid is only asked with `check_text`.
     pub(super) fn row<'a>(
         &self,
-        payload: Payload<'a>,
+        payload: &Payload<'a>,
         payload_len: u64,
         rowid: Option<i64>,
         row_index: u32,
+        check_text: bool,
         batch: &mut Batch<'a>,
     ) -> Option<Claims> {
         let whole = payload.whole;
-        match payload.bytes {
+        match &payload.bytes {
             Cow::Borrowed(bytes) => {
                 let header = record::header(bytes, payload_len).ok()?;
-                Some(self.cells(&header, bytes, whole, rowid, row_index, batch, |bytes| Cow::Borrowed(bytes)))
+                Some(self.cells(&header, bytes, whole, rowid, row_index, check_text, batch, |bytes| {
+                    Cow::Borrowed(bytes)
+                }))
             }
             Cow::Owned(bytes) => {
-                let header = record::header(&bytes, payload_len).ok()?;
-                Some(self.cells(&header, &bytes, whole, rowid, row_index, batch, |bytes| {
+                let header = record::header(bytes, payload_len).ok()?;
+                Some(self.cells(&header, bytes, whole, rowid, row_index, check_text, batch, |bytes| {
                     Cow::Owned(bytes.to_vec())
                 }))
             }
@@ -123,6 +126,7 @@ impl Layout {
         whole: bool,
         rowid: Option<i64>,
         row_index: u32,
+        check_text: bool,
         batch: &mut Batch<'a>,
         keep: impl Fn(&'p [u8]) -> Cow<'a, [u8]>,
     ) -> Claims {
@@ -131,7 +135,8 @@ impl Layout {
             let mut at = header.len as u64;
             for (serial, slot) in header.serials().zip(&self.slots) {
                 let put = |cell| batch.cells.push(cell);
-                claims = claims.and(self.cell(slot, serial, at, payload, whole, rowid, &keep, put));
+                claims =
+                    claims.and(self.cell(slot, serial, at, payload, whole, rowid, check_text, &keep, put));
                 at = at.saturating_add(serial.len());
             }
             return claims;
@@ -150,7 +155,8 @@ impl Layout {
             {
                 next = number + 1;
                 let put = |value| *cell = value;
-                claims = claims.and(self.cell(slot, serial, at, payload, whole, rowid, &keep, put));
+                claims =
+                    claims.and(self.cell(slot, serial, at, payload, whole, rowid, check_text, &keep, put));
             }
             at = at.saturating_add(serial.len());
             position += 1;
@@ -161,9 +167,8 @@ impl Layout {
         claims
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one cell")]
     /// Decodes one cell and gives it to `put`; returns what it says for or against its row.
-    #[expect(clippy::inline_always, reason = "a call would pass each cell through memory")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one cell")]
     #[inline(always)]
     fn cell<'p, 'a>(
         &self,
@@ -173,6 +178,7 @@ impl Layout {
         payload: &'p [u8],
         whole: bool,
         rowid: Option<i64>,
+        check_text: bool,
         keep: impl Fn(&'p [u8]) -> Cow<'a, [u8]>,
         put: impl FnOnce(RowCell<'a>),
     ) -> Claims {
@@ -204,16 +210,20 @@ impl Layout {
             }
             Value::Text(bytes) => {
                 put(RowCell::Text(keep(bytes)));
-                let valid = match self.encoding {
-                    TextEncoding::Utf8 => bytes.is_ascii() || std::str::from_utf8(bytes).is_ok(),
-                    encoding => encoding.decode(bytes).is_some(),
-                };
-                return none.with_if(!valid, Claim::TextInvalid);
+                let invalid = check_text && !self.is_valid(bytes);
+                return none.with_if(invalid, Claim::TextInvalid);
             }
             Value::Blob(bytes) => put(RowCell::Blob(keep(bytes))),
             Value::Missing => put(RowCell::Missing),
         }
         none
+    }
+
+    fn is_valid(&self, text: &[u8]) -> bool {
+        match self.encoding {
+            TextEncoding::Utf8 => text.is_ascii() || std::str::from_utf8(text).is_ok(),
+            encoding => encoding.decode(text).is_some(),
+        }
     }
 
     /// Columns that were added after the row was written read as their default.
@@ -283,7 +293,7 @@ impl Layout {
             let Some(Some((serial, at))) = solution.columns.get(slot.position) else { continue };
             if let Some(cell) = batch.cells.get_mut(base + number) {
                 let put = |value| *cell = value;
-                self.cell(slot, *serial, *at, payload, true, rowid, |bytes| Cow::Borrowed(bytes), put);
+                self.cell(slot, *serial, *at, payload, true, rowid, false, Cow::Borrowed, put);
             }
         }
     }
