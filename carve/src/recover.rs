@@ -4,13 +4,16 @@ use crate::confidence::{self, Confidence};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Loss, State};
 use crate::progress::Progress;
-use crate::sinks::{Encode, Ending, Sink, Story, Weighed};
+use crate::sinks::{Ending, Sink, Story, Weighed};
 use crate::source::{HashChoice, Source, hash};
 use crate::stores::{Instance, Options, Store};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+/// Bytes of an encoded batch that are kept for the next one: some times more than most need.
+const MOST_KEPT: usize = 1 << 20;
 
 /// What a recovery is told.
 #[derive(Clone, Debug)]
@@ -83,23 +86,26 @@ pub fn recover(
         // Hashing runs beside the work: it reads the same pages from the cache.
         let hashing = scope
             .spawn(|| sources.iter().map(|source| hash(source, request.hash).text()).collect::<Vec<_>>());
-        let instance = store.open(sources, &request.options, progress)?;
-        let story = Story {
-            store: store.name(),
-            instance: name.to_owned(),
-            what: instance.what(),
-            sources,
-            taken_for: instance.taken_for(),
-            tables: instance.tables(),
-            kept_sql: instance.kept_sql(),
-            arguments: request.arguments.clone(),
-            started,
-        };
-        let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
-        progress.stage("reading rows", run.outcome.tables.len() as u64);
-        instance.rows(&mut |batches| run.take(batches))?;
-        let hashes = hashing.join().unwrap_or_default();
-        run.finish(&*instance, hashes)
+        // On a worker's own thread, which the parallel parts then need not wake.
+        rayon::scope(|_| {
+            let instance = store.open(sources, &request.options, progress)?;
+            let story = Story {
+                store: store.name(),
+                instance: name.to_owned(),
+                what: instance.what(),
+                sources,
+                taken_for: instance.taken_for(),
+                tables: instance.tables(),
+                kept_sql: instance.kept_sql(),
+                arguments: request.arguments.clone(),
+                started,
+            };
+            let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
+            progress.stage("reading rows", run.outcome.tables.len() as u64);
+            instance.rows(&mut |batches| run.take(batches))?;
+            let hashes = hashing.join().unwrap_or_default();
+            run.finish(&*instance, hashes)
+        })
     })
 }
 
@@ -113,6 +119,8 @@ struct Run<'r> {
     sinks: Vec<Box<dyn Sink>>,
     least: f64,
     next_version: u64,
+    /// For each batch of a window, what each sink's encoder fills: kept, as fresh memory costs time.
+    buffers: Vec<Vec<Vec<u8>>>,
     outcome: Outcome,
     progress: &'r dyn Progress,
 }
@@ -133,40 +141,48 @@ impl<'r> Run<'r> {
             ..TableOutcome::default()
         });
         let outcome = Outcome { what: story.what.clone(), tables: tables.collect(), ..Outcome::default() };
-        Ok(Self { story, sinks, least, next_version: 1, outcome, progress })
+        Ok(Self { story, sinks, least, next_version: 1, buffers: Vec::new(), outcome, progress })
     }
 
     /// Weighs, numbers, encodes and writes a window of batches; all but the writing in parallel.
-    fn take(&mut self, batches: Vec<Batch<'_>>) -> Result<(), Error> {
+    fn take(&mut self, batches: &[Batch<'_>]) -> Result<(), Error> {
         if self.progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let mut firsts = Vec::with_capacity(batches.len());
-        for batch in &batches {
+        for batch in batches {
             firsts.push(self.next_version);
             self.next_version += batch.rows.len() as u64;
         }
         let (story, least) = (self.story, self.least);
         let encoders: Vec<_> = self.sinks.iter().map(|sink| sink.encoder()).collect();
-        let ready: Vec<(Weighed<'_>, Vec<Vec<u8>>)> = batches
-            .into_par_iter()
+        if self.buffers.len() < batches.len() {
+            self.buffers.resize_with(batches.len(), || vec![Vec::new(); encoders.len()]);
+        }
+        let ready: Vec<Weighed<'_>> = batches
+            .par_iter()
             .zip(firsts)
-            .map(|(batch, first_version)| {
-                let weights = weigh(story, &batch);
+            .zip(&mut self.buffers)
+            .map(|((batch, first_version), buffers)| {
+                let weights = weigh(story, batch);
                 let weighed = Weighed { batch, weights, first_version };
-                let encode = |encode: &Option<Encode>| {
-                    encode.map(|encode| encode(story, &weighed, least)).unwrap_or_default()
-                };
-                let encoded = encoders.iter().map(encode).collect();
-                (weighed, encoded)
+                for (encode, buffer) in encoders.iter().zip(buffers) {
+                    renew(buffer);
+                    if let Some(encode) = encode {
+                        encode(story, &weighed, least, buffer);
+                    }
+                }
+                weighed
             })
             .collect();
-        for (weighed, encoded) in ready {
-            self.count(&weighed);
-            for (sink, encoded) in self.sinks.iter_mut().zip(encoded) {
-                sink.write(story, &weighed, encoded, least)?;
+        let buffers = std::mem::take(&mut self.buffers);
+        for (weighed, buffers) in ready.iter().zip(&buffers) {
+            self.count(weighed);
+            for (sink, encoded) in self.sinks.iter_mut().zip(buffers) {
+                sink.write(story, weighed, encoded, least)?;
             }
         }
+        self.buffers = buffers;
         Ok(())
     }
 
@@ -209,6 +225,12 @@ impl<'r> Run<'r> {
         }
         Ok(self.outcome)
     }
+}
+
+/// Empties a buffer; one that an unusual batch made large gives its memory back.
+fn renew(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(MOST_KEPT);
 }
 
 fn weigh(story: &Story<'_>, batch: &Batch<'_>) -> Vec<Confidence> {

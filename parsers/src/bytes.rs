@@ -34,3 +34,12 @@ pub fn all_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
+
+/// Bytes that memory gives at a time.
+const LINE: usize = 64;
+
+/// Reads a byte of every line of memory. What is read soon after then comes from all lines at a time, rather than from
+/// each when its turn comes.
+pub fn touch(bytes: &[u8]) {
+    std::hint::black_box(bytes.iter().step_by(LINE).fold(0, |all, byte| all ^ byte));
+}

@@ -76,6 +76,9 @@ struct Common {
     log: Vec<PathBuf>,
 }
 
+/// Bytes of a worker's stack: as many as a main thread has, as a recovery runs on a worker.
+const STACK: usize = 8 << 20;
+
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -93,7 +96,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => &arguments.common,
     };
     let threads = common.threads.unwrap_or(0);
-    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK);
+    if let Err(error) = pool.build_global() {
         eprintln!("mudlark: threads can't be started: {error}");
         return Exit::CouldNotRun.into();
     }

@@ -175,6 +175,15 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Empties the batch; its memory stays for other rows.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.cells.clear();
+        self.evidence.clear();
+        self.spans.clear();
+        self.inferred.clear();
+    }
+
     /// Makes room for `rows` rows of `columns` cells, each with two pieces of evidence.
     pub fn reserve(&mut self, rows: usize, columns: usize) {
         self.rows.reserve(rows);

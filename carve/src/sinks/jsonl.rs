@@ -81,8 +81,8 @@ impl Sink for JsonLines {
         Ok(())
     }
 
-    fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: Vec<u8>, _: f64) -> Result<(), Error> {
-        self.put(&encoded)
+    fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: &[u8], _: f64) -> Result<(), Error> {
+        self.put(encoded)
     }
 
     fn finish(mut self: Box<Self>, _: &Story<'_>, _: &Ending) -> Result<(), Error> {
@@ -103,17 +103,16 @@ impl Sink for JsonLines {
     }
 }
 
-fn encode(story: &Story<'_>, weighed: &Weighed<'_>, least: f64) -> Vec<u8> {
-    let mut encoder = Encoder::new(story, weighed);
+fn encode(story: &Story<'_>, weighed: &Weighed<'_>, least: f64, out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(story, weighed, out);
     for index in 0..weighed.batch.rows.len() {
         encoder.row(index, least);
     }
-    encoder.out
 }
 
 struct Encoder<'e, 'a> {
     weighed: &'e Weighed<'a>,
-    out: Vec<u8>,
+    out: &'e mut Vec<u8>,
     /// What stands between the version and the state.
     table: Vec<u8>,
     /// The columns' names as JSON keys, each with a comma before it and a colon behind.
@@ -126,7 +125,7 @@ struct Encoder<'e, 'a> {
 }
 
 impl<'e, 'a> Encoder<'e, 'a> {
-    fn new(story: &'e Story<'_>, weighed: &'e Weighed<'a>) -> Self {
+    fn new(story: &'e Story<'_>, weighed: &'e Weighed<'a>, out: &'e mut Vec<u8>) -> Self {
         let number = weighed.batch.table.0 as usize;
         let table = story.tables.get(number);
         let columns = table.map(|table| table.columns.as_slice()).unwrap_or_default();
@@ -141,10 +140,11 @@ impl<'e, 'a> Encoder<'e, 'a> {
             number + 1
         );
         let key = |name: &str| format!(",{}:", json!(name)).into_bytes();
+        // Most rows need less; the vector grows where they don't.
+        out.reserve(weighed.batch.rows.len() * 1024);
         Self {
             weighed,
-            // Most rows need less; the vector grows where they don't.
-            out: Vec::with_capacity(weighed.batch.rows.len() * 1024),
+            out,
             table: text.into_bytes(),
             keys: columns.iter().map(|column| key(&column.name)).collect(),
             names: columns.iter().map(|column| column.name.as_str()).collect(),
@@ -154,7 +154,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
     }
 
     fn row(&mut self, index: usize, least: f64) {
-        let batch = &self.weighed.batch;
+        let batch = self.weighed.batch;
         let (Some(row), Some(weight)) = (batch.rows.get(index), self.weighed.weights.get(index)) else {
             return;
         };
@@ -165,7 +165,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
         self.number(self.weighed.first_version + index as u64);
         self.head(row, weight);
         match row.rowid {
-            Some(rowid) => int(rowid, &mut self.out),
+            Some(rowid) => int(rowid, self.out),
             None => self.out.extend_from_slice(b"null"),
         }
         self.values(row);
@@ -214,7 +214,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
 
     fn values(&mut self, row: &Row) {
         let weighed = self.weighed;
-        let batch = &weighed.batch;
+        let batch = weighed.batch;
         self.out.extend_from_slice(b",\"values\":{");
         let cells = batch.cells_of(row);
         let mut first = true;
@@ -228,7 +228,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
                 self.out.extend_from_slice(key.get(usize::from(first)..).unwrap_or_default());
             }
             first = false;
-            value(cell, batch.encoding, &mut self.out);
+            value(cell, batch.encoding, self.out);
         }
         if !holes {
             self.out.extend_from_slice(b"},\"missing\":[],\"partial\":{}");
@@ -248,7 +248,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
 
     fn evidence(&mut self, row: &Row, index: usize) {
         let weighed = self.weighed;
-        let batch = &weighed.batch;
+        let batch = weighed.batch;
         self.out.extend_from_slice(b",\"evidence\":[");
         for (number, evidence) in batch.evidence_of(row).iter().enumerate() {
             if number > 0 {
@@ -299,7 +299,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
     }
 
     fn number(&mut self, number: impl itoa::Integer) {
-        integer(number, &mut self.out);
+        integer(number, self.out);
     }
 
     fn number_or_null(&mut self, number: Option<impl itoa::Integer>) {
@@ -326,11 +326,10 @@ fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
 
 /// Whether bytes stand in a JSON string as they are: ASCII without quotes, backslashes and control characters.
 fn is_plain(bytes: &[u8]) -> bool {
-    let odd = |byte: u8| {
-        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\')
-    };
+    // As a signed number a byte that is no ASCII is less than a space, as a control character is.
+    let odd = |byte: u8| (byte.cast_signed() < 0x20) | (byte == b'"') | (byte == b'\\');
     // Without an early end, so that the compiler checks many bytes at a time.
-    bytes.iter().fold(0, |odds, byte| odds | odd(*byte)) == 0
+    !bytes.iter().fold(false, |any, byte| any | odd(*byte))
 }
 
 fn source_text(name: &str) -> Vec<u8> {

@@ -55,18 +55,18 @@ pub struct Ending {
 #[derive(Debug)]
 pub struct Weighed<'a> {
     /// The rows.
-    pub batch: Batch<'a>,
+    pub batch: &'a Batch<'a>,
     /// How sure each is, in the order of the rows.
     pub weights: Vec<Confidence>,
     /// Number of the first row's version; the others follow.
     pub first_version: u64,
 }
 
-/// Makes bytes of a batch for [`Sink::write`]; rows below the least confidence are left out.
-pub type Encode = fn(&Story<'_>, &Weighed<'_>, f64) -> Vec<u8>;
+/// Adds a batch's bytes for [`Sink::write`] to a buffer; rows below the least confidence are left out.
+pub type Encode = fn(&Story<'_>, &Weighed<'_>, f64, &mut Vec<u8>);
 
 /// An output.
-pub trait Sink {
+pub trait Sink: Send {
     /// The part of the work that can be done for many batches at a time, if there is one.
     fn encoder(&self) -> Option<Encode> {
         None
@@ -86,7 +86,7 @@ pub trait Sink {
         &mut self,
         story: &Story<'_>,
         weighed: &Weighed<'_>,
-        encoded: Vec<u8>,
+        encoded: &[u8],
         least: f64,
     ) -> Result<(), Error>;
 

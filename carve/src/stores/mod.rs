@@ -94,8 +94,8 @@ pub enum Place {
     Header,
 }
 
-/// Receives batches, in the order of the output; a window of them at a time.
-pub type RowSink<'s, 'a> = dyn FnMut(Vec<Batch<'a>>) -> Result<(), Error> + 's;
+/// Is shown batches, in the order of the output; a window of them at a time.
+pub type RowSink<'s, 'a> = dyn FnMut(&[Batch<'a>]) -> Result<(), Error> + 's;
 
 /// One line of an assessment.
 #[derive(Clone, Debug, PartialEq, Eq)]

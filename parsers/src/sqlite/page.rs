@@ -195,6 +195,12 @@ impl<'a> Page<'a> {
         cell(self.bytes, pointer, self.header.kind, self.geometry)
     }
 
+    /// Reads the first byte of every cell: they then come from memory at a time, rather than each when its turn comes.
+    pub fn touch_cells(&self) {
+        let first = self.pointers().map(|at| self.bytes.get(at).copied().unwrap_or(0));
+        std::hint::black_box(first.fold(0, |all, byte| all ^ byte));
+    }
+
     /// Every cell, in key order; damage where a pointer leads nowhere.
     pub fn cells(&self) -> impl Iterator<Item = Result<Cell, Damage>> + '_ {
         self.pointers().map(|pointer| self.cell(pointer))

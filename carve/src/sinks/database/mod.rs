@@ -95,7 +95,7 @@ impl DatabaseSink {
     }
 
     fn write_rows(&mut self, story: &Story<'_>, weighed: &Weighed<'_>, least: f64) -> rusqlite::Result<()> {
-        let batch = &weighed.batch;
+        let batch = weighed.batch;
         let number = batch.table.0 as usize;
         let (Some(table), Some(described)) = (self.tables.get(number), story.tables.get(number)) else {
             return Ok(());
@@ -250,13 +250,7 @@ impl Sink for DatabaseSink {
         self.begin_tables(story).map_err(failed)
     }
 
-    fn write(
-        &mut self,
-        story: &Story<'_>,
-        weighed: &Weighed<'_>,
-        _: Vec<u8>,
-        least: f64,
-    ) -> Result<(), Error> {
+    fn write(&mut self, story: &Story<'_>, weighed: &Weighed<'_>, _: &[u8], least: f64) -> Result<(), Error> {
         let failed = self.failed();
         self.write_rows(story, weighed, least).map_err(failed)
     }

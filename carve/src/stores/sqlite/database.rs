@@ -144,7 +144,6 @@ impl<'a> Database<'a> {
         Some(Reader {
             ground: self.ground(),
             forest: &self.forest,
-            table: TableId(number as u32),
             def: output.def.and_then(|def| self.catalogue.tables.get(def)),
             layout: &output.layout,
             rowids: tree.rowids,
@@ -190,19 +189,24 @@ impl<'a> Database<'a> {
         let weight = |place: &Spot| self.weight(place.page, output.layout.columns.len());
         let width = WINDOW * rayon::current_num_threads();
         let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / width as u64, weight);
+        // The same batches take one window after another: fresh memory costs time.
+        let empty = || Batch::new(TableId(number as u32), self.encoding);
+        let mut batches: Vec<Batch<'s>> = (0..width).map(|_| empty()).collect();
         for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
-            let batches: Vec<Batch<'s>> =
-                window.par_iter().map(|pages| reader.batch(pages, &witnesses)).collect();
-            broken += broken_chains(&batches);
+            let batches = batches.get_mut(..window.len()).unwrap_or_default();
+            let work = window.par_iter().zip(&mut *batches);
+            work.for_each(|(pages, batch)| reader.read(pages, &witnesses, batch));
+            broken += broken_chains(batches);
             sink(batches)?;
+            batches.iter_mut().for_each(Batch::clear);
         }
         let gone = self.gone(tree, &witnesses.entries);
         for entries in gone.chunks(1024) {
-            let mut batch = Batch::new(TableId(number as u32), self.encoding);
+            let mut batch = empty();
             for entries in entries {
                 reader.row_from_entries(entries, &witnesses, &mut batch);
             }
-            sink(vec![batch])?;
+            sink(&[batch])?;
         }
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));

@@ -12,9 +12,7 @@ use super::solve;
 use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
-use crate::model::{
-    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction,
-};
+use crate::model::{Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
@@ -26,7 +24,6 @@ use std::collections::HashMap;
 pub(super) struct Reader<'r, 'a> {
     pub ground: Ground<'r, 'a>,
     pub forest: &'r Forest,
-    pub table: TableId,
     pub def: Option<&'r TableDef>,
     pub layout: &'r Layout,
     pub rowids: bool,
@@ -58,7 +55,7 @@ struct Scratch {
     /// Where the index entries of the last row were.
     near: usize,
     /// The entries that agree with the row.
-    seen: Vec<(Entry, Cell)>,
+    seen: Vec<Entry>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -135,9 +132,8 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads pages into a batch.
-    pub(super) fn batch(&self, places: &[Spot], witnesses: &Witnesses) -> Batch<'a> {
-        let mut batch = Batch::new(self.table, self.encoding);
+    /// Reads pages into a batch that is empty.
+    pub(super) fn read(&self, places: &[Spot], witnesses: &Witnesses, batch: &mut Batch<'a>) {
         let rows = places.iter().map(|place| usize::from(self.ground.survey.page(place.page).cells)).sum();
         batch.reserve(rows, self.layout.columns.len());
         let (mut cells, mut scratch) = (Vec::new(), Scratch::default());
@@ -155,10 +151,9 @@ impl<'a> Reader<'_, 'a> {
                 let room = room(&cells, index, self.ground.view.geometry.usable());
                 let mut cell = *found;
                 cell.claims = cell.claims.and(self.claims).and(placed);
-                self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, &mut batch);
+                self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, batch);
             }
         }
-        batch
     }
 
     fn placed(&self, place: Spot) -> Claims {
@@ -202,16 +197,15 @@ impl<'a> Reader<'_, 'a> {
             }
             let spans_from = batch.spans.len();
             chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
-            let read = self.layout.row(payload, cell.payload_len, rowid, row_index, batch);
+            // Applications store text that is no text; it only says something where other things are broken, or
+            // where the row is put together from several pages.
+            let alone = claims.has(Claim::PageSound) && cell.overflow == 0 && !claims.has(Claim::FileDamaged);
+            let read = self.layout.row(&payload, cell.payload_len, rowid, row_index, !alone, batch);
             let Some(doubt) = read else {
                 batch.spans.truncate(spans_from);
                 batch.cells.truncate(first_cell);
                 return;
             };
-            // Applications store text that is no text; it only says something where other things are broken, or
-            // where the row is put together from several pages.
-            let alone = claims.has(Claim::PageSound) && cell.overflow == 0 && !claims.has(Claim::FileDamaged);
-            let doubt = if alone { doubt.without(Claim::TextInvalid) } else { doubt };
             claims = claims.and(doubt);
             if self.ground.survey.page(number).zero_sector {
                 self.blank_lost_sectors(version, cell, first_cell, batch);
@@ -319,8 +313,8 @@ impl<'a> Reader<'_, 'a> {
         let row = batch.cells.get(first_cell..).unwrap_or_default();
         scratch.seen.clear();
         let testimony = witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
-        for (entry, cell) in &scratch.seen {
-            self.index_evidence(entry, cell, batch);
+        for entry in &scratch.seen {
+            self.index_evidence(entry, batch);
         }
         claims
             .with_if(testimony.agrees, Claim::IndexAgrees)
@@ -352,10 +346,10 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn index_evidence(&self, entry: &Entry, cell: &Cell, batch: &mut Batch<'a>) {
+    fn index_evidence(&self, entry: &Entry, batch: &mut Batch<'a>) {
         let Some(version) = self.ground.view.page(entry.page) else { return };
         let spans_from = batch.spans.len();
-        batch.spans.push(version.span(cell.at, cell.end - cell.at));
+        batch.spans.push(version.span(entry.at.into(), entry.len.into()));
         self.add_evidence(&version, "index_entry", spans_from, batch);
     }
 
@@ -376,10 +370,7 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         for entry in entries {
-            let cell = super::entries::with_entry(self.ground, entry, |cell, _| *cell);
-            if let Some(cell) = cell {
-                self.index_evidence(entry, &cell, batch);
-            }
+            self.index_evidence(entry, batch);
         }
         batch.rows.push(Row {
             rowid: Some(rowid),

@@ -4,9 +4,9 @@ use super::agree::{self, same};
 use super::chains;
 use super::forest::{Forest, Ground, Object, Tree};
 use super::layout::Layout;
+use super::prints::Print;
 use super::ranges::Ranges;
 use crate::model::Cell as RowCell;
-use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
@@ -23,6 +23,10 @@ pub(super) struct Entry {
     pub index: u16,
     pub at: u16,
     pub page: u32,
+    /// Bytes of its cell.
+    pub len: u16,
+    /// Of its key cells.
+    print: Print,
 }
 
 /// An index of the table, as its entries are read.
@@ -68,10 +72,11 @@ impl Entries {
             for tree in &forest.trees {
                 let Object::Index(index) = tree.object else { continue };
                 let Some(index) = ground.catalogue.indexes.get(index) else { continue };
-                if index.table != number || index.fields.last() != Some(&IndexField::Rowid) {
+                let Some((IndexField::Rowid, fields)) = index.fields.split_last() else { continue };
+                if index.table != number {
                     continue;
                 }
-                let keys = index.fields.iter().map(|field| match field {
+                let keys = fields.iter().map(|field| match field {
                     IndexField::Column(column) if def.ddl.rowid_alias != Some(*column) => {
                         let position = def.stored.iter().position(|stored| stored == column);
                         position.and_then(|position| layout.column_of(position))
@@ -92,12 +97,12 @@ impl Entries {
             trees.push((tree, Keyed { keys, whole: false }));
         }
         let mut entries: Vec<Entry> = Vec::new();
-        for (number, (tree, _)) in trees.iter().enumerate() {
+        for (number, (tree, keyed)) in trees.iter().enumerate() {
             entries.par_extend(
                 tree.pages
                     .par_iter()
                     .with_min_len(16)
-                    .flat_map_iter(|page| page_entries(ground, *page, number as u16)),
+                    .flat_map_iter(|page| page_entries(ground, *page, number as u16, keyed)),
             );
         }
         entries.par_sort_unstable();
@@ -116,7 +121,7 @@ impl Entries {
         rowid: i64,
         row: &[RowCell<'_>],
         from: &mut usize,
-        seen: &mut Vec<(Entry, Cell)>,
+        seen: &mut Vec<Entry>,
     ) -> Testimony {
         let mut testimony = Testimony::default();
         // Rows mostly come in order, so the place of the last answer is a good start.
@@ -135,11 +140,11 @@ impl Entries {
                 word.fetch_or(1 << (number % 64), Ordering::Relaxed);
             }
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
-            let agrees = agrees(ground, entry, index, row);
-            if let Some((cell, true)) = &agrees {
-                seen.push((*entry, *cell));
+            let shown = entry.print.shows(Print::of_row(row, &index.keys));
+            let agrees = if shown { Some(true) } else { agrees(ground, entry, index, row) };
+            if agrees == Some(true) {
+                seen.push(*entry);
             }
-            let agrees = agrees.map(|(_, agrees)| agrees);
             testimony.agrees |= agrees == Some(true);
             testimony.disagrees |= agrees == Some(false);
         }
@@ -152,7 +157,7 @@ impl Entries {
         let mut found: Vec<(usize, RowCell<'static>)> = Vec::new();
         for entry in entries {
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
-            with_entry(ground, entry, |_, values| {
+            with_entry(ground, entry, |values| {
                 for (column, value) in index.keys.iter().zip(values) {
                     if let Some(column) = column
                         && !found.iter().any(|(known, _)| known == column)
@@ -200,8 +205,8 @@ impl Entries {
     }
 }
 
-/// The entry's cell, and whether its key cells are the row's.
-fn agrees(ground: Ground<'_, '_>, entry: &Entry, index: &Keyed, row: &[RowCell<'_>]) -> Option<(Cell, bool)> {
+/// Whether the entry's key cells are the row's.
+fn agrees(ground: Ground<'_, '_>, entry: &Entry, index: &Keyed, row: &[RowCell<'_>]) -> Option<bool> {
     let version = ground.view.page(entry.page)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cell(usize::from(entry.at)).ok()?;
@@ -214,10 +219,10 @@ fn agrees(ground: Ground<'_, '_>, entry: &Entry, index: &Keyed, row: &[RowCell<'
         at = end;
         let other = column.and_then(|column| row.get(column));
         if !other.is_none_or(|other| same_cell(&value, other)) {
-            return Some((cell, false));
+            return Some(false);
         }
     }
-    Some((cell, true))
+    Some(true)
 }
 
 /// Whether an index cell and a row's cell hold the same; a cell that is not whole contradicts nothing.
@@ -244,43 +249,40 @@ fn owned(value: &Value<'_>) -> RowCell<'static> {
 }
 
 /// The entries on one page.
-fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16) -> Vec<Entry> {
+fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed) -> Vec<Entry> {
     let Some(version) = ground.view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
         return Vec::new();
     };
     let mut found = Vec::with_capacity(page.pointer_count());
     for cell in page.cells().filter_map(Result::ok) {
-        let rowid = if cell.overflow == 0 {
-            last_int(cell.local_payload(version.bytes), cell.payload_len)
+        let read = if cell.overflow == 0 {
+            read_entry(cell.local_payload(version.bytes), cell.payload_len, keyed)
         } else {
             let payload = chains::read(ground.view, ground.survey, &version, &cell);
-            payload.whole.then(|| last_int(&payload.bytes, cell.payload_len)).flatten()
+            payload.whole.then(|| read_entry(&payload.bytes, cell.payload_len, keyed)).flatten()
         };
-        if let Some(rowid) = rowid {
-            found.push(Entry { rowid, index, at: cell.at as u16, page: number });
+        if let Some((rowid, print)) = read {
+            let len = (cell.end - cell.at) as u16;
+            found.push(Entry { rowid, index, at: cell.at as u16, page: number, len, print });
         }
     }
     found
 }
 
-/// The integer in the last cell of a record.
-fn last_int(payload: &[u8], payload_len: u64) -> Option<i64> {
+/// The row id and the print of an entry.
+fn read_entry(payload: &[u8], payload_len: u64, keyed: &Keyed) -> Option<(i64, Print)> {
     let header = record::header(payload, payload_len).ok()?;
     let serial = header.serials().last()?;
     let from = payload.len().checked_sub(usize::try_from(serial.len()).ok()?)?;
     match serial.decode(payload.get(from..)?) {
-        Value::Int(rowid) => Some(rowid),
+        Value::Int(rowid) => Some((rowid, Print::of_entry(&header, payload, &keyed.keys))),
         _ => None,
     }
 }
 
 /// Calls `with` with the cells of an entry.
-pub(super) fn with_entry<T>(
-    ground: Ground<'_, '_>,
-    entry: &Entry,
-    with: impl FnOnce(&Cell, &[Value<'_>]) -> T,
-) -> Option<T> {
+fn with_entry<T>(ground: Ground<'_, '_>, entry: &Entry, with: impl FnOnce(&[Value<'_>]) -> T) -> Option<T> {
     let version = ground.view.page(entry.page)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cell(usize::from(entry.at)).ok()?;
@@ -288,7 +290,7 @@ pub(super) fn with_entry<T>(
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
     let mut values = Vec::new();
     record::decode(&header, &payload.bytes, &mut values);
-    Some(with(&cell, &values))
+    Some(with(&values))
 }
 
 /// Index trees without a name, each with the table tree that it points into.

@@ -279,6 +279,7 @@ impl Forest {
             }
             if interior {
                 let children = links(ground, page, range, tree.rowids);
+                sample::touch(ground.view, children.iter().map(|(child, _)| *child));
                 // The last child comes first off the stack, so push in reverse for key order.
                 for (child, range) in children.into_iter().rev() {
                     pending.push((page, child, range, depth + 1));

@@ -91,26 +91,27 @@ impl Layout {
     }
 
     /// Decodes a record into the cells of a row; returns what its cells say for or against it. `None` when it is
-    /// no record at all.
+    /// no record at all. Whether text is valid is only asked with `check_text`.
     pub(super) fn row<'a>(
         &self,
-        payload: Payload<'a>,
+        payload: &Payload<'a>,
         payload_len: u64,
         rowid: Option<i64>,
         row_index: u32,
+        check_text: bool,
         batch: &mut Batch<'a>,
     ) -> Option<Claims> {
         let whole = payload.whole;
-        match payload.bytes {
+        match &payload.bytes {
             Cow::Borrowed(bytes) => {
                 let header = record::header(bytes, payload_len).ok()?;
-                Some(
-                    self.cells(&header, bytes, whole, rowid, row_index, batch, &|bytes| Cow::Borrowed(bytes)),
-                )
+                Some(self.cells(&header, bytes, whole, rowid, row_index, check_text, batch, |bytes| {
+                    Cow::Borrowed(bytes)
+                }))
             }
             Cow::Owned(bytes) => {
-                let header = record::header(&bytes, payload_len).ok()?;
-                Some(self.cells(&header, &bytes, whole, rowid, row_index, batch, &|bytes| {
+                let header = record::header(bytes, payload_len).ok()?;
+                Some(self.cells(&header, bytes, whole, rowid, row_index, check_text, batch, |bytes| {
                     Cow::Owned(bytes.to_vec())
                 }))
             }
@@ -125,16 +126,17 @@ impl Layout {
         whole: bool,
         rowid: Option<i64>,
         row_index: u32,
+        check_text: bool,
         batch: &mut Batch<'a>,
-        keep: &dyn Fn(&'p [u8]) -> Cow<'a, [u8]>,
+        keep: impl Fn(&'p [u8]) -> Cow<'a, [u8]>,
     ) -> Claims {
         let mut claims = Claims::NONE;
         if self.in_order && header.columns == self.slots.len() {
             let mut at = header.len as u64;
             for (serial, slot) in header.serials().zip(&self.slots) {
-                let (value, doubt) = self.cell(slot, serial, at, payload, whole, rowid, keep);
-                batch.cells.push(value);
-                claims = claims.and(doubt);
+                let put = |cell| batch.cells.push(cell);
+                claims =
+                    claims.and(self.cell(slot, serial, at, payload, whole, rowid, check_text, &keep, put));
                 at = at.saturating_add(serial.len());
             }
             return claims;
@@ -152,9 +154,9 @@ impl Layout {
                 && let (Some(slot), Some(cell)) = (self.slots.get(number), batch.cells.get_mut(base + number))
             {
                 next = number + 1;
-                let (value, doubt) = self.cell(slot, serial, at, payload, whole, rowid, keep);
-                *cell = value;
-                claims = claims.and(doubt);
+                let put = |value| *cell = value;
+                claims =
+                    claims.and(self.cell(slot, serial, at, payload, whole, rowid, check_text, &keep, put));
             }
             at = at.saturating_add(serial.len());
             position += 1;
@@ -165,8 +167,9 @@ impl Layout {
         claims
     }
 
+    /// Decodes one cell and gives it to `put`; returns what it says for or against its row.
     #[expect(clippy::too_many_arguments, reason = "the parts of one cell")]
-    #[inline]
+    #[inline(always)]
     fn cell<'p, 'a>(
         &self,
         slot: &Slot,
@@ -175,33 +178,51 @@ impl Layout {
         payload: &'p [u8],
         whole: bool,
         rowid: Option<i64>,
-        keep: &dyn Fn(&'p [u8]) -> Cow<'a, [u8]>,
-    ) -> (RowCell<'a>, Claims) {
+        check_text: bool,
+        keep: impl Fn(&'p [u8]) -> Cow<'a, [u8]>,
+        put: impl FnOnce(RowCell<'a>),
+    ) -> Claims {
         let end = at.saturating_add(serial.len());
         let from = usize::try_from(at).unwrap_or(usize::MAX);
         let to = usize::try_from(end).unwrap_or(usize::MAX);
+        let none = Claims::NONE;
         if slot.alias && serial.kind() == SerialKind::Null {
-            return (rowid.map_or(RowCell::Missing, RowCell::Int), Claims::NONE);
+            put(rowid.map_or(RowCell::Missing, RowCell::Int));
+            return none;
         }
         let Some(bytes) = payload.get(from..to) else {
             debug_assert!(!whole || payload.len() < to);
-            return (partial(serial, from, payload), Claims::NONE);
+            put(partial(serial, from, payload));
+            return none;
         };
-        let none = Claims::NONE;
+        let unlikely = none.with_if(slot.text, Claim::TypeUnlikely);
+        // Each kind is put where it belongs at once: a cell that is moved twice waits for memory.
         match serial.decode(bytes) {
-            Value::Null => (RowCell::Null, none),
-            Value::Int(value) if slot.real => (RowCell::Real(value as f64), none),
-            Value::Int(value) => (RowCell::Int(value), none.with_if(slot.text, Claim::TypeUnlikely)),
-            Value::Real(value) => (RowCell::Real(value), none.with_if(slot.text, Claim::TypeUnlikely)),
-            Value::Text(bytes) => {
-                let valid = match self.encoding {
-                    TextEncoding::Utf8 => bytes.is_ascii() || std::str::from_utf8(bytes).is_ok(),
-                    encoding => encoding.decode(bytes).is_some(),
-                };
-                (RowCell::Text(keep(bytes)), none.with_if(!valid, Claim::TextInvalid))
+            Value::Null => put(RowCell::Null),
+            Value::Int(value) if slot.real => put(RowCell::Real(value as f64)),
+            Value::Int(value) => {
+                put(RowCell::Int(value));
+                return unlikely;
             }
-            Value::Blob(bytes) => (RowCell::Blob(keep(bytes)), none),
-            Value::Missing => (RowCell::Missing, none),
+            Value::Real(value) => {
+                put(RowCell::Real(value));
+                return unlikely;
+            }
+            Value::Text(bytes) => {
+                put(RowCell::Text(keep(bytes)));
+                let invalid = check_text && !self.is_valid(bytes);
+                return none.with_if(invalid, Claim::TextInvalid);
+            }
+            Value::Blob(bytes) => put(RowCell::Blob(keep(bytes))),
+            Value::Missing => put(RowCell::Missing),
+        }
+        none
+    }
+
+    fn is_valid(&self, text: &[u8]) -> bool {
+        match self.encoding {
+            TextEncoding::Utf8 => text.is_ascii() || std::str::from_utf8(text).is_ok(),
+            encoding => encoding.decode(text).is_some(),
         }
     }
 
@@ -270,10 +291,9 @@ impl Layout {
         batch.cells.resize(base + self.slots.len(), RowCell::Missing);
         for (number, slot) in self.slots.iter().enumerate() {
             let Some(Some((serial, at))) = solution.columns.get(slot.position) else { continue };
-            let (value, _) =
-                self.cell(slot, *serial, *at, payload, true, rowid, &|bytes| Cow::Borrowed(bytes));
             if let Some(cell) = batch.cells.get_mut(base + number) {
-                *cell = value;
+                let put = |value| *cell = value;
+                self.cell(slot, *serial, *at, payload, true, rowid, false, Cow::Borrowed, put);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::survey::PageInfo;
 use super::view::PageVersion;
+use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -41,6 +42,7 @@ pub(super) fn cells(
     out.clear();
     let Some(parsed) = Page::parse(page.bytes, page.number, geometry) else { return };
     if info.sound {
+        touch(page.bytes);
         let claims = Claims::NONE.with(Claim::PageSound);
         let cells = parsed.cells().filter_map(Result::ok);
         out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));

@@ -22,6 +22,7 @@ mod layout;
 mod leaf;
 mod loss;
 mod open;
+mod prints;
 mod ranges;
 mod remnants;
 mod repair;

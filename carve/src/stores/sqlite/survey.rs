@@ -116,6 +116,7 @@ pub(super) fn look(
     let (mut ordered, mut previous) = (true, None);
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut good_cells = 0;
+    page.touch_cells();
     for pointer in page.pointers() {
         let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(&page, &cell, page_count)?)));
         let Some((cell, columns)) = good else {

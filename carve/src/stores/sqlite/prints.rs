@@ -1,0 +1,143 @@
+//! Prints of key cells: equal ones say that an index entry and a row agree, without a look at the entry's page.
+
+use crate::model::Cell as RowCell;
+use foldhash::quality::FixedState;
+use mudlark_parsers::sqlite::record::RecordHeader;
+use mudlark_parsers::value::Value;
+use std::hash::{BuildHasher, Hasher};
+
+/// A hash of key cells; cells that are the same to an index have the same. Zeros stand for none: then the cells
+/// themselves have to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Print([u8; 6]);
+
+impl Print {
+    pub(super) const NONE: Self = Self([0; 6]);
+
+    /// The print of a whole entry, whose key cells stand for these columns of a row.
+    pub(super) fn of_entry(header: &RecordHeader<'_>, payload: &[u8], keys: &[Option<usize>]) -> Self {
+        if header.columns != keys.len() + 1 {
+            return Self::NONE;
+        }
+        let mut hasher = hasher();
+        let mut at = header.len;
+        for (serial, column) in header.serials().zip(keys) {
+            let Ok(len) = usize::try_from(serial.len()) else { return Self::NONE };
+            let end = at.saturating_add(len);
+            if column.is_some() {
+                match payload.get(at..end).map(|bytes| serial.decode(bytes)) {
+                    Some(Value::Null) => null(&mut hasher),
+                    Some(Value::Int(value)) => int(value, &mut hasher),
+                    Some(Value::Real(value)) => real(value, &mut hasher),
+                    Some(Value::Text(value)) => bytes(TEXT, value, &mut hasher),
+                    Some(Value::Blob(value)) => bytes(BLOB, value, &mut hasher),
+                    Some(Value::Missing) | None => return Self::NONE,
+                }
+            }
+            at = end;
+        }
+        finish(&hasher)
+    }
+
+    /// The print of a row's cells in these columns; none where one of them is not whole.
+    pub(super) fn of_row(row: &[RowCell<'_>], keys: &[Option<usize>]) -> Self {
+        let mut hasher = hasher();
+        for column in keys.iter().flatten() {
+            match row.get(*column) {
+                Some(RowCell::Null) => null(&mut hasher),
+                Some(RowCell::Int(value)) => int(*value, &mut hasher),
+                Some(RowCell::Real(value)) => real(*value, &mut hasher),
+                Some(RowCell::Text(value)) => bytes(TEXT, value, &mut hasher),
+                Some(RowCell::Blob(value)) => bytes(BLOB, value, &mut hasher),
+                Some(RowCell::Missing | RowCell::Partial(_)) | None => return Self::NONE,
+            }
+        }
+        finish(&hasher)
+    }
+
+    /// Whether the prints show that the cells are the same. If not, the cells may be the same nevertheless.
+    pub(super) fn shows(self, other: Self) -> bool {
+        self == other && self != Self::NONE
+    }
+}
+
+/// What stands before a value in the hash.
+const NULL: u8 = 0;
+const INT: u8 = 1;
+const REAL: u8 = 2;
+const TEXT: u8 = 3;
+const BLOB: u8 = 4;
+
+fn hasher() -> impl Hasher {
+    // Any seed will do; a fixed one makes every run the same.
+    FixedState::with_seed(0).build_hasher()
+}
+
+fn finish(hasher: &impl Hasher) -> Print {
+    let [a, b, c, d, e, f, ..] = hasher.finish().to_le_bytes();
+    Print([a, b, c, d, e, f])
+}
+
+fn null(hasher: &mut impl Hasher) {
+    hasher.write_u8(NULL);
+}
+
+fn int(value: i64, hasher: &mut impl Hasher) {
+    hasher.write_u8(INT);
+    hasher.write_i64(value);
+}
+
+/// A whole number counts as the integer that it equals: a REAL column stores it as one.
+fn real(value: f64, hasher: &mut impl Hasher) {
+    // Beyond 2^53 several integers equal one double.
+    if value.trunc() == value && value.abs() < (1_i64 << 53) as f64 {
+        return int(value as i64, hasher);
+    }
+    hasher.write_u8(REAL);
+    hasher.write_u64(value.to_bits());
+}
+
+fn bytes(kind: u8, value: &[u8], hasher: &mut impl Hasher) {
+    hasher.write_u8(kind);
+    hasher.write_usize(value.len());
+    hasher.write(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Print, RowCell};
+    use mudlark_parsers::sqlite::record::header;
+
+    /// The print of an entry with one key cell, "ok" as text or 7 as an integer, and row id 1.
+    fn entry(serial: u8, body: &[u8]) -> Print {
+        let payload = [&[3, serial, 9], body].concat();
+        Print::of_entry(&header(&payload, payload.len() as u64).unwrap(), &payload, &[Some(1)])
+    }
+
+    fn row(cell: RowCell<'static>) -> Print {
+        Print::of_row(&[RowCell::Null, cell], &[Some(1)])
+    }
+
+    #[test]
+    fn equal_cells_have_equal_prints_whatever_they_are_stored_as() {
+        assert!(entry(17, b"ok").shows(row(RowCell::Text(b"ok".into()))));
+        assert!(entry(1, &[7]).shows(row(RowCell::Int(7))));
+        assert!(entry(1, &[7]).shows(row(RowCell::Real(7.0))));
+        assert!(entry(8, &[]).shows(row(RowCell::Real(-0.0))));
+    }
+
+    #[test]
+    fn other_cells_have_other_prints() {
+        assert!(!entry(17, b"ok").shows(row(RowCell::Text(b"no".into()))));
+        assert!(!entry(17, b"ok").shows(row(RowCell::Blob(b"ok".into()))));
+        assert!(!entry(1, &[7]).shows(row(RowCell::Real(7.5))));
+        assert!(!entry(0, &[]).shows(row(RowCell::Int(0))));
+    }
+
+    #[test]
+    fn what_is_not_whole_shows_nothing() {
+        assert!(!row(RowCell::Missing).shows(row(RowCell::Missing)));
+        let short = header(&[2, 9], 2).unwrap();
+        assert_eq!(Print::of_entry(&short, &[2, 9], &[Some(1)]), Print::NONE);
+    }
+}
