@@ -57,8 +57,9 @@ pub const LEVELS: [&[Claim]; 4] = [
     Claim::ALL,
 ];
 
-/// Rows that a combination needs before its own counts are used.
-const ENOUGH: u32 = 8;
+/// How many rows of its own a combination needs to weigh as much as all coarser ones: rows of one case are alike, so
+/// few say little.
+const WEIGHT: f64 = 4.0;
 
 /// The key of a combination of state, completeness and claims at a level of [`LEVELS`].
 #[must_use]
@@ -72,31 +73,31 @@ pub fn key(level: usize, state: State, full: bool, claims: Claims) -> u64 {
 /// Weighs a row version.
 #[must_use]
 pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
-    for level in 0..LEVELS.len() {
-        let key = key(level, state, full, claims);
+    let counted = |key: u64| {
         let found = numbers::COUNTED.binary_search_by_key(&key, |counted| counted.key);
-        if let Some(counted) = found.ok().and_then(|at| numbers::COUNTED.get(at))
-            && counted.rows >= ENOUGH
-        {
-            return fractions(counted);
-        }
-    }
-    // Nothing alike was ever counted: even odds.
-    Confidence { content: 0.5, placement: 0.5, confidence: 0.5 }
+        found.ok().and_then(|at| numbers::COUNTED.get(at)).copied()
+    };
+    weigh_by(&counted, state, full, claims)
 }
 
-/// Counted fractions with half a row added to either side, so that no count makes a certainty; with six digits, as the
-/// counts give no more.
-fn fractions(counted: &Counted) -> Confidence {
-    let part = |some: u32, all: u32| {
-        let fraction = (f64::from(some) + 0.5) / (f64::from(all) + 1.0);
-        (fraction * 1e6).round().clamp(1.0, 999_999.0) / 1e6
-    };
-    Confidence {
-        content: part(counted.content, counted.rows),
-        placement: part(counted.placement, counted.content),
-        confidence: part(counted.right, counted.rows),
+/// Weighs a row version by given counts: from even odds over the coarser combinations to its own, each of which moves
+/// the number as far as its rows reach. With six digits, as the counts give no more.
+pub fn weigh_by(
+    counted: &dyn Fn(u64) -> Option<Counted>,
+    state: State,
+    full: bool,
+    claims: Claims,
+) -> Confidence {
+    let mut odds = [0.5; 3];
+    for level in (0..LEVELS.len()).rev() {
+        let Some(counted) = counted(key(level, state, full, claims)) else { continue };
+        let Counted { rows, content, placement, right, .. } = counted;
+        for (odds, (some, all)) in odds.iter_mut().zip([(content, rows), (placement, content), (right, rows)]) {
+            *odds = (f64::from(some) + WEIGHT * *odds) / (f64::from(all) + WEIGHT);
+        }
     }
+    let [content, placement, confidence] = odds.map(|p| (p * 1e6).round().clamp(1.0, 999_999.0) / 1e6);
+    Confidence { content, placement, confidence }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordFault};
+use mudlark_parsers::sqlite::serial::SerialKind;
+use mudlark_parsers::value::TextEncoding;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,6 +26,36 @@ pub(super) struct Payload<'a> {
     pub doubtful: bool,
     /// What is wrong with the chain.
     pub fault: Option<ChainFault>,
+    /// From here on the bytes are of a page whose link leads out of the file: only its content can say whether it is
+    /// still the page that was written.
+    pub suspect: Option<usize>,
+}
+
+impl Payload<'_> {
+    /// Takes back the suspect end, unless it is text, and valid.
+    pub(super) fn check_end(&mut self, payload_len: u64, encoding: TextEncoding) {
+        let Some(from) = self.suspect else { return };
+        if !is_text_from(&self.bytes, payload_len, from, encoding) {
+            self.bytes.to_mut().truncate(from);
+            self.pages.pop();
+            self.whole = false;
+            self.doubtful = false;
+        }
+    }
+}
+
+/// Whether all that lies behind `from` in a record is text that reads.
+fn is_text_from(payload: &[u8], payload_len: u64, from: usize, encoding: TextEncoding) -> bool {
+    let Ok(header) = record::header(payload, payload_len) else { return false };
+    let mut at = header.len;
+    header.serials().all(|serial| {
+        let start = at;
+        at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+        let text = || payload.get(start..at).and_then(|bytes| encoding.decode(bytes));
+        // Random bytes are valid now and then, but not without control characters.
+        let plain = |text: Cow<'_, str>| !text.contains(|c: char| c.is_control() && c != '\n');
+        at <= from || serial.is_empty() || serial.kind() == SerialKind::Text && text().is_some_and(plain)
+    })
 }
 
 /// What is wrong with a chain: the page, its place among those that the chain needs, and what it is instead.
@@ -66,12 +98,14 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
             whole,
             doubtful: false,
             fault: None,
+            suspect: None,
         };
     }
     let mut walk = Walk { bytes: local.to_vec(), ..Walk::default() };
     let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
     let doubtful = whole && walk.fault.is_some();
-    Payload { bytes: Cow::Owned(walk.bytes), pages: walk.pages, whole, doubtful, fault: walk.fault }
+    let Walk { bytes, pages, fault, suspect, .. } = walk;
+    Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, fault, suspect }
 }
 
 /// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
@@ -174,6 +208,7 @@ struct Walk {
     /// The same, of a long chain.
     seen: HashSet<u32>,
     fault: Option<ChainFault>,
+    suspect: Option<usize>,
 }
 
 impl Walk {
@@ -196,9 +231,10 @@ impl Walk {
                 return self.breaks(next, LinkFault::Cut);
             };
             left -= take;
-            // The last page's link is zero. Another one into the file may be all that is wrong with the page, one
-            // that leads out of it is not.
-            let link_fits = link <= view.page_count && (left == 0 || link != 0);
+            // The last page's link is zero. Another one may be all that is wrong with the page, but one that leads out of
+            // the file makes it suspect.
+            let out = link > view.page_count;
+            let link_fits = left == 0 || !out && link != 0;
             // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
             let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
             let wiped = left == 0
@@ -211,6 +247,7 @@ impl Walk {
             if left == 0 && link != 0 {
                 self.breaks(next, LinkFault::GoesOn(link));
             }
+            self.suspect = (left == 0 && out).then_some(self.bytes.len());
             self.bytes.extend_from_slice(content);
             self.pages.push(next);
             next = link;

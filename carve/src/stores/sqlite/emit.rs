@@ -187,8 +187,9 @@ impl<'a> Reader<'_, 'a> {
         let rowid = self.rowids.then_some(cell.rowid);
         let mut claims = found.claims;
         if found.reads {
-            let payload = chains::read(self.ground.view, self.ground.survey, version, cell);
+            let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             if cell.overflow != 0 {
+                payload.check_end(cell.payload_len, self.encoding);
                 claims =
                     claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken }).with_if(
                         payload.doubtful || self.chained.is_shared(&payload.pages),
