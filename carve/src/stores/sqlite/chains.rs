@@ -44,18 +44,28 @@ impl Payload<'_> {
     }
 }
 
-/// Whether all that lies behind `from` in a record is text that reads.
+/// Bytes of text that are valid by accident too seldom to matter.
+const CONVINCING_TEXT: usize = 8;
+
+/// Whether the texts behind `from` in a record read, and are long enough to show that nothing has overwritten them.
 fn is_text_from(payload: &[u8], payload_len: u64, from: usize, encoding: TextEncoding) -> bool {
     let Ok(header) = record::header(payload, payload_len) else { return false };
-    let mut at = header.len;
-    header.serials().all(|serial| {
+    let (mut at, mut read) = (header.len, 0);
+    for serial in header.serials() {
         let start = at;
         at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
-        let text = || payload.get(start..at).and_then(|bytes| encoding.decode(bytes));
+        if at <= from || serial.kind() != SerialKind::Text {
+            continue;
+        }
+        let text = payload.get(start..at).and_then(|bytes| encoding.decode(bytes));
         // Random bytes are valid now and then, but not without control characters.
-        let plain = |text: Cow<'_, str>| !text.contains(|c: char| c.is_control() && c != '\n');
-        at <= from || serial.is_empty() || serial.kind() == SerialKind::Text && text().is_some_and(plain)
-    })
+        let plain = |text: &Cow<'_, str>| !text.contains(|c: char| c.is_control() && c != '\n');
+        if !text.as_ref().is_some_and(plain) {
+            return false;
+        }
+        read += at - start.max(from);
+    }
+    read >= CONVINCING_TEXT
 }
 
 /// What is wrong with a chain: the page, its place among those that the chain needs, and what it is instead.
