@@ -92,7 +92,8 @@ pub fn weigh_by(
     for level in (0..LEVELS.len()).rev() {
         let Some(counted) = counted(key(level, state, full, claims)) else { continue };
         let Counted { rows, content, placement, right, .. } = counted;
-        for (odds, (some, all)) in odds.iter_mut().zip([(content, rows), (placement, content), (right, rows)]) {
+        for (odds, (some, all)) in odds.iter_mut().zip([(content, rows), (placement, content), (right, rows)])
+        {
             *odds = (f64::from(some) + WEIGHT * *odds) / (f64::from(all) + WEIGHT);
         }
     }

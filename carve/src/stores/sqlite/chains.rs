@@ -175,6 +175,18 @@ impl Chained {
         Self { pages, shared, faults }
     }
 
+    /// The cells on a page whose chains have a fault.
+    pub(super) fn faults_on(&self, page: u32) -> &[FaultyCell] {
+        let from = self.faults.partition_point(|faulty| faulty.page < page);
+        let to = self.faults.partition_point(|faulty| faulty.page <= page);
+        self.faults.get(from..to).unwrap_or_default()
+    }
+
+    /// Whether the chain of the cell at this place has a fault: page, and offset on it.
+    pub(super) fn is_faulty(&self, place: (u32, u32)) -> bool {
+        self.faults_on(place.0).iter().any(|faulty| faulty.cell.at == place.1)
+    }
+
     pub(super) fn contains(&self, page: u32) -> bool {
         self.pages.binary_search(&page).is_ok()
     }

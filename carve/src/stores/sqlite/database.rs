@@ -174,7 +174,8 @@ impl<'a> Database<'a> {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
-            witnesses.verdicts = settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &read);
+            witnesses.verdicts =
+                settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);

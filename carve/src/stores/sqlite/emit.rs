@@ -190,6 +190,14 @@ impl<'a> Reader<'_, 'a> {
             let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             if cell.overflow != 0 {
                 payload.check_end(cell.payload_len, self.encoding);
+                let older = verdict.and_then(|verdict| verdict.chain_from.as_ref());
+                let older = older.and_then(|(place, copy)| Some((self.ground.view.page(place.0)?, copy)));
+                if let Some((page, copy)) = older.filter(|_| !payload.whole || payload.doubtful) {
+                    let other = chains::read(self.ground.view, self.ground.survey, &page, copy);
+                    if other.whole && !other.doubtful {
+                        payload = other;
+                    }
+                }
                 claims =
                     claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken }).with_if(
                         payload.doubtful || self.chained.is_shared(&payload.pages),

@@ -360,11 +360,13 @@ pub(super) fn links(
     // A link out of the file is no link, and the key beside it no better, unless it is in order.
     let in_file = |cell: &Cell| (1..=ground.view.page_count).contains(&cell.left_child);
     let mut cells: Vec<Option<Cell>> = page.cells().map(Result::ok).collect();
-    let good: Vec<Option<i64>> = cells.iter().map(|cell| cell.filter(in_file).map(|cell| cell.rowid)).collect();
+    let good: Vec<Option<i64>> =
+        cells.iter().map(|cell| cell.filter(in_file).map(|cell| cell.rowid)).collect();
     for (index, cell) in cells.iter_mut().enumerate() {
         let before = good.iter().take(index).rev().find_map(|key| *key).or(range.above);
         let after = good.iter().skip(index + 1).find_map(|key| *key).or(range.upto);
-        let fits = |key: i64| before.is_some_and(|before| before < key) && after.is_some_and(|after| key < after);
+        let fits =
+            |key: i64| before.is_some_and(|before| before < key) && after.is_some_and(|after| key < after);
         *cell = cell.filter(|cell| in_file(cell) || rowids && fits(cell.rowid));
     }
     let named_children: Vec<u32> = page.cells().map(|cell| cell.map_or(0, |cell| cell.left_child)).collect();

@@ -49,18 +49,18 @@ pub(super) fn open<'a>(
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
-    if catalogue.whole && strays::any_lost(&forest, ground) {
+    let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
+    let chained = Chained::from(&view, &survey, &placed);
+    if catalogue.whole && strays::any_lost(&forest, ground, &chained) {
         add_old_versions(sources, &roles, &mut view, &mut survey);
     }
-    for tree in forest.trees.iter() {
+    for tree in &forest.trees {
         if let Object::Table(table) = tree.object {
             let widest = tree.pages.iter().map(|page| survey.page(*page).columns).max();
             catalogue.widen(table, usize::from(widest.unwrap_or(0)));
         }
     }
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
-    let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
-    let chained = Chained::from(&view, &survey, &placed);
     let strays = strays::find(&forest, ground, &chained);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);

@@ -3,7 +3,7 @@
 //! Pages that are sound and linked can't disagree: their key ranges are disjoint. So only the rows of the other
 //! pages are compared, with one another and with the one linked page that could hold the same key.
 
-use super::chains;
+use super::chains::{self, Chained};
 use super::forest::{Forest, Ground, How};
 use super::leaf::{FoundCell, Spot};
 use super::strays::LostKeys;
@@ -31,6 +31,8 @@ pub(super) struct Verdict {
     pub also_at: Vec<(Place, Cell)>,
     /// An older copy of a cell whose record header is damaged: it tells the shape.
     pub shape_from: Option<(Place, Cell)>,
+    /// An older copy of a cell whose overflow chain is broken: it may lead to the whole chain.
+    pub chain_from: Option<(Place, Cell)>,
 }
 
 /// So many times as many old rows as can be missing, that most of them were deleted.
@@ -63,6 +65,7 @@ pub(super) fn settle(
     pages: &[u32],
     further: &[Spot],
     lost: Option<&LostKeys>,
+    chained: &Chained,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
 ) -> Verdicts {
     let mut doubtful = Vec::new();
@@ -116,6 +119,12 @@ pub(super) fn settle(
         let shape_from = verdicts.get(&winner.0).and_then(|verdict| verdict.shape_from);
         for other in others {
             let is_shape = shape_from.is_some_and(|(place, _)| place == other.place);
+            if chained.is_faulty(winner.0) && same_local(ground, winner, (other.place, other.cell)) {
+                let verdict = verdicts.entry(winner.0).or_default();
+                verdict.chain_from.get_or_insert((other.place, other.cell));
+                verdicts.entry(other.place).or_default().merged = true;
+                continue;
+            }
             let same = is_shape || same_payload(ground, winner, (other.place, other.cell));
             let verdict = verdicts.entry(other.place).or_default();
             if same {
@@ -162,6 +171,12 @@ fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
     Some(((number, cell.at), cell))
+}
+
+/// Whether two cells hold the same record as far as it lies on their pages.
+fn same_local(ground: Ground<'_, '_>, a: (Place, Cell), b: (Place, Cell)) -> bool {
+    let local = |((page, _), cell): (Place, Cell)| Some(cell.local_payload(ground.view.page(page)?.bytes));
+    a.1.payload_len == b.1.payload_len && a.1.overflow != b.1.overflow && local(a) == local(b)
 }
 
 /// Whether two cells hold the same record.

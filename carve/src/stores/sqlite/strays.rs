@@ -52,7 +52,7 @@ const MOST_LEAVES: usize = 1024;
 
 impl LostKeys {
     /// The ranges of pages that can't be read, and of pages some cells of which can't.
-    fn of(ground: Ground<'_, '_>, tree: &Tree) -> Self {
+    fn of(ground: Ground<'_, '_>, tree: &Tree, chained: &Chained) -> Self {
         let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
         // A page holds about as many rows as the fullest of the others; without others, as many as there is room for.
         let fullest = infos().map(|info| usize::from(info.cells)).max();
@@ -82,6 +82,12 @@ impl LostKeys {
                 None => ranges.push(LostRange { range, most: usize::from(damaged.bad) }),
             }
         }
+        // An older copy of a row may lead to the rest of its chain.
+        let broken = tree.pages.iter().flat_map(|page| chained.faults_on(*page)).filter(|_| tree.rowids);
+        ranges.extend(broken.map(|faulty| {
+            let rowid = faulty.cell.rowid;
+            LostRange { range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) }, most: 1 }
+        }));
         Self { ranges }
     }
 
@@ -161,7 +167,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let mut found: HashMap<usize, Strays> = HashMap::new();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     for (number, tree) in live_trees(forest) {
-        let keys = LostKeys::of(ground, tree);
+        let keys = LostKeys::of(ground, tree, chained);
         if !keys.is_empty() {
             let gaps = tree.pages.iter().chain(&tree.interior).copied().collect();
             profiles.insert(number, sample::profile(ground.view, ground.survey, &tree.pages));
@@ -247,8 +253,8 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
 }
 
 /// Whether any tree has lost rows.
-pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>) -> bool {
-    live_trees(forest).any(|(_, tree)| !LostKeys::of(ground, tree).is_empty())
+pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -> bool {
+    live_trees(forest).any(|(_, tree)| !LostKeys::of(ground, tree, chained).is_empty())
 }
 
 /// Whether a gap stands for a page that can't be read.
