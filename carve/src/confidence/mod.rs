@@ -103,7 +103,7 @@ pub fn weigh_by(
 
 #[cfg(test)]
 mod tests {
-    use super::{Claim, Claims, Counted, LEVELS, State, fractions, key, numbers, weigh};
+    use super::{Claim, Claims, Counted, LEVELS, State, key, numbers, weigh, weigh_by};
 
     #[test]
     fn a_combination_that_was_never_counted_is_answered_by_a_coarser_one() {
@@ -115,8 +115,19 @@ mod tests {
     #[test]
     fn no_count_is_so_great_that_it_makes_a_certainty() {
         let all = Counted { key: 0, rows: u32::MAX, content: u32::MAX, placement: 0, right: 1 << 31 };
-        let weighed = fractions(&all);
+        let weighed = weigh_by(&|_| Some(all), State::Live, true, Claims::NONE);
         assert_eq!((weighed.content, weighed.placement, weighed.confidence), (0.999_999, 0.000_001, 0.5));
+    }
+
+    #[test]
+    fn a_few_rows_of_its_own_move_a_combination_no_further_than_they_reach() {
+        let claims = Claims::NONE.with(Claim::FileDamaged);
+        let own = key(0, State::Live, true, claims);
+        let of =
+            |key: u64, rows: u32, right: u32| Counted { key, rows, content: rows, placement: rows, right };
+        let counted = |key: u64| Some(if key == own { of(key, 1, 0) } else { of(key, 1000, 900) });
+        let weighed = weigh_by(&counted, State::Live, true, claims);
+        assert!((0.7..0.75).contains(&weighed.confidence), "{weighed:?}");
     }
 
     #[test]

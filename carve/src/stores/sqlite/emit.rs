@@ -219,6 +219,9 @@ impl<'a> Reader<'_, 'a> {
             if self.ground.survey.page(number).zero_sector {
                 self.blank_lost_sectors(version, cell, first_cell, batch);
             }
+            if claims.has(Claim::TextInvalid) && claims.has(Claim::PageDamaged) {
+                self.blank_overwritten_sectors(version, cell, first_cell, batch);
+            }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
         } else {
             let like = verdict.and_then(|verdict| verdict.shape_from.as_ref());
@@ -291,7 +294,22 @@ impl<'a> Reader<'_, 'a> {
         let Ok(header) = record::header(local, cell.payload_len) else { return };
         let lost: Vec<Extent> =
             survey::zero_sectors(version.bytes, page.header.content_start, geometry).collect();
-        self.layout.blank(&header, cell, &lost, batch.cells.get_mut(first_cell..).unwrap_or_default());
+        // A BLOB may well hold zeros; text and numbers don't for a whole sector.
+        self.layout.blank(&header, cell, &lost, false, batch.cells.get_mut(first_cell..).unwrap_or_default());
+    }
+
+    /// Takes back what was read from sectors of a damaged page in which text doesn't read: other bytes stand there.
+    fn blank_overwritten_sectors(
+        &self,
+        version: &PageVersion<'a>,
+        cell: &Cell,
+        first_cell: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let local = cell.local_payload(version.bytes);
+        let Ok(header) = record::header(local, cell.payload_len) else { return };
+        let lost = self.layout.unread_sectors(&header, cell, local);
+        self.layout.blank(&header, cell, &lost, true, batch.cells.get_mut(first_cell..).unwrap_or_default());
     }
 
     /// The shape of an older copy of a cell.

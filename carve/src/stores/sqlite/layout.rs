@@ -3,6 +3,7 @@
 use super::catalogue::TableDef;
 use super::chains::Payload;
 use super::solve;
+use super::survey::SECTOR;
 use crate::model::{Batch, Cell as RowCell, Column, Inferred, Partial};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -252,12 +253,13 @@ impl Layout {
         }
     }
 
-    /// Takes back the parts of a row's cells that lie in `lost` extents of its page.
+    /// Takes back the parts of a row's cells that lie in `lost` extents of its page; of BLOBs only where told so.
     pub(super) fn blank(
         &self,
         header: &RecordHeader<'_>,
         cell: &Cell,
         lost: &[Extent],
+        blobs: bool,
         row: &mut [RowCell<'_>],
     ) {
         let mut at = header.len as u64;
@@ -272,11 +274,39 @@ impl Layout {
                 .collect();
             let column = self.column_of(position).and_then(|column| row.get_mut(column));
             let (Some(value), false) = (column, hits.is_empty()) else { continue };
-            // A BLOB may well hold zeros; text and numbers don't for a whole sector.
-            if !matches!(value, RowCell::Blob(_)) {
+            if blobs || !matches!(value, RowCell::Blob(_)) {
                 *value = without(value, on_page(from), &hits);
             }
         }
+    }
+
+    /// The sectors of a page in which texts of a record don't read, each from the first wrong byte to the text's end.
+    pub(super) fn unread_sectors(
+        &self,
+        header: &RecordHeader<'_>,
+        cell: &Cell,
+        payload: &[u8],
+    ) -> Vec<Extent> {
+        let (mut at, mut found) = (header.len, Vec::new());
+        for serial in header.serials() {
+            let from = at;
+            at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            let Some(text) = payload.get(from..at).filter(|_| serial.kind() == SerialKind::Text) else {
+                continue;
+            };
+            let good = match self.encoding {
+                TextEncoding::Utf8 => {
+                    std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len)
+                }
+                encoding => encoding.decode(text).map_or(0, |_| text.len()),
+            };
+            if good < text.len() {
+                let on_page = |at: usize| cell.payload_at + at as u32;
+                let (first, last) = (on_page(from + good) / SECTOR, on_page(at).div_ceil(SECTOR));
+                found.push(Extent { from: first * SECTOR, to: last * SECTOR });
+            }
+        }
+        found
     }
 
     /// Puts solved cells into a row: those of a record whose header was damaged.

@@ -166,7 +166,7 @@ pub(super) fn look(
 }
 
 /// Bytes of a sector, the least that a disk loses.
-const SECTOR: u32 = 512;
+pub(super) const SECTOR: u32 = 512;
 
 /// The sectors of a page that hold cell content and are all zeros.
 pub(super) fn zero_sectors(
