@@ -5,6 +5,7 @@
 //! that nothing links to are then fitted into the gaps (`adopt.rs`).
 
 use super::catalogue::Catalogue;
+use super::crossed::{Crossed, all_links, false_roots};
 use super::freelist::Freelist;
 use super::sample;
 use super::shape::Fit;
@@ -104,6 +105,7 @@ pub(super) struct Forest {
     placed: Vec<Option<(u32, How)>>,
     /// Root pages that the catalogue names.
     roots: HashSet<u32>,
+    crossed: Crossed,
 }
 
 /// Far deeper than any tree: SQLite's own limit is 20.
@@ -126,6 +128,7 @@ impl Forest {
             trees: Vec::new(),
             placed: vec![None; ground.view.page_count as usize],
             roots: HashSet::new(),
+            crossed: Crossed::default(),
         };
         let tables = ground
             .catalogue
@@ -141,7 +144,9 @@ impl Forest {
         }
         forest.exchange_roots(ground);
         let roots: Vec<u32> = forest.trees.iter().map(|tree| tree.root).collect();
-        let false_roots = false_roots(ground, &roots);
+        let links = all_links(ground);
+        let false_roots = false_roots(ground, &links, &roots);
+        forest.crossed = Crossed::of(ground, &links);
         // A link to another tree's root is wrong, whatever the keys there.
         forest.roots = roots.into_iter().filter(|root| !false_roots.contains(root)).collect();
         for number in 0..forest.trees.len() {
@@ -262,6 +267,7 @@ impl Forest {
             let holds = depth < MAX_DEPTH
                 && self.place(page).is_none()
                 && (parent == 0 || !self.roots.contains(&page))
+                && !self.crossed.wrong.contains(&(parent, page))
                 && self.fits(ground, number, page, range);
             let Some(tree) = self.trees.get_mut(number) else { return };
             if !holds {
@@ -282,6 +288,7 @@ impl Forest {
                 sample::touch(ground.view, children.iter().map(|(child, _)| *child));
                 // The last child comes first off the stack, so push in reverse for key order.
                 for (child, range) in children.into_iter().rev() {
+                    let child = self.crossed.instead.get(&(page, child)).copied().unwrap_or(child);
                     pending.push((page, child, range, depth + 1));
                 }
             }
@@ -436,55 +443,4 @@ fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Optio
     if page.header.kind.is_table() && cells.len() > named.len() && cells.iter().all(Option::is_some) {
         cells.sort_by_key(|cell| cell.map(|cell| cell.rowid));
     }
-}
-
-/// Root pages that an interior page links to as well, where it is the root that is wrong.
-///
-/// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
-/// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
-fn false_roots(ground: Ground<'_, '_>, roots: &[u32]) -> HashSet<u32> {
-    let links = all_links(ground);
-    let linked: HashSet<u32> = links.iter().map(|(_, child, _)| *child).collect();
-    let loose: Vec<(u32, PageKind)> = ground
-        .survey
-        .iter()
-        .filter_map(|(number, info)| Some((number, info.kind?)))
-        .filter(|(number, _)| {
-            !linked.contains(number) && !roots.contains(number) && !ground.free.pages.contains(number)
-        })
-        .collect();
-    let is_false = |(parent, child, range): &&(u32, u32, KeyRange)| {
-        let Some(kind) = ground.survey.page(*child).kind else { return false };
-        roots.contains(child)
-            && !loose.iter().any(|(number, other)| {
-                let info = ground.survey.page(*number);
-                number != parent
-                    && info.cells > 0
-                    && other.is_table() == kind.is_table()
-                    && (!kind.is_table() || range.holds(info.first, info.last))
-                    && (range.above.is_some() || range.upto.is_some())
-            })
-    };
-    links.iter().filter(is_false).map(|(_, child, _)| *child).collect()
-}
-
-/// The links of all interior pages that are not free: parent, child and range; links that the child disproves don't
-/// count.
-fn all_links(ground: Ground<'_, '_>) -> Vec<(u32, u32, KeyRange)> {
-    let mut found = Vec::new();
-    for (number, info) in ground.survey.iter() {
-        let Some(kind) = info.kind.filter(|kind| kind.is_interior()) else { continue };
-        if ground.free.pages.contains(&number) {
-            continue;
-        }
-        for (child, range) in links(ground, number, KeyRange::default(), kind.is_table()) {
-            let under = ground.survey.page(child);
-            let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
-            let in_range = !kind.is_table() || range.holds(under.first, under.last);
-            if child != number && same_kind && in_range {
-                found.push((number, child, range));
-            }
-        }
-    }
-    found
 }

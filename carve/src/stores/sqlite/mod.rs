@@ -5,6 +5,7 @@ mod agree;
 mod catalogue;
 mod chain_faults;
 mod chains;
+mod crossed;
 mod cut;
 mod database;
 mod detect;

@@ -4,7 +4,7 @@
 //! replaced. If the new page is lost, the old one is the next best.
 
 use super::chains::Chained;
-use super::forest::{Forest, Gap, Ground, KeyRange, Object, Tree, fit_object, links};
+use super::forest::{Forest, Gap, Ground, How, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
 use super::shape::{Fit, Profile};
 use super::survey::{self, PageInfo};
@@ -52,13 +52,23 @@ const MOST_LEAVES: usize = 1024;
 
 impl LostKeys {
     /// The ranges of pages that can't be read, and of pages some cells of which can't.
-    fn of(ground: Ground<'_, '_>, tree: &Tree, chained: &Chained) -> Self {
+    fn of(forest: &Forest, ground: Ground<'_, '_>, tree: &Tree, chained: &Chained) -> Self {
         let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
         // A page holds about as many rows as the fullest of the others; without others, as many as there is room for.
         let fullest = infos().map(|info| usize::from(info.cells)).max();
         let page =
             fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| most + most / 4 + 4);
-        let lost = tree.gaps.iter().filter(|gap| is_lost(ground, gap));
+        // A link out of the file leaves no page lost where another one was fitted in.
+        let fitted = |gap: &Gap| {
+            let in_file = (1..=ground.view.page_count).contains(&gap.child);
+            let fits = |page: &u32| {
+                let info = ground.survey.page(*page);
+                let linked = forest.place(*page).is_some_and(|(_, how)| how == How::Linked);
+                !linked && info.cells > 0 && gap.range.holds(info.first, info.last)
+            };
+            !in_file && gap.parent != 0 && tree.rowids && tree.pages.iter().any(fits)
+        };
+        let lost = tree.gaps.iter().filter(|gap| is_lost(ground, gap) && !fitted(gap));
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
                 let above_interior = tree.interior.contains(&gap.parent)
@@ -167,7 +177,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let mut found: HashMap<usize, Strays> = HashMap::new();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     for (number, tree) in live_trees(forest) {
-        let keys = LostKeys::of(ground, tree, chained);
+        let keys = LostKeys::of(forest, ground, tree, chained);
         if !keys.is_empty() {
             let gaps = tree.pages.iter().chain(&tree.interior).copied().collect();
             profiles.insert(number, sample::profile(ground.view, ground.survey, &tree.pages));
@@ -254,7 +264,7 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
 
 /// Whether any tree has lost rows.
 pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -> bool {
-    live_trees(forest).any(|(_, tree)| !LostKeys::of(ground, tree, chained).is_empty())
+    live_trees(forest).any(|(_, tree)| !LostKeys::of(forest, ground, tree, chained).is_empty())
 }
 
 /// Whether a gap stands for a page that can't be read.

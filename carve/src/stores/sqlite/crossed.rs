@@ -1,0 +1,120 @@
+//! Links that contradict one another: roots that are children too, pages with two parents, children that were exchanged.
+
+use super::forest::{Ground, KeyRange, links};
+use mudlark_parsers::sqlite::page::PageKind;
+use std::collections::{HashMap, HashSet};
+
+/// A link of an interior page that its child doesn't disprove.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub parent: u32,
+    pub child: u32,
+    pub range: KeyRange,
+}
+
+impl Link {
+    /// Whether the child ends with the key that the link gives: it does until its last row is deleted.
+    fn is_exact(&self, ground: Ground<'_, '_>) -> bool {
+        let info = ground.survey.page(self.child);
+        info.cells > 0 && self.range.upto == Some(info.last)
+    }
+}
+
+/// What is wrong with links, by parent and child.
+#[derive(Debug, Default)]
+pub(super) struct Crossed {
+    /// Links to a page that is another parent's.
+    pub wrong: HashSet<(u32, u32)>,
+    /// Links whose children were exchanged, with the true child.
+    pub instead: HashMap<(u32, u32), u32>,
+}
+
+impl Crossed {
+    pub(super) fn of(ground: Ground<'_, '_>, links: &[Link]) -> Self {
+        let mut crossed = Self::default();
+        crossed.find_wrong(ground, links);
+        crossed.find_exchanged(ground, links);
+        crossed
+    }
+
+    /// Of several links to one page, the one that gives its last key is right.
+    fn find_wrong(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
+        let mut by_child: Vec<&Link> = links.iter().collect();
+        by_child.sort_by_key(|link| (link.child, link.parent));
+        for group in by_child.chunk_by(|a, b| a.child == b.child).filter(|group| group.len() > 1) {
+            let exact = group.iter().filter(|link| link.is_exact(ground)).count();
+            if exact == 1 {
+                let wrong = group.iter().filter(|link| !link.is_exact(ground));
+                self.wrong.extend(wrong.map(|link| (link.parent, link.child)));
+            }
+        }
+    }
+
+    /// Two links each of which gives the last key of the other's child.
+    fn find_exchanged(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
+        let is_table = |link: &&Link| ground.survey.page(link.child).kind.is_some_and(PageKind::is_table);
+        let odd =
+            links.iter().filter(|link| link.range.upto.is_some() && !link.is_exact(ground)).filter(is_table);
+        let by_key: HashMap<(i64, i64), &Link> = odd
+            .clone()
+            .filter_map(|link| Some(((link.range.upto?, ground.survey.page(link.child).last), link)))
+            .collect();
+        for link in odd {
+            let Some(upto) = link.range.upto else { continue };
+            let other = by_key.get(&(ground.survey.page(link.child).last, upto));
+            if let Some(other) = other.filter(|other| other.child != link.child) {
+                self.instead.insert((link.parent, link.child), other.child);
+            }
+        }
+    }
+}
+
+/// Root pages that an interior page links to as well, where it is the root that is wrong.
+///
+/// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
+/// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
+pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32]) -> HashSet<u32> {
+    let linked: HashSet<u32> = links.iter().map(|link| link.child).collect();
+    let loose: Vec<(u32, PageKind)> = ground
+        .survey
+        .iter()
+        .filter_map(|(number, info)| Some((number, info.kind?)))
+        .filter(|(number, _)| {
+            !linked.contains(number) && !roots.contains(number) && !ground.free.pages.contains(number)
+        })
+        .collect();
+    let is_false = |link: &&Link| {
+        let Link { parent, child, range } = **link;
+        let Some(kind) = ground.survey.page(child).kind else { return false };
+        roots.contains(&child)
+            && !loose.iter().any(|(number, other)| {
+                let info = ground.survey.page(*number);
+                *number != parent
+                    && info.cells > 0
+                    && other.is_table() == kind.is_table()
+                    && (!kind.is_table() || range.holds(info.first, info.last))
+                    && (range.above.is_some() || range.upto.is_some())
+            })
+    };
+    links.iter().filter(is_false).map(|link| link.child).collect()
+}
+
+/// The links of all interior pages that are not free; links that the child disproves don't count.
+pub(super) fn all_links(ground: Ground<'_, '_>) -> Vec<Link> {
+    let mut found = Vec::new();
+    for (number, info) in ground.survey.iter() {
+        let Some(kind) = info.kind.filter(|kind| kind.is_interior()) else { continue };
+        if ground.free.pages.contains(&number) {
+            continue;
+        }
+        for (child, range) in links(ground, number, KeyRange::default(), kind.is_table()) {
+            let under = ground.survey.page(child);
+            let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
+            let in_range = !kind.is_table() || range.holds(under.first, under.last);
+            if child != number && same_kind && in_range {
+                found.push(Link { parent: number, child, range });
+            }
+        }
+    }
+    found
+}
