@@ -25,11 +25,11 @@ const LEAST_RECALL: f64 = 0.975;
 const MOST_WRONG: usize = 10;
 
 /// Full live rows that equal a version of another table of the case. Tables of one shape can't always be told apart.
-const MOST_MISPLACED: usize = 40;
+const MOST_MISPLACED: usize = 120;
 
 /// Full live rows that equal a version of their table that is gone: where the damage took what said so, as the list
 /// of free pages, nothing tells.
-const MOST_STALE: usize = 350;
+const MOST_STALE: usize = 450;
 
 /// Of the cells of partial rows, the share that may be wrong.
 const MOST_WRONG_CELLS: f64 = 0.01;

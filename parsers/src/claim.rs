@@ -73,6 +73,24 @@ claims! {
     EarlierVersion = 25, "read from an earlier version of a page, in a log or a journal";
     /// Some of the old rows for these lost keys were deleted: there are more of them than lost cells.
     Crowded = 26, "one of more old rows than can be missing";
+    /// Read from a freeblock.
+    InFreeblock = 27, "read from a freeblock";
+    /// Read from the gap between cell pointers and cells.
+    InGap = 28, "read from the gap of a page";
+    /// The first four bytes of the cell were overwritten when it was freed, and follow from the rest.
+    HeadRebuilt = 30, "the first four bytes were overwritten and follow from the rest";
+    /// The first serial type was among them.
+    FirstSolved = 31, "the type of the first column follows from the lengths of the others";
+    /// The end of the cell was overwritten.
+    TailLost = 32, "the end was overwritten";
+    /// The row id was overwritten and follows from its neighbours.
+    RowidInferred = 33, "the row id follows from those beside it";
+    /// The row id is not known.
+    RowidUnknown = 34, "the row id is lost";
+    /// The page was written by a transaction that did not commit.
+    Uncommitted = 35, "written by a transaction that did not commit";
+    /// The same cells were found at another place too.
+    SeenAgain = 36, "the same cells stand at another place too";
 }
 
 /// A set of claims.

@@ -137,8 +137,8 @@ pub struct Row {
     pub cells: Range<u32>,
     /// Its evidence in [`Batch::evidence`].
     pub evidence: Range<u32>,
-    /// When it stood.
-    pub lifetime: Lifetime,
+    /// When it stood; `None` when nothing tells.
+    pub lifetime: Option<Lifetime>,
 }
 
 /// Row versions of one table.

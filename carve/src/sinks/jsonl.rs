@@ -170,11 +170,12 @@ impl<'e, 'a> Encoder<'e, 'a> {
         }
         self.values(row);
         let point = |point: Option<Point>| point.map(|point| point.to_string());
-        match (row.lifetime.from, row.lifetime.to) {
-            (Some(Point::BeforeLog), None) => {
+        match row.lifetime.map(|lifetime| (lifetime.from, lifetime.to)) {
+            None => self.out.extend_from_slice(b",\"lifetimes\":[]"),
+            Some((Some(Point::BeforeLog), None)) => {
                 self.out.extend_from_slice(b",\"lifetimes\":[{\"from\":\"before-log\",\"to\":null}]");
             }
-            (from, to) => {
+            Some((from, to)) => {
                 let lifetime = json!([{"from": point(from), "to": point(to)}]);
                 self.text(format_args!(",\"lifetimes\":{lifetime}"));
             }

@@ -180,6 +180,15 @@ impl<'a> Page<'a> {
             .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
     }
 
+    /// The cell pointer with this number, from 0.
+    #[must_use]
+    pub fn pointer(&self, index: usize) -> Option<usize> {
+        if index >= self.pointer_count() {
+            return None;
+        }
+        be_u16_at(self.bytes, self.pointers_at() + 2 * index).map(usize::from)
+    }
+
     /// The cell at `pointer`.
     ///
     /// # Errors

@@ -162,8 +162,8 @@ impl DatabaseSink {
                 row.rowid,
                 place,
                 at,
-                row.lifetime.from.map(|point| point.to_string()),
-                row.lifetime.to.map(|point| point.to_string()),
+                row.lifetime.and_then(|lifetime| lifetime.from).map(|point| point.to_string()),
+                row.lifetime.and_then(|lifetime| lifetime.to).map(|point| point.to_string()),
                 missing,
                 row.claims.bits() as i64,
             ])?;

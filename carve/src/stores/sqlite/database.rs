@@ -12,7 +12,7 @@ use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::view::{Applied, View};
-use super::{findings, keyed, loss, settle};
+use super::{findings, gone, keyed, loss, settle};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -162,6 +162,7 @@ impl<'a> Database<'a> {
         &'s self,
         number: usize,
         damaged: bool,
+        places: &gone::Places,
         sink: &mut RowSink<'_, 's>,
     ) -> Result<(), Error> {
         let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number, damaged)) else {
@@ -169,12 +170,12 @@ impl<'a> Database<'a> {
         };
         let Some(tree) = self.tree(output) else { return Ok(()) };
         let bare = reader.further_pages();
-        let mut witnesses = Witnesses::default();
+        let (mut witnesses, mut kept) = (Witnesses::default(), settle::Kept::new());
         if tree.rowids {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
-            witnesses.verdicts =
+            (witnesses.verdicts, kept) =
                 settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
@@ -207,6 +208,10 @@ impl<'a> Database<'a> {
             for entries in entries {
                 reader.row_from_entries(entries, &witnesses, &mut batch);
             }
+            sink(&[batch])?;
+        }
+        let shared = reader.claims;
+        for batch in gone::rows(self, number, places, shared, &kept) {
             sink(&[batch])?;
         }
         if let Ok(mut missing) = self.missing.lock() {
@@ -346,8 +351,9 @@ impl Instance for Database<'_> {
     fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
         // Asks every page of every tree, so once for all tables.
         let damaged = self.is_damaged();
+        let places = gone::places(self);
         for number in 0..self.outputs.len() {
-            self.table_rows(number, damaged, sink)?;
+            self.table_rows(number, damaged, &places, sink)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::TextEncoding;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What reading the rows of one table needs.
@@ -228,7 +229,8 @@ impl<'a> Reader<'_, 'a> {
             let solution = like.and_then(|(place, copy)| self.shaped_like(*place, copy));
             let Some(solution) = solution.or_else(|| self.solve(version, cell, room)) else { return };
             let payload = version.bytes.get(cell.payload_at as usize..).unwrap_or_default();
-            self.layout.solved(&solution, payload, rowid, batch);
+            let borrow = &|bytes| Cow::Borrowed(bytes);
+            self.layout.solved(&solution, payload, rowid, row_index, batch, borrow);
             claims = claims.with(Claim::HeaderSolved);
             let spans_from = batch.spans.len();
             batch.spans.push(version.span(cell.at, cell.end - cell.at));
@@ -276,7 +278,7 @@ impl<'a> Reader<'_, 'a> {
             claims,
             cells: first_cell as u32..batch.cells.len() as u32,
             evidence: first_evidence..batch.evidence.len() as u32,
-            lifetime: Lifetime { from, to: None },
+            lifetime: Some(Lifetime { from, to: None }),
         });
     }
 
@@ -406,7 +408,7 @@ impl<'a> Reader<'_, 'a> {
             claims: self.claims.with(Claim::FromIndex),
             cells: first_cell as u32..batch.cells.len() as u32,
             evidence: first_evidence..batch.evidence.len() as u32,
-            lifetime: Lifetime { from: (!self.logged).then_some(Point::BeforeLog), to: None },
+            lifetime: Some(Lifetime { from: (!self.logged).then_some(Point::BeforeLog), to: None }),
         });
     }
 

@@ -309,23 +309,31 @@ impl Layout {
         found
     }
 
-    /// Puts solved cells into a row: those of a record whose header was damaged.
-    pub(super) fn solved<'a>(
+    /// Puts solved cells into a row: those of a record whose header was damaged, or lies where nothing points to.
+    /// Returns what the cells say against it.
+    pub(super) fn solved<'p, 'a>(
         &self,
         solution: &solve::Solution,
-        payload: &'a [u8],
+        payload: &'p [u8],
         rowid: Option<i64>,
+        row_index: u32,
         batch: &mut Batch<'a>,
-    ) {
+        keep: impl Fn(&'p [u8]) -> Cow<'a, [u8]> + Copy,
+    ) -> Claims {
+        let mut claims = Claims::NONE;
         let base = batch.cells.len();
         batch.cells.resize(base + self.slots.len(), RowCell::Missing);
         for (number, slot) in self.slots.iter().enumerate() {
             let Some(Some((serial, at))) = solution.columns.get(slot.position) else { continue };
             if let Some(cell) = batch.cells.get_mut(base + number) {
                 let put = |value| *cell = value;
-                self.cell(slot, *serial, *at, payload, true, rowid, false, Cow::Borrowed, put);
+                claims = claims.and(self.cell(slot, *serial, *at, payload, false, rowid, true, keep, put));
             }
         }
+        if solution.columns.len() < self.slots.len() {
+            self.defaults(solution.columns.len(), rowid, row_index, base, batch, &mut claims);
+        }
+        claims
     }
 }
 

@@ -17,6 +17,7 @@ mod findings;
 mod forest;
 mod freelist;
 mod given;
+mod gone;
 mod inspect;
 mod keyed;
 mod layout;

@@ -49,9 +49,10 @@ pub(super) fn open<'a>(
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
-    let placed: Vec<u32> = forest.trees.iter().flat_map(|tree| &tree.pages).copied().collect();
+    let standing = forest.trees.iter().filter(|tree| tree.object != Object::Stale);
+    let placed: Vec<u32> = standing.flat_map(|tree| &tree.pages).copied().collect();
     let chained = Chained::from(&view, &survey, &placed);
-    if catalogue.whole && strays::any_lost(&forest, ground, &chained) {
+    if catalogue.whole {
         add_old_versions(sources, &roles, &mut view, &mut survey);
     }
     for tree in &forest.trees {

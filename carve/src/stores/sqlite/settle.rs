@@ -41,6 +41,9 @@ const MOSTLY_DELETED: usize = 2;
 /// The verdicts of a table.
 pub(super) type Verdicts = HashMap<Place, Verdict>;
 
+/// The rows that are put out of those that were compared, by row id: where each lies.
+pub(super) type Kept = HashMap<i64, (Place, Cell)>;
+
 /// A row that has to be compared.
 #[derive(Clone, Copy)]
 struct Doubtful {
@@ -67,7 +70,8 @@ pub(super) fn settle(
     lost: Option<&LostKeys>,
     chained: &Chained,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
-) -> Verdicts {
+) -> (Verdicts, Kept) {
+    let mut kept = Kept::new();
     let mut doubtful = Vec::new();
     let mut cells = Vec::new();
     let unsettled = pages.iter().filter(|page| !is_settled(forest, ground, **page));
@@ -113,6 +117,7 @@ pub(super) fn settle(
         {
             verdicts.entry(first.place).or_default().shape_from = Some((copy.place, copy.cell));
         }
+        kept.insert(first.rowid, winner);
         if winner.0 == first.place && first.old {
             old.push((first.rowid, first.place));
         }
@@ -144,8 +149,11 @@ pub(super) fn settle(
         let verdict = verdicts.entry(*place).or_default();
         verdict.crowded = true;
         verdict.unsure = most.contains(rowid);
+        if verdict.unsure {
+            kept.remove(rowid);
+        }
     }
-    verdicts
+    (verdicts, kept)
 }
 
 /// Whether a whole cell is an older copy of one whose record header is damaged: as long, and with mostly the same body.

@@ -41,6 +41,15 @@ struct Overlay {
     commit: Option<u32>,
 }
 
+/// A version of a page that the current view doesn't show.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    page: u32,
+    at: Overlay,
+    /// Its transaction never committed.
+    uncommitted: bool,
+}
+
 /// The pages of a database at one point.
 #[derive(Debug)]
 pub(super) struct View<'a> {
@@ -54,7 +63,7 @@ pub(super) struct View<'a> {
     pub main_pages: u32,
     overlay: HashMap<u32, Overlay>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
-    old: Vec<(u32, Overlay)>,
+    old: Vec<Old>,
     pub applied: Applied,
 }
 
@@ -179,8 +188,8 @@ impl<'a> View<'a> {
             return None;
         }
         if number > self.page_count {
-            let (page, old) = self.old.get(number.checked_sub(FIRST_OLD)? as usize)?;
-            return self.version(*page, old.source, old.offset, old.commit);
+            let Old { page, at, .. } = self.old.get(number.checked_sub(FIRST_OLD)? as usize)?;
+            return self.version(*page, at.source, at.offset, at.commit);
         }
         if !self.overlay.is_empty()
             && let Some(over) = self.overlay.get(&number)
@@ -196,6 +205,13 @@ impl<'a> View<'a> {
         FIRST_OLD..FIRST_OLD + self.old.len() as u32
     }
 
+    /// Whether a number is that of a version that was written and never committed: a frame behind the last commit, or a
+    /// page of the main file that a hot journal takes back.
+    pub(super) fn is_uncommitted(&self, number: u32) -> bool {
+        let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
+        old.is_some_and(|old| old.uncommitted)
+    }
+
     /// Whether a number is that of an old version.
     pub(super) const fn is_old(&self, number: u32) -> bool {
         number > self.page_count
@@ -208,6 +224,7 @@ impl<'a> View<'a> {
         };
         let mut old = Vec::new();
         if let Some((source, log)) = log {
+            let is_older = |number: u32| log.older.iter().any(|older| older.number == number) && !log.torn;
             // Later ones first: what was written last is most likely to be what stood on the lost page.
             let (committed, open) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
             for frame in committed.iter().rev().chain(open.iter().rev()).chain(log.older.iter().rev()) {
@@ -215,7 +232,9 @@ impl<'a> View<'a> {
                 let fits = frame.sound || frame.page <= self.page_count;
                 if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
-                    old.push((frame.page, Overlay { source, offset: frame.offset, commit }));
+                    let uncommitted = frame.number as usize > log.committed && !is_older(frame.number);
+                    let at = Overlay { source, offset: frame.offset, commit };
+                    old.push(Old { page: frame.page, at, uncommitted });
                 }
             }
         }
@@ -224,17 +243,19 @@ impl<'a> View<'a> {
             if shown(record.page, source, record.offset) {
                 continue;
             }
-            old.push((record.page, Overlay { source, offset: record.offset, commit: None }));
+            let at = Overlay { source, offset: record.offset, commit: None };
+            old.push(Old { page: record.page, at, uncommitted: false });
         }
         // Under a log the main file holds what was before it; under a hot journal what was never committed.
         if let Some(source) = self.main.filter(|_| self.has_overlay()) {
             let size = u64::from(self.geometry.page_size);
             let hidden = (1..=self.main_pages)
                 .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
-            old.extend(
-                hidden
-                    .map(|page| (page, Overlay { source, offset: u64::from(page - 1) * size, commit: None })),
-            );
+            let uncommitted = matches!(self.applied, Applied::Rollback { .. });
+            old.extend(hidden.map(|page| {
+                let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None };
+                Old { page, at, uncommitted }
+            }));
         }
         if self.page_count >= FIRST_OLD {
             old.clear();

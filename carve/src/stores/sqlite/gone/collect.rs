@@ -1,0 +1,146 @@
+//! Candidates from every run of bytes that no live row owns.
+
+use super::live::Live;
+use super::places::OfTree;
+use super::shape::Kinds;
+use super::{Dead, Search};
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freed::{self, FreedCell, RowidLeft, Shape, Space};
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use rayon::prelude::*;
+
+/// What a page is to the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// A page of its tree: the live rows on it are not candidates.
+    Own,
+    /// Free, or hanging in no tree.
+    Freed,
+    /// An earlier or an uncommitted version of a page.
+    Earlier,
+    /// Without a header.
+    Bare,
+}
+
+pub(super) fn all(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, places: OfTree<'_>) -> Vec<Dead> {
+    let kinds = Kinds::of(search);
+    let is_old = |page: u32| search.database.view.is_old(page);
+    let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
+    let further = places.pages.iter().map(|page| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed }));
+    let bare = places.bare.iter().map(|page| (*page, Role::Bare));
+    let all: Vec<(u32, Role)> = own.chain(further).chain(bare).collect();
+    let pages = all.par_iter().with_min_len(8);
+    pages.flat_map_iter(|(page, role)| on_page(search, live, &kinds, *page, *role)).collect()
+}
+
+fn on_page(
+    search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
+    kinds: &Kinds,
+    number: u32,
+    role: Role,
+) -> Vec<Dead> {
+    let mut found = Vec::new();
+    let database = search.database;
+    let geometry = database.view.geometry;
+    let Some(version) = database.view.page(number) else { return Vec::new() };
+    let fits = |column: usize, serial| kinds.fits(column, serial);
+    let shape = Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits };
+    let kind = if search.tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
+    let Some(page) = parsed else {
+        let extent = Extent { from: 0, to: geometry.usable() };
+        let cells = freed::cells(version.bytes, extent, Space::Other, kind, geometry, &shape);
+        let cells = if convincing(&cells) { cells } else { Vec::new() };
+        found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
+        return finish(search, live, number, role, found);
+    };
+    let info = database.survey.page(number);
+    if role != Role::Own && page.header.kind.is_table() == search.tree.rowids && page.header.kind != PageKind::TableInterior {
+        let method = if role == Role::Earlier { "earlier_page" } else { "freed_page" };
+        let cells = page.cells().filter_map(Result::ok);
+        let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
+        let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
+        found.extend(cells.filter_map(|cell| Some((whole(version.bytes, cell)?, method, claim))));
+    }
+    let (blocks, damage) = page.freeblocks();
+    for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
+        let cells = freed::cells(version.bytes, *block, Space::Freeblock, kind, geometry, &shape);
+        found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
+    }
+    let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
+    let to = page.header.content_start.min(geometry.usable());
+    if from < to && !mudlark_parsers::bytes::all_zero(version.bytes.get(from as usize..to as usize).unwrap_or_default()) {
+        let gap = Extent { from, to };
+        let cells = freed::cells(version.bytes, gap, Space::Other, kind, geometry, &shape);
+        found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
+    }
+    finish(search, live, number, role, found)
+}
+
+/// Whether cells found on a page that names no table are more than an accident.
+fn convincing(cells: &[FreedCell]) -> bool {
+    let touching = cells.windows(2).filter(|pair| matches!(pair, [a, b] if a.cell.end == b.cell.at));
+    touching.count() >= 1 || cells.iter().any(|cell| !cell.rebuilt && !cell.cut && cell.cell.payload_len >= 64)
+}
+
+/// A cell that stands whole, as a candidate.
+fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
+    let header = record::header(cell.local_payload(page), cell.payload_len).ok()?;
+    let rowid = RowidLeft::Whole(cell.rowid);
+    Some(FreedCell {
+        cell,
+        serials: header.serials().collect(),
+        header_len: header.len as u32,
+        rowid,
+        rebuilt: false,
+        first_solved: false,
+        cut: false,
+    })
+}
+
+/// Makes candidates of cells: with their fingerprints, their claims and their time.
+fn finish(
+    search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
+    number: u32,
+    role: Role,
+    cells: Vec<(FreedCell, &'static str, Claim)>,
+) -> Vec<Dead> {
+    let view = &search.database.view;
+    let Some(version) = view.page(number) else { return Vec::new() };
+    let earlier = role == Role::Earlier || view.is_old(number);
+    let newness = match (earlier, version.commit) {
+        (true, Some(commit)) => 2 * i64::from(commit),
+        (true, None) => -1,
+        (false, Some(commit)) => 2 * i64::from(commit) - 1,
+        (false, None) => 0,
+    };
+    let uncommitted = view.is_uncommitted(number);
+    let dead = cells.into_iter().filter_map(|(freed, method, claim)| {
+        let rowid = match freed.rowid {
+            RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
+            _ => None,
+        };
+        // A row of a lost page that was put out as live is no row that is gone.
+        if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
+            return None;
+        }
+        let (content, key) = search.fingerprints(number, &freed);
+        let spilled = freed.cell.overflow != 0;
+        let claims = Claims::NONE
+            .with(claim)
+            .with_if(earlier, Claim::EarlierVersion)
+            .with_if(role == Role::Freed, Claim::OldPage)
+            .with_if(freed.rebuilt, Claim::HeadRebuilt)
+            .with_if(freed.first_solved, Claim::FirstSolved)
+            .with_if(freed.cut, Claim::TailLost)
+            .with_if(spilled && content.is_some(), Claim::ChainWhole)
+            .with_if(spilled && content.is_none(), Claim::ChainBroken)
+            .with_if(uncommitted, Claim::Uncommitted);
+        Some(Dead { page: number, freed, method, claims, rowid, content, key, newness, uncommitted })
+    });
+    dead.collect()
+}

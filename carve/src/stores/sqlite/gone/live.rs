@@ -1,0 +1,150 @@
+//! The live rows of a table, to tell copies and older versions of them from rows that are gone.
+
+use super::super::chains;
+use super::super::settle::{self, Kept, Place};
+use super::{Search, content};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+pub(super) struct Live<'l, 's, 'a> {
+    search: &'l Search<'s, 'a>,
+    /// First and last row id of each sound, linked leaf, in order.
+    pages: Vec<(i64, i64, u32)>,
+    kept: &'l Kept,
+    /// In a table without row ids, by the fingerprint of the key: the fingerprint of the row.
+    keyed: HashMap<u64, Option<u64>>,
+    contents: OnceLock<HashSet<u64>>,
+}
+
+impl<'l, 's, 'a> Live<'l, 's, 'a> {
+    pub(super) fn of(search: &'l Search<'s, 'a>, kept: &'l Kept) -> Self {
+        let database = search.database;
+        let mut live = Self { search, pages: Vec::new(), kept, keyed: HashMap::new(), contents: OnceLock::new() };
+        if search.tree.rowids {
+            let settled = |page: &&u32| settle::is_settled(&database.forest, database.ground(), **page);
+            let infos = search.tree.pages.iter().filter(settled);
+            let infos = infos.map(|page| (database.survey.page(*page), *page)).filter(|(info, _)| info.cells > 0);
+            live.pages = infos.map(|(info, page)| (info.first, info.last, page)).collect();
+            live.pages.sort_unstable();
+        } else {
+            let rows = search.tree.pages.par_iter().flat_map_iter(|page| live.keyed_page(*page));
+            live.keyed = rows.collect::<Vec<_>>().into_iter().collect();
+        }
+        live
+    }
+
+    /// Keys and contents of a page of a table without row ids.
+    fn keyed_page(&self, number: u32) -> Vec<(u64, Option<u64>)> {
+        let mut found = Vec::new();
+        self.each_record(number, |serials, body, whole| {
+            let key_len: usize = serials.iter().take(self.search.key_cells).map(|serial| serial.1).sum();
+            if let Some(key) = body.get(..key_len) {
+                let numbers = || serials.iter().map(|serial| serial.0);
+                let key = content(numbers().take(self.search.key_cells), key);
+                found.push((key, whole.then(|| content(numbers(), body))));
+            }
+        });
+        found
+    }
+
+    /// Calls `each` with the serial types, their lengths, the body of each record of a page, and whether it is whole.
+    fn each_record(&self, number: u32, mut each: impl FnMut(&[(u64, usize)], &[u8], bool)) {
+        let database = self.search.database;
+        let Some(version) = database.view.page(number) else { return };
+        let Some(page) = Page::parse(version.bytes, version.number, database.view.geometry) else { return };
+        if page.header.kind == PageKind::TableInterior {
+            return;
+        }
+        let mut serials = Vec::new();
+        for cell in page.cells().filter_map(Result::ok) {
+            let payload = chains::read(&database.view, &database.survey, &version, &cell);
+            let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
+            serials.clear();
+            serials.extend(header.serials().map(|serial| (serial.0, serial.len() as usize)));
+            let body = payload.bytes.get(header.len..).unwrap_or_default();
+            each(&serials, body, payload.whole);
+        }
+    }
+
+    /// The live row with this id: where it lies.
+    pub(super) fn find(&self, rowid: i64) -> Option<(u32, Cell)> {
+        if let Some(((page, _), cell)) = self.kept.get(&rowid) {
+            return Some((*page, *cell));
+        }
+        let after = self.pages.partition_point(|(first, _, _)| *first <= rowid);
+        let (_, last, number) = *self.pages.get(after.checked_sub(1)?)?;
+        if rowid > last {
+            return None;
+        }
+        let database = self.search.database;
+        let version = database.view.page(number)?;
+        let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
+        // The pointers of a sound page are in the order of the keys.
+        let (mut low, mut high) = (0, page.pointer_count());
+        while low < high {
+            let middle = low.midpoint(high);
+            let cell = page.cell(page.pointer(middle)?).ok()?;
+            match cell.rowid.cmp(&rowid) {
+                std::cmp::Ordering::Equal => return Some((number, cell)),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The place of a live row among those that were put out although their pages are lost or damaged.
+    pub(super) fn is_kept(&self, rowid: i64, place: Place) -> bool {
+        self.kept.get(&rowid).is_some_and(|(kept, _)| *kept == place)
+    }
+
+    /// The fingerprint of the cells of the live row with this id; the inner `None` where it is not whole.
+    pub(super) fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
+        let (page, cell) = self.find(rowid)?;
+        let database = self.search.database;
+        let version = database.view.page(page)?;
+        let payload = chains::read(&database.view, &database.survey, &version, &cell);
+        let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { return Some(None) };
+        let body = payload.bytes.get(header.len..).unwrap_or_default();
+        Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
+    }
+
+    /// Whether a live row has the same bytes as a cell, as far as both lie on their pages: the quick way to see a copy.
+    pub(super) fn is_copy(&self, page: &[u8], cell: &Cell) -> bool {
+        let same = |(number, live): (u32, Cell)| {
+            let version = self.search.database.view.page(number)?;
+            let same = live.payload_len == cell.payload_len
+                && live.overflow == cell.overflow
+                && live.local_payload(version.bytes) == cell.local_payload(page);
+            Some(same)
+        };
+        self.find(cell.rowid).and_then(same).unwrap_or(false)
+    }
+
+    /// In a table without row ids: what is live under this key.
+    pub(super) fn by_key(&self, key: u64) -> Option<Option<u64>> {
+        self.keyed.get(&key).copied()
+    }
+
+    /// Whether any live row has these cells.
+    pub(super) fn holds(&self, fingerprint: u64) -> bool {
+        let contents = self.contents.get_or_init(|| {
+            let pages = self.search.tree.pages.par_iter();
+            let read = pages.flat_map_iter(|page| {
+                let mut found = Vec::new();
+                self.each_record(*page, |serials, body, whole| {
+                    found.extend(whole.then(|| content(serials.iter().map(|serial| serial.0), body)));
+                });
+                found
+            });
+            let mut contents: HashSet<u64> = read.collect::<Vec<_>>().into_iter().collect();
+            contents.extend(self.kept.keys().filter_map(|rowid| self.content_of(*rowid).flatten()));
+            contents
+        });
+        contents.contains(&fingerprint)
+    }
+}

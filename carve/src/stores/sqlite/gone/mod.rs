@@ -1,0 +1,119 @@
+//! Rows that are gone: deleted ones and older versions, from free space, freed pages, logs and journals.
+//!
+//! Candidates come from every run of bytes that no live row owns (`collect`). A candidate that equals the live row of
+//! its key is a copy that SQLite left when it moved the row, and is dropped; one that differs is an older version; one
+//! whose key no live row has was deleted (`judge`). Row ids that freeing a cell overwrote are restored where the
+//! neighbours leave one choice (`rowids`).
+
+mod collect;
+mod judge;
+mod live;
+mod places;
+mod put;
+mod rowids;
+mod shape;
+
+pub(super) use places::{Places, find as places};
+
+use super::catalogue::TableDef;
+use super::chains;
+use super::database::Database;
+use super::forest::Tree;
+use super::layout::Layout;
+use super::settle::Kept;
+use crate::model::{Batch, TableId};
+use live::Live;
+use mudlark_parsers::claim::Claims;
+use mudlark_parsers::sqlite::freed::FreedCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A row that may be gone.
+#[derive(Clone, Debug)]
+struct Dead {
+    /// The page it lies on.
+    page: u32,
+    freed: FreedCell,
+    method: &'static str,
+    claims: Claims,
+    rowid: Option<i64>,
+    /// A fingerprint of its cells; `None` when they are not whole.
+    content: Option<u64>,
+    /// A fingerprint of its primary key, in a table without row ids.
+    key: Option<u64>,
+    /// Later ones are of later times, as far as that is known.
+    newness: i64,
+    /// Written by a transaction that never committed.
+    uncommitted: bool,
+}
+
+/// What the search for the gone rows of one table needs.
+struct Search<'s, 'a> {
+    database: &'s Database<'a>,
+    tree: &'s Tree,
+    /// The key ranges of leaves, by page.
+    def: Option<&'s TableDef>,
+    layout: &'s Layout,
+    table: TableId,
+    /// Claims that all rows share.
+    claims: Claims,
+    /// Cells that a primary key has, in a table without row ids.
+    key_cells: usize,
+}
+
+/// The gone rows of a table.
+pub(super) fn rows<'a>(
+    database: &Database<'a>,
+    number: usize,
+    places: &Places,
+    claims: Claims,
+    kept: &Kept,
+) -> Vec<Batch<'a>> {
+    let Some(output) = database.outputs.get(number) else { return Vec::new() };
+    let Some(tree) = database.tree(output) else { return Vec::new() };
+    let def = output.def.and_then(|def| database.catalogue.tables.get(def));
+    let key_cells = def.map_or(0, |def| def.ddl.primary_key.len());
+    if !tree.rowids && key_cells == 0 {
+        return Vec::new();
+    }
+    let (table, layout) = (TableId(number as u32), &output.layout);
+    let search = Search { database, tree, def, layout, table, claims, key_cells };
+    let live = Live::of(&search, kept);
+    let mut dead = collect::all(&search, &live, places.of(output.tree));
+    if dead.is_empty() {
+        return Vec::new();
+    }
+    rowids::restore(&search, &live, &mut dead);
+    let judged = judge::judge(&search, &live, dead);
+    put::batches(&search, judged)
+}
+
+/// A fingerprint of a record's cells: of their serial types and bytes, not of where they stand.
+fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serials.for_each(|serial| hasher.write_u64(serial));
+    body.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Search<'_, '_> {
+    /// The body of a candidate as far as it is there, and whether that is all of it.
+    fn body(&self, page: u32, freed: &FreedCell) -> Option<(Vec<u8>, bool)> {
+        let view = &self.database.view;
+        let version = view.page(page)?;
+        let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
+        let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
+        let body = payload.bytes.get(freed.header_len as usize..)?;
+        Some((body.to_vec(), whole))
+    }
+
+    /// Fingerprints of a candidate's cells and of its key.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>) {
+        let Some((body, whole)) = self.body(page, freed) else { return (None, None) };
+        let serials = || freed.serials.iter().map(|serial| serial.0);
+        let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
+        let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
+        let key = key.filter(|_| !self.tree.rowids);
+        let key = key.map(|key| content(serials().take(self.key_cells), key));
+        (whole.then(|| content(serials(), &body)), key)
+    }
+}

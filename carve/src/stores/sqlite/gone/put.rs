@@ -1,0 +1,89 @@
+//! Rows that are gone, as batches.
+
+use super::super::chains;
+use super::super::solve::Solution;
+use super::judge::Judged;
+use super::{Dead, Search};
+use crate::model::{Batch, Evidence, Inferred, Lifetime, Row};
+use mudlark_parsers::claim::Claim;
+use std::borrow::Cow;
+
+/// Rows of one batch.
+const ROWS: usize = 1024;
+
+pub(super) fn batches<'a>(search: &Search<'_, 'a>, judged: Vec<Judged>) -> Vec<Batch<'a>> {
+    let mut batches = Vec::new();
+    for versions in judged.chunks(ROWS) {
+        let mut batch = Batch::new(search.table, search.database.encoding);
+        batch.reserve(versions.len(), search.layout.columns.len());
+        for version in versions {
+            put(search, version, &mut batch);
+        }
+        batches.push(batch);
+    }
+    batches
+}
+
+fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
+    let dead = &judged.dead;
+    let view = &search.database.view;
+    let Some(version) = view.page(dead.page) else { return };
+    let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
+    let row_index = batch.rows.len() as u32;
+    let payload = chains::read(view, &search.database.survey, &version, &dead.freed.cell);
+    let mut at = u64::from(dead.freed.header_len);
+    let columns = dead.freed.serials.iter().map(|serial| {
+        let here = at;
+        at = at.saturating_add(serial.len());
+        Some((*serial, here))
+    });
+    let solution = Solution { columns: columns.collect() };
+    let rowid = dead.rowid;
+    let doubt = match payload.bytes {
+        Cow::Borrowed(bytes) => {
+            search.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+        }
+        Cow::Owned(bytes) => {
+            search.layout.solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
+        }
+    };
+    for dead in std::iter::once(dead).chain(&judged.also) {
+        evidence(search, dead, batch);
+    }
+    if dead.claims.has(Claim::RowidInferred)
+        && let Some(alias) = search.layout.alias()
+    {
+        batch.inferred.push((row_index, Inferred { column: alias, from: "the row ids beside it" }));
+    }
+    let unknown = search.tree.rowids && rowid.is_none();
+    let claims = dead
+        .claims
+        .and(doubt)
+        .and(search.claims)
+        .with_if(unknown, Claim::RowidUnknown)
+        .with_if(!judged.also.is_empty(), Claim::SeenAgain);
+    batch.rows.push(Row {
+        rowid,
+        state: judged.state,
+        transaction: judged.transaction,
+        claims,
+        cells: first_cell..batch.cells.len() as u32,
+        evidence: first_evidence..batch.evidence.len() as u32,
+        lifetime: None::<Lifetime>,
+    });
+}
+
+fn evidence(search: &Search<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
+    let view = &search.database.view;
+    let Some(version) = view.page(dead.page) else { return };
+    let from = batch.spans.len();
+    let chain = if dead.freed.cell.overflow == 0 {
+        Vec::new()
+    } else {
+        chains::read(view, &search.database.survey, &version, &dead.freed.cell).pages
+    };
+    chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
+    let spans = from as u32..batch.spans.len() as u32;
+    let (page, commit) = (Some(version.number), version.commit);
+    batch.evidence.push(Evidence { method: dead.method, page, commit, spans });
+}

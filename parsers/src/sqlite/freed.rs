@@ -1,0 +1,439 @@
+//! Cells in free space: freeblocks, the gap, and what earlier uses of a page have left.
+//!
+//! Freeing a cell writes the next freeblock's offset and a size over its first four bytes (SQLite's `freeSpace`). Lost
+//! are, in order, the payload length, the row id, the length of the record's header and its first serial types, as far
+//! as four bytes reach. What is left determines them: the lengths of all columns add up to the payload length, and the
+//! cell ends where the block or the next cell does. Neighbouring freeblocks are joined, so that one block may hold
+//! several cells, some of which were swallowed whole.
+
+use super::cell::{Cell, MIN_CELL};
+use super::geometry::Geometry;
+use super::page::{Extent, PageKind};
+use super::serial::{Serial, SerialKind};
+use super::varint::{varint_at, varint_len};
+
+/// Bytes that freeing a cell overwrites.
+pub const LOST: usize = 4;
+
+/// What is left of a row id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowidLeft {
+    /// All of it.
+    Whole(i64),
+    /// Its low bits: their value, and how many they are.
+    Low(u64, u32),
+    /// Nothing, but that it took this many bytes.
+    Length(u32),
+    /// The kind of page has none.
+    None,
+}
+
+/// A cell that was found in free space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreedCell {
+    /// Its parts on the page; `rowid` is 0 where it is not whole.
+    pub cell: Cell,
+    /// The serial types, in stored order.
+    pub serials: Vec<Serial>,
+    /// Bytes of the record's header.
+    pub header_len: u32,
+    /// What is left of the row id.
+    pub rowid: RowidLeft,
+    /// The first four bytes were overwritten.
+    pub rebuilt: bool,
+    /// The first serial type was overwritten, and follows from the others and the cell's length.
+    pub first_solved: bool,
+    /// The end was overwritten: the cell's bytes reach to the extent's end only.
+    pub cut: bool,
+}
+
+/// What the records of a table look like.
+pub struct Shape<'s> {
+    /// Fewest columns of a record.
+    pub least: usize,
+    /// Most columns of a record.
+    pub most: usize,
+    /// The serial type of the first column where all records have the same.
+    pub first: Option<Serial>,
+    /// Whether a column, by its stored position, can hold this.
+    pub fits: &'s dyn Fn(usize, Serial) -> bool,
+}
+
+impl std::fmt::Debug for Shape<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shape").field("least", &self.least).field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+/// What a run of free bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// A freeblock: its first four bytes are not a cell's.
+    Freeblock,
+    /// Anything else: cells lie there whole.
+    Other,
+}
+
+/// Finds the cells that `extent` held.
+#[must_use]
+pub fn cells(
+    page: &[u8],
+    extent: Extent,
+    space: Space,
+    kind: PageKind,
+    geometry: Geometry,
+    shape: &Shape<'_>,
+) -> Vec<FreedCell> {
+    let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
+    let from = extent.from as usize;
+    if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
+        return Vec::new();
+    }
+    let walk = Walk { page, from, to, space, kind, geometry, shape };
+    let mut found = Vec::new();
+    for at in from..to {
+        walk.by_header(at, &mut found);
+    }
+    walk.without_header(&mut found);
+    walk.choose(found)
+}
+
+struct Walk<'w> {
+    page: &'w [u8],
+    from: usize,
+    to: usize,
+    space: Space,
+    kind: PageKind,
+    geometry: Geometry,
+    shape: &'w Shape<'w>,
+}
+
+/// A possible cell: where it begins and ends, and what it is made of.
+struct Possible {
+    at: usize,
+    end: usize,
+    freed: FreedCell,
+}
+
+/// A record's serial types with their length in bytes, and the length of its body.
+struct Types {
+    serials: Vec<Serial>,
+    len: usize,
+    body: u64,
+}
+
+impl Walk<'_> {
+    /// Serial types from `at` on, until `done` says so; `None` where one doesn't fit the table.
+    fn types(&self, at: usize, first: usize, done: impl Fn(usize, usize) -> bool) -> Option<Types> {
+        let mut types = Types { serials: Vec::new(), len: 0, body: 0 };
+        let mut next = at;
+        while !done(first + types.serials.len(), next - at) {
+            let (number, size) = varint_at(self.page.get(..self.to)?, next)?;
+            let (serial, column) = (Serial(number), first + types.serials.len());
+            let first_fits = column > 0 || self.shape.first.is_none_or(|first| first == serial);
+            let fits = column < self.shape.most && first_fits && size == varint_len(number);
+            if !fits || serial.kind() == SerialKind::Reserved || !(self.shape.fits)(column, serial) {
+                return None;
+            }
+            types.serials.push(serial);
+            types.body = types.body.saturating_add(serial.len());
+            next += size;
+        }
+        types.len = next - at;
+        Some(types)
+    }
+
+    /// Cells whose record header stands whole at `at`.
+    fn by_header(&self, at: usize, found: &mut Vec<Possible>) {
+        // Two bytes rule out most places.
+        let (Some(first), Some(second)) = (self.page.get(at), self.page.get(at + 1)) else { return };
+        let least = self.shape.least.max(1) + 1;
+        if usize::from(*first) < least || self.shape.first.is_some_and(|s| s.0 < 0x80 && s.0 != u64::from(*second)) {
+            return;
+        }
+        let Some((header_len, size)) = varint_at(self.page, at) else { return };
+        let Ok(header_len) = usize::try_from(header_len) else { return };
+        // No column's serial type takes more than nine bytes.
+        if header_len <= size || header_len > size + 9 * self.shape.most || size != varint_len(header_len as u64) {
+            return;
+        }
+        let Some(types) = self.types(at + size, 0, |_, len| len + size >= header_len) else { return };
+        if types.len + size != header_len || types.serials.len() < self.shape.least {
+            return;
+        }
+        let payload_len = types.body.saturating_add(header_len as u64);
+        let length_len = varint_len(payload_len);
+        let rowid_lens = if self.kind.is_table() { 1..=9 } else { 0..=0 };
+        for rowid_len in rowid_lens {
+            let Some(start) = at.checked_sub(length_len + rowid_len).filter(|start| *start >= self.from) else {
+                break;
+            };
+            let own = varint_at(self.page, start) == Some((payload_len, length_len));
+            let rowid = varint_at(self.page, start + length_len).filter(|(_, len)| *len == rowid_len);
+            let damaged = self.space == Space::Freeblock && start < self.from + LOST;
+            let left = match rowid {
+                _ if rowid_len == 0 => Some(RowidLeft::None).filter(|_| own && !damaged),
+                Some((rowid, _)) if own && !damaged && varint_len(rowid) == rowid_len => {
+                    Some(RowidLeft::Whole(rowid as i64))
+                }
+                _ => None,
+            };
+            if let Some(left) = left {
+                self.add(start, at, payload_len, header_len, types.serials.clone(), left, false, found);
+            } else if start + LOST <= at
+                && let Some(left) = self.rowid_left(start + length_len, rowid_len, start + LOST)
+            {
+                self.add(start, at, payload_len, header_len, types.serials.clone(), left, true, found);
+            }
+        }
+    }
+
+    /// What is left of a row id of `len` bytes at `at` of which the bytes from `kept` on survive; `None` where they are
+    /// no end of one.
+    fn rowid_left(&self, at: usize, len: usize, kept: usize) -> Option<RowidLeft> {
+        let kept = kept.max(at);
+        let bytes = self.page.get(kept..at + len)?;
+        let (last, before) = match bytes.split_last() {
+            None => return Some(RowidLeft::Length(len as u32)),
+            Some(split) => split,
+        };
+        let ends = len == 9 || last & 0x80 == 0;
+        if !ends || before.iter().any(|byte| byte & 0x80 == 0) {
+            return None;
+        }
+        let low = before.iter().fold(0_u64, |low, byte| low << 7 | u64::from(byte & 0x7f));
+        let (low, bits) = if len == 9 {
+            (low << 8 | u64::from(*last), 8 + 7 * before.len() as u32)
+        } else {
+            (low << 7 | u64::from(*last), 7 * bytes.len() as u32)
+        };
+        Some(RowidLeft::Low(low, bits))
+    }
+
+    /// Cells of which the header's length was overwritten as well: at the start of a freeblock, and where another one
+    /// may have been joined to it, behind a cell.
+    fn without_header(&self, found: &mut Vec<Possible>) {
+        let mut starts: Vec<usize> = found.iter().map(|possible| possible.end).collect();
+        if self.space == Space::Freeblock {
+            starts.push(self.from);
+        }
+        let mut tried = std::collections::HashSet::new();
+        while let Some(start) = starts.pop() {
+            // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
+            for start in start..start + LOST {
+                if start + LOST > self.to || !tried.insert(start) {
+                    continue;
+                }
+                let known = found.len();
+                self.headless(start, found);
+                starts.extend(found.iter().skip(known).map(|possible| possible.end));
+            }
+        }
+    }
+
+    /// Cells at `start` whose first four bytes reach into the header.
+    fn headless(&self, start: usize, found: &mut Vec<Possible>) {
+        let types_at = start + LOST;
+        // Bytes before the header, with the first serial types that are lost behind its length.
+        let prefixes: &[(usize, usize)] =
+            if self.kind.is_table() { &[(3, 0), (2, 1)] } else { &[(1, 2), (2, 1), (3, 0)] };
+        for (prefix, lost) in prefixes {
+            for columns in (self.shape.least..=self.shape.most).rev() {
+                if *lost == 0 {
+                    let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
+                    self.add_headless(start, *prefix, types.serials, types.len, types.body, false, found);
+                } else if *lost == 1 && self.shape.first.is_some() || columns > *lost {
+                    self.lost_types(start, *prefix, *lost, columns, found);
+                }
+            }
+        }
+    }
+
+    /// Cells whose first serial types are lost.
+    fn lost_types(&self, start: usize, prefix: usize, lost: usize, columns: usize, found: &mut Vec<Possible>) {
+        let types_at = start + LOST;
+        if lost > 1 {
+            return;
+        }
+        if let Some(first) = self.shape.first.filter(|first| varint_len(first.0) == 1) {
+            if let Some(types) = self.types(types_at, 1, |count, _| count >= columns) {
+                let mut serials = vec![first];
+                serials.extend(types.serials);
+                self.add_headless(start, prefix, serials, types.len + 1, types.body + first.len(), false, found);
+            }
+            return;
+        }
+        // The first type took one byte, which is lost, or two, of which the second stands first here.
+        for (second, rest_at) in [(None, types_at), (self.page.get(types_at).copied(), types_at + 1)] {
+            if second.is_some_and(|byte| byte & 0x80 != 0) {
+                continue;
+            }
+            let Some(types) = self.types(rest_at, 1, |count, _| count >= columns) else { continue };
+            let first_len = if second.is_some() { 2 } else { 1 };
+            let header_len = 1 + first_len + types.len;
+            let fixed = prefix as u64 + header_len as u64 + types.body;
+            // The cell ends where the extent does, but for a fragment, or where another cell begins.
+            let next = found.iter().map(|possible| possible.at).filter(|at| *at > start);
+            let mut ends: Vec<usize> = next.chain((0..LOST).map(|fragment| self.to - fragment)).collect();
+            ends.sort_unstable();
+            ends.dedup();
+            let mut added = Vec::new();
+            for end in ends {
+                let Some(len) = (end as u64).checked_sub(start as u64 + fixed) else { continue };
+                for serial in of_length(len) {
+                    let two = varint_len(serial.0) == 2;
+                    let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
+                    if two != second.is_some() || !matches || varint_len(serial.0) > 2 || !(self.shape.fits)(0, serial) {
+                        continue;
+                    }
+                    let mut serials = vec![serial];
+                    serials.extend(types.serials.iter().copied());
+                    self.add_headless(start, prefix, serials, types.len + first_len, types.body + len, true, &mut added);
+                }
+            }
+            found.extend(added);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a record's header")]
+    fn add_headless(
+        &self,
+        start: usize,
+        prefix: usize,
+        serials: Vec<Serial>,
+        types_len: usize,
+        body: u64,
+        first_solved: bool,
+        found: &mut Vec<Possible>,
+    ) {
+        let header_len = types_len + 1;
+        if header_len >= 0x80 || serials.len() < self.shape.least {
+            return;
+        }
+        let payload_len = body.saturating_add(header_len as u64);
+        let length_len = varint_len(payload_len);
+        let Some(rowid_len) = prefix.checked_sub(length_len) else { return };
+        if (rowid_len > 0) != self.kind.is_table() {
+            return;
+        }
+        let left = if rowid_len == 0 { RowidLeft::None } else { RowidLeft::Length(rowid_len as u32) };
+        let known = found.len();
+        self.add(start, start + prefix, payload_len, header_len, serials, left, true, found);
+        for possible in found.iter_mut().skip(known) {
+            possible.freed.first_solved = first_solved;
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a cell")]
+    fn add(
+        &self,
+        start: usize,
+        payload_at: usize,
+        payload_len: u64,
+        header_len: usize,
+        serials: Vec<Serial>,
+        rowid: RowidLeft,
+        rebuilt: bool,
+        found: &mut Vec<Possible>,
+    ) {
+        let spill = self.geometry.spill(self.kind == PageKind::TableLeaf, payload_len);
+        let local_end = payload_at.saturating_add(spill.local as usize);
+        let pointer = if spill.overflow > 0 { 4 } else { 0 };
+        let end = (local_end + pointer).max(start + MIN_CELL);
+        let cut = end > self.to;
+        let overflow = match self.page.get(local_end..local_end + 4).and_then(|bytes| bytes.first_chunk()) {
+            Some(bytes) if pointer > 0 && !cut => u32::from_be_bytes(*bytes),
+            _ => 0,
+        };
+        // Of a cut cell something of the body must be left, or it says nothing.
+        if cut && payload_at + header_len >= self.to || pointer > 0 && !cut && overflow == 0 {
+            return;
+        }
+        let end = end.min(self.to);
+        let cell = Cell {
+            at: start as u32,
+            end: end as u32,
+            payload_at: payload_at as u32,
+            local: (end.min(local_end).saturating_sub(payload_at)) as u32,
+            payload_len,
+            rowid: if let RowidLeft::Whole(rowid) = rowid { rowid } else { 0 },
+            left_child: 0,
+            overflow,
+        };
+        let header_len = header_len as u32;
+        let freed = FreedCell { cell, serials, header_len, rowid, rebuilt, first_solved: false, cut };
+        found.push(Possible { at: start, end, freed });
+    }
+
+    /// The set of cells that explains most bytes without overlap.
+    fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
+        let starts: std::collections::HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
+        let ends: std::collections::HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
+        let touches_before = |at: usize| {
+            at == self.from || (0..LOST).any(|fragment| at.checked_sub(fragment).is_some_and(|end| ends.contains(&end)))
+        };
+        let touches_behind = |end: usize| {
+            end + LOST > self.to || (0..LOST).any(|fragment| starts.contains(&(end + fragment)))
+        };
+        // A rebuilt cell must stand where one can: at the start of the block, or between others.
+        possible.retain(|possible| {
+            let freed = &possible.freed;
+            let begins = possible.at == self.from && self.space == Space::Freeblock;
+            !freed.rebuilt
+                || begins
+                || touches_before(possible.at) && possible.at > self.from && touches_behind(possible.end)
+        });
+        possible.sort_by_key(|possible| (possible.end, possible.at));
+        // best[i]: the most that the first i of them explain, and which it takes.
+        let mut best: Vec<(i64, Option<usize>, usize)> = vec![(0, None, 0)];
+        for (index, this) in possible.iter().enumerate() {
+            let before = possible.partition_point(|other| other.end <= this.at);
+            let worth = best.get(before).map_or(0, |best| best.0) + self.worth(this);
+            let skip = best.last().map_or(0, |best| best.0);
+            best.push(if worth > skip { (worth, Some(index), before) } else { (skip, None, index) });
+        }
+        let mut chosen = Vec::new();
+        let mut at = possible.len();
+        while at > 0 {
+            let Some((_, taken, before)) = best.get(at).copied() else { break };
+            chosen.extend(taken);
+            at = before;
+        }
+        chosen.reverse();
+        let mut possible: Vec<Option<Possible>> = possible.into_iter().map(Some).collect();
+        let taken = chosen.into_iter().filter_map(|index| possible.get_mut(index).and_then(Option::take));
+        taken.map(|possible| possible.freed).collect()
+    }
+
+    /// What a cell explains, in sixteenths of a byte.
+    fn worth(&self, possible: &Possible) -> i64 {
+        let freed = &possible.freed;
+        let begins = possible.at == self.from && self.space == Space::Freeblock;
+        let mut worth = 16 * (possible.end - possible.at) as i64;
+        if freed.rebuilt {
+            worth -= if begins { 16 } else { 72 };
+        }
+        if freed.first_solved {
+            worth -= 24;
+        }
+        if freed.cut {
+            worth -= 40;
+        }
+        // A cell that ends where the block does is more than one that ends anywhere.
+        let exact = possible.end == self.to && !freed.cut;
+        worth + if exact { 24 } else { 0 } + freed.serials.len() as i64
+    }
+}
+
+/// The serial types of a length in bytes.
+fn of_length(len: u64) -> Vec<Serial> {
+    let mut found = match len {
+        0 => vec![Serial(0), Serial(8), Serial(9)],
+        1..=4 => vec![Serial(len)],
+        6 => vec![Serial(5)],
+        8 => vec![Serial(6), Serial(7)],
+        _ => Vec::new(),
+    };
+    found.extend([Serial::text(len), Serial::blob(len)]);
+    found
+}
