@@ -11,9 +11,17 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
+use crate::bytes::be_u16_at;
+use std::collections::HashSet;
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
+
+/// Places in a block at which a cell without its header is tried: no block holds so many.
+const MOST_STARTS: usize = 4096;
+
+/// Cells behind a place that are tried as its neighbour.
+const MOST_NEXT: usize = 6;
 
 /// What is left of a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +97,8 @@ pub fn cells(
     if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
         return Vec::new();
     }
-    let walk = Walk { page, from, to, space, kind, geometry, shape };
+    let joints = if space == Space::Freeblock { joints(page, from, to) } else { Vec::new() };
+    let walk = Walk { page, from, to, joints, space, kind, geometry, shape };
     let mut found = Vec::new();
     for at in from..to {
         walk.by_header(at, &mut found);
@@ -102,10 +111,32 @@ struct Walk<'w> {
     page: &'w [u8],
     from: usize,
     to: usize,
+    /// Where blocks began that were joined to this one, in order.
+    joints: Vec<usize>,
     space: Space,
     kind: PageKind,
     geometry: Geometry,
     shape: &'w Shape<'w>,
+}
+
+/// Where freeblocks began that a block in front of them has swallowed. Their heads still stand there: the next block's
+/// offset, which is greater or 0, and a size that leads to the end of the block or to another such head.
+fn joints(page: &[u8], from: usize, to: usize) -> Vec<usize> {
+    let mut found: Vec<usize> = Vec::new();
+    for at in (from + LOST..to.saturating_sub(LOST - 1)).rev() {
+        let word = |at: usize| be_u16_at(page, at).map_or(0, usize::from);
+        let (next, size) = (word(at), word(at + 2));
+        if size < MIN_CELL || next != 0 && next <= at {
+            continue;
+        }
+        // Up to three bytes between two blocks are a fragment, which the joined block takes in.
+        let meets = |end: usize| (end..end + LOST).any(|end| end == to || found.contains(&end));
+        if meets(at + size) {
+            found.push(at);
+        }
+    }
+    found.reverse();
+    found
 }
 
 /// A possible cell: where it begins and ends, and what it is made of.
@@ -123,6 +154,11 @@ struct Types {
 }
 
 impl Walk<'_> {
+    /// Whether a block begins here, or began: its head stands in place of a cell's first bytes.
+    fn begins(&self, at: usize) -> bool {
+        self.space == Space::Freeblock && (at == self.from || self.joints.binary_search(&at).is_ok())
+    }
+
     /// Serial types from `at` on, until `done` says so; `None` where one doesn't fit the table.
     fn types(&self, at: usize, first: usize, done: impl Fn(usize, usize) -> bool) -> Option<Types> {
         let mut types = Types { serials: Vec::new(), len: 0, body: 0 };
@@ -148,13 +184,18 @@ impl Walk<'_> {
         // Two bytes rule out most places.
         let (Some(first), Some(second)) = (self.page.get(at), self.page.get(at + 1)) else { return };
         let least = self.shape.least.max(1) + 1;
-        if usize::from(*first) < least || self.shape.first.is_some_and(|s| s.0 < 0x80 && s.0 != u64::from(*second)) {
+        if usize::from(*first) < least
+            || self.shape.first.is_some_and(|s| s.0 < 0x80 && s.0 != u64::from(*second))
+        {
             return;
         }
         let Some((header_len, size)) = varint_at(self.page, at) else { return };
         let Ok(header_len) = usize::try_from(header_len) else { return };
         // No column's serial type takes more than nine bytes.
-        if header_len <= size || header_len > size + 9 * self.shape.most || size != varint_len(header_len as u64) {
+        if header_len <= size
+            || header_len > size + 9 * self.shape.most
+            || size != varint_len(header_len as u64)
+        {
             return;
         }
         let Some(types) = self.types(at + size, 0, |_, len| len + size >= header_len) else { return };
@@ -165,12 +206,13 @@ impl Walk<'_> {
         let length_len = varint_len(payload_len);
         let rowid_lens = if self.kind.is_table() { 1..=9 } else { 0..=0 };
         for rowid_len in rowid_lens {
-            let Some(start) = at.checked_sub(length_len + rowid_len).filter(|start| *start >= self.from) else {
+            let Some(start) = at.checked_sub(length_len + rowid_len).filter(|start| *start >= self.from)
+            else {
                 break;
             };
             let own = varint_at(self.page, start) == Some((payload_len, length_len));
             let rowid = varint_at(self.page, start + length_len).filter(|(_, len)| *len == rowid_len);
-            let damaged = self.space == Space::Freeblock && start < self.from + LOST;
+            let damaged = self.begins(start);
             let left = match rowid {
                 _ if rowid_len == 0 => Some(RowidLeft::None).filter(|_| own && !damaged),
                 Some((rowid, _)) if own && !damaged && varint_len(rowid) == rowid_len => {
@@ -213,26 +255,32 @@ impl Walk<'_> {
     /// Cells of which the header's length was overwritten as well: at the start of a freeblock, and where another one
     /// may have been joined to it, behind a cell.
     fn without_header(&self, found: &mut Vec<Possible>) {
-        let mut starts: Vec<usize> = found.iter().map(|possible| possible.end).collect();
-        if self.space == Space::Freeblock {
-            starts.push(self.from);
+        if self.space != Space::Freeblock {
+            return;
         }
-        let mut tried = std::collections::HashSet::new();
+        let mut next_starts: Vec<usize> = found.iter().map(|possible| possible.at).collect();
+        next_starts.extend(&self.joints);
+        next_starts.sort_unstable();
+        next_starts.dedup();
+        let mut starts: Vec<usize> = found.iter().map(|possible| possible.end).collect();
+        starts.push(self.from);
+        starts.extend(&self.joints);
+        let mut tried = HashSet::new();
         while let Some(start) = starts.pop() {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
-                if start + LOST > self.to || !tried.insert(start) {
+                if start + LOST > self.to || tried.len() >= MOST_STARTS || !tried.insert(start) {
                     continue;
                 }
                 let known = found.len();
-                self.headless(start, found);
+                self.headless(start, &next_starts, found);
                 starts.extend(found.iter().skip(known).map(|possible| possible.end));
             }
         }
     }
 
     /// Cells at `start` whose first four bytes reach into the header.
-    fn headless(&self, start: usize, found: &mut Vec<Possible>) {
+    fn headless(&self, start: usize, next_starts: &[usize], found: &mut Vec<Possible>) {
         let types_at = start + LOST;
         // Bytes before the header, with the first serial types that are lost behind its length.
         let prefixes: &[(usize, usize)] =
@@ -243,14 +291,22 @@ impl Walk<'_> {
                     let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
                     self.add_headless(start, *prefix, types.serials, types.len, types.body, false, found);
                 } else if *lost == 1 && self.shape.first.is_some() || columns > *lost {
-                    self.lost_types(start, *prefix, *lost, columns, found);
+                    self.lost_types(start, *prefix, *lost, columns, next_starts, found);
                 }
             }
         }
     }
 
     /// Cells whose first serial types are lost.
-    fn lost_types(&self, start: usize, prefix: usize, lost: usize, columns: usize, found: &mut Vec<Possible>) {
+    fn lost_types(
+        &self,
+        start: usize,
+        prefix: usize,
+        lost: usize,
+        columns: usize,
+        next_starts: &[usize],
+        found: &mut Vec<Possible>,
+    ) {
         let types_at = start + LOST;
         if lost > 1 {
             return;
@@ -259,7 +315,15 @@ impl Walk<'_> {
             if let Some(types) = self.types(types_at, 1, |count, _| count >= columns) {
                 let mut serials = vec![first];
                 serials.extend(types.serials);
-                self.add_headless(start, prefix, serials, types.len + 1, types.body + first.len(), false, found);
+                self.add_headless(
+                    start,
+                    prefix,
+                    serials,
+                    types.len + 1,
+                    types.body + first.len(),
+                    false,
+                    found,
+                );
             }
             return;
         }
@@ -272,23 +336,36 @@ impl Walk<'_> {
             let first_len = if second.is_some() { 2 } else { 1 };
             let header_len = 1 + first_len + types.len;
             let fixed = prefix as u64 + header_len as u64 + types.body;
-            // The cell ends where the extent does, but for a fragment, or where another cell begins.
-            let next = found.iter().map(|possible| possible.at).filter(|at| *at > start);
-            let mut ends: Vec<usize> = next.chain((0..LOST).map(|fragment| self.to - fragment)).collect();
-            ends.sort_unstable();
-            ends.dedup();
+            // The cell ends where the extent does, but for a fragment, or where the next cell begins.
+            let behind = next_starts.partition_point(|at| *at <= start);
+            let next = next_starts.iter().skip(behind).take(MOST_NEXT).copied();
+            let next = next.chain([self.to]);
+            let ends: Vec<usize> =
+                next.flat_map(|end| (0..LOST).map(move |fragment| end - fragment)).collect();
             let mut added = Vec::new();
             for end in ends {
                 let Some(len) = (end as u64).checked_sub(start as u64 + fixed) else { continue };
                 for serial in of_length(len) {
                     let two = varint_len(serial.0) == 2;
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
-                    if two != second.is_some() || !matches || varint_len(serial.0) > 2 || !(self.shape.fits)(0, serial) {
+                    if two != second.is_some()
+                        || !matches
+                        || varint_len(serial.0) > 2
+                        || !(self.shape.fits)(0, serial)
+                    {
                         continue;
                     }
                     let mut serials = vec![serial];
                     serials.extend(types.serials.iter().copied());
-                    self.add_headless(start, prefix, serials, types.len + first_len, types.body + len, true, &mut added);
+                    self.add_headless(
+                        start,
+                        prefix,
+                        serials,
+                        types.len + first_len,
+                        types.body + len,
+                        true,
+                        &mut added,
+                    );
                 }
             }
             found.extend(added);
@@ -367,20 +444,19 @@ impl Walk<'_> {
 
     /// The set of cells that explains most bytes without overlap.
     fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
-        let starts: std::collections::HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
-        let ends: std::collections::HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
+        let starts: HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
+        let ends: HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
         let touches_before = |at: usize| {
-            at == self.from || (0..LOST).any(|fragment| at.checked_sub(fragment).is_some_and(|end| ends.contains(&end)))
+            at == self.from
+                || (0..LOST).any(|fragment| at.checked_sub(fragment).is_some_and(|end| ends.contains(&end)))
         };
-        let touches_behind = |end: usize| {
-            end + LOST > self.to || (0..LOST).any(|fragment| starts.contains(&(end + fragment)))
-        };
+        let touches_behind =
+            |end: usize| end + LOST > self.to || (0..LOST).any(|fragment| starts.contains(&(end + fragment)));
         // A rebuilt cell must stand where one can: at the start of the block, or between others.
         possible.retain(|possible| {
             let freed = &possible.freed;
-            let begins = possible.at == self.from && self.space == Space::Freeblock;
             !freed.rebuilt
-                || begins
+                || self.begins(possible.at)
                 || touches_before(possible.at) && possible.at > self.from && touches_behind(possible.end)
         });
         possible.sort_by_key(|possible| (possible.end, possible.at));
@@ -408,7 +484,7 @@ impl Walk<'_> {
     /// What a cell explains, in sixteenths of a byte.
     fn worth(&self, possible: &Possible) -> i64 {
         let freed = &possible.freed;
-        let begins = possible.at == self.from && self.space == Space::Freeblock;
+        let begins = self.begins(possible.at);
         let mut worth = 16 * (possible.end - possible.at) as i64;
         if freed.rebuilt {
             worth -= if begins { 16 } else { 72 };
@@ -420,7 +496,8 @@ impl Walk<'_> {
             worth -= 40;
         }
         // A cell that ends where the block does is more than one that ends anywhere.
-        let exact = possible.end == self.to && !freed.cut;
+        let exact =
+            (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
         worth + if exact { 24 } else { 0 } + freed.serials.len() as i64
     }
 }

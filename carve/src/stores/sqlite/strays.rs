@@ -262,11 +262,6 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
     })
 }
 
-/// Whether any tree has lost rows.
-pub(super) fn any_lost(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -> bool {
-    live_trees(forest).any(|(_, tree)| !LostKeys::of(forest, ground, tree, chained).is_empty())
-}
-
 /// Whether a gap stands for a page that can't be read.
 pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
     ground.survey.page(gap.child).kind.is_none()

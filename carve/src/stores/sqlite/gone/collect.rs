@@ -28,7 +28,8 @@ pub(super) fn all(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, places: OfTr
     let kinds = Kinds::of(search);
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
-    let further = places.pages.iter().map(|page| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed }));
+    let further =
+        places.pages.iter().map(|page| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed }));
     let bare = places.bare.iter().map(|page| (*page, Role::Bare));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).collect();
     let pages = all.par_iter().with_min_len(8);
@@ -58,7 +59,10 @@ fn on_page(
         return finish(search, live, number, role, found);
     };
     let info = database.survey.page(number);
-    if role != Role::Own && page.header.kind.is_table() == search.tree.rowids && page.header.kind != PageKind::TableInterior {
+    if role != Role::Own
+        && page.header.kind.is_table() == search.tree.rowids
+        && page.header.kind != PageKind::TableInterior
+    {
         let method = if role == Role::Earlier { "earlier_page" } else { "freed_page" };
         let cells = page.cells().filter_map(Result::ok);
         let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
@@ -72,7 +76,11 @@ fn on_page(
     }
     let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
     let to = page.header.content_start.min(geometry.usable());
-    if from < to && !mudlark_parsers::bytes::all_zero(version.bytes.get(from as usize..to as usize).unwrap_or_default()) {
+    if from < to
+        && !mudlark_parsers::bytes::all_zero(
+            version.bytes.get(from as usize..to as usize).unwrap_or_default(),
+        )
+    {
         let gap = Extent { from, to };
         let cells = freed::cells(version.bytes, gap, Space::Other, kind, geometry, &shape);
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
@@ -83,7 +91,8 @@ fn on_page(
 /// Whether cells found on a page that names no table are more than an accident.
 fn convincing(cells: &[FreedCell]) -> bool {
     let touching = cells.windows(2).filter(|pair| matches!(pair, [a, b] if a.cell.end == b.cell.at));
-    touching.count() >= 1 || cells.iter().any(|cell| !cell.rebuilt && !cell.cut && cell.cell.payload_len >= 64)
+    touching.count() >= 1
+        || cells.iter().any(|cell| !cell.rebuilt && !cell.cut && cell.cell.payload_len >= 64)
 }
 
 /// A cell that stands whole, as a candidate.

@@ -63,7 +63,9 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         };
         versions(standing, group, &mut judged);
     }
-    judged.sort_by_key(|judged| (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at));
+    judged.sort_by_key(|judged| {
+        (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
+    });
     judged
 }
 
@@ -84,7 +86,12 @@ fn versions(standing: Option<Option<u64>>, group: Vec<Dead>, judged: &mut Vec<Ju
             same.also.push(dead);
             continue;
         }
-        found.push(Judged { state: State::Unknown, transaction: Transaction::Committed, dead, also: Vec::new() });
+        found.push(Judged {
+            state: State::Unknown,
+            transaction: Transaction::Committed,
+            dead,
+            also: Vec::new(),
+        });
     }
     let mut gone = standing.is_some();
     for mut version in found {

@@ -23,11 +23,13 @@ pub(super) struct Live<'l, 's, 'a> {
 impl<'l, 's, 'a> Live<'l, 's, 'a> {
     pub(super) fn of(search: &'l Search<'s, 'a>, kept: &'l Kept) -> Self {
         let database = search.database;
-        let mut live = Self { search, pages: Vec::new(), kept, keyed: HashMap::new(), contents: OnceLock::new() };
+        let mut live =
+            Self { search, pages: Vec::new(), kept, keyed: HashMap::new(), contents: OnceLock::new() };
         if search.tree.rowids {
             let settled = |page: &&u32| settle::is_settled(&database.forest, database.ground(), **page);
             let infos = search.tree.pages.iter().filter(settled);
-            let infos = infos.map(|page| (database.survey.page(*page), *page)).filter(|(info, _)| info.cells > 0);
+            let infos =
+                infos.map(|page| (database.survey.page(*page), *page)).filter(|(info, _)| info.cells > 0);
             live.pages = infos.map(|(info, page)| (info.first, info.last, page)).collect();
             live.pages.sort_unstable();
         } else {

@@ -50,7 +50,10 @@ pub fn find(database: &Database<'_>) -> Places {
         }
         let Some(kind) = info.kind else {
             let trunk = ground.free.trunks.contains(&number);
-            if !info.zero && (trunk || !database.chained.contains(number)) && ground.view.page(number).is_some() {
+            if !info.zero
+                && (trunk || !database.chained.contains(number))
+                && ground.view.page(number).is_some()
+            {
                 places.bare.push(number);
             }
             continue;
@@ -69,7 +72,8 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut best: Option<(f64, usize)> = None;
         for tree_number in &outputs {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
-            let wrong_width = tree.object == Object::Unknown && !same_width(ground, &tree.pages, info.columns);
+            let wrong_width =
+                tree.object == Object::Unknown && !same_width(ground, &tree.pages, info.columns);
             if kind.is_table() != tree.rowids
                 || wrong_width
                 || fit_object(ground, tree.object, number) == Fit::No

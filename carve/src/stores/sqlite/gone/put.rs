@@ -44,7 +44,9 @@ fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
             search.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
         }
         Cow::Owned(bytes) => {
-            search.layout.solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
+            search
+                .layout
+                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
     };
     for dead in std::iter::once(dead).chain(&judged.also) {

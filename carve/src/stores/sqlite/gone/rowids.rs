@@ -20,7 +20,9 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     for (index, dead) in dead.iter().enumerate() {
         by_page.entry(dead.page).or_default().push(index);
     }
-    by_page.retain(|_, indexes| indexes.iter().any(|index| dead.get(*index).is_some_and(|dead| dead.rowid.is_none())));
+    by_page.retain(|_, indexes| {
+        indexes.iter().any(|index| dead.get(*index).is_some_and(|dead| dead.rowid.is_none()))
+    });
     if by_page.is_empty() {
         return;
     }
@@ -39,7 +41,11 @@ fn bounds(search: &Search<'_, '_>) -> HashMap<u32, (i64, i64)> {
     let mut found = HashMap::new();
     let mut above = i64::MIN;
     for (index, page) in leaves.iter().enumerate() {
-        let next = leaves.iter().skip(index + 1).find_map(filled).map_or(i64::MAX, |info| info.first.saturating_sub(1));
+        let next = leaves
+            .iter()
+            .skip(index + 1)
+            .find_map(filled)
+            .map_or(i64::MAX, |info| info.first.saturating_sub(1));
         found.insert(*page, (above.saturating_add(1), next));
         if let Some(info) = filled(page) {
             above = above.max(info.last);
@@ -63,7 +69,10 @@ fn on_page(
     let mut placed: BTreeMap<u32, i64> =
         page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)).collect();
     let on_page: BTreeSet<i64> = placed.values().copied().collect();
-    let known = indexes.iter().filter_map(|index| dead.get(*index)).filter_map(|dead| Some((dead.freed.cell.at, dead.rowid?)));
+    let known = indexes
+        .iter()
+        .filter_map(|index| dead.get(*index))
+        .filter_map(|dead| Some((dead.freed.cell.at, dead.rowid?)));
     placed.extend(known);
     let (first, last) = match (bounds, on_page.first(), on_page.last()) {
         (Some((first, last)), _, _) => (first, last),
@@ -92,8 +101,10 @@ fn on_page(
                 }
             }
             let restored = match this.freed.rowid {
-                RowidLeft::Low(low, bits) if low_bits => by_low_bits(low, bits, from, to, |id| free(id, &taken))
-                    .or_else(|| by_low_bits(low, bits, first, last, |id| free(id, &taken))),
+                RowidLeft::Low(low, bits) if low_bits => {
+                    by_low_bits(low, bits, from, to, |id| free(id, &taken))
+                        .or_else(|| by_low_bits(low, bits, first, last, |id| free(id, &taken)))
+                }
                 RowidLeft::Length(len) if !low_bits && descending => {
                     let rivals = order.iter().filter_map(|other| dead.get(*other)).filter(|other| {
                         let there = other.freed.cell.at;

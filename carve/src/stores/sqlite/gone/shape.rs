@@ -63,15 +63,14 @@ impl Kinds {
                         let fits = match fit_cell(*serial, *column, def) {
                             Fit::No => false,
                             Fit::Odd => was_seen,
-                            Fit::Yes => {
-                                was_seen || number || *kind == SerialKind::Null || rows < ENOUGH
-                            }
+                            Fit::Yes => was_seen || number || *kind == SerialKind::Null || rows < ENOUGH,
                         };
                         allowed | if fits { bit(*kind) } else { 0 }
                     })
                 };
                 let allowed: Vec<u8> = def.stored.iter().enumerate().map(allow).collect();
-                let alias = def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
+                let alias =
+                    def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
                 Self { allowed, least: fewest.min(most), most, first: alias.then_some(Serial::NULL) }
             }
