@@ -198,6 +198,22 @@ fn foreign_keys_hold_whatever_the_order_of_the_tables() -> Done {
 }
 
 #[test]
+fn a_row_whose_parent_is_gone_is_skipped_where_foreign_keys_are_enforced() -> Done {
+    let case = Case::new(SHOP)?;
+    case.delete("orders", "no >= 'a'")?;
+    let script = case.script(&[])?;
+    for (enforced, expected) in [("ON", 1), ("OFF", 3)] {
+        let since = format!(
+            "DELETE FROM orders; DELETE FROM customers WHERE id = 2; PRAGMA foreign_keys = {enforced}"
+        );
+        let current = case.current(&since)?;
+        current.execute_batch(&script)?;
+        assert_eq!(rows(&current, "SELECT count(*) FROM orders")?, [json!([expected])], "{enforced}");
+    }
+    Ok(())
+}
+
+#[test]
 fn rows_without_a_key_are_told_by_all_their_cells_and_equal_ones_are_counted() -> Done {
     let case = Case::new(
         "CREATE TABLE t(a, b TEXT COLLATE NOCASE);

@@ -13,6 +13,7 @@
 //! triggers (<https://www.sqlite.org/lang_createtrigger.html>).
 
 use super::literal;
+use super::parents::Parent;
 use super::target::Target;
 use mudlark_parsers::sqlite::ddl::quote_identifier as quoted;
 use rusqlite::types::ValueRef;
@@ -24,6 +25,7 @@ pub(super) struct Insert<'t> {
     target: &'t Target,
     table: String,
     columns: String,
+    parents: Vec<Parent>,
 }
 
 /// A row as it goes into the statement.
@@ -42,9 +44,9 @@ pub(super) struct Values {
 }
 
 impl<'t> Insert<'t> {
-    pub(super) fn new(target: &'t Target) -> Self {
+    pub(super) fn new(target: &'t Target, parents: Vec<Parent>) -> Self {
         let columns: Vec<String> = target.columns.iter().map(|column| quoted(&column.name)).collect();
-        Self { target, table: format!("main.{}", quoted(&target.name)), columns: columns.join(",") }
+        Self { target, table: format!("main.{}", quoted(&target.name)), columns: columns.join(","), parents }
     }
 
     /// The values of a row. `cell` gives those of the recovered table; `rowid` is the row id as found.
@@ -152,6 +154,22 @@ impl<'t> Insert<'t> {
             } else {
                 sql.push(')');
             }
+        }
+        for parent in &self.parents {
+            // A foreign key with a NULL refers to nothing.
+            if parent.columns.iter().any(|column| values.nulls[*column]) {
+                continue;
+            }
+            let _ = write!(
+                sql,
+                " AND ((SELECT foreign_keys=0 FROM pragma_foreign_keys) OR EXISTS(SELECT 1 FROM main.{} AS t WHERE ",
+                quoted(&parent.table)
+            );
+            for (number, (column, name)) in parent.columns.iter().zip(&parent.key).enumerate() {
+                let and = if number > 0 { " AND " } else { "" };
+                let _ = write!(sql, "{and}t.{}=n.column{}", quoted(name), column + first);
+            }
+            sql.push_str("))");
         }
         sql.push_str(" ON CONFLICT DO NOTHING;\n");
     }

@@ -3,6 +3,7 @@
 mod choose;
 mod insert;
 mod literal;
+mod parents;
 mod recovered;
 mod script;
 mod target;
@@ -85,7 +86,9 @@ pub fn undelete(
 ) -> Result<Outcome, Error> {
     let run = recovered.run()?;
     let virtual_tables = choose::virtual_tables(&recovered.kept("virtual table")?);
-    let chosen = choose::choose(&recovered.tables()?, &request.tables, &virtual_tables)?;
+    let tables = recovered.tables()?;
+    let known: Vec<Target> = tables.iter().map(Target::of).collect();
+    let chosen = choose::choose(&tables, &request.tables, &virtual_tables)?;
     let mut outcome = Outcome::default();
     let mut plans = Vec::new();
     for chosen in chosen {
@@ -121,14 +124,19 @@ pub fn undelete(
     if plans.is_empty() {
         return Ok(outcome);
     }
+    let order = parents::order(&plans.iter().map(|plan| &plan.target).collect::<Vec<_>>());
     let targets: Vec<(&Target, u64)> =
         plans.iter().map(|plan| (&plan.target, plan.rows.len() as u64)).collect();
     let mut sql = String::new();
     script::begin(&mut sql, &targets);
     put(sql.as_bytes())?;
     progress.stage("writing", outcome.rows());
-    for plan in &plans {
-        plan.write(recovered, plans.len(), progress, put)?;
+    for (done, number) in order.iter().enumerate() {
+        let Some(plan) = plans.get(*number) else { continue };
+        let later = order.iter().skip(done).filter_map(|number| Some(&plans.get(*number)?.target));
+        let later: Vec<&Target> = later.collect();
+        let insert = Insert::new(&plan.target, parents::parents(&plan.target, &later, &known));
+        plan.write(recovered, &insert, plans.len(), progress, put)?;
     }
     sql.clear();
     script::end(&mut sql, &targets);
@@ -169,7 +177,7 @@ impl Plan {
             }
         }
         let invalid = 1_i64 << Claim::TextInvalid as u8;
-        let insert = Insert::new(&self.target);
+        let insert = Insert::new(&self.target, Vec::new());
         let mut twins: HashMap<blake3::Hash, Vec<i64>> = HashMap::new();
         let mut planned = Vec::new();
         progress.stage("choosing", rows.len() as u64);
@@ -229,18 +237,18 @@ impl Plan {
     fn write(
         &self,
         recovered: &Recovered,
+        insert: &Insert<'_>,
         tables: usize,
         progress: &dyn Progress,
         put: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let insert = Insert::new(&self.target);
         let query = recovered.cells_query(&self.table)?;
         let mut sql = "\n".to_owned();
         let rows = crate::words::count(self.rows.len() as u64, "row");
         script::remark(&mut sql, &format!("{}: {rows}", self.target.name));
         for row in &self.rows {
             self.check_interrupt(progress)?;
-            let values = self.values(recovered, &query, &insert, row.at, row.rowid)?;
+            let values = self.values(recovered, &query, insert, row.at, row.rowid)?;
             insert.put(&mut sql, &values, tables, row.twin);
             if sql.len() > BUFFER {
                 put(sql.as_bytes())?;

@@ -18,6 +18,21 @@ pub(super) struct Target {
     pub rowid: Option<&'static str>,
     /// Keys that no two rows share.
     pub keys: Vec<Vec<KeyColumn>>,
+    /// The columns of the primary key, by name.
+    pub primary_key: Vec<String>,
+    /// Its foreign keys.
+    pub references: Vec<Reference>,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug)]
+pub(super) struct Reference {
+    /// The columns that refer, by their places in [`Target::columns`].
+    pub columns: Vec<usize>,
+    /// The table that is referred to.
+    pub table: String,
+    /// Its columns; empty when its primary key is meant.
+    pub parent: Vec<String>,
 }
 
 /// A column to fill.
@@ -51,6 +66,8 @@ impl Target {
             alias: None,
             rowid: None,
             keys: Vec::new(),
+            primary_key: Vec::new(),
+            references: Vec::new(),
         };
         let Some((parsed, places)) = table.found.as_deref().and_then(|found| definition(found, table)) else {
             let columns = table.columns.iter().enumerate();
@@ -83,6 +100,14 @@ impl Target {
                 if index.unique && index.complete && !index.partial {
                     keys.extend(key(&index.parts));
                 }
+            }
+        }
+        let name = |part: &KeyPart| Some(parsed.columns.get(part.column?)?.name.clone());
+        target.primary_key = parsed.primary_key.iter().map(name).collect::<Option<_>>().unwrap_or_default();
+        for reference in &parsed.references {
+            if let Some(columns) = reference.columns.iter().map(|column| place(*column)).collect() {
+                let (table, parent) = (reference.table.clone(), reference.parent.clone());
+                target.references.push(Reference { columns, table, parent });
             }
         }
         target.keys = keys.into_iter().filter(|key| !key.is_empty()).collect();
