@@ -37,15 +37,24 @@ fn put_blob(sql: &mut String, bytes: &[u8]) {
 }
 
 /// Control characters can't stand in a literal: NUL ends the statement, the `sqlite3` shell drops a carriage return
-/// before a line feed, and other clients have other habits. A character that the text doesn't have stands for each of
-/// them, as in the shell's own `.dump`. (`CAST(X'…' AS TEXT)` would not do: in a UTF-16 database it reads UTF-16.)
+/// before a line feed, and other clients have other habits. A mark that the text doesn't have stands for each of them,
+/// as in the shell's own `.dump`. (`CAST(X'…' AS TEXT)` would not do: in a UTF-16 database it reads UTF-16.)
 fn put_text(sql: &mut String, text: &str) {
     let mut controls: Vec<char> = text.chars().filter(|c| c.is_control()).collect();
     controls.sort_unstable();
     controls.dedup();
     let mut free = ('\u{e000}'..=char::MAX).filter(|c| !text.contains(*c));
-    let pairs: Vec<(char, char)> = controls.into_iter().zip(&mut free).collect();
-    for _ in &pairs {
+    let backslash = text.contains('\\');
+    // A backslash begins each mark and stands nowhere else, or a character is a mark: so none overlaps another.
+    let mut mark = |control: char| match control {
+        _ if backslash => free.next().map(String::from).unwrap_or_default(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        other => format!("\\x{:02x}", u32::from(other)),
+    };
+    let marks: Vec<(char, String)> = controls.into_iter().map(|control| (control, mark(control))).collect();
+    for _ in &marks {
         sql.push_str("replace(");
     }
     sql.push('\'');
@@ -53,13 +62,14 @@ fn put_text(sql: &mut String, text: &str) {
         match c {
             '\'' => sql.push_str("''"),
             c if c.is_control() => {
-                sql.push(pairs.iter().find(|(control, _)| *control == c).map_or(c, |pair| pair.1));
+                let mark = marks.iter().find(|(control, _)| *control == c);
+                sql.push_str(mark.map_or("", |(_, mark)| mark));
             }
             c => sql.push(c),
         }
     }
     sql.push('\'');
-    for (control, mark) in pairs {
+    for (control, mark) in marks {
         let _ = write!(sql, ",'{mark}',char({}))", u32::from(control));
     }
 }
@@ -89,7 +99,8 @@ fn put_real(sql: &mut String, real: f64) {
 }
 
 /// The shortest decimal of `real`, when no version of SQLite can miss the number: a whole number of at most 15
-/// digits, divided by a power of ten that is exact as a double, and not near the middle between two doubles.
+/// digits, divided by a power of ten that is exact as a double, and not so near the middle between two doubles that the
+/// 64 bits in which some versions compute can tip it over.
 fn easy_decimal(real: f64) -> Option<String> {
     let shortest = format!("{real:?}");
     let digits = shortest.trim_start_matches('-');
@@ -110,8 +121,8 @@ fn easy_decimal(real: f64) -> Option<String> {
     let shift = exponent.checked_neg().and_then(|shift| u32::try_from(shift).ok())?;
     let left = number.checked_shl(shift).filter(|left| left >> shift == number)?;
     let right = u128::from(mantissa).checked_mul(scale)?;
-    let off = left.abs_diff(right).checked_mul(100)?;
-    (off < scale.checked_mul(45)?).then_some(shortest)
+    let off = left.abs_diff(right).checked_mul(1000)?;
+    (off < scale.checked_mul(499)?).then_some(shortest)
 }
 
 /// A finite number that is not negative as an odd integer and a power of two.
@@ -152,6 +163,7 @@ mod tests {
         assert_eq!(literal(&Value::Real(137.39)), "137.39");
         assert_eq!(literal(&Value::Real(-5.0)), "-5.0");
         assert_eq!(literal(&Value::Text("it's".to_owned())), "'it''s'");
+        assert_eq!(literal(&Value::Text("a\nb".to_owned())), "replace('a\\nb','\\n',char(10))");
         assert_eq!(literal(&Value::Blob(vec![0, 255])), "X'00FF'");
         assert_eq!(literal(&Value::Integer(i64::MIN)), "-9223372036854775808");
     }
@@ -196,9 +208,15 @@ mod tests {
         for encoding in ["UTF-8", "UTF-16le"] {
             let connection = Connection::open_in_memory().expect("a database");
             connection.pragma_update(None, "encoding", encoding).expect("an encoding");
-            for text in
-                ["a\0b", "\0", "line\r\nline\n\u{1a}", "\u{e000}\u{e001}\0\0'\0", "", "\u{7f}\u{85}é漢😀"]
-            {
+            for text in [
+                "a\0b",
+                "\0",
+                "line\r\nline\n\u{1a}",
+                "\u{e000}\u{e001}\0\0'\0",
+                "",
+                "\u{7f}\u{85}é漢😀",
+                "C:\\new\n\\n\n",
+            ] {
                 let value = Value::Text(text.to_owned());
                 let sql = literal(&value);
                 assert!(!sql.contains(char::is_control), "{sql:?}");

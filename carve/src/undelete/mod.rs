@@ -183,7 +183,7 @@ impl Plan {
         progress.stage("choosing", rows.len() as u64);
         let query = recovered.cells_query(&self.table)?;
         for row in rows {
-            self.check_interrupt(progress)?;
+            check_interrupt(progress)?;
             if row.missing.iter().any(|missing| needed.contains(&missing.as_str())) {
                 outcome.partial += 1;
                 continue;
@@ -244,10 +244,10 @@ impl Plan {
     ) -> Result<(), Error> {
         let query = recovered.cells_query(&self.table)?;
         let mut sql = "\n".to_owned();
-        let rows = crate::words::count(self.rows.len() as u64, "row");
+        let rows = crate::words::grouped_count(self.rows.len() as u64, "row");
         script::remark(&mut sql, &format!("{}: {rows}", self.target.name));
         for row in &self.rows {
-            self.check_interrupt(progress)?;
+            check_interrupt(progress)?;
             let values = self.values(recovered, &query, insert, row.at, row.rowid)?;
             insert.put(&mut sql, &values, tables, row.twin);
             if sql.len() > BUFFER {
@@ -258,10 +258,10 @@ impl Plan {
         }
         put(sql.as_bytes())
     }
+}
 
-    fn check_interrupt(&self, progress: &dyn Progress) -> Result<(), Error> {
-        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-    }
+fn check_interrupt(progress: &dyn Progress) -> Result<(), Error> {
+    if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// Bytes that are gathered before they are written.

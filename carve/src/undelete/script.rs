@@ -3,7 +3,7 @@
 use super::literal;
 use super::target::Target;
 use super::{Outcome, TableOutcome};
-use crate::words::{count, plural};
+use crate::words::grouped_count as count;
 use mudlark_parsers::sqlite::ddl::quote_identifier as quoted;
 use std::fmt::Write;
 
@@ -125,8 +125,7 @@ pub fn describe(table: &TableOutcome, least: f64) -> String {
         left_out.push(format!("{} below confidence {least}", count(table.unsure, "row")));
     }
     if table.unwritable > 0 {
-        let what = plural(table.unwritable, "row");
-        left_out.push(format!("{} {what} that SQL can't hold", table.unwritable));
+        left_out.push(format!("{} that SQL can't hold", count(table.unwritable, "row")));
     }
     if !left_out.is_empty() {
         let _ = write!(text, " (left out: {})", left_out.join(", "));
