@@ -16,3 +16,4 @@ mod same_output;
 mod schema_given;
 mod summary;
 mod support;
+mod undelete;

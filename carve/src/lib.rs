@@ -13,4 +13,5 @@ pub mod recover;
 pub mod sinks;
 pub mod source;
 pub mod stores;
+pub mod undelete;
 pub mod words;

@@ -6,6 +6,7 @@ mod exit;
 mod gather;
 mod inspect;
 mod recover;
+mod undelete;
 mod verify;
 
 pub use exit::Exit;
@@ -45,6 +46,20 @@ Examples:
   mudlark recover store.db --schema known.sql -o recovered.db   the table definitions are lost
   mudlark recover folder -o recovered/                          every store in a folder")]
     Recover(recover::Arguments),
+    /// Write SQL that adds the deleted rows of a recovered database to a current one
+    #[command(after_help = "\
+Examples:
+  mudlark recover store.db -o recovered.db
+  mudlark undelete recovered.db -o restore.sql
+  mudlark undelete recovered.db --table orders --min-confidence 0.9 -o orders.sql
+  mudlark undelete recovered.db -o - | less
+
+Then, on a copy of the current database first:
+  sqlite3 current.db < restore.sql
+
+The SQL only adds rows that are missing: a row whose key is taken, or that is there already, is
+skipped, so that to run it twice does no harm. OUT.db is only read, and the evidence not at all.")]
+    Undelete(undelete::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -56,7 +71,7 @@ Examples:
     Inspect(inspect::Arguments),
 }
 
-/// Options that every command has.
+/// Options that every command on sources has.
 #[derive(Clone, Debug, Args)]
 struct Common {
     /// Worker threads [default: one a core]
@@ -89,13 +104,13 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
         }
     };
-    let common = match &cli.command {
-        Command::Assess(arguments) => &arguments.common,
-        Command::Recover(arguments) => &arguments.common,
-        Command::Verify(arguments) => &arguments.common,
-        Command::Inspect(arguments) => &arguments.common,
+    let threads = match &cli.command {
+        Command::Assess(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Undelete(_) => 1,
     };
-    let threads = common.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK);
     if let Err(error) = pool.build_global() {
         eprintln!("mudlark: threads can't be started: {error}");
@@ -107,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Recover(arguments) => recover::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Undelete(arguments) => undelete::run(arguments),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -1,14 +1,12 @@
 //! JSON lines: one object a row version. The form is stable; others' scripts rely on it.
 
-use super::{Encode, Ending, Pending, Sink, Story, Target, Weighed};
+use super::{Encode, Ending, Out, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
 use crate::model::{Batch, Cell, Partial, Point, Row, State, Transaction};
 use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 /// How every line begins, with the version of the form.
 const OPENING: &[u8] = b"{\"format\":1,\"version\":";
@@ -22,53 +20,13 @@ pub struct JsonLines {
     out: Out,
 }
 
-#[derive(Debug)]
-enum Out {
-    Stdout(io::Stdout),
-    Device(File, PathBuf),
-    File(File, Pending),
-}
-
 impl JsonLines {
     /// Opens the output.
     ///
     /// # Errors
     /// When the file can't be made.
     pub fn open(target: &Target) -> Result<Self, Error> {
-        let out = match target {
-            Target::Stdout => Out::Stdout(io::stdout()),
-            // A device or a pipe is written to as it is; it can't be replaced.
-            Target::File(path) if path.exists() && !path.is_file() => {
-                let open = File::options().write(true).open(path);
-                Out::Device(
-                    open.map_err(|error| Error::Output {
-                        path: path.clone(),
-                        what: "can't be opened",
-                        error,
-                    })?,
-                    path.clone(),
-                )
-            }
-            Target::File(path) => {
-                let pending = Pending::new(path)?;
-                let file = File::create(pending.temporary()).map_err(|error| Error::Output {
-                    path: path.clone(),
-                    what: "can't be made",
-                    error,
-                })?;
-                Out::File(file, pending)
-            }
-        };
-        Ok(Self { out })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let (written, path) = match &mut self.out {
-            Out::Stdout(out) => (out.lock().write_all(bytes), "standard output".into()),
-            Out::Device(file, path) => (file.write_all(bytes), path.clone()),
-            Out::File(file, pending) => (file.write_all(bytes), pending.path().to_owned()),
-        };
-        written.map_err(|error| Error::Output { path, what: "can't be written", error })
+        Ok(Self { out: Out::open(target)? })
     }
 }
 
@@ -82,24 +40,11 @@ impl Sink for JsonLines {
     }
 
     fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: &[u8], _: f64) -> Result<(), Error> {
-        self.put(encoded)
+        self.out.put(encoded)
     }
 
-    fn finish(mut self: Box<Self>, _: &Story<'_>, _: &Ending) -> Result<(), Error> {
-        if let Out::Stdout(out) = &mut self.out {
-            return out.flush().map_err(|error| Error::Output {
-                path: "standard output".into(),
-                what: "can't be written",
-                error,
-            });
-        }
-        match self.out {
-            Out::File(file, pending) => {
-                drop(file);
-                pending.keep()
-            }
-            Out::Stdout(_) | Out::Device(..) => Ok(()),
-        }
+    fn finish(self: Box<Self>, _: &Story<'_>, _: &Ending) -> Result<(), Error> {
+        self.out.finish()
     }
 }
 

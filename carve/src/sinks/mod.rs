@@ -2,8 +2,10 @@
 
 pub mod database;
 pub mod jsonl;
+mod out;
 mod pending;
 
+pub use out::Out;
 pub use pending::Pending;
 
 use crate::confidence::Confidence;

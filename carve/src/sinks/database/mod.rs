@@ -240,6 +240,7 @@ impl DatabaseSink {
                 serde_json::Value::Object(totals).to_string()
             ],
         )?;
+        connection.execute_batch(schema::INDEX_DELETED)?;
         connection.execute_batch("COMMIT")
     }
 }

@@ -35,3 +35,7 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
            started TEXT, finished TEXT, totals TEXT);",
     )
 }
+
+/// Finds the deleted rows of a table without a look at the live ones. Made last: rows are inserted faster without.
+pub(super) const INDEX_DELETED: &str = "CREATE INDEX mudlark_deleted ON mudlark_version(table_id) \
+     WHERE state = 'deleted' AND \"transaction\" = 'committed'";

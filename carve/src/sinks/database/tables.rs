@@ -50,11 +50,7 @@ impl OutputTable {
         let deleted = names.take_exactly(format!("{name}_deleted"));
         let views = Views { id, name: &name, rest: &rest, rest_key: &key, columns: &columns };
         connection.execute_batch(&views.versions(&versions))?;
-        connection.execute_batch(&format!(
-            "CREATE VIEW {} AS SELECT * FROM {} WHERE _state = 'deleted' AND _transaction = 'committed'",
-            quoted(&deleted),
-            quoted(&versions)
-        ))?;
+        connection.execute_batch(&views.deleted(&deleted))?;
         connection.execute(
             "INSERT INTO mudlark_table VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
             params![
@@ -204,7 +200,8 @@ struct Views<'v> {
 }
 
 impl Views<'_> {
-    fn versions(&self, view: &str) -> String {
+    /// The columns of both views: those of the table under the name `from`, then those of the versions.
+    fn list(&self, from: &str) -> String {
         let mut names = Names::default();
         for column in self.columns {
             names.take_exactly(column.clone());
@@ -218,30 +215,40 @@ impl Views<'_> {
             ("valid_from", "_from"),
             ("valid_to", "_to"),
         ];
-        let own: Vec<String> = own
-            .iter()
-            .map(|(column, name)| {
-                format!("v.{column} AS {}", quoted(&names.take_exactly((*name).to_owned())))
-            })
-            .collect();
-        let columns = |from: &str| {
-            let list: Vec<String> =
-                self.columns.iter().map(|column| format!("{from}.{}", quoted(column))).collect();
-            list.join(", ")
-        };
+        let columns = self.columns.iter().map(|column| format!("{from}.{}", quoted(column)));
+        let own = own.iter().map(|(column, name)| {
+            format!("v.{column} AS {}", quoted(&names.take_exactly((*name).to_owned())))
+        });
+        columns.chain(own).collect::<Vec<_>>().join(", ")
+    }
+
+    fn versions(&self, view: &str) -> String {
         let rowid = rowid_name(self.columns).unwrap_or("rowid");
         format!(
-            "CREATE VIEW {} AS SELECT {}, {own} FROM mudlark_version v JOIN {} t ON t.{rowid} = v.stored_at \
-             WHERE v.table_id = {id} AND v.stored_in = 'table' UNION ALL SELECT {}, {own} \
+            "CREATE VIEW {} AS SELECT {} FROM mudlark_version v JOIN {} t ON t.{rowid} = v.stored_at \
+             WHERE v.table_id = {id} AND v.stored_in = 'table' UNION ALL SELECT {} \
              FROM mudlark_version v JOIN {} r ON r.{} = v.stored_at WHERE v.table_id = {id} AND v.stored_in = 'rest'",
             quoted(view),
-            columns("t"),
+            self.list("t"),
             quoted(self.name),
-            columns("r"),
+            self.list("r"),
             self.rest,
             quoted(self.rest_key),
-            own = own.join(", "),
             id = self.id,
+        )
+    }
+
+    /// Deleted rows are never in the table itself. The condition is that of [`super::schema::INDEX_DELETED`], and
+    /// CROSS JOIN makes SQLite begin there, so that no live row is looked at.
+    fn deleted(&self, view: &str) -> String {
+        format!(
+            "CREATE VIEW {} AS SELECT {} FROM mudlark_version v CROSS JOIN {} r ON r.{} = v.stored_at \
+             WHERE v.table_id = {} AND v.state = 'deleted' AND v.\"transaction\" = 'committed' AND v.stored_in = 'rest'",
+            quoted(view),
+            self.list("r"),
+            self.rest,
+            quoted(self.rest_key),
+            self.id,
         )
     }
 }

@@ -2,7 +2,7 @@
 //! <https://www.sqlite.org/syntax/column-def.html>
 
 use super::affinity::Affinity;
-use super::constraint::{RawKey, skip_conflict_clause, skip_references};
+use super::constraint::{RawKey, RawReference, skip_conflict_clause, take_references};
 use super::cursor::{Cursor, span};
 use super::default::take_default;
 use super::key::RawKeyPart;
@@ -29,6 +29,8 @@ pub(super) struct RawColumn {
     pub(super) column: Column,
     /// PRIMARY KEY and UNIQUE constraints in the order written.
     pub(super) keys: Vec<RawKey>,
+    /// REFERENCES in the order written.
+    pub(super) references: Vec<RawReference>,
     pub(super) autoincrement: bool,
     pub(super) conflict_clause: bool,
     /// Everything was understood.
@@ -52,6 +54,7 @@ pub(super) fn take_column(cursor: &mut Cursor<'_>) -> Option<RawColumn> {
             has_foreign_key: false,
         },
         keys: Vec::new(),
+        references: Vec::new(),
         autoincrement: false,
         conflict_clause: false,
         sound: true,
@@ -101,7 +104,14 @@ impl RawColumn {
     /// A column of which only the place is known.
     pub(super) fn unknown(place: usize) -> Self {
         let column = Column::unknown(place);
-        Self { column, keys: Vec::new(), autoincrement: false, conflict_clause: false, sound: false }
+        Self {
+            column,
+            keys: Vec::new(),
+            references: Vec::new(),
+            autoincrement: false,
+            conflict_clause: false,
+            sound: false,
+        }
     }
 
     fn take_constraint(&mut self, cursor: &mut Cursor<'_>) {
@@ -138,7 +148,8 @@ impl RawColumn {
             column.collation = collation;
         } else if cursor.take_words(&["REFERENCES"]) {
             column.has_foreign_key = true;
-            self.sound &= skip_references(cursor);
+            let part = RawKeyPart { column: Some(column.name.clone()), collation: None, descending: false };
+            self.sound &= take_references(cursor, vec![part], &mut self.references);
         } else if cursor.take_words(&["GENERATED", "ALWAYS", "AS"]) || cursor.take_words(&["AS"]) {
             self.sound &= cursor.take_parentheses().is_some();
             column.generated = Some(if cursor.take_words(&["STORED"]) {

@@ -21,6 +21,16 @@ pub(super) struct RawConstraints {
     pub(super) conflict_clause: bool,
     pub(super) checks: usize,
     pub(super) foreign_keys: usize,
+    pub(super) references: Vec<RawReference>,
+}
+
+/// A FOREIGN KEY or REFERENCES as written.
+#[derive(Clone, Debug)]
+pub(super) struct RawReference {
+    pub(super) columns: Vec<RawKeyPart>,
+    pub(super) table: String,
+    /// Empty when the primary key is meant.
+    pub(super) parent: Vec<RawKeyPart>,
 }
 
 /// Does a table constraint begin here? These words are reserved, so a column of that name is quoted.
@@ -54,9 +64,11 @@ impl RawConstraints {
         }
         if cursor.take_words(&["FOREIGN", "KEY"]) {
             self.foreign_keys += 1;
-            return cursor.take_parentheses().is_some()
-                && cursor.take_words(&["REFERENCES"])
-                && skip_references(cursor);
+            let mut columns = Vec::new();
+            let whole = cursor.take_punct(b'(')
+                && take_key_parts(cursor, &mut columns, &mut false)
+                && cursor.take_words(&["REFERENCES"]);
+            return whole && take_references(cursor, columns, &mut self.references);
         }
         cursor.take();
         false
@@ -72,11 +84,20 @@ pub(super) fn skip_conflict_clause(cursor: &mut Cursor<'_>) -> bool {
     here
 }
 
-/// What stands behind REFERENCES: the table, its columns, actions, deferral.
-pub(super) fn skip_references(cursor: &mut Cursor<'_>) -> bool {
-    let mut sound = cursor.take_name().is_some();
-    if cursor.is_punct(b'(') {
-        sound &= cursor.take_parentheses().is_some();
+/// What stands behind REFERENCES: the table, its columns, actions, deferral. Adds the reference of `columns`.
+pub(super) fn take_references(
+    cursor: &mut Cursor<'_>,
+    columns: Vec<RawKeyPart>,
+    references: &mut Vec<RawReference>,
+) -> bool {
+    let table = cursor.take_name();
+    let mut sound = table.is_some();
+    let mut parent = Vec::new();
+    if cursor.take_punct(b'(') {
+        sound &= take_key_parts(cursor, &mut parent, &mut false);
+    }
+    if let Some(table) = table.filter(|_| sound) {
+        references.push(RawReference { columns, table, parent });
     }
     loop {
         if cursor.is("ON") && !cursor.is_at(1, "CONFLICT") {

@@ -36,7 +36,7 @@ pub use quote::quote_identifier;
 pub use reissue::{Reissued, create_index, create_table};
 pub use script::split_statements;
 pub use statement::{Statement, read, read_cut};
-pub use table::{Column, Generated, TableDdl};
+pub use table::{Column, Generated, Reference, TableDdl};
 
 #[cfg(test)]
 mod hostile_tests;

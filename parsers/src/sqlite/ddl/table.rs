@@ -2,7 +2,7 @@
 
 use super::affinity::Affinity;
 use super::column::RawColumn;
-use super::constraint::{RawConstraints, RawKey};
+use super::constraint::{RawConstraints, RawKey, RawReference};
 use super::default::DefaultValue;
 use super::key::{KeyPart, MAX_COLUMNS, RawKeyPart};
 
@@ -56,6 +56,17 @@ impl Column {
     }
 }
 
+/// A foreign key whose columns the table has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The columns that refer.
+    pub columns: Vec<usize>,
+    /// The table that is referred to.
+    pub table: String,
+    /// Its columns, as many; empty when its primary key is meant.
+    pub parent: Vec<String>,
+}
+
 /// A CREATE TABLE statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableDdl {
@@ -84,6 +95,8 @@ pub struct TableDdl {
     pub checks: usize,
     /// FOREIGN KEY constraints of the table, those of its columns not counted.
     pub foreign_keys: usize,
+    /// All foreign keys that could be read, those of columns first.
+    pub references: Vec<Reference>,
     /// An ON CONFLICT clause stands somewhere.
     pub conflict_clause: bool,
     /// The whole column list was there and understood. When not, there may have been further columns and keys, and
@@ -146,16 +159,18 @@ impl TableDdl {
             primary_key_unique: None,
             checks: constraints.checks,
             foreign_keys: constraints.foreign_keys,
+            references: Vec::new(),
             conflict_clause: constraints.conflict_clause,
             complete: options.complete,
         };
         table.complete &= columns.len() <= MAX_COLUMNS;
         columns.truncate(MAX_COLUMNS);
-        let mut keys = Vec::new();
+        let (mut keys, mut references) = (Vec::new(), Vec::new());
         for raw in columns {
             table.autoincrement |= raw.autoincrement;
             table.conflict_clause |= raw.conflict_clause;
             keys.extend(raw.keys);
+            references.extend(raw.references);
             table.columns.push(raw.column);
         }
         keys.extend(constraints.keys);
@@ -177,6 +192,8 @@ impl TableDdl {
             table.columns.iter_mut().filter(any).for_each(|column| column.affinity = Affinity::Blob);
         }
         table.place_keys(&keys);
+        references.extend(constraints.references);
+        table.place_references(&references);
         table.imply_not_null();
         table.autoincrement &= table.rowid_alias.is_some();
         Some(table)
@@ -227,6 +244,25 @@ impl TableDdl {
                 }
                 unique.clone_from(&distinct);
                 self.primary_key = distinct;
+            }
+        }
+    }
+
+    fn place_references(&mut self, references: &[RawReference]) {
+        let mut parts = 0;
+        for reference in references {
+            parts += reference.columns.len();
+            if parts > MAX_KEY_PARTS {
+                break;
+            }
+            let columns: Option<Vec<usize>> =
+                reference.columns.iter().map(|part| self.column_index(part.column.as_deref()?)).collect();
+            let parent: Option<Vec<String>> =
+                reference.parent.iter().map(|part| part.column.clone()).collect();
+            if let (Some(columns), Some(parent)) = (columns, parent)
+                && (parent.is_empty() || parent.len() == columns.len())
+            {
+                self.references.push(Reference { columns, table: reference.table.clone(), parent });
             }
         }
     }

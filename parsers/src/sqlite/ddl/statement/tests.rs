@@ -215,3 +215,21 @@ fn damage_inside_leaves_the_other_columns() {
     sql.truncate(28); // inside the damage
     assert!(matches!(read_cut(&sql), Some(Statement::Table(table)) if table.columns.len() == 2));
 }
+
+#[test]
+fn foreign_keys_name_their_tables_and_columns() {
+    let sql = "CREATE TABLE t(a REFERENCES p ON DELETE CASCADE, b, c REFERENCES \"q\"(x),
+               FOREIGN KEY (B, a) REFERENCES r(y, z) DEFERRABLE, FOREIGN KEY (nobody) REFERENCES s)";
+    let Ok(Statement::Table(table)) = read(sql.as_bytes()) else { panic!("no table") };
+    let said: Vec<_> = table
+        .references
+        .iter()
+        .map(|reference| (&reference.columns[..], reference.table.as_str(), reference.parent.join(" ")))
+        .collect();
+    let expected = [
+        (&[0][..], "p", String::new()),
+        (&[2][..], "q", "x".to_owned()),
+        (&[1, 0][..], "r", "y z".to_owned()),
+    ];
+    assert_eq!(said, expected);
+}
