@@ -82,7 +82,7 @@ pub enum Space {
     Other,
 }
 
-/// Finds the cells that `extent` held.
+/// Finds the cells that `extent` held. `edges` are the places on the page where cells and blocks begin and end today.
 #[must_use]
 pub fn cells(
     page: &[u8],
@@ -91,18 +91,20 @@ pub fn cells(
     kind: PageKind,
     geometry: Geometry,
     shape: &Shape<'_>,
+    edges: &HashSet<u32>,
 ) -> Vec<FreedCell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
     if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
         return Vec::new();
     }
-    let joints = if space == Space::Freeblock { joints(page, from, to) } else { Vec::new() };
-    let walk = Walk { page, from, to, joints, space, kind, geometry, shape };
+    let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
     let mut found = Vec::new();
     for at in from..to {
         walk.by_header(at, &mut found);
     }
+    let starts: HashSet<usize> = found.iter().map(|possible| possible.at).collect();
+    walk.joints = joints(page, from, to, &starts, edges);
     walk.without_header(&mut found);
     walk.choose(found)
 }
@@ -119,20 +121,25 @@ struct Walk<'w> {
     shape: &'w Shape<'w>,
 }
 
-/// Where freeblocks began that a block in front of them has swallowed. Their heads still stand there: the next block's
-/// offset, which is greater or 0, and a size that leads to the end of the block or to another such head.
-fn joints(page: &[u8], from: usize, to: usize) -> Vec<usize> {
+/// Where freeblocks began that are no longer in the chain: a block in front of them has swallowed them, or the page was
+/// emptied. Their heads still stand there: the next block's offset, which is greater or 0, and a size that leads to the
+/// end of the extent, to another such head, or to a cell.
+fn joints(page: &[u8], from: usize, to: usize, starts: &HashSet<usize>, edges: &HashSet<u32>) -> Vec<usize> {
     let mut found: Vec<usize> = Vec::new();
-    for at in (from + LOST..to.saturating_sub(LOST - 1)).rev() {
+    let mut known: HashSet<usize> = starts.clone();
+    known.insert(to);
+    for at in (from..to.saturating_sub(LOST - 1)).rev() {
         let word = |at: usize| be_u16_at(page, at).map_or(0, usize::from);
         let (next, size) = (word(at), word(at + 2));
-        if size < MIN_CELL || next != 0 && next <= at {
+        if size < MIN_CELL || next != 0 && next <= at || next >= page.len() {
             continue;
         }
         // Up to three bytes between two blocks are a fragment, which the joined block takes in.
-        let meets = |end: usize| (end..end + LOST).any(|end| end == to || found.contains(&end));
-        if meets(at + size) {
+        // The end may have been given to new cells since.
+        let met = |end: usize| known.contains(&end) || end > to && edges.contains(&(end as u32));
+        if (at + size..at + size + LOST).any(met) {
             found.push(at);
+            known.insert(at);
         }
     }
     found.reverse();
@@ -156,7 +163,7 @@ struct Types {
 impl Walk<'_> {
     /// Whether a block begins here, or began: its head stands in place of a cell's first bytes.
     fn begins(&self, at: usize) -> bool {
-        self.space == Space::Freeblock && (at == self.from || self.joints.binary_search(&at).is_ok())
+        self.space == Space::Freeblock && at == self.from || self.joints.binary_search(&at).is_ok()
     }
 
     /// Serial types from `at` on, until `done` says so; `None` where one doesn't fit the table.
@@ -255,16 +262,18 @@ impl Walk<'_> {
     /// Cells of which the header's length was overwritten as well: at the start of a freeblock, and where another one
     /// may have been joined to it, behind a cell.
     fn without_header(&self, found: &mut Vec<Possible>) {
-        if self.space != Space::Freeblock {
+        if self.space == Space::Other && self.joints.is_empty() {
             return;
         }
         let mut next_starts: Vec<usize> = found.iter().map(|possible| possible.at).collect();
         next_starts.extend(&self.joints);
         next_starts.sort_unstable();
         next_starts.dedup();
-        let mut starts: Vec<usize> = found.iter().map(|possible| possible.end).collect();
-        starts.push(self.from);
-        starts.extend(&self.joints);
+        let mut starts: Vec<usize> = self.joints.clone();
+        if self.space == Space::Freeblock {
+            starts.extend(found.iter().map(|possible| possible.end));
+            starts.push(self.from);
+        }
         let mut tried = HashSet::new();
         while let Some(start) = starts.pop() {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.

@@ -1,6 +1,7 @@
 //! The catalogue: tables and indexes, from `sqlite_schema`, its remnants, and DDL that the user gives.
 
 use super::chains;
+use super::dropped;
 use super::remnants;
 use super::repair;
 use super::survey::Survey;
@@ -27,12 +28,14 @@ pub(super) struct TableDef {
     pub root: Option<u32>,
     pub origin: SchemaOrigin,
     pub sql: String,
+    /// It was dropped: no live row is its own.
+    pub dropped: bool,
 }
 
 impl TableDef {
     fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
         let stored = ddl.stored_columns();
-        Self { name, ddl, stored, root, origin, sql }
+        Self { name, ddl, stored, root, origin, sql, dropped: false }
     }
 
     /// Whether its rows lie in an index b-tree.
@@ -115,6 +118,13 @@ pub(super) fn read(
             catalogue.add_table(row, *origin);
         }
     }
+    if whole {
+        for row in dropped::schema_rows(view, survey, encoding) {
+            if names.insert((row.kind, row.name.clone())) {
+                catalogue.add_dropped(&row);
+            }
+        }
+    }
     for (row, _) in &rows {
         match row.kind {
             SchemaKind::Table => {}
@@ -133,6 +143,16 @@ impl Catalogue {
         let known = def.ddl.columns.len();
         def.ddl.columns.extend((known..known + lacking).map(ddl::Column::unknown));
         def.stored = def.ddl.stored_columns();
+    }
+
+    fn add_dropped(&mut self, row: &SchemaRow) {
+        let sql = row.sql.as_deref().unwrap_or_default();
+        if let Ok(Statement::Table(ddl)) = ddl::read(sql.as_bytes())
+            && ddl.name == row.name
+        {
+            let def = TableDef::new(row.name.clone(), ddl, None, SchemaOrigin::Remnant, sql.to_owned());
+            self.tables.push(TableDef { dropped: true, ..def });
+        }
     }
 
     fn add_table(&mut self, row: &SchemaRow, origin: SchemaOrigin) {

@@ -152,6 +152,13 @@ impl Forest {
         for number in 0..forest.trees.len() {
             let Some(tree) = forest.trees.get_mut(number) else { continue };
             let (root, range, part) = (tree.root, KeyRange::default(), number as u32);
+            let dropped = match tree.object {
+                Object::Table(table) => ground.catalogue.tables.get(table).is_some_and(|def| def.dropped),
+                _ => false,
+            };
+            if dropped {
+                continue;
+            }
             if false_roots.contains(&root) {
                 tree.gaps.push(Gap { parent: 0, child: root, range, part });
             } else {

@@ -10,6 +10,7 @@ mod cut;
 mod database;
 mod detect;
 mod elsewhere;
+mod dropped;
 mod emit;
 mod encrypted;
 mod entries;

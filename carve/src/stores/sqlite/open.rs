@@ -38,12 +38,9 @@ pub(super) fn open<'a>(
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
     let encoding = encoding(&view, header.as_ref(), &mut findings);
+    // Earlier versions hold rows that are gone, and an older page 1 may still name the tables.
+    add_old_versions(sources, &roles, &mut view, &mut survey);
     let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
-    if !catalogue.whole {
-        // An older page 1 in a log or a journal may still name the tables.
-        add_old_versions(sources, &roles, &mut view, &mut survey);
-        catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
-    }
     let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
@@ -52,9 +49,6 @@ pub(super) fn open<'a>(
     let standing = forest.trees.iter().filter(|tree| tree.object != Object::Stale);
     let placed: Vec<u32> = standing.flat_map(|tree| &tree.pages).copied().collect();
     let chained = Chained::from(&view, &survey, &placed);
-    if catalogue.whole {
-        add_old_versions(sources, &roles, &mut view, &mut survey);
-    }
     for tree in &forest.trees {
         if let Object::Table(table) = tree.object {
             let widest = tree.pages.iter().map(|page| survey.page(*page).columns).max();

@@ -10,6 +10,7 @@ use mudlark_parsers::sqlite::freed::{self, FreedCell, RowidLeft, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
+use std::collections::HashSet;
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,8 @@ fn on_page(
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
         let extent = Extent { from: 0, to: geometry.usable() };
-        let cells = freed::cells(version.bytes, extent, Space::Other, kind, geometry, &shape);
+        let none = HashSet::new();
+        let cells = freed::cells(version.bytes, extent, Space::Other, kind, geometry, &shape, &none);
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, live, number, role, found);
@@ -70,8 +72,9 @@ fn on_page(
         found.extend(cells.filter_map(|cell| Some((whole(version.bytes, cell)?, method, claim))));
     }
     let (blocks, damage) = page.freeblocks();
+    let edges = edges(&page, &blocks);
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
-        let cells = freed::cells(version.bytes, *block, Space::Freeblock, kind, geometry, &shape);
+        let cells = freed::cells(version.bytes, *block, Space::Freeblock, kind, geometry, &shape, &edges);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
@@ -82,10 +85,16 @@ fn on_page(
         )
     {
         let gap = Extent { from, to };
-        let cells = freed::cells(version.bytes, gap, Space::Other, kind, geometry, &shape);
+        let cells = freed::cells(version.bytes, gap, Space::Other, kind, geometry, &shape, &edges);
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
     finish(search, live, number, role, found)
+}
+
+/// Where the cells and freeblocks of a page begin and end.
+fn edges(page: &Page<'_>, blocks: &[Extent]) -> HashSet<u32> {
+    let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
+    cells.chain(blocks.iter().flat_map(|block| [block.from, block.to])).chain([page.geometry.usable()]).collect()
 }
 
 /// Whether cells found on a page that names no table are more than an accident.

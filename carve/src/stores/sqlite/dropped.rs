@@ -1,0 +1,81 @@
+//! Tables that were dropped: their rows in the free space of `sqlite_schema`, and in its freed and earlier pages.
+
+use super::chains;
+use super::survey::Survey;
+use super::view::View;
+use mudlark_parsers::sqlite::freed::{self, Shape, Space};
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
+use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::value::{TextEncoding, Value};
+use std::collections::HashSet;
+
+/// Rows of `sqlite_schema` that once stood, whether or not they still do.
+pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
+    let mut found = Vec::new();
+    for (number, info) in survey.iter().chain(survey.old()) {
+        let Some(version) = view.page(number).filter(|_| !view.is_uncommitted(number)) else { continue };
+        let leaf = info.kind == Some(PageKind::TableLeaf);
+        let wide = leaf && usize::from(info.columns) == COLUMNS;
+        let parsed = Page::parse(version.bytes, version.number, view.geometry);
+        let Some(page) = parsed.filter(|_| version.number == 1 || wide) else { continue };
+        let mut rows = Vec::new();
+        for cell in page.cells().filter_map(Result::ok).filter(|_| !page.header.kind.is_interior()) {
+            let payload = chains::read(view, survey, &version, &cell);
+            let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
+            let mut values = Vec::new();
+            record::decode(&header, &payload.bytes, &mut values);
+            let row = schema_row(&values, encoding);
+            let other = row.is_none();
+            rows.extend(row);
+            // A page of another table of five columns.
+            if other && version.number != 1 {
+                break;
+            }
+        }
+        if version.number != 1 && rows.is_empty() {
+            continue;
+        }
+        found.extend(rows);
+        free_rows(view, survey, number, &page, encoding, &mut found);
+    }
+    found.retain(|row| row.kind == SchemaKind::Table && row.sql.is_some());
+    found
+}
+
+fn free_rows(
+    view: &View<'_>,
+    survey: &Survey,
+    number: u32,
+    page: &Page<'_>,
+    encoding: TextEncoding,
+    found: &mut Vec<SchemaRow>,
+) {
+    let fits = |column: usize, serial: Serial| match column {
+        0..=2 => serial.kind() == SerialKind::Text,
+        3 => matches!(serial.kind(), SerialKind::Int | SerialKind::Null),
+        _ => matches!(serial.kind(), SerialKind::Text | SerialKind::Null),
+    };
+    let shape = Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits };
+    let gap = Extent {
+        from: (page.pointers_at() + 2 * page.pointer_count()) as u32,
+        to: page.header.content_start.min(view.geometry.usable()),
+    };
+    let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
+    let Some(version) = view.page(number) else { return };
+    for (extent, space) in blocks.chain([(gap, Space::Other)]) {
+        let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
+        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
+            let payload = chains::read(view, survey, &version, &cell.cell);
+            let mut at = cell.header_len as usize;
+            let values = cell.serials.iter().map(|serial| {
+                let from = at;
+                at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+                payload.bytes.get(from..at).map_or(Value::Missing, |bytes| serial.decode(bytes))
+            });
+            let values: Vec<Value<'_>> = values.collect();
+            found.extend(schema_row(&values, encoding));
+        }
+    }
+}
