@@ -30,12 +30,14 @@ pub(super) struct TableDef {
     pub sql: String,
     /// It was dropped: no live row is its own.
     pub dropped: bool,
+    /// The root page that it had, when it was dropped.
+    pub old_root: Option<u32>,
 }
 
 impl TableDef {
     fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
         let stored = ddl.stored_columns();
-        Self { name, ddl, stored, root, origin, sql, dropped: false }
+        Self { name, ddl, stored, root, origin, sql, dropped: false, old_root: None }
     }
 
     /// Whether its rows lie in an index b-tree.
@@ -151,7 +153,7 @@ impl Catalogue {
             && ddl.name == row.name
         {
             let def = TableDef::new(row.name.clone(), ddl, None, SchemaOrigin::Remnant, sql.to_owned());
-            self.tables.push(TableDef { dropped: true, ..def });
+            self.tables.push(TableDef { dropped: true, old_root: row.root, ..def });
         }
     }
 

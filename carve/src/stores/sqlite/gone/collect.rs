@@ -1,7 +1,7 @@
 //! Candidates from every run of bytes that no live row owns.
 
 use super::live::Live;
-use super::places::OfTree;
+use super::places::{OfTree, bare_cells};
 use super::shape::Kinds;
 use super::{Dead, Search};
 use mudlark_parsers::claim::{Claim, Claims};
@@ -26,7 +26,8 @@ enum Role {
 }
 
 pub(super) fn all(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, places: OfTree<'_>) -> Vec<Dead> {
-    let kinds = Kinds::of(search);
+    let Some(output) = search.database.outputs.get(search.table.0 as usize) else { return Vec::new() };
+    let kinds = Kinds::of(search.database, output);
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
     let further =
@@ -53,9 +54,7 @@ fn on_page(
     let kind = if search.tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
-        let extent = Extent { from: 0, to: geometry.usable() };
-        let none = HashSet::new();
-        let cells = freed::cells(version.bytes, extent, Space::Other, kind, geometry, &shape, &none);
+        let cells = bare_cells(database, version.bytes, search.tree.rowids, kinds);
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, live, number, role, found);
@@ -94,7 +93,10 @@ fn on_page(
 /// Where the cells and freeblocks of a page begin and end.
 fn edges(page: &Page<'_>, blocks: &[Extent]) -> HashSet<u32> {
     let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
-    cells.chain(blocks.iter().flat_map(|block| [block.from, block.to])).chain([page.geometry.usable()]).collect()
+    cells
+        .chain(blocks.iter().flat_map(|block| [block.from, block.to]))
+        .chain([page.geometry.usable()])
+        .collect()
 }
 
 /// Whether cells found on a page that names no table are more than an accident.

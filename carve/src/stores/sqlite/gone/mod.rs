@@ -15,7 +15,6 @@ mod shape;
 
 pub(super) use places::{Places, find as places};
 
-use super::catalogue::TableDef;
 use super::chains;
 use super::database::Database;
 use super::forest::Tree;
@@ -50,8 +49,6 @@ struct Dead {
 struct Search<'s, 'a> {
     database: &'s Database<'a>,
     tree: &'s Tree,
-    /// The key ranges of leaves, by page.
-    def: Option<&'s TableDef>,
     layout: &'s Layout,
     table: TableId,
     /// Claims that all rows share.
@@ -76,7 +73,7 @@ pub(super) fn rows<'a>(
         return Vec::new();
     }
     let (table, layout) = (TableId(number as u32), &output.layout);
-    let search = Search { database, tree, def, layout, table, claims, key_cells };
+    let search = Search { database, tree, layout, table, claims, key_cells };
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree));
     if dead.is_empty() {

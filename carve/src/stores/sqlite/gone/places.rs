@@ -4,15 +4,18 @@ use super::super::database::Database;
 use super::super::forest::{Ground, Object, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
-use mudlark_parsers::sqlite::page::PageKind;
-use std::collections::HashMap;
+use super::shape::Kinds;
+use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
+use mudlark_parsers::sqlite::page::{Extent, PageKind};
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
 
 /// For each tree, pages that were its own, or look like it.
 #[derive(Debug, Default)]
 pub struct Places {
     by_tree: HashMap<usize, Vec<u32>>,
-    /// Pages without a header of their own: any table's rows may lie there.
-    bare: Vec<u32>,
+    /// Pages without a header of their own, of which more reads as the table's rows than as another's.
+    bare: HashMap<usize, Vec<u32>>,
 }
 
 /// The further places of one tree.
@@ -23,8 +26,10 @@ pub(super) struct OfTree<'p> {
 }
 
 impl Places {
-    pub(super) fn of(&self, tree: usize) -> OfTree<'_> {
-        OfTree { pages: self.by_tree.get(&tree).map(Vec::as_slice).unwrap_or_default(), bare: &self.bare }
+    pub(super) fn of<'p>(&'p self, tree: usize) -> OfTree<'p> {
+        let of =
+            |places: &'p HashMap<usize, Vec<u32>>| places.get(&tree).map(Vec::as_slice).unwrap_or_default();
+        OfTree { pages: of(&self.by_tree), bare: of(&self.bare) }
     }
 }
 
@@ -40,6 +45,12 @@ pub fn find(database: &Database<'_>) -> Places {
     let mut places = Places::default();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     let outputs: Vec<usize> = database.outputs.iter().map(|output| output.tree).collect();
+    let mut bare: Vec<u32> = Vec::new();
+    let dropped: HashMap<u32, usize> = database
+        .outputs
+        .iter()
+        .filter_map(|output| Some((database.catalogue.tables.get(output.def?)?.old_root?, output.tree)))
+        .collect();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         let placed = database.forest.place(number).filter(|(tree, _)| {
@@ -54,7 +65,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 && (trunk || !database.chained.contains(number))
                 && ground.view.page(number).is_some()
             {
-                places.bare.push(number);
+                bare.push(number);
             }
             continue;
         };
@@ -62,10 +73,10 @@ pub fn find(database: &Database<'_>) -> Places {
         let own = own.map(|(tree, _)| tree as usize).filter(|_| old);
         if kind == PageKind::TableInterior || info.cells == 0 {
             // What lies below its cells is of the table that had the page.
-            if let Some(own) = own {
+            if let Some(own) = own.or(dropped.get(&number).copied()) {
                 places.by_tree.entry(own).or_default().push(number);
             } else {
-                places.bare.push(number);
+                bare.push(number);
             }
             continue;
         }
@@ -88,7 +99,8 @@ pub fn find(database: &Database<'_>) -> Places {
             } else {
                 sample::likeness(ground.view, ground.survey, number, profile).unwrap_or(NOTHING_LIKE)
             };
-            let likeness = likeness + if own == Some(*tree_number) { SAME_OWNER } else { 0.0 };
+            let root = dropped.get(&number) == Some(tree_number);
+            let likeness = likeness + if own == Some(*tree_number) || root { SAME_OWNER } else { 0.0 };
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }
@@ -97,7 +109,49 @@ pub fn find(database: &Database<'_>) -> Places {
             places.by_tree.entry(tree).or_default().push(number);
         }
     }
+    let owners: Vec<(u32, usize)> = bare
+        .into_par_iter()
+        .filter_map(|page| {
+            Some((page, dropped.get(&page).copied().or_else(|| owner_of_bare(database, page))?))
+        })
+        .collect();
+    for (page, tree) in owners {
+        places.bare.entry(tree).or_default().push(page);
+    }
     places
+}
+
+/// The tree as whose rows most of a page without a header reads.
+fn owner_of_bare(database: &Database<'_>, number: u32) -> Option<usize> {
+    let version = database.view.page(number)?;
+    let mut best: Option<(u64, usize)> = None;
+    for output in &database.outputs {
+        let tree = database.tree(output)?;
+        let kinds = Kinds::of(database, output);
+        let covered: u64 = bare_cells(database, version.bytes, tree.rowids, &kinds)
+            .iter()
+            .map(|freed| u64::from(freed.cell.end - freed.cell.at))
+            .sum();
+        if covered > 0 && best.is_none_or(|(most, _)| covered > most) {
+            best = Some((covered, output.tree));
+        }
+    }
+    best.map(|(_, tree)| tree)
+}
+
+/// What reads as cells on a page without a header.
+pub(super) fn bare_cells(
+    database: &Database<'_>,
+    page: &[u8],
+    rowids: bool,
+    kinds: &Kinds,
+) -> Vec<FreedCell> {
+    let geometry = database.view.geometry;
+    let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let fits = |column: usize, serial| kinds.fits(column, serial);
+    let shape = Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits };
+    let extent = Extent { from: 0, to: geometry.usable() };
+    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new())
 }
 
 fn same_width(ground: Ground<'_, '_>, pages: &[u32], columns: u16) -> bool {

@@ -1,8 +1,8 @@
 //! What the records of a table can look like, for bytes that nothing points to.
 
+use super::super::database::{Database, Output};
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
-use super::Search;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 
@@ -32,11 +32,12 @@ const ALL: [(SerialKind, Serial); 5] = [
 ];
 
 impl Kinds {
-    pub(super) fn of(search: &Search<'_, '_>) -> Self {
+    pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
+        let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+        let def = output.def.and_then(|def| database.catalogue.tables.get(def));
         let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
         let (mut fewest, mut widest) = (usize::MAX, 0);
-        let database = search.database;
-        for page in sample::profile_pages(&search.tree.pages) {
+        for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, _| {
                 rows += 1;
                 fewest = fewest.min(header.columns);
@@ -51,7 +52,7 @@ impl Kinds {
                 }
             });
         }
-        match search.def {
+        match def {
             Some(def) => {
                 let allow = |(position, column): (usize, &usize)| {
                     let seen = seen.get(position).copied().unwrap_or(0);
@@ -75,7 +76,7 @@ impl Kinds {
                 Self { allowed, least: fewest.min(most), most, first: alias.then_some(Serial::NULL) }
             }
             None => {
-                let most = search.layout.columns.len();
+                let most = output.layout.columns.len();
                 seen.resize(most, bit(SerialKind::Null));
                 let allowed: Vec<u8> = seen.iter().map(|seen| seen | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
