@@ -55,6 +55,15 @@ pub struct FreedCell {
     pub cut: bool,
 }
 
+/// What was found in an extent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The cells, in order.
+    pub cells: Vec<FreedCell>,
+    /// How much they explain: more is better, among the shapes that an extent may be read with.
+    pub worth: i64,
+}
+
 /// What the records of a table look like.
 pub struct Shape<'s> {
     /// Fewest columns of a record.
@@ -65,6 +74,8 @@ pub struct Shape<'s> {
     pub first: Option<Serial>,
     /// Whether a column, by its stored position, can hold this.
     pub fits: &'s dyn Fn(usize, Serial) -> bool,
+    /// Whether bytes can be a text.
+    pub reads: &'s dyn Fn(&[u8]) -> bool,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -92,11 +103,11 @@ pub fn cells(
     geometry: Geometry,
     shape: &Shape<'_>,
     edges: &HashSet<u32>,
-) -> Vec<FreedCell> {
+) -> Found {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
     if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
-        return Vec::new();
+        return Found::default();
     }
     let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
     let mut found = Vec::new();
@@ -436,6 +447,10 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
+        // What was put together from parts must read.
+        if (rebuilt || cut) && !self.texts_read(&serials, payload_at + header_len, end.min(local_end)) {
+            return;
+        }
         let cell = Cell {
             at: start as u32,
             end: end as u32,
@@ -451,8 +466,18 @@ impl Walk<'_> {
         found.push(Possible { at: start, end, freed });
     }
 
+    /// Whether the texts of a body read that stand whole between `at` and `end`.
+    fn texts_read(&self, serials: &[Serial], mut at: usize, end: usize) -> bool {
+        serials.iter().all(|serial| {
+            let from = at;
+            at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            let text = self.page.get(from..at).filter(|_| at <= end && serial.kind() == SerialKind::Text);
+            text.is_none_or(|text| (self.shape.reads)(text))
+        })
+    }
+
     /// The set of cells that explains most bytes without overlap.
-    fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
+    fn choose(&self, mut possible: Vec<Possible>) -> Found {
         let starts: HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
         let ends: HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
         let touches_before = |at: usize| {
@@ -487,7 +512,8 @@ impl Walk<'_> {
         chosen.reverse();
         let mut possible: Vec<Option<Possible>> = possible.into_iter().map(Some).collect();
         let taken = chosen.into_iter().filter_map(|index| possible.get_mut(index).and_then(Option::take));
-        taken.map(|possible| possible.freed).collect()
+        let worth = best.last().map_or(0, |best| best.0);
+        Found { cells: taken.map(|possible| possible.freed).collect(), worth }
     }
 
     /// What a cell explains, in sixteenths of a byte.

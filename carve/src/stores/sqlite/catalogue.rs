@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, HashSet};
 const SCHEMA_TABLE: &[u8] =
     b"CREATE TABLE sqlite_schema(type TEXT, name TEXT, tbl_name TEXT, rootpage INTEGER, sql TEXT)";
 
+/// Earlier shapes of one table that are told apart.
+const MOST_INCARNATIONS: usize = 8;
+
 /// A table of the catalogue.
 #[derive(Clone, Debug)]
 pub(super) struct TableDef {
@@ -32,12 +35,14 @@ pub(super) struct TableDef {
     pub dropped: bool,
     /// The root page that it had, when it was dropped.
     pub old_root: Option<u32>,
+    /// The table of the same name that stands in its place: it was altered, or dropped and created again.
+    pub successor: Option<usize>,
 }
 
 impl TableDef {
     fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
         let stored = ddl.stored_columns();
-        Self { name, ddl, stored, root, origin, sql, dropped: false, old_root: None }
+        Self { name, ddl, stored, root, origin, sql, dropped: false, old_root: None, successor: None }
     }
 
     /// Whether its rows lie in an index b-tree.
@@ -122,9 +127,7 @@ pub(super) fn read(
     }
     if whole {
         for row in dropped::schema_rows(view, survey, encoding) {
-            if names.insert((row.kind, row.name.clone())) {
-                catalogue.add_dropped(&row);
-            }
+            catalogue.add_dropped(&row);
         }
     }
     for (row, _) in &rows {
@@ -153,7 +156,17 @@ impl Catalogue {
             && ddl.name == row.name
         {
             let def = TableDef::new(row.name.clone(), ddl, None, SchemaOrigin::Remnant, sql.to_owned());
-            self.tables.push(TableDef { dropped: true, old_root: row.root, ..def });
+            let same_name = |other: &TableDef| other.name == def.name;
+            let columns = |def: &TableDef| -> Vec<(String, bool)> {
+                def.ddl.columns.iter().map(|column| (column.name.clone(), def.ddl.without_rowid)).collect()
+            };
+            if self.tables.iter().any(|other| same_name(other) && columns(other) == columns(&def))
+                || self.tables.iter().filter(|other| same_name(other)).count() > MOST_INCARNATIONS
+            {
+                return;
+            }
+            let successor = self.tables.iter().position(|other| same_name(other) && !other.dropped);
+            self.tables.push(TableDef { dropped: true, old_root: row.root, successor, ..def });
         }
     }
 

@@ -57,7 +57,8 @@ fn free_rows(
         3 => matches!(serial.kind(), SerialKind::Int | SerialKind::Null),
         _ => matches!(serial.kind(), SerialKind::Text | SerialKind::Null),
     };
-    let shape = Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits };
+    let reads = |text: &[u8]| encoding.decode(text).is_some();
+    let shape = Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads };
     let gap = Extent {
         from: (page.pointers_at() + 2 * page.pointer_count()) as u32,
         to: page.header.content_start.min(view.geometry.usable()),
@@ -66,7 +67,7 @@ fn free_rows(
     let Some(version) = view.page(number) else { return };
     for (extent, space) in blocks.chain([(gap, Space::Other)]) {
         let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
-        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
+        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges).cells {
             let payload = chains::read(view, survey, &version, &cell.cell);
             let mut at = cell.header_len as usize;
             let values = cell.serials.iter().map(|serial| {

@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::places::{OfTree, bare_cells};
-use super::shape::Kinds;
+use super::shape::{Kinds, reads};
 use super::{Dead, Search};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -50,7 +50,9 @@ fn on_page(
     let geometry = database.view.geometry;
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let fits = |column: usize, serial| kinds.fits(column, serial);
-    let shape = Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits };
+    let reads = |text: &[u8]| reads(database.encoding, text);
+    let shape =
+        Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
     let kind = if search.tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
@@ -72,8 +74,24 @@ fn on_page(
     }
     let (blocks, damage) = page.freeblocks();
     let edges = edges(&page, &blocks);
+    // An extent is read with the shape that explains most of it.
+    let read = |extent: Extent, space: Space| {
+        let found = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
+        let better = |rival: &Kinds| {
+            let fits = |column: usize, serial| rival.fits(column, serial);
+            let shape = Shape {
+                least: rival.least,
+                most: rival.most,
+                first: rival.first,
+                fits: &fits,
+                reads: &reads,
+            };
+            freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges).worth > found.worth
+        };
+        if !found.cells.is_empty() && search.rivals.iter().any(better) { Vec::new() } else { found.cells }
+    };
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
-        let cells = freed::cells(version.bytes, *block, Space::Freeblock, kind, geometry, &shape, &edges);
+        let cells = read(*block, Space::Freeblock);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
@@ -84,7 +102,7 @@ fn on_page(
         )
     {
         let gap = Extent { from, to };
-        let cells = freed::cells(version.bytes, gap, Space::Other, kind, geometry, &shape, &edges);
+        let cells = read(gap, Space::Other);
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
     finish(search, live, number, role, found)

@@ -16,7 +16,7 @@ mod shape;
 pub(super) use places::{Places, find as places};
 
 use super::chains;
-use super::database::Database;
+use super::database::{Database, Output};
 use super::forest::Tree;
 use super::layout::Layout;
 use super::settle::Kept;
@@ -24,6 +24,7 @@ use crate::model::{Batch, TableId};
 use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
+use shape::Kinds;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A row that may be gone.
@@ -48,6 +49,7 @@ struct Dead {
 /// What the search for the gone rows of one table needs.
 struct Search<'s, 'a> {
     database: &'s Database<'a>,
+    /// The tree whose pages are searched, and whose rows are live.
     tree: &'s Tree,
     layout: &'s Layout,
     table: TableId,
@@ -55,6 +57,18 @@ struct Search<'s, 'a> {
     claims: Claims,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
+    /// Other shapes that rows on the same pages may have.
+    rivals: Vec<Kinds>,
+}
+
+/// The other incarnations of a table.
+fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
+    let def = |output: &Output| output.def.and_then(|def| database.catalogue.tables.get(def));
+    let Some(own) = database.outputs.get(number).and_then(def) else { return Vec::new() };
+    let others = database.outputs.iter().enumerate();
+    let others = others
+        .filter(|(other, output)| *other != number && def(output).is_some_and(|def| def.name == own.name));
+    others.map(|(_, output)| Kinds::of(database, output)).collect()
 }
 
 /// The gone rows of a table.
@@ -73,7 +87,14 @@ pub(super) fn rows<'a>(
         return Vec::new();
     }
     let (table, layout) = (TableId(number as u32), &output.layout);
-    let search = Search { database, tree, layout, table, claims, key_cells };
+    // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
+    let successor = def.and_then(|def| def.successor).and_then(|number| {
+        let same = |output: &&Output| output.def == Some(number);
+        database.outputs.iter().find(same).and_then(|output| database.tree(output))
+    });
+    let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
+    let rivals = rivals(database, number);
+    let search = Search { database, tree, layout, table, claims, key_cells, rivals };
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree));
     if dead.is_empty() {

@@ -4,7 +4,7 @@ use super::super::database::Database;
 use super::super::forest::{Ground, Object, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
-use super::shape::Kinds;
+use super::shape::{Kinds, reads};
 use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use rayon::prelude::*;
@@ -149,9 +149,11 @@ pub(super) fn bare_cells(
     let geometry = database.view.geometry;
     let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let fits = |column: usize, serial| kinds.fits(column, serial);
-    let shape = Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits };
+    let reads = |text: &[u8]| reads(database.encoding, text);
+    let shape =
+        Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
     let extent = Extent { from: 0, to: geometry.usable() };
-    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new())
+    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new()).cells
 }
 
 fn same_width(ground: Ground<'_, '_>, pages: &[u32], columns: u16) -> bool {

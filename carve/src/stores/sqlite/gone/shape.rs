@@ -5,6 +5,7 @@ use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::value::TextEncoding;
 
 /// Rows that must have been seen before a kind of value that none of them has is taken for impossible.
 const ENOUGH: u32 = 64;
@@ -87,5 +88,13 @@ impl Kinds {
 
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
         self.allowed.get(column).is_some_and(|allowed| allowed & bit(serial.kind()) != 0)
+    }
+}
+
+/// Whether bytes read as text of a database.
+pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
+    match encoding {
+        TextEncoding::Utf8 => std::str::from_utf8(text).is_ok(),
+        _ => encoding.decode(text).is_some(),
     }
 }
