@@ -55,13 +55,15 @@ pub struct FreedCell {
     pub cut: bool,
 }
 
-/// What was found in an extent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// The cells, in order.
-    pub cells: Vec<FreedCell>,
-    /// How much they explain: more is better, among the shapes that an extent may be read with.
-    pub worth: i64,
+impl FreedCell {
+    /// How much the cell explains, in sixteenths of a byte: more is better, among the shapes that its bytes may be read
+    /// with.
+    #[must_use]
+    pub fn worth(&self) -> i64 {
+        let bytes = 16 * i64::from(self.cell.end.saturating_sub(self.cell.at));
+        let less = |holds: bool, worth: i64| if holds { worth } else { 0 };
+        bytes - less(self.rebuilt, 72) - less(self.first_solved, 24) - less(self.cut, 40) + self.serials.len() as i64
+    }
 }
 
 /// What the records of a table look like.
@@ -103,11 +105,11 @@ pub fn cells(
     geometry: Geometry,
     shape: &Shape<'_>,
     edges: &HashSet<u32>,
-) -> Found {
+) -> Vec<FreedCell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
     if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
-        return Found::default();
+        return Vec::new();
     }
     let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
     let mut found = Vec::new();
@@ -477,7 +479,7 @@ impl Walk<'_> {
     }
 
     /// The set of cells that explains most bytes without overlap.
-    fn choose(&self, mut possible: Vec<Possible>) -> Found {
+    fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
         let starts: HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
         let ends: HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
         let touches_before = |at: usize| {
@@ -512,28 +514,17 @@ impl Walk<'_> {
         chosen.reverse();
         let mut possible: Vec<Option<Possible>> = possible.into_iter().map(Some).collect();
         let taken = chosen.into_iter().filter_map(|index| possible.get_mut(index).and_then(Option::take));
-        let worth = best.last().map_or(0, |best| best.0);
-        Found { cells: taken.map(|possible| possible.freed).collect(), worth }
+        taken.map(|possible| possible.freed).collect()
     }
 
-    /// What a cell explains, in sixteenths of a byte.
+    /// What a cell explains at its place.
     fn worth(&self, possible: &Possible) -> i64 {
         let freed = &possible.freed;
-        let begins = self.begins(possible.at);
-        let mut worth = 16 * (possible.end - possible.at) as i64;
-        if freed.rebuilt {
-            worth -= if begins { 16 } else { 72 };
-        }
-        if freed.first_solved {
-            worth -= 24;
-        }
-        if freed.cut {
-            worth -= 40;
-        }
-        // A cell that ends where the block does is more than one that ends anywhere.
-        let exact =
-            (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
-        worth + if exact { 24 } else { 0 } + freed.serials.len() as i64
+        // A head that must be there is no doubt, and a cell that ends where the block does is more than one that ends
+        // anywhere.
+        let begins = freed.rebuilt && self.begins(possible.at);
+        let exact = (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
+        freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
     }
 }
 

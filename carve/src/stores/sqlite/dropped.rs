@@ -67,7 +67,7 @@ fn free_rows(
     let Some(version) = view.page(number) else { return };
     for (extent, space) in blocks.chain([(gap, Space::Other)]) {
         let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
-        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges).cells {
+        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
             let payload = chains::read(view, survey, &version, &cell.cell);
             let mut at = cell.header_len as usize;
             let values = cell.serials.iter().map(|serial| {

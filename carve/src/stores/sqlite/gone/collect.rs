@@ -74,21 +74,22 @@ fn on_page(
     }
     let (blocks, damage) = page.freeblocks();
     let edges = edges(&page, &blocks);
-    // An extent is read with the shape that explains most of it.
+    // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let found = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
-        let better = |rival: &Kinds| {
+        let mut cells = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
+        for rival in &search.rivals {
+            if cells.is_empty() {
+                break;
+            }
             let fits = |column: usize, serial| rival.fits(column, serial);
-            let shape = Shape {
-                least: rival.least,
-                most: rival.most,
-                first: rival.first,
-                fits: &fits,
-                reads: &reads,
-            };
-            freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges).worth > found.worth
-        };
-        if !found.cells.is_empty() && search.rivals.iter().any(better) { Vec::new() } else { found.cells }
+            let shape = Shape { least: rival.least, most: rival.most, first: rival.first, fits: &fits, reads: &reads };
+            let others = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
+            cells.retain(|own| {
+                let overlaps = |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
+                others.iter().filter(overlaps).all(|other| other.worth() <= own.worth())
+            });
+        }
+        cells
     };
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
         let cells = read(*block, Space::Freeblock);

@@ -1,7 +1,7 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
 use super::super::database::Database;
-use super::super::forest::{Ground, Object, fit_object};
+use super::super::forest::{Ground, Object, bounds, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
 use super::shape::{Kinds, reads};
@@ -36,6 +36,9 @@ impl Places {
 /// The likeness to a tree of which no row is left.
 const NOTHING_LIKE: f64 = -6.0;
 
+/// What it counts, in likeness, that a page's row ids lie among those of the tree.
+const SAME_RANGE: f64 = 0.5;
+
 /// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
 const SAME_OWNER: f64 = 1.0;
 
@@ -46,6 +49,8 @@ pub fn find(database: &Database<'_>) -> Places {
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     let outputs: Vec<usize> = database.outputs.iter().map(|output| output.tree).collect();
     let mut bare: Vec<u32> = Vec::new();
+    let range = |tree: &usize| Some((*tree, bounds(ground, &database.forest.trees.get(*tree)?.pages)));
+    let ranges: HashMap<usize, (i64, i64)> = outputs.iter().filter_map(range).collect();
     let dropped: HashMap<u32, usize> = database
         .outputs
         .iter()
@@ -99,6 +104,9 @@ pub fn find(database: &Database<'_>) -> Places {
             } else {
                 sample::likeness(ground.view, ground.survey, number, profile).unwrap_or(NOTHING_LIKE)
             };
+            let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
+            let in_range = tree.rowids && first <= info.first && info.last <= last;
+            let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
             let root = dropped.get(&number) == Some(tree_number);
             let likeness = likeness + if own == Some(*tree_number) || root { SAME_OWNER } else { 0.0 };
             if best.is_none_or(|(most, _)| likeness > most) {
@@ -153,7 +161,7 @@ pub(super) fn bare_cells(
     let shape =
         Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
     let extent = Extent { from: 0, to: geometry.usable() };
-    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new()).cells
+    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new())
 }
 
 fn same_width(ground: Ground<'_, '_>, pages: &[u32], columns: u16) -> bool {
