@@ -12,7 +12,7 @@ use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
 use crate::bytes::be_u16_at;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
@@ -62,7 +62,8 @@ impl FreedCell {
     pub fn worth(&self) -> i64 {
         let bytes = 16 * i64::from(self.cell.end.saturating_sub(self.cell.at));
         let less = |holds: bool, worth: i64| if holds { worth } else { 0 };
-        bytes - less(self.rebuilt, 72) - less(self.first_solved, 24) - less(self.cut, 40) + self.serials.len() as i64
+        bytes - less(self.rebuilt, 72) - less(self.first_solved, 24) - less(self.cut, 40)
+            + self.serials.len() as i64
     }
 }
 
@@ -141,16 +142,26 @@ fn joints(page: &[u8], from: usize, to: usize, starts: &HashSet<usize>, edges: &
     let mut found: Vec<usize> = Vec::new();
     let mut known: HashSet<usize> = starts.clone();
     known.insert(to);
-    for at in (from..to.saturating_sub(LOST - 1)).rev() {
+    let head = |at: usize| {
         let word = |at: usize| be_u16_at(page, at).map_or(0, usize::from);
         let (next, size) = (word(at), word(at + 2));
-        if size < MIN_CELL || next != 0 && next <= at || next >= page.len() {
-            continue;
+        let fits = size >= MIN_CELL && (next == 0 || next >= at + size) && next < page.len();
+        fits.then_some((next, at + size))
+    };
+    let last = to.saturating_sub(LOST - 1);
+    // A block that swallows others again and again leaves heads that lead to one end and one next block.
+    let mut heads: HashMap<(usize, usize), u32> = HashMap::new();
+    for at in from..last {
+        if let Some((next, end)) = head(at).filter(|(next, end)| *next != 0 && *end <= page.len()) {
+            *heads.entry((next, end)).or_default() += 1;
         }
-        // Up to three bytes between two blocks are a fragment, which the joined block takes in.
-        // The end may have been given to new cells since.
+    }
+    for at in (from..last).rev() {
+        let Some((next, end)) = head(at) else { continue };
+        // Up to three bytes between two blocks are a fragment, which the joined block takes in. The end may have been
+        // given to new cells since.
         let met = |end: usize| known.contains(&end) || end > to && edges.contains(&(end as u32));
-        if (at + size..at + size + LOST).any(met) {
+        if (end..end + LOST).any(met) || heads.get(&(next, end)).is_some_and(|heads| *heads > 1) {
             found.push(at);
             known.insert(at);
         }
@@ -523,7 +534,8 @@ impl Walk<'_> {
         // A head that must be there is no doubt, and a cell that ends where the block does is more than one that ends
         // anywhere.
         let begins = freed.rebuilt && self.begins(possible.at);
-        let exact = (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
+        let exact =
+            (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
         freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
     }
 }

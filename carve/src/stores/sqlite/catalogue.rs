@@ -125,10 +125,8 @@ pub(super) fn read(
             catalogue.add_table(row, *origin);
         }
     }
-    if whole {
-        for row in dropped::schema_rows(view, survey, encoding) {
-            catalogue.add_dropped(&row);
-        }
+    for row in dropped::schema_rows(view, survey, encoding) {
+        catalogue.add_dropped(&row);
     }
     for (row, _) in &rows {
         match row.kind {

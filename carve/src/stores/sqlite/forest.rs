@@ -229,6 +229,12 @@ impl Forest {
         self.climb(ground, number, 0, root, KeyRange::default(), How::Linked);
     }
 
+    /// Adds a tree without pages, of a table of which nothing is live; returns its number.
+    pub(super) fn add_empty(&mut self, rowids: bool) -> usize {
+        self.trees.push(Tree::new(Object::Unknown, rowids, 0));
+        self.trees.len() - 1
+    }
+
     /// Moves all pages of `from` to `to`, which keeps its own root.
     pub(super) fn join(&mut self, ground: Ground<'_, '_>, from: usize, to: usize, how: How) {
         if from == to || to >= self.trees.len() {

@@ -8,6 +8,7 @@ use super::detect::{self, Detected};
 use super::entries;
 use super::forest::{Forest, Ground, Object};
 use super::freelist;
+use super::gone;
 use super::layout::Layout;
 use super::strays;
 use super::survey::Survey;
@@ -59,7 +60,7 @@ pub(super) fn open<'a>(
     let strays = strays::find(&forest, ground, &chained);
     let unnamed = entries::unnamed_indexes(&forest, ground);
     let outputs = outputs(&forest, ground, encoding, &unnamed);
-    Ok(Database {
+    let mut database = Database {
         sources,
         roles,
         chained,
@@ -76,7 +77,21 @@ pub(super) fn open<'a>(
         outputs,
         findings,
         missing: Default::default(),
-    })
+    };
+    add_strangers(&mut database);
+    Ok(database)
+}
+
+/// Adds tables for rows outside of the trees that fit none of the others.
+fn add_strangers(database: &mut Database<'_>) {
+    for columns in gone::strange_widths(database) {
+        let lost = database.tables.iter().filter(|table| table.name.is_none()).count() + 1;
+        let layout = Layout::unnamed(columns, database.encoding);
+        let table = lost_table(lost, &layout);
+        let tree = database.forest.add_empty(true);
+        database.tables.push(table.clone());
+        database.outputs.push(Output { table, tree, def: None, layout, unnamed_indexes: Vec::new() });
+    }
 }
 
 /// Numbers the old versions of pages that logs and journals hold, now that some page is lost.
@@ -242,23 +257,28 @@ fn outputs(
                 }
                 lost += 1;
                 let layout = Layout::unnamed(usize::from(columns.unwrap_or(0)), encoding);
-                let table = Table {
-                    namespace: None,
-                    name: None,
-                    label: format!("lost_{lost}"),
-                    columns: layout.columns.clone(),
-                    origin: SchemaOrigin::Shape,
-                    schema: SchemaText::default(),
-                    create: None,
-                    indexes: Vec::new(),
-                    internal: false,
-                };
+                let table = lost_table(lost, &layout);
                 (table, layout, None)
             }
         };
         outputs.push(Output { table, tree: number, def, layout, unnamed_indexes });
     }
     outputs
+}
+
+/// A table whose name is lost.
+fn lost_table(lost: usize, layout: &Layout) -> Table {
+    Table {
+        namespace: None,
+        name: None,
+        label: format!("lost_{lost}"),
+        columns: layout.columns.clone(),
+        origin: SchemaOrigin::Shape,
+        schema: SchemaText::default(),
+        create: None,
+        indexes: Vec::new(),
+        internal: false,
+    }
 }
 
 fn named(number: usize, catalogue: &Catalogue, layout: &Layout) -> Table {

@@ -25,13 +25,19 @@ enum Role {
     Bare,
 }
 
-pub(super) fn all(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, places: OfTree<'_>) -> Vec<Dead> {
+/// `later` are the places of the table that stands in this one's place.
+pub(super) fn all(
+    search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
+    places: OfTree<'_>,
+    later: Option<OfTree<'_>>,
+) -> Vec<Dead> {
     let Some(output) = search.database.outputs.get(search.table.0 as usize) else { return Vec::new() };
     let kinds = Kinds::of(search.database, output);
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
-    let further =
-        places.pages.iter().map(|page| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed }));
+    let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
+    let further = places.pages.iter().chain(later.map(|later| later.pages).unwrap_or_default()).map(role);
     let bare = places.bare.iter().map(|page| (*page, Role::Bare));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).collect();
     let pages = all.par_iter().with_min_len(8);
@@ -70,7 +76,9 @@ fn on_page(
         let cells = page.cells().filter_map(Result::ok);
         let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
-        found.extend(cells.filter_map(|cell| Some((whole(version.bytes, cell)?, method, claim))));
+        let cells = cells.filter_map(|cell| whole(version.bytes, cell));
+        let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));
+        found.extend(cells.map(|freed| (freed, method, claim)));
     }
     let (blocks, damage) = page.freeblocks();
     let edges = edges(&page, &blocks);
@@ -82,10 +90,17 @@ fn on_page(
                 break;
             }
             let fits = |column: usize, serial| rival.fits(column, serial);
-            let shape = Shape { least: rival.least, most: rival.most, first: rival.first, fits: &fits, reads: &reads };
+            let shape = Shape {
+                least: rival.least,
+                most: rival.most,
+                first: rival.first,
+                fits: &fits,
+                reads: &reads,
+            };
             let others = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
             cells.retain(|own| {
-                let overlaps = |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
+                let overlaps =
+                    |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
                 others.iter().filter(overlaps).all(|other| other.worth() <= own.worth())
             });
         }

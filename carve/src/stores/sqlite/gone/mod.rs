@@ -27,6 +27,17 @@ use mudlark_parsers::sqlite::freed::FreedCell;
 use shape::Kinds;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// The widths of rows outside of the trees that fit no table: of tables that were dropped, and whose definitions are
+/// lost.
+pub(super) fn strange_widths(database: &Database<'_>) -> Vec<usize> {
+    places(database)
+        .strange
+        .keys()
+        .map(|columns| usize::from(*columns))
+        .filter(|columns| *columns > 0)
+        .collect()
+}
+
 /// A row that may be gone.
 #[derive(Clone, Debug)]
 struct Dead {
@@ -88,15 +99,16 @@ pub(super) fn rows<'a>(
     }
     let (table, layout) = (TableId(number as u32), &output.layout);
     // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
-    let successor = def.and_then(|def| def.successor).and_then(|number| {
-        let same = |output: &&Output| output.def == Some(number);
-        database.outputs.iter().find(same).and_then(|output| database.tree(output))
-    });
+    let later = def
+        .and_then(|def| def.successor)
+        .and_then(|number| database.outputs.iter().find(|output| output.def == Some(number)));
+    let successor = later.and_then(|later| database.tree(later));
+    let later_places = later.map(|later| places.of(later.tree));
     let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
     let rivals = rivals(database, number);
     let search = Search { database, tree, layout, table, claims, key_cells, rivals };
     let live = Live::of(&search, kept);
-    let mut dead = collect::all(&search, &live, places.of(output.tree));
+    let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {
         return Vec::new();
     }

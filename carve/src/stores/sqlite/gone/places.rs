@@ -1,14 +1,14 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
 use super::super::database::Database;
-use super::super::forest::{Ground, Object, bounds, fit_object};
+use super::super::forest::{Object, bounds, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
 use super::shape::{Kinds, reads};
 use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// For each tree, pages that were its own, or look like it.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Places {
     by_tree: HashMap<usize, Vec<u32>>,
     /// Pages without a header of their own, of which more reads as the table's rows than as another's.
     bare: HashMap<usize, Vec<u32>>,
+    /// Pages of rows that fit no table, by the number of their columns.
+    pub(super) strange: BTreeMap<u16, usize>,
 }
 
 /// The further places of one tree.
@@ -47,9 +49,11 @@ pub fn find(database: &Database<'_>) -> Places {
     let ground = database.ground();
     let mut places = Places::default();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
-    let outputs: Vec<usize> = database.outputs.iter().map(|output| output.tree).collect();
+    let outputs: Vec<(usize, usize)> =
+        database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
     let mut bare: Vec<u32> = Vec::new();
-    let range = |tree: &usize| Some((*tree, bounds(ground, &database.forest.trees.get(*tree)?.pages)));
+    let range =
+        |(tree, _): &(usize, usize)| Some((*tree, bounds(ground, &database.forest.trees.get(*tree)?.pages)));
     let ranges: HashMap<usize, (i64, i64)> = outputs.iter().filter_map(range).collect();
     let dropped: HashMap<u32, usize> = database
         .outputs
@@ -86,10 +90,9 @@ pub fn find(database: &Database<'_>) -> Places {
             continue;
         }
         let mut best: Option<(f64, usize)> = None;
-        for tree_number in &outputs {
+        for (tree_number, columns) in &outputs {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
-            let wrong_width =
-                tree.object == Object::Unknown && !same_width(ground, &tree.pages, info.columns);
+            let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
             if kind.is_table() != tree.rowids
                 || wrong_width
                 || fit_object(ground, tree.object, number) == Fit::No
@@ -113,8 +116,12 @@ pub fn find(database: &Database<'_>) -> Places {
                 best = Some((likeness, *tree_number));
             }
         }
-        if let Some((_, tree)) = best {
-            places.by_tree.entry(tree).or_default().push(number);
+        match best {
+            Some((_, tree)) => places.by_tree.entry(tree).or_default().push(number),
+            None if kind == PageKind::TableLeaf && info.sound => {
+                *places.strange.entry(info.columns).or_default() += 1;
+            }
+            None => {}
         }
     }
     let owners: Vec<(u32, usize)> = bare
@@ -162,8 +169,4 @@ pub(super) fn bare_cells(
         Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
     let extent = Extent { from: 0, to: geometry.usable() };
     freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new())
-}
-
-fn same_width(ground: Ground<'_, '_>, pages: &[u32], columns: u16) -> bool {
-    pages.first().is_none_or(|first| ground.survey.page(*first).columns == columns)
 }

@@ -86,6 +86,12 @@ impl Kinds {
         }
     }
 
+    /// Whether a record can be one of the table's.
+    pub(super) fn fit(&self, serials: &[Serial]) -> bool {
+        (self.least..=self.most).contains(&serials.len())
+            && serials.iter().enumerate().all(|(column, serial)| self.fits(column, *serial))
+    }
+
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
         self.allowed.get(column).is_some_and(|allowed| allowed & bit(serial.kind()) != 0)
     }
