@@ -91,6 +91,8 @@ claims! {
     Uncommitted = 35, "written by a transaction that did not commit";
     /// The same cells were found at another place too.
     SeenAgain = 36, "the same cells stand at another place too";
+    /// Begin and end are those of free space, or of the cells beside it.
+    Fitted = 37, "it fills the place between those beside it";
 }
 
 /// A set of claims.

@@ -53,6 +53,8 @@ pub struct FreedCell {
     pub first_solved: bool,
     /// The end was overwritten: the cell's bytes reach to the extent's end only.
     pub cut: bool,
+    /// It begins where a block or a cell does, and ends where the extent or the next one does.
+    pub fitted: bool,
 }
 
 impl FreedCell {
@@ -475,7 +477,8 @@ impl Walk<'_> {
             overflow,
         };
         let header_len = header_len as u32;
-        let freed = FreedCell { cell, serials, header_len, rowid, rebuilt, first_solved: false, cut };
+        let freed =
+            FreedCell { cell, serials, header_len, rowid, rebuilt, first_solved: false, cut, fitted: false };
         found.push(Possible { at: start, end, freed });
     }
 
@@ -506,6 +509,10 @@ impl Walk<'_> {
                 || self.begins(possible.at)
                 || touches_before(possible.at) && possible.at > self.from && touches_behind(possible.end)
         });
+        for possible in &mut possible {
+            let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
+            possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
+        }
         possible.sort_by_key(|possible| (possible.end, possible.at));
         // best[i]: the most that the first i of them explain, and which it takes.
         let mut best: Vec<(i64, Option<usize>, usize)> = vec![(0, None, 0)];

@@ -152,6 +152,7 @@ fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
         rebuilt: false,
         first_solved: false,
         cut: false,
+        fitted: true,
     })
 }
 
@@ -191,6 +192,7 @@ fn finish(
             .with_if(freed.rebuilt, Claim::HeadRebuilt)
             .with_if(freed.first_solved, Claim::FirstSolved)
             .with_if(freed.cut, Claim::TailLost)
+            .with_if(freed.fitted, Claim::Fitted)
             .with_if(spilled && content.is_some(), Claim::ChainWhole)
             .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted);
