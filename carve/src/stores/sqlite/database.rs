@@ -211,9 +211,7 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         let shared = reader.claims;
-        for batch in gone::rows(self, number, places, shared, &kept) {
-            sink(&[batch])?;
-        }
+        gone::rows(self, number, places, shared, &kept, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }

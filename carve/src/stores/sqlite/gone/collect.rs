@@ -4,6 +4,7 @@ use super::live::Live;
 use super::places::{OfTree, bare_cells};
 use super::shape::{Kinds, reads};
 use super::{Dead, Search};
+use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::{self, FreedCell, RowidLeft, Shape, Space};
@@ -81,6 +82,12 @@ fn on_page(
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
     let (blocks, damage) = page.freeblocks();
+    let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
+    let to = page.header.content_start.min(geometry.usable());
+    let gap = version.bytes.get(from as usize..to as usize).filter(|gap| !all_zero(gap));
+    if blocks.is_empty() && gap.is_none() {
+        return finish(search, live, number, role, found);
+    }
     let edges = edges(&page, &blocks);
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
@@ -110,15 +117,8 @@ fn on_page(
         let cells = read(*block, Space::Freeblock);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
-    let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
-    let to = page.header.content_start.min(geometry.usable());
-    if from < to
-        && !mudlark_parsers::bytes::all_zero(
-            version.bytes.get(from as usize..to as usize).unwrap_or_default(),
-        )
-    {
-        let gap = Extent { from, to };
-        let cells = read(gap, Space::Other);
+    if gap.is_some() {
+        let cells = read(Extent { from, to }, Space::Other);
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
     finish(search, live, number, role, found)

@@ -20,12 +20,17 @@ use super::database::{Database, Output};
 use super::forest::Tree;
 use super::layout::Layout;
 use super::settle::Kept;
-use crate::model::{Batch, TableId};
+use crate::error::Error;
+use crate::model::TableId;
+use crate::stores::RowSink;
 use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use shape::Kinds;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
+
+/// The same in every run.
+const SEED: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0);
 
 /// The widths of rows outside of the trees that fit no table: of tables that were dropped, and whose definitions are
 /// lost.
@@ -89,13 +94,14 @@ pub(super) fn rows<'a>(
     places: &Places,
     claims: Claims,
     kept: &Kept,
-) -> Vec<Batch<'a>> {
-    let Some(output) = database.outputs.get(number) else { return Vec::new() };
-    let Some(tree) = database.tree(output) else { return Vec::new() };
+    sink: &mut RowSink<'_, 'a>,
+) -> Result<(), Error> {
+    let Some(output) = database.outputs.get(number) else { return Ok(()) };
+    let Some(tree) = database.tree(output) else { return Ok(()) };
     let def = output.def.and_then(|def| database.catalogue.tables.get(def));
     let key_cells = def.map_or(0, |def| def.ddl.primary_key.len());
     if !tree.rowids && key_cells == 0 {
-        return Vec::new();
+        return Ok(());
     }
     let (table, layout) = (TableId(number as u32), &output.layout);
     // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
@@ -110,18 +116,18 @@ pub(super) fn rows<'a>(
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {
-        return Vec::new();
+        return Ok(());
     }
     rowids::restore(&search, &live, &mut dead);
     let judged = judge::judge(&search, &live, dead);
-    put::batches(&search, judged)
+    put::all(&search, &judged, sink)
 }
 
 /// A fingerprint of a record's cells: of their serial types and bytes, not of where they stand.
 fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = SEED.build_hasher();
     serials.for_each(|serial| hasher.write_u64(serial));
-    body.hash(&mut hasher);
+    hasher.write(body);
     hasher.finish()
 }
 

@@ -4,24 +4,35 @@ use super::super::chains;
 use super::super::solve::Solution;
 use super::judge::Judged;
 use super::{Dead, Search};
+use crate::error::Error;
 use crate::model::{Batch, Evidence, Inferred, Lifetime, Row};
+use crate::stores::RowSink;
 use mudlark_parsers::claim::Claim;
+use rayon::prelude::*;
 use std::borrow::Cow;
 
 /// Rows of one batch.
-const ROWS: usize = 1024;
+const ROWS: usize = 512;
 
-pub(super) fn batches<'a>(search: &Search<'_, 'a>, judged: Vec<Judged>) -> Vec<Batch<'a>> {
-    let mut batches = Vec::new();
-    for versions in judged.chunks(ROWS) {
-        let mut batch = Batch::new(search.table, search.database.encoding);
-        batch.reserve(versions.len(), search.layout.columns.len());
-        for version in versions {
-            put(search, version, &mut batch);
-        }
-        batches.push(batch);
+/// Hands the rows to `sink`, a window of batches at a time.
+pub(super) fn all<'a>(
+    search: &Search<'_, 'a>,
+    judged: &[Judged],
+    sink: &mut RowSink<'_, 'a>,
+) -> Result<(), Error> {
+    let empty = || Batch::new(search.table, search.database.encoding);
+    let width = 2 * rayon::current_num_threads();
+    let mut batches: Vec<Batch<'a>> = (0..width).map(|_| empty()).collect();
+    for window in judged.chunks(ROWS * width) {
+        let batches = batches.get_mut(..window.len().div_ceil(ROWS)).unwrap_or_default();
+        window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
+            batch.reserve(versions.len(), search.layout.columns.len());
+            versions.iter().for_each(|version| put(search, version, batch));
+        });
+        sink(batches)?;
+        batches.iter_mut().for_each(Batch::clear);
     }
-    batches
+    Ok(())
 }
 
 fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
