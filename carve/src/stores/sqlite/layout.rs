@@ -91,6 +91,21 @@ impl Layout {
         self.slots.iter().position(|slot| slot.alias)
     }
 
+    /// Whether a value is what rows read that were written before the column was added.
+    pub(super) fn is_default(&self, position: usize, value: &Value<'_>) -> bool {
+        let slot = self.slots.iter().find(|slot| slot.position == position);
+        slot.is_some_and(|slot| match (&slot.default, value) {
+            (RowCell::Null, Value::Null) => true,
+            (RowCell::Int(default), Value::Int(value)) => default == value,
+            (RowCell::Real(default), Value::Real(value)) => default == value,
+            (RowCell::Real(default), Value::Int(value)) => *default == *value as f64,
+            (RowCell::Text(default), Value::Text(value)) | (RowCell::Blob(default), Value::Blob(value)) => {
+                default == value
+            }
+            _ => false,
+        })
+    }
+
     /// Decodes a record into the cells of a row; returns what its cells say for or against it. `None` when it is
     /// no record at all. Whether text is valid is only asked with `check_text`.
     pub(super) fn row<'a>(

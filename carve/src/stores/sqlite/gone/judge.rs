@@ -3,6 +3,7 @@
 use super::live::Live;
 use super::{Dead, Search};
 use crate::model::{State, Transaction};
+use mudlark_parsers::sqlite::freed::RowidLeft;
 use std::collections::{HashMap, HashSet};
 
 /// A version of a row that is not live, with all places where it was seen.
@@ -27,9 +28,18 @@ enum Identity {
 }
 
 pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Dead>) -> Vec<Judged> {
+    // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
+    let renumbered = search.layout.alias().is_none();
+    let is_copy = |dead: &Dead| {
+        let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
+        search.tree.rowids
+            && !sure
+            && dead.content.is_some_and(|content| live.holds(content))
+            && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
+    };
     let mut groups: HashMap<Identity, Vec<Dead>> = HashMap::new();
     let mut known_contents: HashSet<u64> = HashSet::new();
-    for dead in dead {
+    for dead in dead.into_iter().filter(|dead| !is_copy(dead)) {
         let identity = match (dead.rowid, dead.key, dead.content) {
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
@@ -61,6 +71,12 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             }
             Identity::Part(..) => None,
         };
+        if let Identity::Rowid(rowid) = identity {
+            group.retain(|dead| {
+                let columns = dead.freed.serials.len();
+                !dead.content.is_some_and(|short| live.is_grown(rowid, short, columns))
+            });
+        }
         versions(standing, group, &mut judged);
     }
     judged.sort_by_key(|judged| {

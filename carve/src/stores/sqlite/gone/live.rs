@@ -20,6 +20,17 @@ pub(super) struct Live<'l, 's, 'a> {
     contents: OnceLock<HashSet<u64>>,
 }
 
+/// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them.
+fn contents(serials: &[(u64, usize)], body: &[u8], least: usize) -> Vec<u64> {
+    let lengths = least.clamp(1, serials.len().max(1))..=serials.len();
+    let shorter = lengths.filter_map(|columns| {
+        let kept = serials.get(..columns)?;
+        let body = body.get(..kept.iter().map(|serial| serial.1).sum())?;
+        Some(content(kept.iter().map(|serial| serial.0), body))
+    });
+    shorter.collect()
+}
+
 impl<'l, 's, 'a> Live<'l, 's, 'a> {
     pub(super) fn of(search: &'l Search<'s, 'a>, kept: &'l Kept) -> Self {
         let database = search.database;
@@ -115,6 +126,33 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
     }
 
+    /// Whether the live row with this id is a shorter record with the defaults of columns that were added since: `short`
+    /// is the fingerprint of that record, of so many `columns`.
+    pub(super) fn is_grown(&self, rowid: i64, short: u64, columns: usize) -> bool {
+        let grown = || {
+            let (page, cell) = self.find(rowid)?;
+            let database = self.search.database;
+            let version = database.view.page(page)?;
+            let payload = chains::read(&database.view, &database.survey, &version, &cell);
+            let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+            let mut at = header.len;
+            let mut old_end = at;
+            for (position, serial) in header.serials().enumerate() {
+                let from = at;
+                at = at.checked_add(usize::try_from(serial.len()).ok()?)?;
+                let value = serial.decode(payload.bytes.get(from..at)?);
+                if position < columns {
+                    old_end = at;
+                } else if !self.search.layout.is_default(position, &value) {
+                    return Some(false);
+                }
+            }
+            let body = payload.bytes.get(header.len..old_end)?;
+            Some(content(header.serials().take(columns).map(|serial| serial.0), body) == short)
+        };
+        grown().unwrap_or(false)
+    }
+
     /// Whether a live row has the same bytes as a cell, as far as both lie on their pages: the quick way to see a copy.
     pub(super) fn is_copy(&self, page: &[u8], cell: &Cell) -> bool {
         let same = |(number, live): (u32, Cell)| {
@@ -135,11 +173,14 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     /// Whether any live row has these cells.
     pub(super) fn holds(&self, fingerprint: u64) -> bool {
         let contents = self.contents.get_or_init(|| {
+            let least = self.search.least;
             let pages = self.search.tree.pages.par_iter();
             let read = pages.flat_map_iter(|page| {
                 let mut found = Vec::new();
                 self.each_record(*page, |serials, body, whole| {
-                    found.extend(whole.then(|| content(serials.iter().map(|serial| serial.0), body)));
+                    if whole {
+                        found.extend(contents(serials, body, least));
+                    }
                 });
                 found
             });

@@ -73,6 +73,8 @@ struct Search<'s, 'a> {
     claims: Claims,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
+    /// Fewest columns of a record.
+    least: usize,
     /// Other shapes that rows on the same pages may have.
     rivals: Vec<Kinds>,
 }
@@ -112,7 +114,9 @@ pub(super) fn rows<'a>(
     let later_places = later.map(|later| places.of(later.tree));
     let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
     let rivals = rivals(database, number);
-    let search = Search { database, tree, layout, table, claims, key_cells, rivals };
+    let least = later.map_or(output, |later| later);
+    let least = Kinds::of(database, least).least;
+    let search = Search { database, tree, layout, table, claims, key_cells, least, rivals };
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {

@@ -101,6 +101,11 @@ impl Kinds {
 pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
     match encoding {
         TextEncoding::Utf8 => std::str::from_utf8(text).is_ok(),
-        _ => encoding.decode(text).is_some(),
+        // Nearly all pairs of bytes are some character, but few are such as texts consist of.
+        _ => encoding.decode(text).is_some_and(|text| {
+            let odd =
+                |c: &char| c.is_control() || matches!(*c, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
+            8 * text.chars().filter(odd).count() <= text.chars().count()
+        }),
     }
 }
