@@ -5,6 +5,7 @@ mod conformance;
 mod damaged;
 mod evidence_untouched;
 mod findings;
+mod gone_rows;
 mod hostile;
 mod interrupted;
 mod json_lines;
