@@ -94,7 +94,7 @@ fn add_strangers(database: &mut Database<'_>) {
     }
 }
 
-/// Numbers the old versions of pages that logs and journals hold, now that some page is lost.
+/// Numbers the old versions of pages that logs and journals hold.
 fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, survey: &mut Survey) {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
     let log = roles.log.and_then(|id| Some((id, wal::wal(bytes(id)).ok()?)));
