@@ -317,35 +317,30 @@ impl Walk<'_> {
     /// Cells at `start` whose first four bytes reach into the header.
     fn headless(&self, start: usize, next_starts: &[usize], found: &mut Vec<Possible>) {
         let types_at = start + LOST;
-        // Bytes before the header, with the first serial types that are lost behind its length.
-        let prefixes: &[(usize, usize)] =
-            if self.kind.is_table() { &[(3, 0), (2, 1)] } else { &[(1, 2), (2, 1), (3, 0)] };
-        for (prefix, lost) in prefixes {
+        // Bytes before the header, and whether the first serial type is lost behind its length.
+        let prefixes = if self.kind.is_table() { [(3, false), (2, true)] } else { [(2, true), (3, false)] };
+        for (prefix, first_lost) in prefixes {
             for columns in (self.shape.least..=self.shape.most).rev() {
-                if *lost == 0 {
+                if !first_lost {
                     let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
-                    self.add_headless(start, *prefix, types.serials, types.len, types.body, false, found);
-                } else if *lost == 1 && self.shape.first.is_some() || columns > *lost {
-                    self.lost_types(start, *prefix, *lost, columns, next_starts, found);
+                    self.add_headless(start, prefix, types.serials, types.len, types.body, false, found);
+                } else if self.shape.first.is_some() || columns > 1 {
+                    self.lost_type(start, prefix, columns, next_starts, found);
                 }
             }
         }
     }
 
-    /// Cells whose first serial types are lost.
-    fn lost_types(
+    /// Cells whose first serial type is lost.
+    fn lost_type(
         &self,
         start: usize,
         prefix: usize,
-        lost: usize,
         columns: usize,
         next_starts: &[usize],
         found: &mut Vec<Possible>,
     ) {
         let types_at = start + LOST;
-        if lost > 1 {
-            return;
-        }
         if let Some(first) = self.shape.first.filter(|first| varint_len(first.0) == 1) {
             if let Some(types) = self.types(types_at, 1, |count, _| count >= columns) {
                 let mut serials = vec![first];
@@ -380,7 +375,7 @@ impl Walk<'_> {
             let mut added = Vec::new();
             for end in ends {
                 let Some(len) = (end as u64).checked_sub(start as u64 + fixed) else { continue };
-                for serial in of_length(len) {
+                for serial in Serial::of_len(len) {
                     let two = varint_len(serial.0) == 2;
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
                     if two != second.is_some()
@@ -549,19 +544,6 @@ impl Walk<'_> {
             (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
         freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
     }
-}
-
-/// The serial types of a length in bytes.
-fn of_length(len: u64) -> Vec<Serial> {
-    let mut found = match len {
-        0 => vec![Serial(0), Serial(8), Serial(9)],
-        1..=4 => vec![Serial(len)],
-        6 => vec![Serial(5)],
-        8 => vec![Serial(6), Serial(7)],
-        _ => Vec::new(),
-    };
-    found.extend([Serial::text(len), Serial::blob(len)]);
-    found
 }
 
 #[cfg(test)]

@@ -180,6 +180,31 @@ impl<'a> Page<'a> {
             .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
     }
 
+    /// The run between the cell pointers and the cells, which no cell takes.
+    #[must_use]
+    pub fn gap(&self) -> Extent {
+        Extent {
+            from: (self.pointers_at() + 2 * self.pointer_count()) as u32,
+            to: self.header.content_start.min(self.geometry.usable()),
+        }
+    }
+
+    /// The cell with this row id, on a sound page of a table: there pointers are in the order of the row ids.
+    #[must_use]
+    pub fn row(&self, rowid: i64) -> Option<Cell> {
+        let (mut low, mut high) = (0, self.pointer_count());
+        while low < high {
+            let middle = low.midpoint(high);
+            let cell = self.cell(self.pointer(middle)?).ok()?;
+            match cell.rowid.cmp(&rowid) {
+                std::cmp::Ordering::Equal => return Some(cell),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
     /// The cell pointer with this number, from 0.
     #[must_use]
     pub fn pointer(&self, index: usize) -> Option<usize> {

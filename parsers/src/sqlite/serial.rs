@@ -50,6 +50,20 @@ impl Serial {
         Self(len.saturating_mul(2).saturating_add(12))
     }
 
+    /// All serial types of `len` bytes in the body that are ever on disk.
+    #[must_use]
+    pub fn of_len(len: u64) -> Vec<Self> {
+        let mut found = match len {
+            0 => vec![Self(0), Self(8), Self(9)],
+            1..=4 => vec![Self(len)],
+            6 => vec![Self(5)],
+            8 => vec![Self(6), Self(7)],
+            _ => Vec::new(),
+        };
+        found.extend([Self::text(len), Self::blob(len)]);
+        found
+    }
+
     /// Bytes in the record's body.
     #[inline]
     #[must_use]

@@ -94,6 +94,8 @@ pub(super) struct Database<'a> {
     pub detected: Detected,
     pub encoding: TextEncoding,
     pub outputs: Vec<Output>,
+    /// Where rows that are gone may be found.
+    pub places: gone::Places,
     pub tables: Vec<Table>,
     pub findings: Vec<Finding>,
     /// For each table whose rows were read: rows that only index entries name, and rows with a broken chain.
@@ -162,7 +164,6 @@ impl<'a> Database<'a> {
         &'s self,
         number: usize,
         damaged: bool,
-        places: &gone::Places,
         sink: &mut RowSink<'_, 's>,
     ) -> Result<(), Error> {
         let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number, damaged)) else {
@@ -211,7 +212,7 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         let shared = reader.claims;
-        gone::rows(self, number, places, shared, &kept, sink)?;
+        gone::rows(self, number, shared, &kept, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }
@@ -349,9 +350,8 @@ impl Instance for Database<'_> {
     fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
         // Asks every page of every tree, so once for all tables.
         let damaged = self.is_damaged();
-        let places = gone::places(self);
         for number in 0..self.outputs.len() {
-            self.table_rows(number, damaged, &places, sink)?;
+            self.table_rows(number, damaged, sink)?;
         }
         Ok(())
     }

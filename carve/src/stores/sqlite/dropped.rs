@@ -4,7 +4,7 @@ use super::chains;
 use super::survey::Survey;
 use super::view::View;
 use mudlark_parsers::sqlite::freed::{self, Shape, Space};
-use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -59,13 +59,9 @@ fn free_rows(
     };
     let reads = |text: &[u8]| encoding.decode(text).is_some();
     let shape = Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads };
-    let gap = Extent {
-        from: (page.pointers_at() + 2 * page.pointer_count()) as u32,
-        to: page.header.content_start.min(view.geometry.usable()),
-    };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let Some(version) = view.page(number) else { return };
-    for (extent, space) in blocks.chain([(gap, Space::Other)]) {
+    for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
         let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
         for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
             let payload = chains::read(view, survey, &version, &cell.cell);

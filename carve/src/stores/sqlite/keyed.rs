@@ -3,12 +3,12 @@
 use super::chains;
 use super::forest::Ground;
 use super::leaf::{FoundCell, Spot};
-use super::settle::{Place, Verdict, Verdicts};
+use super::prints;
+use super::settle::{Place, Verdict, Verdicts, same_payload};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::record;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Compares the rows of the tree's own pages with those found elsewhere. `key_cells` are stored first in each record;
 /// `read` gives a place's cells; at most `most` rows are missing.
@@ -50,7 +50,7 @@ pub(super) fn settle(
                 Entry::Occupied(other) => {
                     let (other_place, other_cell) = *other.get();
                     let verdict: &mut Verdict = verdicts.entry(place).or_default();
-                    if same_record(ground, (other_place, &other_cell), (place, &found.cell)) {
+                    if same_payload(ground, (other_place, other_cell), (place, found.cell)) {
                         verdict.merged = true;
                         verdicts.entry(other_place).or_default().also_at.push((place, found.cell));
                     } else {
@@ -73,21 +73,9 @@ fn key(ground: Ground<'_, '_>, place: Place, cell: &Cell, key_cells: usize) -> O
     let version = ground.view.page(place.0)?;
     let payload = chains::read(ground.view, ground.survey, &version, cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
-    let mut hasher = DefaultHasher::new();
-    let mut at = header.len;
-    for serial in header.serials().take(key_cells) {
-        let end = at.checked_add(usize::try_from(serial.len()).ok()?)?;
-        serial.hash(&mut hasher);
-        payload.bytes.get(at..end)?.hash(&mut hasher);
-        at = end;
-    }
-    Some(hasher.finish())
-}
-
-fn same_record(ground: Ground<'_, '_>, a: (Place, &Cell), b: (Place, &Cell)) -> bool {
-    let read = |(place, cell): (Place, &Cell)| {
-        let version = ground.view.page(place.0)?;
-        Some(chains::read(ground.view, ground.survey, &version, cell).bytes)
-    };
-    a.1.payload_len == b.1.payload_len && read(a).is_some_and(|bytes| Some(bytes) == read(b))
+    let serials = || header.serials().take(key_cells);
+    let len = serials().fold(0_u64, |sum, serial| sum.saturating_add(serial.len()));
+    let end = header.len.checked_add(usize::try_from(len).ok()?)?;
+    let cells = payload.bytes.get(header.len..end)?;
+    Some(prints::content(serials().map(|serial| serial.0), cells))
 }

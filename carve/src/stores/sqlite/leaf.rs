@@ -108,10 +108,8 @@ pub(super) fn remnant_cells(
     let Some(parsed) = Page::parse(page.bytes, page.number, geometry).filter(|_| info.kind.is_some()) else {
         return;
     };
-    let from = (parsed.pointers_at() + 2 * parsed.pointer_count()) as u32;
-    let to = parsed.header.content_start.min(geometry.usable());
     let claims = Claims::NONE.with(Claim::PointerLost).with(Claim::OldPage);
-    let found = salvage::cells(page.bytes, Extent { from, to }, kind, geometry, accept);
+    let found = salvage::cells(page.bytes, parsed.gap(), kind, geometry, accept);
     out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
 }
 

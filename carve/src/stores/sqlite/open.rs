@@ -76,15 +76,21 @@ pub(super) fn open<'a>(
         tables: outputs.iter().map(|output| output.table.clone()).collect(),
         outputs,
         findings,
+        places: gone::Places::default(),
         missing: Default::default(),
     };
-    add_strangers(&mut database);
+    database.places = gone::places(&database);
+    if add_strangers(&mut database) {
+        database.places = gone::places(&database);
+    }
     Ok(database)
 }
 
-/// Adds tables for rows outside of the trees that fit none of the others.
-fn add_strangers(database: &mut Database<'_>) {
-    for columns in gone::strange_widths(database) {
+/// Adds tables for rows outside of the trees that fit none of the others; whether there are any.
+fn add_strangers(database: &mut Database<'_>) -> bool {
+    let widths = database.places.strange_widths();
+    for columns in &widths {
+        let columns = *columns;
         let lost = database.tables.iter().filter(|table| table.name.is_none()).count() + 1;
         let layout = Layout::unnamed(columns, database.encoding);
         let table = lost_table(lost, &layout);
@@ -92,6 +98,7 @@ fn add_strangers(database: &mut Database<'_>) {
         database.tables.push(table.clone());
         database.outputs.push(Output { table, tree, def: None, layout, unnamed_indexes: Vec::new() });
     }
+    !widths.is_empty()
 }
 
 /// Numbers the old versions of pages that logs and journals hold.

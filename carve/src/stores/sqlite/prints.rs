@@ -103,6 +103,14 @@ fn bytes(kind: u8, value: &[u8], hasher: &mut impl Hasher) {
     hasher.write(value);
 }
 
+/// A hash of a record's cells: of their serial types and bytes, not of where they stand.
+pub(super) fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
+    let mut hasher = hasher();
+    serials.for_each(|serial| hasher.write_u64(serial));
+    hasher.write(body);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Print, RowCell};

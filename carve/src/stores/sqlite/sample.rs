@@ -16,6 +16,12 @@ pub(super) const ROWS: usize = 24;
 /// Records of a page that a link leads to: the link speaks for it already.
 pub(super) const LINKED_ROWS: usize = 3;
 
+/// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
+pub(super) const SAME_OWNER: f64 = 1.0;
+
+/// The likeness to a tree of which no row is left.
+pub(super) const NOTHING_LIKE: f64 = -6.0;
+
 /// Calls `each` with some records of the page numbered `number`.
 pub(super) fn records(
     view: &View<'_>,

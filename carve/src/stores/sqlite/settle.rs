@@ -177,7 +177,7 @@ fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(
     let number = *settled.get(after.checked_sub(1)?)?;
     let version = ground.view.page(number)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
-    let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
+    let cell = page.row(rowid)?;
     Some(((number, cell.at), cell))
 }
 
@@ -188,7 +188,7 @@ fn same_local(ground: Ground<'_, '_>, a: (Place, Cell), b: (Place, Cell)) -> boo
 }
 
 /// Whether two cells hold the same record.
-fn same_payload(ground: Ground<'_, '_>, a: (Place, Cell), b: (Place, Cell)) -> bool {
+pub(super) fn same_payload(ground: Ground<'_, '_>, a: (Place, Cell), b: (Place, Cell)) -> bool {
     let read = |((page, _), cell): (Place, Cell)| {
         let version = ground.view.page(page)?;
         Some(chains::read(ground.view, ground.survey, &version, &cell).bytes)

@@ -64,7 +64,7 @@ pub(super) fn solve(
             continue;
         }
         let Some(len) = end.checked_sub(sum(&serials) - wrong.len()) else { continue };
-        for serial in of_length(len) {
+        for serial in Serial::of_len(len) {
             if varint_len(serial.0) != varint_len(wrong.0) {
                 continue;
             }
@@ -93,19 +93,6 @@ pub(super) fn solve(
         }
     }
     columns.iter().any(Option::is_some).then_some(Solution { columns })
-}
-
-/// The serial types of a length in bytes.
-fn of_length(len: u64) -> Vec<Serial> {
-    let mut found = match len {
-        0 => vec![Serial(0), Serial(8), Serial(9)],
-        1..=4 => vec![Serial(len)],
-        6 => vec![Serial(5)],
-        8 => vec![Serial(6), Serial(7)],
-        _ => Vec::new(),
-    };
-    found.extend([Serial::text(len), Serial::blob(len)]);
-    found
 }
 
 fn places(serials: &[Serial], header_len: u64) -> Vec<Option<(Serial, u64)>> {

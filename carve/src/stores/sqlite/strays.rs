@@ -41,12 +41,6 @@ struct LostRange {
 /// The least room that a row takes: its cell and the pointer to it.
 const LEAST_ROW: usize = MIN_CELL + 2;
 
-/// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
-const SAME_OWNER: f64 = 1.0;
-
-/// The likeness to a tree of which no row is left.
-const NOTHING_LIKE: f64 = -6.0;
-
 /// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
 const MOST_LEAVES: usize = 1024;
 
@@ -232,8 +226,8 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
             // VACUUM gives pages new owners, so a number is a reason among others.
-            let bonus = if owner == Some(*tree_number) { SAME_OWNER } else { 0.0 };
-            let likeness = likeness.unwrap_or(NOTHING_LIKE) + bonus;
+            let bonus = if owner == Some(*tree_number) { sample::SAME_OWNER } else { 0.0 };
+            let likeness = likeness.unwrap_or(sample::NOTHING_LIKE) + bonus;
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }

@@ -224,15 +224,16 @@ impl<'a> View<'a> {
         };
         let mut old = Vec::new();
         if let Some((source, log)) = log {
-            let is_older = |number: u32| log.older.iter().any(|older| older.number == number) && !log.torn;
             // Later ones first: what was written last is most likely to be what stood on the lost page.
             let (committed, open) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
-            for frame in committed.iter().rev().chain(open.iter().rev()).chain(log.older.iter().rev()) {
+            let groups = [(committed, false), (open, true), (&log.older, log.torn)];
+            let frames =
+                groups.iter().flat_map(|(frames, open)| frames.iter().rev().map(|frame| (frame, *open)));
+            for (frame, uncommitted) in frames {
                 // Behind the valid part a page number may be anything.
                 let fits = frame.sound || frame.page <= self.page_count;
                 if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
-                    let uncommitted = frame.number as usize > log.committed && !is_older(frame.number);
                     let at = Overlay { source, offset: frame.offset, commit };
                     old.push(Old { page: frame.page, at, uncommitted });
                 }

@@ -44,14 +44,8 @@ pub(super) fn take_column(cursor: &mut Cursor<'_>) -> Option<RawColumn> {
     let mut raw = RawColumn {
         column: Column {
             affinity: Affinity::of_type(declared_type.as_deref()),
-            name,
             declared_type,
-            not_null: false,
-            default: None,
-            collation: None,
-            generated: None,
-            has_check: false,
-            has_foreign_key: false,
+            ..Column::named(name)
         },
         keys: Vec::new(),
         references: Vec::new(),

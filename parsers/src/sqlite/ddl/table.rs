@@ -42,8 +42,13 @@ impl Column {
     /// A column of which only the place is known, from 0.
     #[must_use]
     pub fn unknown(place: usize) -> Self {
+        Self::named(format!("c{place}"))
+    }
+
+    /// A column of which only the name is known.
+    pub(super) const fn named(name: String) -> Self {
         Self {
-            name: format!("c{place}"),
+            name,
             declared_type: None,
             affinity: Affinity::Blob,
             not_null: false,

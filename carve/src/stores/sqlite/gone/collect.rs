@@ -1,13 +1,13 @@
 //! Candidates from every run of bytes that no live row owns.
 
 use super::live::Live;
-use super::places::{OfTree, bare_cells};
-use super::shape::{Kinds, reads};
+use super::places::OfTree;
+use super::shape::leaf_kind;
 use super::{Dead, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{self, FreedCell, RowidLeft, Shape, Space};
+use mudlark_parsers::sqlite::freed::{FreedCell, RowidLeft, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -33,8 +33,6 @@ pub(super) fn all(
     places: OfTree<'_>,
     later: Option<OfTree<'_>>,
 ) -> Vec<Dead> {
-    let Some(output) = search.database.outputs.get(search.table.0 as usize) else { return Vec::new() };
-    let kinds = Kinds::of(search.database, output);
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
     let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
@@ -42,28 +40,19 @@ pub(super) fn all(
     let bare = places.bare.iter().map(|page| (*page, Role::Bare));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).collect();
     let pages = all.par_iter().with_min_len(8);
-    pages.flat_map_iter(|(page, role)| on_page(search, live, &kinds, *page, *role)).collect()
+    pages.flat_map_iter(|(page, role)| on_page(search, live, *page, *role)).collect()
 }
 
-fn on_page(
-    search: &Search<'_, '_>,
-    live: &Live<'_, '_, '_>,
-    kinds: &Kinds,
-    number: u32,
-    role: Role,
-) -> Vec<Dead> {
+fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: Role) -> Vec<Dead> {
     let mut found = Vec::new();
     let database = search.database;
     let geometry = database.view.geometry;
     let Some(version) = database.view.page(number) else { return Vec::new() };
-    let fits = |column: usize, serial| kinds.fits(column, serial);
-    let reads = |text: &[u8]| reads(database.encoding, text);
-    let shape =
-        Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
-    let kind = if search.tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let kinds = &search.kinds;
+    let kind = leaf_kind(search.tree.rowids);
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
-        let cells = bare_cells(database, version.bytes, search.tree.rowids, kinds);
+        let cells = kinds.bare_cells(database, version.bytes, search.tree.rowids);
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, live, number, role, found);
@@ -82,29 +71,20 @@ fn on_page(
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
     let (blocks, damage) = page.freeblocks();
-    let from = (page.pointers_at() + 2 * page.pointer_count()) as u32;
-    let to = page.header.content_start.min(geometry.usable());
-    let gap = version.bytes.get(from as usize..to as usize).filter(|gap| !all_zero(gap));
-    if blocks.is_empty() && gap.is_none() {
+    let gap = page.gap();
+    let used = version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes));
+    if blocks.is_empty() && !used {
         return finish(search, live, number, role, found);
     }
     let edges = edges(&page, &blocks);
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let mut cells = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
+        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &edges);
         for rival in &search.rivals {
             if cells.is_empty() {
                 break;
             }
-            let fits = |column: usize, serial| rival.fits(column, serial);
-            let shape = Shape {
-                least: rival.least,
-                most: rival.most,
-                first: rival.first,
-                fits: &fits,
-                reads: &reads,
-            };
-            let others = freed::cells(version.bytes, extent, space, kind, geometry, &shape, &edges);
+            let others = rival.cells(database, version.bytes, (extent, space), kind, &edges);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
@@ -117,8 +97,8 @@ fn on_page(
         let cells = read(*block, Space::Freeblock);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
-    if gap.is_some() {
-        let cells = read(Extent { from, to }, Space::Other);
+    if used {
+        let cells = read(gap, Space::Other);
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
     finish(search, live, number, role, found)

@@ -1,8 +1,9 @@
 //! The live rows of a table, to tell copies and older versions of them from rows that are gone.
 
 use super::super::chains;
+use super::super::prints::content;
 use super::super::settle::{self, Kept, Place};
-use super::{Search, content};
+use super::Search;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
@@ -96,18 +97,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let database = self.search.database;
         let version = database.view.page(number)?;
         let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
-        // The pointers of a sound page are in the order of the keys.
-        let (mut low, mut high) = (0, page.pointer_count());
-        while low < high {
-            let middle = low.midpoint(high);
-            let cell = page.cell(page.pointer(middle)?).ok()?;
-            match cell.rowid.cmp(&rowid) {
-                std::cmp::Ordering::Equal => return Some((number, cell)),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
+        page.row(rowid).map(|cell| (number, cell))
     }
 
     /// The place of a live row among those that were put out although their pages are lost or damaged.

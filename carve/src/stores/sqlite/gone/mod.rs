@@ -19,6 +19,7 @@ use super::chains;
 use super::database::{Database, Output};
 use super::forest::Tree;
 use super::layout::Layout;
+use super::prints::content;
 use super::settle::Kept;
 use crate::error::Error;
 use crate::model::TableId;
@@ -27,21 +28,6 @@ use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use shape::Kinds;
-use std::hash::{BuildHasher, Hasher};
-
-/// The same in every run.
-const SEED: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0);
-
-/// The widths of rows outside of the trees that fit no table: of tables that were dropped, and whose definitions are
-/// lost.
-pub(super) fn strange_widths(database: &Database<'_>) -> Vec<usize> {
-    places(database)
-        .strange
-        .keys()
-        .map(|columns| usize::from(*columns))
-        .filter(|columns| *columns > 0)
-        .collect()
-}
 
 /// A row that may be gone.
 #[derive(Clone, Debug)]
@@ -73,7 +59,9 @@ struct Search<'s, 'a> {
     claims: Claims,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
-    /// Fewest columns of a record.
+    /// What its records look like.
+    kinds: Kinds,
+    /// Fewest columns of a live record.
     least: usize,
     /// Other shapes that rows on the same pages may have.
     rivals: Vec<Kinds>,
@@ -93,7 +81,6 @@ fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
 pub(super) fn rows<'a>(
     database: &Database<'a>,
     number: usize,
-    places: &Places,
     claims: Claims,
     kept: &Kept,
     sink: &mut RowSink<'_, 'a>,
@@ -106,6 +93,7 @@ pub(super) fn rows<'a>(
         return Ok(());
     }
     let (table, layout) = (TableId(number as u32), &output.layout);
+    let places = &database.places;
     // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
     let later = def
         .and_then(|def| def.successor)
@@ -114,9 +102,9 @@ pub(super) fn rows<'a>(
     let later_places = later.map(|later| places.of(later.tree));
     let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
     let rivals = rivals(database, number);
-    let least = later.map_or(output, |later| later);
-    let least = Kinds::of(database, least).least;
-    let search = Search { database, tree, layout, table, claims, key_cells, least, rivals };
+    let kinds = Kinds::of(database, output);
+    let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
+    let search = Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals };
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {
@@ -127,33 +115,19 @@ pub(super) fn rows<'a>(
     put::all(&search, &judged, sink)
 }
 
-/// A fingerprint of a record's cells: of their serial types and bytes, not of where they stand.
-fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
-    let mut hasher = SEED.build_hasher();
-    serials.for_each(|serial| hasher.write_u64(serial));
-    hasher.write(body);
-    hasher.finish()
-}
-
 impl Search<'_, '_> {
-    /// The body of a candidate as far as it is there, and whether that is all of it.
-    fn body(&self, page: u32, freed: &FreedCell) -> Option<(Vec<u8>, bool)> {
+    /// Fingerprints of a candidate's cells, where they are whole, and of its key.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>) {
         let view = &self.database.view;
-        let version = view.page(page)?;
+        let Some(version) = view.page(page) else { return (None, None) };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
-        let body = payload.bytes.get(freed.header_len as usize..)?;
-        Some((body.to_vec(), whole))
-    }
-
-    /// Fingerprints of a candidate's cells and of its key.
-    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>) {
-        let Some((body, whole)) = self.body(page, freed) else { return (None, None) };
+        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None) };
         let serials = || freed.serials.iter().map(|serial| serial.0);
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
-        (whole.then(|| content(serials(), &body)), key)
+        (whole.then(|| content(serials(), body)), key)
     }
 }

@@ -1,14 +1,13 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
-use super::super::database::Database;
+use super::super::database::{Database, Output};
 use super::super::forest::{Object, bounds, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
-use super::shape::{Kinds, reads};
-use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
-use mudlark_parsers::sqlite::page::{Extent, PageKind};
+use super::shape::Kinds;
+use mudlark_parsers::sqlite::page::PageKind;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// For each tree, pages that were its own, or look like it.
 #[derive(Debug, Default)]
@@ -17,7 +16,7 @@ pub struct Places {
     /// Pages without a header of their own, of which more reads as the table's rows than as another's.
     bare: HashMap<usize, Vec<u32>>,
     /// Pages of rows that fit no table, by the number of their columns.
-    pub(super) strange: BTreeMap<u16, usize>,
+    strange: BTreeMap<u16, usize>,
 }
 
 /// The further places of one tree.
@@ -28,6 +27,11 @@ pub(super) struct OfTree<'p> {
 }
 
 impl Places {
+    /// The widths of rows that fit no table: of tables that were dropped, and whose definitions are lost.
+    pub(in super::super) fn strange_widths(&self) -> Vec<usize> {
+        self.strange.keys().map(|columns| usize::from(*columns)).filter(|columns| *columns > 0).collect()
+    }
+
     pub(super) fn of<'p>(&'p self, tree: usize) -> OfTree<'p> {
         let of =
             |places: &'p HashMap<usize, Vec<u32>>| places.get(&tree).map(Vec::as_slice).unwrap_or_default();
@@ -35,14 +39,8 @@ impl Places {
     }
 }
 
-/// The likeness to a tree of which no row is left.
-const NOTHING_LIKE: f64 = -6.0;
-
 /// What it counts, in likeness, that a page's row ids lie among those of the tree.
 const SAME_RANGE: f64 = 0.5;
-
-/// What it counts, in likeness, that an old version of a page has the number of a page of the tree.
-const SAME_OWNER: f64 = 1.0;
 
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
 pub fn find(database: &Database<'_>) -> Places {
@@ -103,15 +101,16 @@ pub fn find(database: &Database<'_>) -> Places {
                 .entry(*tree_number)
                 .or_insert_with(|| sample::profile(ground.view, ground.survey, &tree.pages));
             let likeness = if profile.rows() == 0 {
-                NOTHING_LIKE
+                sample::NOTHING_LIKE
             } else {
-                sample::likeness(ground.view, ground.survey, number, profile).unwrap_or(NOTHING_LIKE)
+                sample::likeness(ground.view, ground.survey, number, profile).unwrap_or(sample::NOTHING_LIKE)
             };
             let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
             let root = dropped.get(&number) == Some(tree_number);
-            let likeness = likeness + if own == Some(*tree_number) || root { SAME_OWNER } else { 0.0 };
+            let likeness =
+                likeness + if own == Some(*tree_number) || root { sample::SAME_OWNER } else { 0.0 };
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }
@@ -124,10 +123,14 @@ pub fn find(database: &Database<'_>) -> Places {
             None => {}
         }
     }
+    let kinds =
+        |output: &Output| Some((output.tree, database.tree(output)?.rowids, Kinds::of(database, output)));
+    let tables: Vec<(usize, bool, Kinds)> =
+        if bare.is_empty() { Vec::new() } else { database.outputs.iter().filter_map(kinds).collect() };
     let owners: Vec<(u32, usize)> = bare
         .into_par_iter()
         .filter_map(|page| {
-            Some((page, dropped.get(&page).copied().or_else(|| owner_of_bare(database, page))?))
+            Some((page, dropped.get(&page).copied().or_else(|| owner_of_bare(database, page, &tables))?))
         })
         .collect();
     for (page, tree) in owners {
@@ -136,37 +139,16 @@ pub fn find(database: &Database<'_>) -> Places {
     places
 }
 
-/// The tree as whose rows most of a page without a header reads.
-fn owner_of_bare(database: &Database<'_>, number: u32) -> Option<usize> {
+/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
+fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
     let version = database.view.page(number)?;
     let mut best: Option<(u64, usize)> = None;
-    for output in &database.outputs {
-        let tree = database.tree(output)?;
-        let kinds = Kinds::of(database, output);
-        let covered: u64 = bare_cells(database, version.bytes, tree.rowids, &kinds)
-            .iter()
-            .map(|freed| u64::from(freed.cell.end - freed.cell.at))
-            .sum();
+    for (tree, rowids, kinds) in tables {
+        let cells = kinds.bare_cells(database, version.bytes, *rowids);
+        let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         if covered > 0 && best.is_none_or(|(most, _)| covered > most) {
-            best = Some((covered, output.tree));
+            best = Some((covered, *tree));
         }
     }
     best.map(|(_, tree)| tree)
-}
-
-/// What reads as cells on a page without a header.
-pub(super) fn bare_cells(
-    database: &Database<'_>,
-    page: &[u8],
-    rowids: bool,
-    kinds: &Kinds,
-) -> Vec<FreedCell> {
-    let geometry = database.view.geometry;
-    let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
-    let fits = |column: usize, serial| kinds.fits(column, serial);
-    let reads = |text: &[u8]| reads(database.encoding, text);
-    let shape =
-        Shape { least: kinds.least, most: kinds.most, first: kinds.first, fits: &fits, reads: &reads };
-    let extent = Extent { from: 0, to: geometry.usable() };
-    freed::cells(page, extent, Space::Other, kind, geometry, &shape, &HashSet::new())
 }

@@ -5,7 +5,7 @@ use super::super::solve::Solution;
 use super::judge::Judged;
 use super::{Dead, Search};
 use crate::error::Error;
-use crate::model::{Batch, Evidence, Inferred, Lifetime, Row};
+use crate::model::{Batch, Evidence, Inferred, Row};
 use crate::stores::RowSink;
 use mudlark_parsers::claim::Claim;
 use rayon::prelude::*;
@@ -82,7 +82,7 @@ fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         claims,
         cells: first_cell..batch.cells.len() as u32,
         evidence: first_evidence..batch.evidence.len() as u32,
-        lifetime: None::<Lifetime>,
+        lifetime: None,
     });
 }
 
@@ -90,11 +90,7 @@ fn evidence(search: &Search<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let view = &search.database.view;
     let Some(version) = view.page(dead.page) else { return };
     let from = batch.spans.len();
-    let chain = if dead.freed.cell.overflow == 0 {
-        Vec::new()
-    } else {
-        chains::read(view, &search.database.survey, &version, &dead.freed.cell).pages
-    };
+    let chain = chains::read(view, &search.database.survey, &version, &dead.freed.cell).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
     let (page, commit) = (Some(version.number), version.commit);

@@ -4,8 +4,11 @@ use super::super::database::{Database, Output};
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
+use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
+use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::TextEncoding;
+use std::collections::HashSet;
 
 /// Rows that must have been seen before a kind of value that none of them has is taken for impossible.
 const ENOUGH: u32 = 64;
@@ -16,8 +19,8 @@ pub(super) struct Kinds {
     /// For each stored column a bit for each kind.
     allowed: Vec<u8>,
     pub(super) least: usize,
-    pub(super) most: usize,
-    pub(super) first: Option<Serial>,
+    most: usize,
+    first: Option<Serial>,
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -37,12 +40,11 @@ impl Kinds {
         let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));
         let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
-        let (mut fewest, mut widest) = (usize::MAX, 0);
+        let mut fewest = usize::MAX;
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, _| {
                 rows += 1;
                 fewest = fewest.min(header.columns);
-                widest = widest.max(header.columns);
                 for (column, serial) in header.serials().enumerate() {
                     if seen.len() <= column {
                         seen.push(0);
@@ -86,6 +88,28 @@ impl Kinds {
         }
     }
 
+    /// The cells that an extent of a page held, read as the table's records.
+    pub(super) fn cells(
+        &self,
+        database: &Database<'_>,
+        page: &[u8],
+        (extent, space): (Extent, Space),
+        kind: PageKind,
+        edges: &HashSet<u32>,
+    ) -> Vec<FreedCell> {
+        let fits = |column: usize, serial| self.fits(column, serial);
+        let reads = |text: &[u8]| reads(database.encoding, text);
+        let shape =
+            Shape { least: self.least, most: self.most, first: self.first, fits: &fits, reads: &reads };
+        freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges)
+    }
+
+    /// What reads as cells on a page without a header.
+    pub(super) fn bare_cells(&self, database: &Database<'_>, page: &[u8], rowids: bool) -> Vec<FreedCell> {
+        let extent = Extent { from: 0, to: database.view.geometry.usable() };
+        self.cells(database, page, (extent, Space::Other), leaf_kind(rowids), &HashSet::new())
+    }
+
     /// Whether a record can be one of the table's.
     pub(super) fn fit(&self, serials: &[Serial]) -> bool {
         (self.least..=self.most).contains(&serials.len())
@@ -97,8 +121,13 @@ impl Kinds {
     }
 }
 
+/// The kind of page on which rows of a table lie, with or without row ids.
+pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
+    if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf }
+}
+
 /// Whether bytes read as text of a database.
-pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
+fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
     match encoding {
         TextEncoding::Utf8 => std::str::from_utf8(text).is_ok(),
         // Nearly all pairs of bytes are some character, but few are such as texts consist of.
