@@ -95,7 +95,7 @@ pub enum Place {
 }
 
 /// Is shown batches, in the order of the output; a window of them at a time.
-pub type RowSink<'s, 'a> = dyn FnMut(&[Batch<'a>]) -> Result<(), Error> + 's;
+pub type RowSink<'s, 'a> = dyn FnMut(&[Batch<'a>]) -> Result<(), Error> + Send + 's;
 
 /// One line of an assessment.
 #[derive(Clone, Debug, PartialEq, Eq)]

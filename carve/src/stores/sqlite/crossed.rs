@@ -74,6 +74,10 @@ impl Crossed {
 /// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
 /// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
 pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32]) -> HashSet<u32> {
+    let doubtful: Vec<&Link> = links.iter().filter(|link| roots.contains(&link.child)).collect();
+    if doubtful.is_empty() {
+        return HashSet::new();
+    }
     let linked: HashSet<u32> = links.iter().map(|link| link.child).collect();
     let loose: Vec<(u32, PageKind)> = ground
         .survey
@@ -83,20 +87,19 @@ pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32])
             !linked.contains(number) && !roots.contains(number) && !ground.free.pages.contains(number)
         })
         .collect();
-    let is_false = |link: &&Link| {
-        let Link { parent, child, range } = **link;
+    let is_false = |link: &Link| {
+        let Link { parent, child, range } = *link;
         let Some(kind) = ground.survey.page(child).kind else { return false };
-        roots.contains(&child)
-            && !loose.iter().any(|(number, other)| {
-                let info = ground.survey.page(*number);
-                *number != parent
-                    && info.cells > 0
-                    && other.is_table() == kind.is_table()
-                    && (!kind.is_table() || range.holds(info.first, info.last))
-                    && (range.above.is_some() || range.upto.is_some())
-            })
+        !loose.iter().any(|(number, other)| {
+            let info = ground.survey.page(*number);
+            *number != parent
+                && info.cells > 0
+                && other.is_table() == kind.is_table()
+                && (!kind.is_table() || range.holds(info.first, info.last))
+                && (range.above.is_some() || range.upto.is_some())
+        })
     };
-    links.iter().filter(is_false).map(|link| link.child).collect()
+    doubtful.into_iter().filter(|link| is_false(link)).map(|link| link.child).collect()
 }
 
 /// The links of all interior pages that are not free; links that the child disproves don't count.

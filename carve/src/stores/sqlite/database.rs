@@ -29,11 +29,11 @@ use std::sync::Mutex;
 /// Pages that are read into one batch: some hundred kilobytes.
 const BATCH_PAGES: usize = 32;
 
-/// Batches that are read at a time, for each thread: two keep all busy, more only take memory.
-const WINDOW: usize = 2;
+/// Batches that are read at a time, for each thread.
+const WINDOW: usize = 1;
 
 /// Bytes that the rows of a window may take: wide rows and long payloads are read fewer at a time.
-const WINDOW_BYTES: u64 = 256 << 20;
+const WINDOW_BYTES: u64 = 128 << 20;
 
 /// What each source is to the database.
 #[derive(Clone, Copy, Debug, Default)]
@@ -192,17 +192,23 @@ impl<'a> Database<'a> {
         let weight = |place: &Spot| self.weight(place.page, output.layout.columns.len());
         let width = WINDOW * rayon::current_num_threads();
         let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / width as u64, weight);
-        // The same batches take one window after another: fresh memory costs time.
         let empty = || Batch::new(TableId(number as u32), self.encoding);
-        let mut batches: Vec<Batch<'s>> = (0..width).map(|_| empty()).collect();
-        for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
-            let batches = batches.get_mut(..window.len()).unwrap_or_default();
+        let read = |window: &[&[Spot]], batches: &mut Vec<Batch<'s>>| {
+            // The same batches take one window after another: fresh memory costs time.
+            batches.resize_with(window.len(), empty);
+            batches.iter_mut().for_each(Batch::clear);
             let work = window.par_iter().zip(&mut *batches);
             work.for_each(|(pages, batch)| reader.read(pages, &witnesses, batch));
-            broken += broken_chains(batches);
-            sink(batches)?;
-            batches.iter_mut().for_each(Batch::clear);
+        };
+        // While one window is put out, the next one is read: no thread waits for the last of either.
+        let (mut last, mut next) = (Vec::new(), Vec::new());
+        for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
+            let (put, ()) = rayon::join(|| sink(&last), || read(window, &mut next));
+            put?;
+            broken += broken_chains(&next);
+            std::mem::swap(&mut last, &mut next);
         }
+        sink(&last)?;
         let gone = self.gone(tree, &witnesses.entries);
         for entries in gone.chunks(1024) {
             let mut batch = empty();

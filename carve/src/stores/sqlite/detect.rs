@@ -29,7 +29,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
     let mut notes = Vec::new();
     let magic_only = bytes.starts_with(header::MAGIC);
     let geometry = match stated {
-        Some(stated) if borne_out(bytes, stated, Health::Sound) > 0 => stated,
+        Some(stated) if is_borne_out(bytes, stated, Health::Sound) => stated,
         stated => match (best_geometry(bytes), stated) {
             (Some(found), Some(stated)) => {
                 notes.push((
@@ -54,7 +54,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
         },
     };
     let borne_out =
-        [Health::Sound, Health::Damaged].into_iter().any(|health| borne_out(bytes, geometry, health) > 0);
+        [Health::Sound, Health::Damaged].into_iter().any(|health| is_borne_out(bytes, geometry, health));
     Some(Detected { header, geometry, borne_out, notes })
 }
 
@@ -76,23 +76,24 @@ enum Health {
 /// Good cells of a damaged page that are no accident.
 const CONVINCING_CELLS: u16 = 4;
 
-/// B-tree pages of a health in a sample of the file, weighted by their cells.
-fn borne_out(bytes: &[u8], geometry: Geometry, health: Health) -> u64 {
+/// The b-tree pages of a health in a sample of the file, each with its weight by cells.
+fn tree_pages(bytes: &[u8], geometry: Geometry, health: Health) -> impl Iterator<Item = u64> {
     let size = geometry.page_size as usize;
     let pages = bytes.len() / size;
     let mut scratch = Vec::new();
-    let mut score = 0;
-    for index in sample(pages) {
-        let Some(page) = bytes.get(index * size..(index + 1) * size) else { break };
+    sample(pages).filter_map(move |index| {
+        let page = bytes.get(index * size..(index + 1) * size)?;
         let info = look(page, index as u32 + 1, geometry, pages as u32, &mut scratch);
         // An empty page is easily met by accident, one with cells is not.
         let good = info.sound && info.cells > 0
             || health == Health::Damaged && info.cells >= CONVINCING_CELLS && info.cells > info.bad;
-        if info.kind.is_some() && good {
-            score += u64::from(info.cells) + 1;
-        }
-    }
-    score
+        (info.kind.is_some() && good).then(|| u64::from(info.cells) + 1)
+    })
+}
+
+/// Whether any page of the sample is one: of a sound file the first ones tell.
+fn is_borne_out(bytes: &[u8], geometry: Geometry, health: Health) -> bool {
+    tree_pages(bytes, geometry, health).next().is_some()
 }
 
 /// The geometry under which most pages read, without the header's help.
@@ -102,7 +103,8 @@ fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
         for page_size in PAGE_SIZES {
             for reserved in [0, seen_reserved(bytes, page_size)] {
                 let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
-                let score = borne_out(bytes, geometry, health) * u64::from(page_size).isqrt();
+                let cells: u64 = tree_pages(bytes, geometry, health).sum();
+                let score = cells * u64::from(page_size).isqrt();
                 if score > 0 && best.is_none_or(|(most, _)| score > most) {
                     best = Some((score, geometry));
                 }
@@ -141,8 +143,14 @@ fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
     furthest.map_or(0, |end| u8::try_from(page_size.saturating_sub(end)).unwrap_or(0))
 }
 
+/// Cells of a page that are asked for the encoding of their text.
+const SAMPLED_CELLS: usize = 8;
+
 /// Texts below which the header's word stands.
 const ENOUGH_TEXTS: u32 = 8;
+
+/// Texts beyond which no more are asked, when they are plainly UTF-8.
+const PLENTY_OF_TEXTS: u32 = 2048;
 
 /// The encoding that the text of the rows is in; `None` when too little text tells.
 ///
@@ -156,13 +164,16 @@ pub(super) fn seen_encoding<'a>(
     let (mut valid, mut texts) = (0_u32, 0_u32);
     let (mut even, mut odd) = ([0_u32; 256], [0_u32; 256]);
     for index in sample(page_count as usize) {
+        if texts >= PLENTY_OF_TEXTS && valid * 10 >= texts * 9 {
+            break;
+        }
         let number = index as u32 + 1;
         let Some(raw) = page_bytes(number) else { continue };
         let Some(page) = Page::parse(raw, number, geometry) else { continue };
         if page.header.kind.is_interior() {
             continue;
         }
-        for cell in page.cells().filter_map(Result::ok).take(32) {
+        for cell in page.cells().filter_map(Result::ok).take(SAMPLED_CELLS) {
             let local = cell.local_payload(raw);
             let Ok(header) = record::header(local, cell.payload_len) else { continue };
             let mut at = header.len;
@@ -179,6 +190,9 @@ pub(super) fn seen_encoding<'a>(
                 let plain = std::str::from_utf8(text)
                     .is_ok_and(|text| text.chars().filter(|c| control(*c)).count() * 8 <= text.len());
                 valid += u32::from(plain);
+                if plain {
+                    continue;
+                }
                 for [first, second] in text.as_chunks::<2>().0 {
                     even[usize::from(*first)] += 1;
                     odd[usize::from(*second)] += 1;

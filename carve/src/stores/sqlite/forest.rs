@@ -14,6 +14,7 @@ use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::{record, salvage};
+use rayon::prelude::*;
 use std::collections::HashSet;
 
 /// What a tree holds.
@@ -275,13 +276,14 @@ impl Forest {
         range: KeyRange,
         how: How,
     ) {
-        let mut pending = vec![(parent, page, range, 0_u32)];
-        while let Some((parent, page, range, depth)) = pending.pop() {
+        let fits = self.fits(ground, number, page, range);
+        let mut pending = vec![(parent, page, range, 0_u32, fits)];
+        while let Some((parent, page, range, depth, fits)) = pending.pop() {
             let holds = depth < MAX_DEPTH
                 && self.place(page).is_none()
                 && (parent == 0 || !self.roots.contains(&page))
                 && !self.crossed.wrong.contains(&(parent, page))
-                && self.fits(ground, number, page, range);
+                && fits;
             let Some(tree) = self.trees.get_mut(number) else { return };
             if !holds {
                 tree.gaps.push(Gap { parent, child: page, range, part: number as u32 });
@@ -299,11 +301,13 @@ impl Forest {
             if interior {
                 let children = links(ground, page, range, tree.rowids);
                 sample::touch(ground.view, children.iter().map(|(child, _)| *child));
-                // The last child comes first off the stack, so push in reverse for key order.
-                for (child, range) in children.into_iter().rev() {
+                let child = |(child, range): (u32, KeyRange)| {
                     let child = self.crossed.instead.get(&(page, child)).copied().unwrap_or(child);
-                    pending.push((page, child, range, depth + 1));
-                }
+                    (page, child, range, depth + 1, self.fits(ground, number, child, range))
+                };
+                // The last child comes first off the stack, so push in reverse for key order.
+                let children = children.into_par_iter().with_min_len(16).map(child);
+                pending.par_extend(children.rev());
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct PageInfo {
     pub zero: bool,
     /// A sector of the content area is all zeros: it was lost, unless a BLOB of zeros lies there.
     pub zero_sector: bool,
+    /// Bytes that no cell owns may hold something: freeblocks, or a gap that is not all zeros.
+    pub spare: bool,
     /// The header names a kind, though too little on the page bears it out.
     pub doubtful: bool,
     /// Most columns of a record.
@@ -141,6 +143,9 @@ pub(super) fn look(
     info.cells = good_cells;
     (info.first, info.last) = (first, last);
     info.zero_sector = zero_sectors(bytes, page.header.content_start, geometry).next().is_some();
+    let gap = page.gap();
+    let gap = bytes.get(gap.from as usize..gap.to as usize);
+    info.spare = page.header.first_freeblock != 0 || gap.is_none_or(|gap| !all_zero(gap));
     let account = page.account(scratch);
     let whole = bytes.len() >= geometry.page_size as usize;
     let right = page.header.right_child;

@@ -47,6 +47,10 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
     let mut found = Vec::new();
     let database = search.database;
     let geometry = database.view.geometry;
+    let info = database.survey.page(number);
+    if role == Role::Own && info.kind.is_some() && !info.spare {
+        return Vec::new();
+    }
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let kinds = &search.kinds;
     let kind = leaf_kind(search.tree.rowids);
@@ -57,7 +61,6 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, live, number, role, found);
     };
-    let info = database.survey.page(number);
     if role != Role::Own
         && page.header.kind.is_table() == search.tree.rowids
         && page.header.kind != PageKind::TableInterior
