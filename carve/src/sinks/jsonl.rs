@@ -273,9 +273,8 @@ fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
 /// Whether bytes stand in a JSON string as they are: ASCII without quotes, backslashes and control characters.
 fn is_plain(bytes: &[u8]) -> bool {
     // As a signed number a byte that is no ASCII is less than a space, as a control character is.
-    let odd = |byte: u8| {
-        u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
-    };
+    let odd =
+        |byte: u8| u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     // Without an early end, and in bytes, so that the compiler checks many at a time.
     bytes.iter().fold(0, |any, byte| any | odd(*byte)) == 0
 }

@@ -117,6 +117,8 @@ pub struct Frame {
     pub offset: u64,
     /// Its checksum holds; frames that are damaged count where later ones of the same log prove a commit.
     pub sound: bool,
+    /// It carries the salts of the log's header: it is of this generation.
+    pub own: bool,
 }
 
 /// What a log holds, as SQLite itself would read it.
@@ -211,6 +213,7 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
             commit_number: 0,
             offset: offset + FRAME_HEADER_LEN as u64,
             sound,
+            own: true,
         });
         if sound && frame.commit != 0 {
             commits += 1;
@@ -245,6 +248,7 @@ fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader)
                 commit_number: 0,
                 offset: (HEADER_LEN + index * frame_len + FRAME_HEADER_LEN) as u64,
                 sound,
+                own: frame.salts == header.salts,
             });
         }
     }

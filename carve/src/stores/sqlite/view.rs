@@ -3,7 +3,7 @@
 use crate::source::{Source, SourceId, Span};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
-use mudlark_parsers::sqlite::wal::Wal;
+use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -121,10 +121,30 @@ impl<'a> View<'a> {
                 self.page_count = frame.commit;
             }
         }
+        if self.is_checkpointed_beyond(log, source) {
+            // The main file has newer pages than the last commit that the log proves: those frames are history.
+            self.overlay.clear();
+            self.page_count = self.main_pages;
+            return self;
+        }
         self.bound_page_count(log.frames.len());
         let count = self.page_count;
         self.overlay.retain(|page, _| *page <= count);
         self
+    }
+
+    /// Whether a checkpoint took the main file beyond the commits that a damaged log still proves: a page of it is
+    /// that of a later frame, byte for byte. A checkpoint copies committed frames only, and none before earlier ones.
+    fn is_checkpointed_beyond(&self, log: &Wal, source: SourceId) -> bool {
+        let mut later = log.older.iter().filter(|frame| log.torn && frame.own);
+        let bytes = |source, offset| Some(self.version(1, source, offset, None)?.bytes);
+        let is_main = |frame: &Frame| {
+            let at = u64::from(frame.page.checked_sub(1)?) * u64::from(self.geometry.page_size);
+            let image = bytes(source, frame.offset)?;
+            let proved = self.overlay.get(&frame.page).and_then(|over| bytes(over.source, over.offset));
+            Some(bytes(self.main?, at)? == image && proved.is_some_and(|proved| proved != image))
+        };
+        later.any(|frame| is_main(frame).unwrap_or(false))
     }
 
     /// The same, after a rollback of a hot journal.
