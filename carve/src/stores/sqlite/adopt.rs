@@ -282,7 +282,16 @@ fn best_place(
                 fragment.rowids && tree.is_open(gap, first, last) && !profiles.leaf_is_gone(ground, gap);
             let rootless = gap.parent == 0 && !fragment.rowids;
             let bounded = gap.range.above.is_some() || gap.range.upto.is_some();
-            let points = 4 * u32::from(names)
+            // A link that the page's own keys contradict is more often wrong than they are.
+            let named = match (names, fragment.rowids && !gap.range.holds(first, last)) {
+                (false, _) => 0,
+                (true, true) => 2,
+                (true, false) => 4,
+            };
+            // A page ends with the key that its link gives, until its last row is deleted.
+            let exact = in_range && gap.range.upto == Some(last);
+            let points = named
+                + 2 * u32::from(exact)
                 + 2 * u32::from(in_range && bounded)
                 + u32::from(in_range || rootless || !fragment.rowids);
             if points > weight {

@@ -60,9 +60,14 @@ impl LostKeys {
                 let linked = forest.place(*page).is_some_and(|(_, how)| how == How::Linked);
                 !linked && info.cells > 0 && gap.range.holds(info.first, info.last)
             };
-            !in_file && gap.parent != 0 && tree.rowids && tree.pages.iter().any(fits)
+            (!in_file || !is_lost(ground, gap))
+                && gap.parent != 0
+                && tree.rowids
+                && tree.pages.iter().any(fits)
         };
-        let lost = tree.gaps.iter().filter(|gap| is_lost(ground, gap) && !fitted(gap));
+        // A link to a page that stands elsewhere hides the page that it led to.
+        let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
+        let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
                 let above_interior = tree.interior.contains(&gap.parent)
