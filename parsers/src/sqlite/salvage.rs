@@ -8,7 +8,7 @@ use super::varint::{varint_at, varint_len};
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
 ///
-/// A candidate must hold a record whose header and lengths agree in every byte, in the shortest varints (SQLite
+/// Interior pages of tables hold no records. A candidate must hold a record whose header and lengths agree in every byte, in the shortest varints (SQLite
 /// writes no others), and that `accept` takes: the caller knows the shapes of the tables.
 #[must_use]
 pub fn cells(
@@ -20,7 +20,7 @@ pub fn cells(
 ) -> Vec<Cell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
-    if kind.is_interior() || from >= to {
+    if kind == PageKind::TableInterior || from >= to {
         return Vec::new();
     }
     let bounded = page.get(..to).unwrap_or_default();
@@ -111,7 +111,8 @@ pub fn strict_cell(
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
 ) -> Option<Cell> {
     // Two bytes rule out most places before any work is done: a payload has a header and its length.
-    let (payload_len, size) = varint_at(page, at)?;
+    let link = if kind == PageKind::IndexInterior { 4 } else { 0 };
+    let (payload_len, size) = varint_at(page, at + link)?;
     if payload_len < 2 || size != varint_len(payload_len) {
         return None;
     }
@@ -143,6 +144,16 @@ mod tests {
         let two = |_: &Cell, header: &RecordHeader<'_>| header.columns <= 2;
         let found = cells(&page, extent, PageKind::TableLeaf, PAGE, &two);
         assert_eq!(found.iter().map(|cell| cell.rowid).collect::<Vec<_>>(), [5, 6]);
+    }
+
+    #[test]
+    fn a_row_of_an_index_tree_is_found_behind_its_link() {
+        let mut page = vec![0_u8; 512];
+        page[300..314].copy_from_slice(&[0, 0, 0, 9, 9, 3, 1, 23, 7, b'a', b'b', b'c', b'd', b'e']);
+        let extent = Extent { from: 290, to: 320 };
+        let linked = |cell: &Cell, _: &RecordHeader<'_>| cell.left_child == 9;
+        let found = cells(&page, extent, PageKind::IndexInterior, PAGE, &linked);
+        assert_eq!(found.iter().map(|cell| (cell.at, cell.end)).collect::<Vec<_>>(), [(300, 314)]);
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
 }
 
 /// Cells of a page that are asked for the encoding of their text.
-const SAMPLED_CELLS: usize = 8;
+const SAMPLED_CELLS: usize = 64;
 
 /// Texts below which the header's word stands.
 const ENOUGH_TEXTS: u32 = 8;

@@ -48,6 +48,11 @@ pub(super) fn cells(
         out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));
         return;
     }
+    // Whether a cell of an interior page leads into the file.
+    let linked = |cell: &Cell| {
+        parsed.header.kind != PageKind::IndexInterior || (2..=page_count).contains(&cell.left_child)
+    };
+    let accept = &|cell: &Cell, header: &RecordHeader<'_>| linked(cell) && accept(cell, header);
     let claims = Claims::NONE.with(Claim::PageDamaged);
     let mut previous = None;
     for cell in parsed.cells().filter_map(Result::ok) {
