@@ -80,15 +80,18 @@ pub struct Record {
 pub struct Journal {
     /// The first segment's header.
     pub header: SegmentHeader,
-    /// Records whose checksums hold, in file order.
+    /// Records whose checksums hold, in file order: also those behind a damaged one, where SQLite itself would stop.
     pub records: Vec<Record>,
+    /// Records whose checksums don't hold, before the last one that does: what is left of pages as they were.
+    pub damaged: Vec<Record>,
     /// The name of the super-journal, as stored.
     pub super_journal: Option<Vec<u8>>,
     /// Broken rules.
     pub damage: Vec<Damage>,
 }
 
-/// Reads a journal the way a rollback would.
+/// Reads a journal the way a rollback would, but for damaged records: SQLite stops at the first, while the nonce
+/// proves those behind it just as well.
 ///
 /// # Errors
 /// The rule that the first header breaks: then SQLite, too, has nothing to roll back.
@@ -102,7 +105,13 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
         return Err(not_a("journal.sector_size", 20));
     }
     let super_journal = super_journal(bytes);
-    let mut read = Journal { header: first, records: Vec::new(), super_journal, damage: Vec::new() };
+    let mut read = Journal {
+        header: first,
+        records: Vec::new(),
+        damaged: Vec::new(),
+        super_journal,
+        damage: Vec::new(),
+    };
     let (sector, page_size) = (first.sector_size as usize, first.page_size as usize);
     let record_len = page_size + 8;
     let (mut segment, mut at) = (first, sector);
@@ -110,44 +119,47 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
         let room = bytes.len().saturating_sub(at) / record_len;
         let count = if segment.count == COUNT_BY_LENGTH { room } else { segment.count as usize };
         for _ in 0..count.min(room) {
-            if !read.record(bytes, at, segment.nonce) {
-                return Ok(read);
-            }
+            read.record(bytes, at, segment.nonce);
             at += record_len;
         }
         if count > room {
             let kind = DamageKind::OutOfRange { found: count as u64, least: 0, most: room as u64 };
             read.damage.push(Damage::new("journal.count", at as u64, kind));
-            return Ok(read);
+            break;
         }
         at = at.next_multiple_of(sector);
         match bytes.get(at..).map(segment_header) {
             Some(Ok((_, header))) => segment = header,
-            _ => return Ok(read),
+            _ => break,
         }
         at += sector;
     }
+    // Behind the last sound record of one that is counted by length lies what earlier transactions left.
+    let last = read.records.last().map_or(0, |record| record.offset);
+    let ends = |at: u64| segment.count == COUNT_BY_LENGTH && last < at;
+    read.damaged.retain(|record| !ends(record.offset));
+    let first_left = read.damage.iter().position(|damage| ends(damage.at));
+    read.damage.truncate(first_left.map_or(usize::MAX, |first| first + 1));
+    Ok(read)
 }
 
 impl Journal {
-    /// Takes the record at `at`; `false` where a rollback would stop.
-    fn record(&mut self, bytes: &[u8], at: usize, nonce: u32) -> bool {
+    /// Takes the record at `at`.
+    fn record(&mut self, bytes: &[u8], at: usize, nonce: u32) {
         let page_size = self.header.page_size as usize;
-        let Some(page) = be_u32_at(bytes, at) else { return false };
-        let Some(content) = slice_at(bytes, at + 4, page_size) else { return false };
-        let Some(stored) = be_u32_at(bytes, at + 4 + page_size) else { return false };
+        let Some(page) = be_u32_at(bytes, at) else { return };
+        let Some(content) = slice_at(bytes, at + 4, page_size) else { return };
+        let Some(stored) = be_u32_at(bytes, at + 4 + page_size) else { return };
         let computed = checksum(content, nonce);
-        if page == 0 {
-            return false;
-        }
-        if stored != computed {
+        let record = Record { page, offset: at as u64 + 4 };
+        if page == 0 || stored != computed {
             let kind = DamageKind::Mismatch { found: u64::from(stored), expected: u64::from(computed) };
             let field_at = (at + 4 + page_size) as u64;
             self.damage.push(Damage::new("journal_record.checksum", field_at, kind));
-            return false;
+            self.damaged.push(record);
+        } else {
+            self.records.push(record);
         }
-        self.records.push(Record { page, offset: at as u64 + 4 });
-        true
     }
 }
 
@@ -241,12 +253,23 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_stops_at_the_first_record_whose_checksum_is_wrong() {
+    fn records_behind_a_damaged_one_are_proved_by_the_nonce() {
         let mut bytes = sample(3, &[4, 5, 6]);
         bytes[512 + 520 + 4 + 112] ^= 1;
         let read = journal(&bytes).unwrap();
-        assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4]);
+        assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(read.damaged.iter().map(|record| record.page).collect::<Vec<_>>(), [5]);
         assert_eq!(read.damage[0].field, "journal_record.checksum");
+    }
+
+    #[test]
+    fn what_lies_behind_the_last_sound_record_is_no_part_of_a_journal_counted_by_length() {
+        let mut bytes = sample(u32::MAX, &[4, 5, 6, 7]);
+        for record in [2, 3] {
+            bytes[512 + record * 520 + 4 + 112] ^= 1;
+        }
+        let read = journal(&bytes).unwrap();
+        assert_eq!((read.records.len(), read.damaged.len(), read.damage.len()), (2, 0, 1));
     }
 
     #[test]

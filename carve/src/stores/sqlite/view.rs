@@ -3,6 +3,7 @@
 use crate::source::{Source, SourceId, Span};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
+use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -156,6 +157,15 @@ impl<'a> View<'a> {
             if record.page <= self.page_count {
                 let overlay = Overlay { source, offset: record.offset, commit: None };
                 self.overlay.entry(record.page).or_insert(overlay);
+            }
+        }
+        // What is left of a page as it was is nearer to it than what the open transaction wrote, when it begins as a page.
+        for record in &journal.damaged {
+            let at = Overlay { source, offset: record.offset, commit: None };
+            let first = self.version(record.page, source, record.offset, None);
+            let kind = first.and_then(|page| PageKind::from_number(*page.bytes.first()?));
+            if kind.is_some() && (2..=self.page_count).contains(&record.page) {
+                self.overlay.entry(record.page).or_insert(at);
             }
         }
         self.applied = Applied::Rollback { pages: self.overlay.len() as u64 };
