@@ -2,7 +2,7 @@
 
 use super::geometry::PAGE_SIZES;
 use super::page::PageKind;
-use crate::bytes::{be_u32_at, slice_at};
+use crate::bytes::{all_zero, be_u32_at, slice_at};
 use crate::damage::{Damage, DamageKind};
 use nom::bytes::complete::tag;
 use nom::number::complete::be_u32;
@@ -128,9 +128,10 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
             break;
         }
         at = at.next_multiple_of(sector);
-        match bytes.get(at..).map(segment_header) {
-            Some(Ok((_, header))) => segment = header,
-            _ => break,
+        let header = bytes.get(at..).and_then(|rest| Some(segment_header(rest).ok()?.1));
+        match header.or_else(|| read.over_lost_header(bytes, &mut at)) {
+            Some(header) => segment = header,
+            None => break,
         }
         at += sector;
     }
@@ -144,6 +145,33 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
 }
 
 impl Journal {
+    /// The next segment of the same transaction behind one whose header is a sector of zeros: that is no end which
+    /// SQLite wrote, since it ends a journal with the file, or with one zero over a magic that an earlier transaction
+    /// left. `at` moves to its header; the records on the way can't be proved.
+    fn over_lost_header(&mut self, bytes: &[u8], at: &mut usize) -> Option<SegmentHeader> {
+        let SegmentHeader { page_count, sector_size, page_size, .. } = self.header;
+        let (sector, record_len) = (sector_size as usize, page_size as usize + 8);
+        if !slice_at(bytes, *at, sector).is_some_and(all_zero) {
+            return None;
+        }
+        let from = *at + sector;
+        let next = |at: &usize| {
+            let (_, header) = segment_header(bytes.get(*at..)?).ok()?;
+            let same = (header.page_count, header.sector_size, header.page_size);
+            (same == (page_count, sector_size, page_size)).then_some(header)
+        };
+        let (found, header) =
+            (from..bytes.len()).step_by(sector).find_map(|at| next(&at).map(|header| (at, header)))?;
+        let kind = DamageKind::NotA { expected: "a journal header" };
+        self.damage.push(Damage::new("journal.magic", *at as u64, kind));
+        for at in (from..found).step_by(record_len).take_while(|at| at + record_len <= found) {
+            let page = be_u32_at(bytes, at).filter(|page| (1..=page_count).contains(page));
+            self.damaged.extend(page.map(|page| Record { page, offset: at as u64 + 4 }));
+        }
+        *at = found;
+        Some(header)
+    }
+
     /// Takes the record at `at`.
     fn record(&mut self, bytes: &[u8], at: usize, nonce: u32) {
         let page_size = self.header.page_size as usize;
@@ -260,6 +288,25 @@ mod tests {
         assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4, 6]);
         assert_eq!(read.damaged.iter().map(|record| record.page).collect::<Vec<_>>(), [5]);
         assert_eq!(read.damage[0].field, "journal_record.checksum");
+    }
+
+    #[test]
+    fn a_segment_whose_header_became_zeros_hides_none_of_those_behind() {
+        let segments = [sample(1, &[4]), sample(1, &[5]), sample(1, &[6])];
+        let mut bytes = Vec::new();
+        for segment in &segments {
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+            bytes.extend(segment);
+        }
+        let second = segments[0].len().next_multiple_of(512);
+        bytes[second..second + 512].fill(0);
+        let read = journal(&bytes).unwrap();
+        assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(read.damaged.iter().map(|record| record.page).collect::<Vec<_>>(), [5]);
+        // One zero is how SQLite ends a journal before what an earlier transaction left.
+        bytes[second..second + 28].copy_from_slice(&segments[1][..28]);
+        bytes[second] = 0;
+        assert_eq!(journal(&bytes).unwrap().records.len(), 1);
     }
 
     #[test]
