@@ -35,8 +35,12 @@ pub(super) struct Verdict {
     pub chain_from: Option<(Place, Cell)>,
 }
 
-/// So many times as many old rows as can be missing, that most of them were deleted.
-const MOSTLY_DELETED: usize = 2;
+/// So many quarters of the rows that can be missing were found, that some of the old rows must have been deleted: that a
+/// few more were found than can be missing tells less than how many the estimate is off.
+const SOME_DELETED: usize = 5;
+
+/// The same, that most of them were deleted.
+const MOSTLY_DELETED: usize = 8;
 
 /// The verdicts of a table.
 pub(super) type Verdicts = HashMap<Place, Verdict>;
@@ -141,10 +145,10 @@ pub(super) fn settle(
         }
     }
     let rowids: Vec<i64> = old.iter().map(|(rowid, _)| *rowid).collect();
-    let over = |times: usize| -> HashSet<i64> {
-        lost.map(|lost| lost.too_many(&rowids, times)).unwrap_or_default().into_iter().collect()
+    let over = |quarters: usize| -> HashSet<i64> {
+        lost.map(|lost| lost.too_many(&rowids, quarters)).unwrap_or_default().into_iter().collect()
     };
-    let (some, most) = (over(1), over(MOSTLY_DELETED));
+    let (some, most) = (over(SOME_DELETED), over(MOSTLY_DELETED));
     for (rowid, place) in old.iter().filter(|(rowid, _)| some.contains(rowid)) {
         let verdict = verdicts.entry(*place).or_default();
         verdict.crowded = true;

@@ -119,13 +119,13 @@ impl LostKeys {
         in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
     }
 
-    /// Of keys in order, those in ranges for which more than `times` as many were found as can be missing.
-    pub(super) fn too_many(&self, rowids: &[i64], times: usize) -> Vec<i64> {
+    /// Of keys in order, those in ranges for which more were found than so many `quarters` of what can be missing.
+    pub(super) fn too_many(&self, rowids: &[i64], quarters: usize) -> Vec<i64> {
         let mut fits: HashSet<i64> = HashSet::new();
         let mut over: Vec<i64> = Vec::new();
         for lost in &self.ranges {
             let inside = rowids.iter().copied().filter(|rowid| lost.range.holds(*rowid, *rowid));
-            if inside.clone().count() > lost.most.saturating_mul(times) {
+            if inside.clone().count().saturating_mul(4) > lost.most.saturating_mul(quarters) {
                 over.extend(inside);
             } else {
                 fits.extend(inside);
