@@ -225,7 +225,33 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         }
     }
     read.older = older_frames(body, frame_len, read.frames.len(), &header);
+    if let Some(torn) = torn_frame(body, frame_len, &header) {
+        if read.beyond == 0 && torn.own {
+            read.torn = true;
+            let have = bytes.len() as u64 - torn.offset;
+            let kind = DamageKind::Truncated { need: u64::from(header.page_size), have };
+            read.damage.push(Damage::new("wal_frame.page", torn.offset, kind));
+        }
+        read.beyond += 1;
+        read.older.push(torn);
+    }
     Ok(read)
+}
+
+/// The last frame, when the file ends within its page.
+fn torn_frame(body: &[u8], frame_len: usize, header: &WalHeader) -> Option<Frame> {
+    let rest = body.chunks_exact(frame_len).remainder();
+    let (head, page) = rest.split_at_checked(FRAME_HEADER_LEN).filter(|(_, page)| !page.is_empty())?;
+    let (_, frame) = frame_header(head).ok().filter(|(_, frame)| frame.page != 0)?;
+    Some(Frame {
+        number: (body.len() / frame_len) as u32 + 1,
+        page: frame.page,
+        commit: frame.commit,
+        commit_number: 0,
+        offset: (HEADER_LEN + body.len() - page.len()) as u64,
+        sound: false,
+        own: frame.salts == header.salts,
+    })
 }
 
 /// What lies behind the valid frames, from `index` on. A generation's first frame can't be proved, the others each by
@@ -312,6 +338,16 @@ mod tests {
         bytes[32 + 536 + 100] ^= 1;
         let read = wal(&bytes).unwrap();
         assert_eq!((read.frames.len(), read.beyond, read.torn), (1, 2, true));
+    }
+
+    #[test]
+    fn a_frame_within_which_the_file_ends_is_kept_behind_the_valid_ones() {
+        let mut bytes = log(&[(1, 1), (2, 2)]);
+        bytes.truncate(bytes.len() - 100);
+        let read = wal(&bytes).unwrap();
+        assert_eq!((read.frames.len(), read.beyond, read.torn), (1, 1, true));
+        assert_eq!((read.older[0].page, read.older[0].offset, read.older[0].own), (2, 32 + 536 + 24, true));
+        assert_eq!(read.damage[0].field, "wal_frame.page");
     }
 
     #[test]
