@@ -94,6 +94,7 @@ fn text(found: &Found, instance: &dyn Instance) -> String {
             SchemaOrigin::Catalogue => "",
             SchemaOrigin::Remnant => ", definition found in remnants",
             SchemaOrigin::Given => ", definition given",
+            SchemaOrigin::Shape if table.name.is_some() => ", with a column that was dropped since",
             SchemaOrigin::Shape => ", name lost",
         };
         let _ = writeln!(

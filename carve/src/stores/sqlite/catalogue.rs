@@ -1,5 +1,6 @@
 //! The catalogue: tables and indexes, from `sqlite_schema`, its remnants, and DDL that the user gives.
 
+use super::altered::Dropped;
 use super::chains;
 use super::dropped;
 use super::remnants;
@@ -37,12 +38,25 @@ pub(super) struct TableDef {
     pub old_root: Option<u32>,
     /// The table of the same name that stands in its place: it was altered, or dropped and created again.
     pub successor: Option<usize>,
+    /// The column that it had and its successor hasn't, where only the rows tell of it.
+    pub lost_column: Option<Dropped>,
 }
 
 impl TableDef {
     fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
         let stored = ddl.stored_columns();
-        Self { name, ddl, stored, root, origin, sql, dropped: false, old_root: None, successor: None }
+        Self {
+            name,
+            ddl,
+            stored,
+            root,
+            origin,
+            sql,
+            dropped: false,
+            old_root: None,
+            successor: None,
+            lost_column: None,
+        }
     }
 
     /// Whether its rows lie in an index b-tree.

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod agree;
+mod altered;
 mod catalogue;
 mod chain_faults;
 mod chains;

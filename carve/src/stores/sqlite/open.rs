@@ -1,6 +1,7 @@
 //! Opening a database: sources to roles, roles to a view, the view to trees.
 
 use super::adopt;
+use super::altered;
 use super::catalogue::{self, Catalogue};
 use super::chains::Chained;
 use super::database::{Database, Output, Roles};
@@ -56,6 +57,7 @@ pub(super) fn open<'a>(
             catalogue.widen(table, usize::from(widest.unwrap_or(0)));
         }
     }
+    altered::add_shapes(&mut catalogue, &mut forest, &view, &survey);
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let strays = strays::find(&forest, ground, &chained);
     let unnamed = entries::unnamed_indexes(&forest, ground);
@@ -303,7 +305,7 @@ fn named(number: usize, catalogue: &Catalogue, layout: &Layout) -> Table {
         label: def.name.clone(),
         columns: layout.columns.clone(),
         origin: def.origin,
-        schema: SchemaText { found: Some(def.sql.clone()), changes: Vec::new() },
+        schema: SchemaText { found: def.lost_column.is_none().then(|| def.sql.clone()), changes: Vec::new() },
         create: Some(TableDdl { parsed: def.ddl.clone() }),
         indexes: indexes.collect(),
         internal: def.name.to_ascii_lowercase().starts_with("sqlite_"),

@@ -1,5 +1,6 @@
 //! What the records of a table can look like, for bytes that nothing points to.
 
+use super::super::altered::Dropped;
 use super::super::database::{Database, Output};
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
@@ -39,6 +40,11 @@ impl Kinds {
     pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
         let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));
+        if let Some((lost, successor)) = def.and_then(|def| Some((def.lost_column?, def.successor?)))
+            && let Some(successor) = database.outputs.iter().find(|output| output.def == Some(successor))
+        {
+            return Self::of(database, successor).with(lost);
+        }
         let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
         let mut fewest = usize::MAX;
         for page in sample::profile_pages(pages) {
@@ -86,6 +92,14 @@ impl Kinds {
                 Self { allowed, least: most, most, first: constant.then_some(Serial::NULL) }
             }
         }
+    }
+
+    /// The same, with a column that was dropped since.
+    fn with(mut self, lost: Dropped) -> Self {
+        let at = lost.position.min(self.allowed.len());
+        self.allowed.insert(at, lost.kinds | bit(SerialKind::Null));
+        self.first = self.first.filter(|_| at > 0);
+        Self { least: self.least + 1, most: self.most + 1, ..self }
     }
 
     /// The cells that an extent of a page held, read as the table's records.
