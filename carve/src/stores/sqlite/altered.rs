@@ -18,18 +18,36 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 /// Pages of a table whose free space is looked through: an altered table has old rows on all of them.
 const PAGES: usize = 64;
 
+/// Earlier and freed pages that are looked at: they may be any table's of this many columns.
+const MOST_FREED: usize = 256;
+
 /// Columns beyond which a table is not looked at: each of them would be tried.
 const MOST_COLUMNS: usize = 256;
+
+/// One in so many old records must be a live row but for the column: the others were deleted or changed before.
+const LEAST_SHARE: usize = 10;
 
 /// Old records that must be live rows but for a column: fewer may be so by accident.
 const ENOUGH: usize = 3;
 
 /// A record with its cells apart.
 type Cells = Vec<(Serial, Vec<u8>)>;
+
+/// A record that may be from before a column was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Old {
+    /// Its header stands whole, with the number of its columns.
+    counted: bool,
+    cells: Cells,
+}
+
+/// Bytes of a record without which it may equal a live one by accident.
+const LONG: usize = 8;
 
 /// A column that a table had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,43 +107,50 @@ fn dropped(
         return None;
     }
     let tree = forest.trees.iter().find(|tree| tree.object == Object::Table(number))?;
-    let old = old_records(forest, view, survey, tree, columns);
+    let alias = table.ddl.rowid_alias == Some(0);
+    let old = old_records(forest, view, survey, tree, columns, alias.then_some(Serial::NULL));
     if old.len() < ENOUGH {
         return None;
     }
     let live = live_contents(view, survey, tree);
-    let without = |record: &Cells, position: usize| {
-        let kept = record.iter().enumerate().filter(|(column, _)| *column != position).map(|(_, cell)| cell);
-        let body: Vec<u8> = kept.clone().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-        content(kept.map(|(serial, _)| serial.0), &body)
-    };
-    let matches = |position: usize| -> Vec<&Cells> {
-        old.iter().filter(|record| live.contains(&without(record, position))).collect()
-    };
-    let positions = if table.ddl.rowid_alias == Some(0) { 1..columns } else { 0..columns };
-    let best = positions
-        .map(|position| (matches(position).len(), position))
-        .max_by_key(|(count, position)| (*count, std::cmp::Reverse(*position)))?;
-    let (count, position) = best;
-    let kinds = matches(position).into_iter().filter_map(|record| record.get(position));
-    let kinds = kinds.fold(0, |kinds, (serial, _)| kinds | 1 << serial.kind() as u8);
-    (count >= ENOUGH).then_some(Dropped { position, kinds })
+    let positions = if alias { 1..columns } else { 0..columns };
+    // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
+    let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
+    let long = |cells: &Cells| cells.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= LONG;
+    let others: Vec<&Cells> = old.iter().map(|old| &old.cells).filter(|cells| long(cells)).collect();
+    let by_counted = best(&live, &counted, positions.clone());
+    by_counted.or_else(|| best(&live, &others, positions.start.max(2)..positions.end))
 }
 
-/// Records with so many columns in the free space of a tree's pages, and on earlier versions of them.
+/// The column without which most of the records are live ones, when those are enough and no accident.
+fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<Dropped> {
+    let matches = |position: usize| -> Vec<&Cells> {
+        let is_live = |record: &&&Cells| live.contains(&without(record, Some(position)));
+        old.iter().filter(is_live).copied().collect()
+    };
+    let (count, position) = positions
+        .map(|position| (matches(position).len(), position))
+        .max_by_key(|(count, position)| (*count, std::cmp::Reverse(*position)))?;
+    let kinds = matches(position).into_iter().filter_map(|record| record.get(position));
+    let kinds = kinds.fold(0, |kinds, (serial, _)| kinds | 1 << serial.kind() as u8);
+    (count >= ENOUGH && count * LEAST_SHARE >= old.len()).then_some(Dropped { position, kinds })
+}
+
+/// Records with so many columns in the free space of a tree's pages, on earlier versions of them and on freed pages.
 fn old_records(
     forest: &Forest,
     view: &View<'_>,
     survey: &Survey,
     tree: &Tree,
     columns: usize,
-) -> BTreeSet<Cells> {
+    first: Option<Serial>,
+) -> BTreeSet<Old> {
     let spare: Vec<u32> = tree.pages.iter().copied().filter(|page| survey.page(*page).spare).collect();
     let step = spare.len().div_ceil(PAGES).max(1);
     let pages: Vec<u32> = spare.into_iter().step_by(step).collect();
-    let mut found: BTreeSet<Cells> = pages
+    let mut found: BTreeSet<Old> = pages
         .into_par_iter()
-        .flat_map_iter(|page| freed_records(view, survey, tree, page, columns))
+        .flat_map_iter(|page| freed_records(view, survey, tree, page, (columns, first)))
         .collect();
     let own = |number: u32| {
         let place = view.page(number).and_then(|page| forest.place(page.number));
@@ -133,22 +158,40 @@ fn old_records(
             forest.trees.get(number as usize).is_some_and(|other| other.object == tree.object)
         })
     };
-    let earlier = survey.old().filter(|(number, info)| usize::from(info.columns) == columns && own(*number));
-    for (number, _) in earlier.take(PAGES) {
+    let stands = |number: u32| {
+        let place = forest.place(number).and_then(|(number, _)| forest.trees.get(number as usize));
+        place.is_some_and(|tree| tree.object != Object::Stale)
+    };
+    let earlier = survey.old().filter(|(number, _)| own(*number));
+    let freed = survey.iter().filter(|(number, info)| info.sound && !stands(*number));
+    let wide = earlier.chain(freed).filter(|(_, info)| {
+        usize::from(info.columns) == columns && info.kind.is_some_and(|kind| kind.is_table() == tree.rowids)
+    });
+    let wide: Vec<u32> = wide.map(|(number, _)| number).collect();
+    let step = wide.len().div_ceil(MOST_FREED).max(1);
+    for number in wide.into_iter().step_by(step) {
         sample::records(view, survey, number, sample::ROWS, |_, header, payload| {
             let serials: Vec<Serial> = header.serials().collect();
-            found.extend((serials.len() == columns).then(|| apart(&serials, header.len, payload)).flatten());
+            let fits = serials.len() == columns && first.is_none_or(|first| serials.first() == Some(&first));
+            let cells = fits.then(|| apart(&serials, header.len, payload)).flatten();
+            found.extend(cells.map(|cells| Old { counted: true, cells }));
         });
     }
     found
 }
 
 /// The records in the free space of one page.
-fn freed_records(view: &View<'_>, survey: &Survey, tree: &Tree, number: u32, columns: usize) -> Vec<Cells> {
+fn freed_records(
+    view: &View<'_>,
+    survey: &Survey,
+    tree: &Tree,
+    number: u32,
+    (columns, first): (usize, Option<Serial>),
+) -> Vec<Old> {
     let Some(version) = view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
     let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
-    let shape = Shape { least: columns, most: columns, first: None, fits: &fits, reads: &|_: &[u8]| true };
+    let shape = Shape { least: columns, most: columns, first, fits: &fits, reads: &|_: &[u8]| true };
     let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();
@@ -156,21 +199,37 @@ fn freed_records(view: &View<'_>, survey: &Survey, tree: &Tree, number: u32, col
         for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &HashSet::new())
         {
             let payload = chains::read(view, survey, &version, &freed.cell);
-            found.extend(apart(&freed.serials, freed.header_len as usize, &payload.bytes));
+            // Of a header whose length is lost nothing says how many columns it had.
+            let counted = !freed.rebuilt || freed.cell.payload_at >= freed.cell.at + freed::LOST as u32;
+            let cells = apart(&freed.serials, freed.header_len as usize, &payload.bytes);
+            found.extend(cells.map(|cells| Old { counted, cells }));
         }
     }
     found
 }
 
-/// A record's cells; `None` where its bytes end before they do.
+/// A record's cells; `None` where its bytes end before they do. The integers 0 and 1 have two forms, of which the file's
+/// format may allow one: they get the longer one.
 fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells> {
     let mut at = header_len;
     let cell = |serial: &Serial| {
         let from = at;
         at = at.checked_add(usize::try_from(serial.len()).ok()?)?;
-        Some((*serial, payload.get(from..at)?.to_vec()))
+        Some(match serial.0 {
+            8 => (Serial(1), vec![0]),
+            9 => (Serial(1), vec![1]),
+            _ => (*serial, payload.get(from..at)?.to_vec()),
+        })
     };
     serials.iter().map(cell).collect()
+}
+
+/// A fingerprint of a record without one of its cells; of all of it where there is no such cell.
+fn without(record: &Cells, position: Option<usize>) -> u64 {
+    let kept =
+        record.iter().enumerate().filter(|(column, _)| Some(*column) != position).map(|(_, cell)| cell);
+    let body: Vec<u8> = kept.clone().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+    content(kept.map(|(serial, _)| serial.0), &body)
 }
 
 /// The contents of all rows of a tree.
@@ -184,8 +243,9 @@ fn live_contents(view: &View<'_>, survey: &Survey, tree: &Tree) -> HashSet<u64> 
         }) {
             let payload = chains::read(view, survey, &version, &cell);
             if let Ok(header) = record::header(&payload.bytes, cell.payload_len) {
-                let body = payload.bytes.get(header.len..).unwrap_or_default();
-                found.push(content(header.serials().map(|serial| serial.0), body));
+                let serials: Vec<Serial> = header.serials().collect();
+                let record = apart(&serials, header.len, &payload.bytes);
+                found.extend(record.map(|record| without(&record, None)));
             }
         }
         found
