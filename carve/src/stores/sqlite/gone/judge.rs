@@ -1,5 +1,6 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
+use super::kin;
 use super::live::Live;
 use super::{Dead, Search};
 use crate::model::{State, Transaction};
@@ -77,7 +78,14 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
                 !dead.content.is_some_and(|short| live.is_grown(rowid, short, columns))
             });
         }
-        versions(standing, group, &mut judged);
+        // A key that was given to another row since.
+        let place = match identity {
+            Identity::Rowid(rowid) => live.find(rowid),
+            _ => None,
+        };
+        let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
+        let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
+        versions(standing, reused, group, &mut judged);
     }
     judged.sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
@@ -85,8 +93,8 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     judged
 }
 
-/// The versions of one row. `standing` is the live one: its content where that is whole.
-fn versions(standing: Option<Option<u64>>, group: Vec<Dead>, judged: &mut Vec<Judged>) {
+/// The versions of one row. `standing` is the live one: its content where that is whole; `reused` when it is another row.
+fn versions(standing: Option<Option<u64>>, reused: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
     let mut found: Vec<Judged> = Vec::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
@@ -109,7 +117,7 @@ fn versions(standing: Option<Option<u64>>, group: Vec<Dead>, judged: &mut Vec<Ju
             also: Vec::new(),
         });
     }
-    let mut gone = standing.is_some();
+    let mut gone = standing.is_some() && !reused;
     for mut version in found {
         (version.state, version.transaction) = if version.dead.uncommitted {
             (State::Later, Transaction::InDoubt)

@@ -7,6 +7,7 @@
 
 mod collect;
 mod judge;
+mod kin;
 mod live;
 mod places;
 mod put;
@@ -15,6 +16,7 @@ mod shape;
 
 pub(super) use places::{Places, find as places};
 
+use super::catalogue::TableDef;
 use super::chains;
 use super::database::{Database, Output};
 use super::forest::Tree;
@@ -65,6 +67,18 @@ struct Search<'s, 'a> {
     least: usize,
     /// Other shapes that rows on the same pages may have.
     rivals: Vec<Kinds>,
+    /// For each stored column of the live rows its position in these records, where they are of another shape.
+    as_live: Option<Vec<Option<usize>>>,
+}
+
+/// Where the columns of `live` stand in the records of `table`.
+fn positions(table: &TableDef, live: &TableDef) -> Vec<Option<usize>> {
+    let name = |def: &TableDef, column: usize| def.ddl.columns.get(column).map(|column| column.name.clone());
+    let position = |column: &usize| {
+        let wanted = name(live, *column);
+        table.stored.iter().position(|stored| name(table, *stored) == wanted)
+    };
+    live.stored.iter().map(position).collect()
 }
 
 /// The other incarnations of a table.
@@ -104,12 +118,15 @@ pub(super) fn rows<'a>(
     let rivals = rivals(database, number);
     let kinds = Kinds::of(database, output);
     let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
-    let search = Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals };
+    let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
+    let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
+    let search = Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals, as_live };
     let live = Live::of(&search, kept);
     let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {
         return Ok(());
     }
+    kin::restore(&search, &live, &mut dead);
     rowids::restore(&search, &live, &mut dead);
     let judged = judge::judge(&search, &live, dead);
     put::all(&search, &judged, sink)

@@ -1,0 +1,197 @@
+//! Which live row a gone one is a version of, by the cells that they share.
+//!
+//! An UPDATE leaves most cells of a row as they were, and mostly the row on its page. So a candidate whose row id was
+//! overwritten is a version of the one live row beside it that has most of its cells; and a live row that shares none of
+//! its cells with one that had its key before was inserted anew.
+
+use super::super::chains;
+use super::live::Live;
+use super::{Dead, Search};
+use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freed::RowidLeft;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::Serial;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+
+/// Bytes of a cell that two rows seldom share by accident; fewer say nothing.
+const TELLING: usize = 2;
+
+/// Cells that tell which all must differ, before two rows are no versions of one another.
+const STRANGERS: usize = 2;
+
+/// Bytes of a cell that count: a long text is one cell of several all the same.
+const MOST_OF_CELL: usize = 16;
+
+/// Bytes that a row must share with the one that it is a version of: a short word may stand in many rows.
+const LEAST_SHARED: usize = 8;
+
+/// What two rows have in common: telling cells and, of these, bytes that count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shared {
+    cells: usize,
+    bytes: usize,
+    /// Telling cells of the gone row, and their bytes that count.
+    of_cells: usize,
+    of_bytes: usize,
+}
+
+/// A row's cells, in the order of the live rows' columns; `None` where it lacks one.
+type Cells = Vec<Option<(Serial, Vec<u8>)>>;
+
+/// Gives candidates without a row id that of the live row beside them that they are a version of.
+pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
+    if !search.tree.rowids {
+        return;
+    }
+    let mut by_page: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, dead) in dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none()) {
+        by_page.entry(dead.page).or_default().push(index);
+    }
+    let leaf = |page: &&u32| search.database.survey.page(**page).kind == Some(PageKind::TableLeaf);
+    let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
+    let position: BTreeMap<u32, usize> = leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
+    let known: &[Dead] = dead;
+    // When columns are dropped or added all rows are written anew, wherever there is room.
+    let mut equals: HashMap<Cells, Option<i64>> = HashMap::new();
+    if search.as_live.is_some() && !by_page.is_empty() {
+        let rows = leaves.par_iter().flat_map_iter(|page| page_rows(search, *page));
+        for (rowid, cells) in rows.collect::<Vec<_>>() {
+            let only = equals.entry(cells).or_insert(Some(rowid));
+            *only = only.filter(|other| *other == rowid);
+        }
+    }
+    let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
+    let found = pages.into_par_iter().flat_map_iter(|(page, indexes)| {
+        // A row that grew may stand on the page before or behind by now.
+        let near = position.get(page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
+        let rows: Vec<(i64, Cells)> =
+            leaves.get(near).unwrap_or_default().iter().flat_map(|page| page_rows(search, *page)).collect();
+        let equals = &equals;
+        let kin = indexes.iter().filter_map(move |index| {
+            let dead = known.get(*index)?;
+            let cells = dead_cells(search, dead)?;
+            let equal = equals.get(&cells).copied().flatten();
+            Some((*index, equal.or_else(|| kin(&rows, &cells, dead.freed.rowid))?))
+        });
+        kin.collect::<Vec<_>>()
+    });
+    let found: Vec<(usize, i64)> = found.collect();
+    for (index, rowid) in found {
+        if let Some(dead) = dead.get_mut(index).filter(|_| live.find(rowid).is_some()) {
+            dead.rowid = Some(rowid);
+            dead.claims = dead.claims.with(Claim::RowidInferred);
+        }
+    }
+}
+
+/// Whether a candidate has cells enough to tell, and none of them in common with the live row of its id.
+pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u32, Cell)) -> bool {
+    let read = || Some((live_cells(search, page, &cell)?, dead_cells(search, dead)?));
+    read().is_some_and(|(live, dead)| {
+        let shared = shared(&live, &dead);
+        shared.cells == 0 && shared.of_cells >= STRANGERS
+    })
+}
+
+/// The only row that has most of the telling bytes, and more than any other.
+fn kin(rows: &[(i64, Cells)], dead: &Cells, left: RowidLeft) -> Option<i64> {
+    let fits = |rowid: i64| match left {
+        RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
+        _ => true,
+    };
+    let mut best: Option<(usize, i64)> = None;
+    let mut tied = false;
+    for (rowid, cells) in rows.iter().filter(|(rowid, _)| fits(*rowid)) {
+        let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
+        if shared < LEAST_SHARED || 2 * shared <= of_bytes {
+            continue;
+        }
+        match best {
+            Some((most, _)) if shared < most => {}
+            Some((most, _)) if shared == most => tied = true,
+            _ => {
+                best = Some((shared, *rowid));
+                tied = false;
+            }
+        }
+    }
+    best.filter(|_| !tied).map(|(_, rowid)| rowid)
+}
+
+fn shared(live: &Cells, dead: &Cells) -> Shared {
+    let mut shared = Shared::default();
+    for (live, dead) in live.iter().zip(dead) {
+        let Some(cell) = dead.as_ref().filter(|(_, bytes)| bytes.len() >= TELLING) else { continue };
+        let weight = cell.1.len().min(MOST_OF_CELL);
+        shared.of_cells += 1;
+        shared.of_bytes += weight;
+        if live.as_ref() == Some(cell) {
+            shared.cells += 1;
+            shared.bytes += weight;
+        }
+    }
+    shared
+}
+
+fn page_rows(search: &Search<'_, '_>, number: u32) -> Vec<(i64, Cells)> {
+    let view = &search.database.view;
+    let Some(version) = view.page(number) else { return Vec::new() };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    let cells = page.cells().filter_map(Result::ok);
+    cells.filter_map(|cell| Some((cell.rowid, live_cells(search, number, &cell)?))).collect()
+}
+
+fn live_cells(search: &Search<'_, '_>, page: u32, cell: &Cell) -> Option<Cells> {
+    let view = &search.database.view;
+    let payload = chains::read(view, &search.database.survey, &view.page(page)?, cell);
+    let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+    Some(apart(header.serials(), header.len, &payload.bytes))
+}
+
+fn dead_cells(search: &Search<'_, '_>, dead: &Dead) -> Option<Cells> {
+    let view = &search.database.view;
+    let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
+    let serials = dead.freed.serials.iter().copied();
+    let cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
+    let Some(positions) = &search.as_live else { return Some(cells) };
+    Some(positions.iter().map(|position| cells.get((*position)?).cloned().flatten()).collect())
+}
+
+fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Cells {
+    let mut at = Some(header_len);
+    let cell = |serial: Serial| {
+        let from = at?;
+        at = usize::try_from(serial.len()).ok().and_then(|len| from.checked_add(len));
+        Some((serial, payload.get(from..at?)?.to_vec()))
+    };
+    serials.map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cells, kin};
+    use mudlark_parsers::sqlite::freed::RowidLeft;
+    use mudlark_parsers::sqlite::serial::Serial;
+
+    fn row(texts: &[&str]) -> Cells {
+        let cell = |text: &&str| Some((Serial(13 + 2 * text.len() as u64), text.as_bytes().to_vec()));
+        texts.iter().map(cell).collect()
+    }
+
+    #[test]
+    fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
+        let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
+        assert_eq!(kin(&rows, &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Length(1)), Some(2));
+        assert_eq!(kin(&rows, &row(&["Eve", "Bonn", "new"]), RowidLeft::Length(1)), None);
+        assert_eq!(kin(&rows, &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Low(1, 7)), None);
+    }
+
+    #[test]
+    fn of_two_rows_that_share_as_much_neither_is_chosen() {
+        let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
+        assert_eq!(kin(&rows, &row(&["Ann Lund", "Oslo", "sent"]), RowidLeft::None), None);
+    }
+}
