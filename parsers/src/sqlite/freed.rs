@@ -23,6 +23,9 @@ const MOST_STARTS: usize = 4096;
 /// Cells behind a place that are tried as its neighbour.
 const MOST_NEXT: usize = 6;
 
+/// Places in a block at which a cell is tried that lost two serial types, which takes long.
+const MOST_PAIR_STARTS: usize = 256;
+
 /// What is left of a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowidLeft {
@@ -81,6 +84,8 @@ pub struct Shape<'s> {
     pub fits: &'s dyn Fn(usize, Serial) -> bool,
     /// Whether bytes can be a text.
     pub reads: &'s dyn Fn(&[u8]) -> bool,
+    /// How often a column, by its stored position, has this serial type, in sixteenths of a bit: greater is more often.
+    pub odds: &'s dyn Fn(usize, Serial) -> i64,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -301,6 +306,7 @@ impl Walk<'_> {
             starts.push(self.from);
         }
         let mut tried = HashSet::new();
+        let mut pairs = 0;
         while let Some(start) = starts.pop() {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
@@ -309,6 +315,12 @@ impl Walk<'_> {
                 }
                 let known = found.len();
                 self.headless(start, &next_starts, found);
+                pairs += 1;
+                if !self.kind.is_table() && pairs <= MOST_PAIR_STARTS {
+                    for columns in (self.shape.least.max(2)..=self.shape.most).rev() {
+                        self.lost_pair(start, columns, &next_starts, found);
+                    }
+                }
                 starts.extend(found.iter().skip(known).map(|possible| possible.end));
             }
         }
@@ -400,6 +412,66 @@ impl Walk<'_> {
             }
             found.extend(added);
         }
+    }
+
+    /// Cells of an index tree whose first two serial types are lost, behind a payload length of one byte: all pairs are
+    /// tried that fill the cell to its end, and the one is taken that the table's rows have most often.
+    fn lost_pair(&self, start: usize, columns: usize, next_starts: &[usize], found: &mut Vec<Possible>) {
+        let types_at = start + LOST;
+        let behind = next_starts.partition_point(|at| *at <= start);
+        let next = next_starts.iter().skip(behind).take(2).copied().chain([self.to]);
+        let ends: Vec<usize> = next.flat_map(|end| (0..LOST).map(move |fragment| end - fragment)).collect();
+        // The second type took one byte, which is lost, or two, of which the second stands first here.
+        for (low, rest_at) in [(None, types_at), (self.page.get(types_at).copied(), types_at + 1)] {
+            if low.is_some_and(|byte| byte & 0x80 != 0) {
+                continue;
+            }
+            let Some(types) = self.types(rest_at, 2, |count, _| count >= columns) else { continue };
+            let pair_len = if low.is_some() { 3 } else { 2 };
+            let fixed = 1 + 1 + pair_len + types.len;
+            let body_at = start + fixed;
+            for end in &ends {
+                let room = end.checked_sub(body_at).and_then(|room| (room as u64).checked_sub(types.body));
+                let Some(room) = room.filter(|_| end - start <= 0x7f) else { continue };
+                let Some((first, second)) = self.best_pair(body_at, room, low) else { continue };
+                let mut serials = vec![first, second];
+                serials.extend(types.serials.iter().copied());
+                self.add_headless(start, 1, serials, types.len + pair_len, types.body + room, true, found);
+            }
+        }
+    }
+
+    /// The likeliest first two serial types of a body at `at` that take `room` bytes together. `low` are the low bits of
+    /// the second where it takes two bytes.
+    fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
+        let len = |serial: Serial, bytes: usize| varint_len(serial.0) == bytes;
+        let reads = |serial: Serial, from: usize| {
+            let text = self.page.get(from..from + serial.len() as usize);
+            serial.kind() != SerialKind::Text
+                || text.is_some_and(|text| {
+                    text.iter().all(|byte| *byte >= 0x20 || text.len() % 2 == 0) && (self.shape.reads)(text)
+                })
+        };
+        let mut best: Option<(i64, Serial, Serial)> = None;
+        for first_len in 0..=room {
+            for first in Serial::of_len(first_len) {
+                if !len(first, 1) || !(self.shape.fits)(0, first) || !reads(first, at) {
+                    continue;
+                }
+                for second in Serial::of_len(room - first_len) {
+                    let matches = low.is_none_or(|low| second.0 & 0x7f == u64::from(low));
+                    let fits = len(second, if low.is_some() { 2 } else { 1 }) && (self.shape.fits)(1, second);
+                    if !matches || !fits || !reads(second, at + first_len as usize) {
+                        continue;
+                    }
+                    let odds = (self.shape.odds)(0, first) + (self.shape.odds)(1, second);
+                    if best.is_none_or(|(most, _, _)| odds > most) {
+                        best = Some((odds, first, second));
+                    }
+                }
+            }
+        }
+        best.map(|(_, first, second)| (first, second))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a record's header")]
@@ -561,7 +633,14 @@ mod tests {
             _ => serial.kind() == SerialKind::Int,
         };
         let reads = |text: &[u8]| text.is_ascii();
-        let shape = Shape { least: 3, most: 3, first: Some(Serial::NULL), fits: &fits, reads: &reads };
+        let shape = Shape {
+            least: 3,
+            most: 3,
+            first: Some(Serial::NULL),
+            fits: &fits,
+            reads: &reads,
+            odds: &|_, _| 0,
+        };
         cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &HashSet::new())
     }
 

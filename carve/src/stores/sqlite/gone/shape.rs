@@ -9,7 +9,7 @@ use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::TextEncoding;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Rows that must have been seen before a kind of value that none of them has is taken for impossible.
 const ENOUGH: u32 = 64;
@@ -22,6 +22,9 @@ pub(super) struct Kinds {
     pub(super) least: usize,
     most: usize,
     first: Option<Serial>,
+    /// How often each of the first columns had each serial type, among so many rows.
+    often: [HashMap<u64, u32>; 2],
+    rows: u32,
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -47,11 +50,15 @@ impl Kinds {
         }
         let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
         let mut fewest = usize::MAX;
+        let mut often = [HashMap::new(), HashMap::new()];
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, _| {
                 rows += 1;
                 fewest = fewest.min(header.columns);
                 for (column, serial) in header.serials().enumerate() {
+                    if let Some(often) = often.get_mut(column) {
+                        *often.entry(serial.0).or_default() += 1;
+                    }
                     if seen.len() <= column {
                         seen.push(0);
                     }
@@ -82,14 +89,15 @@ impl Kinds {
                 let alias =
                     def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
-                Self { allowed, least: fewest.min(most), most, first: alias.then_some(Serial::NULL) }
+                let first = alias.then_some(Serial::NULL);
+                Self { allowed, least: fewest.min(most), most, first, often, rows }
             }
             None => {
                 let most = output.layout.columns.len();
                 seen.resize(most, bit(SerialKind::Null));
                 let allowed: Vec<u8> = seen.iter().map(|seen| seen | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
-                Self { allowed, least: most, most, first: constant.then_some(Serial::NULL) }
+                Self { allowed, least: most, most, first: constant.then_some(Serial::NULL), often, rows }
             }
         }
     }
@@ -113,8 +121,15 @@ impl Kinds {
     ) -> Vec<FreedCell> {
         let fits = |column: usize, serial| self.fits(column, serial);
         let reads = |text: &[u8]| reads(database.encoding, text);
-        let shape =
-            Shape { least: self.least, most: self.most, first: self.first, fits: &fits, reads: &reads };
+        let odds = |column: usize, serial| self.odds(column, serial);
+        let shape = Shape {
+            least: self.least,
+            most: self.most,
+            first: self.first,
+            fits: &fits,
+            reads: &reads,
+            odds: &odds,
+        };
         freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges)
     }
 
@@ -128,6 +143,14 @@ impl Kinds {
     pub(super) fn fit(&self, serials: &[Serial]) -> bool {
         (self.least..=self.most).contains(&serials.len())
             && serials.iter().enumerate().all(|(column, serial)| self.fits(column, *serial))
+    }
+
+    /// How often a column has a serial type, in sixteenths of a bit; types that were not seen are as rare as a quarter
+    /// of a row.
+    fn odds(&self, column: usize, serial: Serial) -> i64 {
+        let seen = self.often.get(column).and_then(|often| often.get(&serial.0)).copied().unwrap_or(0);
+        let share = (f64::from(seen) + 0.25) / (f64::from(self.rows) + 1.0);
+        (16.0 * share.log2()).round() as i64
     }
 
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
