@@ -84,8 +84,9 @@ pub struct Shape<'s> {
     pub fits: &'s dyn Fn(usize, Serial) -> bool,
     /// Whether bytes can be a text.
     pub reads: &'s dyn Fn(&[u8]) -> bool,
-    /// How often a column, by its stored position, has this serial type, in sixteenths of a bit: greater is more often.
-    pub odds: &'s dyn Fn(usize, Serial) -> i64,
+    /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
+    /// bit: greater is likelier.
+    pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -445,12 +446,13 @@ impl Walk<'_> {
     /// the second where it takes two bytes.
     fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
         let len = |serial: Serial, bytes: usize| varint_len(serial.0) == bytes;
+        let value = |serial: Serial, from: usize| self.page.get(from..from + serial.len() as usize);
         let reads = |serial: Serial, from: usize| {
-            let text = self.page.get(from..from + serial.len() as usize);
             serial.kind() != SerialKind::Text
-                || text.is_some_and(|text| {
-                    text.iter().all(|byte| *byte >= 0x20 || text.len() % 2 == 0) && (self.shape.reads)(text)
-                })
+                || value(serial, from).is_some_and(|text| (self.shape.reads)(text))
+        };
+        let odds = |column: usize, serial: Serial, from: usize| {
+            (self.shape.odds)(column, serial, value(serial, from).unwrap_or_default())
         };
         let mut best: Option<(i64, Serial, Serial)> = None;
         for first_len in 0..=room {
@@ -464,7 +466,7 @@ impl Walk<'_> {
                     if !matches || !fits || !reads(second, at + first_len as usize) {
                         continue;
                     }
-                    let odds = (self.shape.odds)(0, first) + (self.shape.odds)(1, second);
+                    let odds = odds(0, first, at) + odds(1, second, at + first_len as usize);
                     if best.is_none_or(|(most, _, _)| odds > most) {
                         best = Some((odds, first, second));
                     }
@@ -639,7 +641,7 @@ mod tests {
             first: Some(Serial::NULL),
             fits: &fits,
             reads: &reads,
-            odds: &|_, _| 0,
+            odds: &|_, _, _| 0,
         };
         cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &HashSet::new())
     }

@@ -192,7 +192,8 @@ fn freed_records(
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
     let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
     let reads = |_: &[u8]| true;
-    let shape = Shape { least: columns, most: columns, first, fits: &fits, reads: &reads, odds: &|_, _| 0 };
+    let shape =
+        Shape { least: columns, most: columns, first, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
     let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();

@@ -59,7 +59,7 @@ fn free_rows(
     };
     let reads = |text: &[u8]| encoding.decode(text).is_some();
     let shape =
-        Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads, odds: &|_, _| 0 };
+        Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let Some(version) = view.page(number) else { return };
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {

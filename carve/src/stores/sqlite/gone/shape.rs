@@ -2,13 +2,14 @@
 
 use super::super::altered::Dropped;
 use super::super::database::{Database, Output};
+use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
-use mudlark_parsers::value::TextEncoding;
+use mudlark_parsers::value::{TextEncoding, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Rows that must have been seen before a kind of value that none of them has is taken for impossible.
@@ -22,9 +23,58 @@ pub(super) struct Kinds {
     pub(super) least: usize,
     most: usize,
     first: Option<Serial>,
-    /// How often each of the first columns had each serial type, among so many rows.
-    often: [HashMap<u64, u32>; 2],
+    /// What is known of the values of each column, from so many rows.
+    values: Vec<Values>,
     rows: u32,
+}
+
+/// What is known of the values of a column.
+#[derive(Clone, Debug, Default)]
+struct Values {
+    /// How many rows have each serial type.
+    often: HashMap<u64, u32>,
+    /// Least and greatest integer.
+    ints: Option<(i64, i64)>,
+    /// Least and greatest binary exponent of a double.
+    exponents: Option<(i64, i64)>,
+    /// Texts, as fingerprints.
+    texts: HashSet<u64>,
+}
+
+/// The lesser likelihood of an integer beyond all that were seen, and the greater one of a text that was, in sixteenths
+/// of a bit.
+const BEYOND: i64 = 128;
+const SEEN_TEXT: i64 = 48;
+
+/// How much less or greater a double's binary exponent may be than all that were seen.
+const EXPONENT_SLACK: i64 = 64;
+
+/// The binary exponent of a double, but for its bias; `None` for zero.
+fn exponent(bytes: &[u8]) -> Option<i64> {
+    let bits = u64::from_be_bytes(*bytes.first_chunk()?);
+    (bits << 1 != 0).then_some((bits >> 52 & 0x7ff) as i64)
+}
+
+impl Values {
+    fn see(&mut self, serial: Serial, bytes: Option<&[u8]>) {
+        *self.often.entry(serial.0).or_default() += 1;
+        let widen = |range: &mut Option<(i64, i64)>, value: i64| {
+            *range = Some(range.map_or((value, value), |(least, most)| (least.min(value), most.max(value))));
+        };
+        let Some(bytes) = bytes else { return };
+        match (serial.kind(), serial.decode(bytes)) {
+            (SerialKind::Int, Value::Int(value)) => widen(&mut self.ints, value),
+            (SerialKind::Real, _) => {
+                if let Some(exponent) = exponent(bytes) {
+                    widen(&mut self.exponents, exponent);
+                }
+            }
+            (SerialKind::Text, _) => {
+                self.texts.insert(content(std::iter::empty(), bytes));
+            }
+            _ => {}
+        }
+    }
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -50,14 +100,20 @@ impl Kinds {
         }
         let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
         let mut fewest = usize::MAX;
-        let mut often = [HashMap::new(), HashMap::new()];
+        let mut values: Vec<Values> = Vec::new();
         for page in sample::profile_pages(pages) {
-            sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, _| {
+            sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
+                let mut at = header.len;
                 rows += 1;
                 fewest = fewest.min(header.columns);
                 for (column, serial) in header.serials().enumerate() {
-                    if let Some(often) = often.get_mut(column) {
-                        *often.entry(serial.0).or_default() += 1;
+                    if values.len() <= column {
+                        values.push(Values::default());
+                    }
+                    let from = at;
+                    at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+                    if let Some(values) = values.get_mut(column) {
+                        values.see(serial, payload.get(from..at));
                     }
                     if seen.len() <= column {
                         seen.push(0);
@@ -90,14 +146,14 @@ impl Kinds {
                     def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
                 let first = alias.then_some(Serial::NULL);
-                Self { allowed, least: fewest.min(most), most, first, often, rows }
+                Self { allowed, least: fewest.min(most), most, first, values, rows }
             }
             None => {
                 let most = output.layout.columns.len();
                 seen.resize(most, bit(SerialKind::Null));
                 let allowed: Vec<u8> = seen.iter().map(|seen| seen | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
-                Self { allowed, least: most, most, first: constant.then_some(Serial::NULL), often, rows }
+                Self { allowed, least: most, most, first: constant.then_some(Serial::NULL), values, rows }
             }
         }
     }
@@ -106,6 +162,7 @@ impl Kinds {
     fn with(mut self, lost: Dropped) -> Self {
         let at = lost.position.min(self.allowed.len());
         self.allowed.insert(at, lost.kinds | bit(SerialKind::Null));
+        self.values.insert(at.min(self.values.len()), Values::default());
         self.first = self.first.filter(|_| at > 0);
         Self { least: self.least + 1, most: self.most + 1, ..self }
     }
@@ -121,7 +178,7 @@ impl Kinds {
     ) -> Vec<FreedCell> {
         let fits = |column: usize, serial| self.fits(column, serial);
         let reads = |text: &[u8]| reads(database.encoding, text);
-        let odds = |column: usize, serial| self.odds(column, serial);
+        let odds = |column: usize, serial, bytes: &[u8]| self.odds(column, serial, bytes);
         let shape = Shape {
             least: self.least,
             most: self.most,
@@ -130,7 +187,9 @@ impl Kinds {
             reads: &reads,
             odds: &odds,
         };
-        freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges)
+        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges);
+        cells.retain(|freed| !freed.rebuilt || self.reals_fit(page, freed));
+        cells
     }
 
     /// What reads as cells on a page without a header.
@@ -145,12 +204,43 @@ impl Kinds {
             && serials.iter().enumerate().all(|(column, serial)| self.fits(column, *serial))
     }
 
-    /// How often a column has a serial type, in sixteenths of a bit; types that were not seen are as rare as a quarter
+    /// How likely a column has a value, in sixteenths of a bit; serial types that were not seen are as rare as a quarter
     /// of a row.
-    fn odds(&self, column: usize, serial: Serial) -> i64 {
-        let seen = self.often.get(column).and_then(|often| often.get(&serial.0)).copied().unwrap_or(0);
+    fn odds(&self, column: usize, serial: Serial, bytes: &[u8]) -> i64 {
+        let values = self.values.get(column);
+        let seen = values.and_then(|values| values.often.get(&serial.0)).copied().unwrap_or(0);
         let share = (f64::from(seen) + 0.25) / (f64::from(self.rows) + 1.0);
-        (16.0 * share.log2()).round() as i64
+        let odds = (16.0 * share.log2()).round() as i64;
+        odds + match (serial.decode(bytes), values) {
+            (Value::Int(int), Some(Values { ints: Some((least, most)), .. })) => {
+                // Only some rows were seen.
+                let slack = most.saturating_sub(*least) / 4 + 1;
+                let inside = least.saturating_sub(slack)..=most.saturating_add(slack);
+                if inside.contains(&int) { 0 } else { -BEYOND }
+            }
+            (Value::Text(text), Some(values))
+                if values.texts.contains(&content(std::iter::empty(), text)) =>
+            {
+                SEEN_TEXT
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
+    fn reals_fit(&self, page: &[u8], freed: &FreedCell) -> bool {
+        let mut at = (freed.cell.payload_at + freed.header_len) as usize;
+        freed.serials.iter().enumerate().all(|(column, serial)| {
+            let from = at;
+            at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            let seen = self.values.get(column).and_then(|values| values.exponents);
+            let exponent =
+                page.get(from..at).filter(|_| serial.kind() == SerialKind::Real).and_then(exponent);
+            let far = |(exponent, (least, most)): (i64, (i64, i64))| {
+                !(least - EXPONENT_SLACK..=most + EXPONENT_SLACK).contains(&exponent)
+            };
+            self.rows < ENOUGH || !exponent.zip(seen).is_some_and(far)
+        })
     }
 
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
