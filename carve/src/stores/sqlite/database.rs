@@ -171,12 +171,12 @@ impl<'a> Database<'a> {
         };
         let Some(tree) = self.tree(output) else { return Ok(()) };
         let bare = reader.further_pages();
-        let (mut witnesses, mut kept) = (Witnesses::default(), settle::Kept::new());
+        let (mut witnesses, mut kept) = (Witnesses::default(), gone::Kept::default());
         if tree.rowids {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
-            (witnesses.verdicts, kept) =
+            (witnesses.verdicts, kept.by_rowid) =
                 settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
@@ -184,7 +184,8 @@ impl<'a> Database<'a> {
         } else if let (Some(def), Some(strays)) = (reader.def, self.strays.get(&output.tree)) {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let (keys, most) = (def.ddl.primary_key.len(), strays.keys.most());
-            witnesses.verdicts = keyed::settle(self.ground(), keys, &tree.pages, &bare, most, &read);
+            (witnesses.verdicts, kept.by_key) =
+                keyed::settle(self.ground(), keys, &tree.pages, &bare, most, &read);
         }
         let place = |page: &u32| Spot { page: *page, remnants: false };
         let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();

@@ -10,8 +10,12 @@ use mudlark_parsers::sqlite::record;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+/// The rows that are put out, by the fingerprints of their keys: where each lies.
+pub(super) type KeptByKey = HashMap<u64, (Place, Cell)>;
+
 /// Compares the rows of the tree's own pages with those found elsewhere. `key_cells` are stored first in each record;
-/// `read` gives a place's cells; at most `most` rows are missing.
+/// `read` gives a place's cells; at most `most` rows are missing. Returns the verdicts, and the rows that are put out by
+/// the fingerprints of their keys.
 pub(super) fn settle(
     ground: Ground<'_, '_>,
     key_cells: usize,
@@ -19,10 +23,10 @@ pub(super) fn settle(
     further: &[Spot],
     most: usize,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
-) -> Verdicts {
+) -> (Verdicts, KeptByKey) {
     let mut verdicts = Verdicts::new();
     let mut cells = Vec::new();
-    let mut known: HashMap<u64, (Place, Cell)> = HashMap::new();
+    let mut known = KeptByKey::new();
     for page in pages {
         read(Spot { page: *page, remnants: false }, &mut cells);
         for found in cells.iter().filter(|found| found.reads) {
@@ -32,7 +36,7 @@ pub(super) fn settle(
             }
         }
     }
-    let mut added: Vec<Place> = Vec::new();
+    let mut added: Vec<(u64, Place)> = Vec::new();
     for spot in further {
         read(*spot, &mut cells);
         for found in &cells {
@@ -45,7 +49,7 @@ pub(super) fn settle(
             match known.entry(key) {
                 Entry::Vacant(vacant) => {
                     vacant.insert((place, found.cell));
-                    added.push(place);
+                    added.push((key, place));
                 }
                 Entry::Occupied(other) => {
                     let (other_place, other_cell) = *other.get();
@@ -60,12 +64,15 @@ pub(super) fn settle(
             }
         }
     }
-    for place in added.iter().filter(|_| added.len() > most) {
+    for (key, place) in added.iter().filter(|_| added.len() > most) {
         let verdict = verdicts.entry(*place).or_default();
         verdict.crowded = true;
         verdict.unsure = added.len() > 2 * most;
+        if verdict.unsure {
+            known.remove(key);
+        }
     }
-    verdicts
+    (verdicts, known)
 }
 
 /// A fingerprint of a record's key.

@@ -2,8 +2,8 @@
 
 use super::super::chains;
 use super::super::prints::content;
-use super::super::settle::{self, Kept, Place};
-use super::Search;
+use super::super::settle::{self, Place};
+use super::{Kept, Search};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
@@ -47,6 +47,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         } else {
             let rows = search.tree.pages.par_iter().flat_map_iter(|page| live.keyed_page(*page));
             live.keyed = rows.collect::<Vec<_>>().into_iter().collect();
+            let content = |page: u32, cell: &Cell| live.content_at(page, cell).flatten();
+            let kept = kept.by_key.iter().map(|(key, ((page, _), cell))| (*key, content(*page, cell)));
+            let kept: Vec<(u64, Option<u64>)> = kept.collect();
+            live.keyed.extend(kept);
         }
         live
     }
@@ -86,7 +90,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
 
     /// The live row with this id: where it lies.
     pub(super) fn find(&self, rowid: i64) -> Option<(u32, Cell)> {
-        if let Some(((page, _), cell)) = self.kept.get(&rowid) {
+        if let Some(((page, _), cell)) = self.kept.by_rowid.get(&rowid) {
             return Some((*page, *cell));
         }
         let after = self.pages.partition_point(|(first, _, _)| *first <= rowid);
@@ -102,15 +106,20 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
 
     /// The place of a live row among those that were put out although their pages are lost or damaged.
     pub(super) fn is_kept(&self, rowid: i64, place: Place) -> bool {
-        self.kept.get(&rowid).is_some_and(|(kept, _)| *kept == place)
+        self.kept.by_rowid.get(&rowid).is_some_and(|(kept, _)| *kept == place)
     }
 
     /// The fingerprint of the cells of the live row with this id; the inner `None` where it is not whole.
     pub(super) fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
         let (page, cell) = self.find(rowid)?;
+        self.content_at(page, &cell)
+    }
+
+    /// The fingerprint of the cells of a row.
+    fn content_at(&self, page: u32, cell: &Cell) -> Option<Option<u64>> {
         let database = self.search.database;
         let version = database.view.page(page)?;
-        let payload = chains::read(&database.view, &database.survey, &version, &cell);
+        let payload = chains::read(&database.view, &database.survey, &version, cell);
         let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { return Some(None) };
         let body = payload.bytes.get(header.len..).unwrap_or_default();
         Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
@@ -175,7 +184,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
                 found
             });
             let mut contents: HashSet<u64> = read.collect::<Vec<_>>().into_iter().collect();
-            contents.extend(self.kept.keys().filter_map(|rowid| self.content_of(*rowid).flatten()));
+            contents.extend(self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten()));
             contents
         });
         contents.contains(&fingerprint)

@@ -20,9 +20,10 @@ use super::catalogue::TableDef;
 use super::chains;
 use super::database::{Database, Output};
 use super::forest::Tree;
+use super::keyed::KeptByKey;
 use super::layout::Layout;
 use super::prints::content;
-use super::settle::Kept;
+use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
 use crate::stores::RowSink;
@@ -30,6 +31,13 @@ use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use shape::Kinds;
+
+/// The live rows that were compared, because their pages are lost or damaged: they are not gone.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub by_rowid: KeptByRowid,
+    pub by_key: KeptByKey,
+}
 
 /// A row that may be gone.
 #[derive(Clone, Debug)]
