@@ -10,6 +10,7 @@ use super::shape::{Fit, Profile};
 use super::survey::{self, PageInfo};
 use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::ptrmap;
 use std::collections::{HashMap, HashSet};
 
 /// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
@@ -67,7 +68,10 @@ impl LostKeys {
         };
         // A link to a page that stands elsewhere hides the page that it led to.
         let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
+        // Where every page can be read, a root that nothing names is one of them, and no row of its table is lost.
+        let unnamed = |gap: &Gap| gap.parent == 0 && gap.child == 0;
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
+        let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained));
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
                 let above_interior = tree.interior.contains(&gap.parent)
@@ -259,6 +263,17 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
         Object::Table(_) => true,
         Object::Unknown => tree.rowids,
     })
+}
+
+/// Whether the file has a page behind the first that can't be read, and that is not free.
+fn any_lost(ground: Ground<'_, '_>, chained: &Chained) -> bool {
+    ground.view.absent() > 0
+        || ground.survey.iter().any(|(number, info)| {
+            let mapped =
+                ground.auto_vacuum && ptrmap::map_page_of(number, ground.view.geometry) == Some(number);
+            let known = ground.free.pages.contains(&number) || chained.contains(number) || mapped;
+            number > 1 && info.kind.is_none() && !known
+        })
 }
 
 /// Whether a gap stands for a page that can't be read.
