@@ -53,6 +53,14 @@ pub fn find(database: &Database<'_>) -> Places {
     let range =
         |(tree, _): &(usize, usize)| Some((*tree, bounds(ground, &database.forest.trees.get(*tree)?.pages)));
     let ranges: HashMap<usize, (i64, i64)> = outputs.iter().filter_map(range).collect();
+    // Rows of an earlier shape lie on the pages that the altered table has now.
+    let tree_of =
+        |def: usize| database.outputs.iter().find(|output| output.def == Some(def)).map(|output| output.tree);
+    let altered = |output: &Output| {
+        let successor = database.catalogue.tables.get(output.def?)?.successor?;
+        Some((output.tree, tree_of(successor)?))
+    };
+    let homes: HashMap<usize, usize> = database.outputs.iter().filter_map(altered).collect();
     let dropped: HashMap<u32, usize> = database
         .outputs
         .iter()
@@ -108,9 +116,9 @@ pub fn find(database: &Database<'_>) -> Places {
             let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
+            let home = homes.get(tree_number).copied().unwrap_or(*tree_number);
             let root = dropped.get(&number) == Some(tree_number);
-            let likeness =
-                likeness + if own == Some(*tree_number) || root { sample::SAME_OWNER } else { 0.0 };
+            let likeness = likeness + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 };
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }
