@@ -1,11 +1,13 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
 use super::super::database::{Database, Output};
-use super::super::forest::{Object, bounds, fit_object};
+use super::super::forest::{Object, Tree, bounds, fit_object};
 use super::super::sample;
 use super::super::shape::{Fit, Profile};
 use super::shape::Kinds;
-use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freed::RowidLeft;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,6 +43,16 @@ impl Places {
 
 /// What it counts, in likeness, that a page's row ids lie among those of the tree.
 const SAME_RANGE: f64 = 0.5;
+
+/// What it counts, in likeness, that a page was the root of a table that was dropped.
+const DROPPED_ROOT: f64 = 4.0;
+
+/// What it counts, in likeness, that a row is live with the same cells, and that another row has its id.
+const SAME_ROW: f64 = 2.0;
+const OTHER_ROW: f64 = 0.5;
+
+/// Rows of a page that are asked for that.
+const ASKED: usize = 16;
 
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
 pub fn find(database: &Database<'_>) -> Places {
@@ -117,8 +129,11 @@ pub fn find(database: &Database<'_>) -> Places {
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
             let home = homes.get(tree_number).copied().unwrap_or(*tree_number);
-            let root = dropped.get(&number) == Some(tree_number);
+            let page = ground.view.page(number).map_or(number, |page| page.number);
+            let root = dropped.get(&page) == Some(tree_number);
             let likeness = likeness + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 };
+            let likeness = likeness + if root { DROPPED_ROOT } else { 0.0 };
+            let likeness = likeness + agreement(database, tree, &rowids_on(database, number));
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }
@@ -147,15 +162,54 @@ pub fn find(database: &Database<'_>) -> Places {
     places
 }
 
+/// The cells of a leaf, each with its page's bytes.
+fn rowids_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
+    let Some(version) = database.view.page(number) else { return Vec::new() };
+    let page = Page::parse(version.bytes, version.number, database.view.geometry);
+    let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
+    let step = page.pointer_count().div_ceil(ASKED).max(1);
+    let cells = page.pointers().step_by(step).filter_map(|pointer| page.cell(pointer).ok());
+    cells.map(|cell| (cell, version.bytes)).collect()
+}
+
+/// How rows agree with the live ones of a tree, from minus a half to two: those that are live there too speak for it,
+/// and those whose ids other rows have against it.
+fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f64 {
+    if rows.is_empty() || !tree.rowids || tree.pages.is_empty() {
+        return 0.0;
+    }
+    let asked = rows.iter().step_by(rows.len().div_ceil(ASKED));
+    let (mut sum, mut all) = (0.0, 0.0);
+    for (cell, bytes) in asked {
+        all += 1.0;
+        let after = tree.pages.partition_point(|page| database.survey.page(*page).first <= cell.rowid);
+        let page = after.checked_sub(1).and_then(|index| tree.pages.get(index));
+        let version = page.and_then(|page| database.view.page(*page));
+        let Some(version) = version else { continue };
+        let parsed = Page::parse(version.bytes, version.number, database.view.geometry);
+        if let Some(live) = parsed.and_then(|page| page.row(cell.rowid)) {
+            let same = live.payload_len == cell.payload_len
+                && live.local_payload(version.bytes) == cell.local_payload(bytes);
+            sum += if same { SAME_ROW } else { -OTHER_ROW };
+        }
+    }
+    sum / all
+}
+
 /// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
 fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
     let version = database.view.page(number)?;
-    let mut best: Option<(u64, usize)> = None;
-    for (tree, rowids, kinds) in tables {
+    let mut best: Option<(f64, usize)> = None;
+    for (number, rowids, kinds) in tables {
         let cells = kinds.bare_cells(database, version.bytes, *rowids);
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
-        if covered > 0 && best.is_none_or(|(most, _)| covered > most) {
-            best = Some((covered, *tree));
+        let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
+        let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));
+        let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
+        // Tables of one shape cover the same: then the rows decide.
+        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows) / 16.0);
+        if best.is_none_or(|(most, _)| worth > most) {
+            best = Some((worth, *number));
         }
     }
     best.map(|(_, tree)| tree)
