@@ -363,7 +363,7 @@ impl Walk<'_> {
                     prefix,
                     serials,
                     types.len + 1,
-                    types.body + first.len(),
+                    types.body.saturating_add(first.len()),
                     false,
                     found,
                 );
@@ -378,16 +378,17 @@ impl Walk<'_> {
             let Some(types) = self.types(rest_at, 1, |count, _| count >= columns) else { continue };
             let first_len = if second.is_some() { 2 } else { 1 };
             let header_len = 1 + first_len + types.len;
-            let fixed = prefix as u64 + header_len as u64 + types.body;
+            let fixed = types.body.saturating_add((prefix + header_len) as u64);
             // The cell ends where the extent does, but for a fragment, or where the next cell begins.
             let behind = next_starts.partition_point(|at| *at <= start);
             let next = next_starts.iter().skip(behind).take(MOST_NEXT).copied();
             let next = next.chain([self.to]);
             let ends: Vec<usize> =
-                next.flat_map(|end| (0..LOST).map(move |fragment| end - fragment)).collect();
+                next.flat_map(|end| (0..LOST).map(move |fragment| end.saturating_sub(fragment))).collect();
             let mut added = Vec::new();
             for end in ends {
-                let Some(len) = (end as u64).checked_sub(start as u64 + fixed) else { continue };
+                let room = end.checked_sub(start).and_then(|room| (room as u64).checked_sub(fixed));
+                let Some(len) = room else { continue };
                 for serial in Serial::of_len(len) {
                     let two = varint_len(serial.0) == 2;
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
@@ -421,7 +422,8 @@ impl Walk<'_> {
         let types_at = start + LOST;
         let behind = next_starts.partition_point(|at| *at <= start);
         let next = next_starts.iter().skip(behind).take(2).copied().chain([self.to]);
-        let ends: Vec<usize> = next.flat_map(|end| (0..LOST).map(move |fragment| end - fragment)).collect();
+        let ends: Vec<usize> =
+            next.flat_map(|end| (0..LOST).map(move |fragment| end.saturating_sub(fragment))).collect();
         // The second type took one byte, which is lost, or two, of which the second stands first here.
         for (low, rest_at) in [(None, types_at), (self.page.get(types_at).copied(), types_at + 1)] {
             if low.is_some_and(|byte| byte & 0x80 != 0) {
