@@ -5,14 +5,15 @@ use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::report;
 use rusqlite::Connection;
 use serde_json::Value as Json;
+use std::fs;
 
 // The numbers below lie a little beyond what was measured when they were set, to show when something gets worse.
 
 /// Of the gone rows whose bytes survive in stores of all kinds; the aim is 0.97.
-const LEAST_RECALL: f64 = 0.80;
+const LEAST_RECALL: f64 = 0.90;
 
 /// Of the rows told as gone, those that are; the aim is 0.985.
-const LEAST_PRECISION: f64 = 0.92;
+const LEAST_PRECISION: f64 = 0.96;
 
 const FILL: &str = "PRAGMA secure_delete = off;
     CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT, city TEXT, balance REAL);
@@ -72,6 +73,75 @@ fn a_dropped_table_comes_back_under_its_name() -> Done {
     let gone = in_state(&lines, "deleted");
     let named = gone.iter().filter(|row| row["table"] == "customers").count();
     assert!(named >= 2900, "{named} of 3000 under their name, {} in all", gone.len());
+    Ok(())
+}
+
+#[test]
+fn a_dropped_column_whose_definition_is_lost_comes_back_with_the_old_rows() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // The many tables and their removal take the place of the old definition in the schema.
+    let others: String = (0..60).map(|n| format!("CREATE TABLE other_{n}(a, b, c);")).collect();
+    let dropped: String = (0..60).map(|n| format!("DROP TABLE other_{n};")).collect();
+    store(
+        &path,
+        &format!(
+            "{FILL} DELETE FROM customers WHERE id % 10 = 0;
+             ALTER TABLE customers DROP COLUMN city; {others} {dropped}"
+        ),
+    )?;
+    assert!(
+        !fs::read(&path)?.windows(15).any(|bytes| bytes == b"TEXT, city TEXT"),
+        "the definition survives"
+    );
+    let lines = recovered_lines(&path, &[])?;
+    let old: Vec<&Json> = lines.iter().filter(|line| !line["values"]["dropped"].is_null()).collect();
+    assert!(old.len() >= 600, "{} rows with the dropped column", old.len());
+    for row in &old {
+        let id = row["values"]["id"].as_i64();
+        let Some(id) = id else { continue };
+        assert_eq!(row["values"]["dropped"], format!("city {}", id % 97), "{row}");
+        assert_eq!(row["state"], if id % 10 == 0 { "deleted" } else { "superseded" }, "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_version_before_an_update_is_told_by_the_cells_that_it_shares() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("{FILL} UPDATE customers SET name = name || ' the second' WHERE id % 7 = 0;"))?;
+    let lines = recovered_lines(&path, &[])?;
+    let older = in_state(&lines, "superseded");
+    // Most old cells were written over when their pages were put in order.
+    assert!(older.len() >= 20, "{} rows", older.len());
+    for row in older {
+        let id = row["rowid"].as_i64().unwrap_or_default();
+        assert_eq!(
+            (id % 7, &row["values"]["name"]),
+            (0, &Json::from(format!("customer number {id}"))),
+            "{row}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_deleted_from_a_table_without_row_ids_come_back() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let fill = FILL
+        .replace("id INTEGER PRIMARY KEY", "id INTEGER")
+        .replace("REAL)", "REAL, PRIMARY KEY(id, name)) WITHOUT ROWID");
+    store(&path, &format!("{fill} DELETE FROM customers WHERE id % 5 = 0;"))?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone = in_state(&lines, "deleted");
+    let right = gone.iter().filter(|row| {
+        let id = row["values"]["id"].as_i64().unwrap_or(1);
+        id % 5 == 0 && row["values"]["name"] == format!("customer number {id}")
+    });
+    let right = right.count();
+    assert!(right >= 560 && gone.len() - right <= 6, "{right} of 600, {} wrong", gone.len() - right);
     Ok(())
 }
 

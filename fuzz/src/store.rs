@@ -10,12 +10,12 @@ use mudlark::source::{HashChoice, Source};
 use mudlark::stores::sqlite::Sqlite;
 use mudlark::stores::{Options, Place, Store};
 use serde::de::IgnoredAny;
-use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sidecar follows the main file.
 pub const SIDECAR: u8 = 1;
@@ -142,10 +142,10 @@ impl Bench {
 
     /// Recovers the sources; a hash of everything that was put out.
     fn recover(&self, sources: &[Source], options: &Options, database: bool) -> u64 {
-        let output = Rc::new(Cell::new(0));
+        let output = Arc::new(AtomicU64::new(0));
         let json = JsonLines::open(&Target::Stdout).expect("standard output needs no opening");
         let checker =
-            Checker { encode: json.encoder(), hasher: DefaultHasher::new(), output: Rc::clone(&output) };
+            Checker { encode: json.encoder(), hasher: DefaultHasher::new(), output: Arc::clone(&output) };
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(checker)];
         let path = self.folder.join("out.db");
         if database {
@@ -164,7 +164,7 @@ impl Bench {
             Err(error) => panic!("{error}"),
         }
         let _ = fs::remove_file(&path);
-        output.get()
+        output.load(Ordering::Relaxed)
     }
 }
 
@@ -202,7 +202,7 @@ fn inspect(sources: &[Source], options: &Options) {
 struct Checker {
     encode: Option<Encode>,
     hasher: DefaultHasher,
-    output: Rc<Cell<u64>>,
+    output: Arc<AtomicU64>,
 }
 
 impl Sink for Checker {
@@ -214,13 +214,13 @@ impl Sink for Checker {
         Ok(())
     }
 
-    fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: Vec<u8>, _: f64) -> Result<(), Error> {
+    fn write(&mut self, _: &Story<'_>, _: &Weighed<'_>, encoded: &[u8], _: f64) -> Result<(), Error> {
         for line in encoded.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             if let Err(error) = serde_json::from_slice::<IgnoredAny>(line) {
                 panic!("{error}: {}", String::from_utf8_lossy(line));
             }
         }
-        self.hasher.write(&encoded);
+        self.hasher.write(encoded);
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl Sink for Checker {
         for loss in &ending.losses {
             self.hasher.write(format!("{loss:?}").as_bytes());
         }
-        self.output.set(self.hasher.finish());
+        self.output.store(self.hasher.finish(), Ordering::Relaxed);
         Ok(())
     }
 }
