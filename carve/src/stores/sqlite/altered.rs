@@ -112,7 +112,10 @@ fn dropped(
     if old.len() < ENOUGH {
         return None;
     }
-    let live = live_contents(view, survey, tree);
+    // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
+    let spare: Vec<u32> = spare_pages(survey, tree);
+    let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
+    let live = live_contents(view, survey, asked);
     let positions = if alias { 1..columns } else { 0..columns };
     // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
     let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
@@ -145,9 +148,7 @@ fn old_records(
     columns: usize,
     first: Option<Serial>,
 ) -> BTreeSet<Old> {
-    let spare: Vec<u32> = tree.pages.iter().copied().filter(|page| survey.page(*page).spare).collect();
-    let step = spare.len().div_ceil(PAGES).max(1);
-    let pages: Vec<u32> = spare.into_iter().step_by(step).collect();
+    let pages = spare_pages(survey, tree);
     let mut found: BTreeSet<Old> = pages
         .into_par_iter()
         .flat_map_iter(|page| freed_records(view, survey, tree, page, (columns, first)))
@@ -178,6 +179,13 @@ fn old_records(
         });
     }
     found
+}
+
+/// Some pages of a tree that have bytes which no cell owns, from all over it.
+fn spare_pages(survey: &Survey, tree: &Tree) -> Vec<u32> {
+    let spare: Vec<u32> = tree.pages.iter().copied().filter(|page| survey.page(*page).spare).collect();
+    let step = spare.len().div_ceil(PAGES).max(1);
+    spare.into_iter().step_by(step).collect()
 }
 
 /// The records in the free space of one page.
@@ -234,8 +242,8 @@ fn without(record: &Cells, position: Option<usize>) -> u64 {
     content(kept.map(|(serial, _)| serial.0), &body)
 }
 
-/// The contents of all rows of a tree.
-fn live_contents(view: &View<'_>, survey: &Survey, tree: &Tree) -> HashSet<u64> {
+/// The contents of all rows on these pages.
+fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32]) -> HashSet<u64> {
     let of_page = |number: &u32| {
         let mut found = Vec::new();
         let version = view.page(*number);
@@ -252,5 +260,5 @@ fn live_contents(view: &View<'_>, survey: &Survey, tree: &Tree) -> HashSet<u64> 
         }
         found
     };
-    tree.pages.par_iter().flat_map_iter(of_page).collect()
+    pages.par_iter().flat_map_iter(of_page).collect()
 }

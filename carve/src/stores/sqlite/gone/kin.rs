@@ -5,6 +5,7 @@
 //! its cells with one that had its key before was inserted anew.
 
 use super::super::chains;
+use super::super::prints::content;
 use super::live::Live;
 use super::{Dead, Search};
 use mudlark_parsers::claim::Claim;
@@ -15,6 +16,9 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
+
+/// Pages whose neighbours are read once for all of them.
+const CHUNK: usize = 32;
 
 /// Bytes of a cell that two rows seldom share by accident; fewer say nothing.
 const TELLING: usize = 2;
@@ -38,8 +42,21 @@ struct Shared {
     of_bytes: usize,
 }
 
+/// A cell: a fingerprint of its serial type and bytes, and how many bytes it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Known {
+    print: u64,
+    len: usize,
+}
+
+impl Known {
+    fn of(serial: Serial, bytes: &[u8]) -> Self {
+        Self { print: content(std::iter::once(serial.0), bytes), len: bytes.len() }
+    }
+}
+
 /// A row's cells, in the order of the live rows' columns; `None` where it lacks one.
-type Cells = Vec<Option<(Serial, Vec<u8>)>>;
+type Cells = Vec<Option<Known>>;
 
 /// Gives candidates without a row id that of the live row beside them that they are a version of.
 pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
@@ -64,19 +81,25 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
         }
     }
     let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
-    let found = pages.into_par_iter().flat_map_iter(|(page, indexes)| {
-        // A row that grew may stand on the page before or behind by now.
-        let near = position.get(page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
-        let rows: Vec<(i64, Cells)> =
-            leaves.get(near).unwrap_or_default().iter().flat_map(|page| page_rows(search, *page)).collect();
-        let equals = &equals;
-        let kin = indexes.iter().filter_map(move |index| {
-            let dead = known.get(*index)?;
-            let cells = dead_cells(search, dead)?;
-            let equal = equals.get(&cells).copied().flatten();
-            Some((*index, equal.or_else(|| kin(&rows, &cells, dead.freed.rowid))?))
-        });
-        kin.collect::<Vec<_>>()
+    let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
+        let mut read: HashMap<u32, Vec<(i64, Cells)>> = HashMap::new();
+        let mut kin_found = Vec::new();
+        for (page, indexes) in pages {
+            // A row that grew may stand on the page before or behind by now.
+            let near = position.get(page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
+            let near = leaves.get(near).unwrap_or_default();
+            for page in near {
+                read.entry(*page).or_insert_with(|| page_rows(search, *page));
+            }
+            let rows = || near.iter().filter_map(|page| read.get(page)).flatten();
+            kin_found.extend(indexes.iter().filter_map(|index| {
+                let dead = known.get(*index)?;
+                let cells = dead_cells(search, dead)?;
+                let equal = equals.get(&cells).copied().flatten();
+                Some((*index, equal.or_else(|| kin(rows(), &cells, dead.freed.rowid))?))
+            }));
+        }
+        kin_found
     });
     let found: Vec<(usize, i64)> = found.collect();
     for (index, rowid) in found {
@@ -97,14 +120,14 @@ pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u
 }
 
 /// The only row that has most of the telling bytes, and more than any other.
-fn kin(rows: &[(i64, Cells)], dead: &Cells, left: RowidLeft) -> Option<i64> {
+fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: RowidLeft) -> Option<i64> {
     let fits = |rowid: i64| match left {
         RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
         _ => true,
     };
     let mut best: Option<(usize, i64)> = None;
     let mut tied = false;
-    for (rowid, cells) in rows.iter().filter(|(rowid, _)| fits(*rowid)) {
+    for (rowid, cells) in rows.filter(|(rowid, _)| fits(*rowid)) {
         let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
         if shared < LEAST_SHARED || 2 * shared <= of_bytes {
             continue;
@@ -124,8 +147,8 @@ fn kin(rows: &[(i64, Cells)], dead: &Cells, left: RowidLeft) -> Option<i64> {
 fn shared(live: &Cells, dead: &Cells) -> Shared {
     let mut shared = Shared::default();
     for (live, dead) in live.iter().zip(dead) {
-        let Some(cell) = dead.as_ref().filter(|(_, bytes)| bytes.len() >= TELLING) else { continue };
-        let weight = cell.1.len().min(MOST_OF_CELL);
+        let Some(cell) = dead.as_ref().filter(|cell| cell.len >= TELLING) else { continue };
+        let weight = cell.len.min(MOST_OF_CELL);
         shared.of_cells += 1;
         shared.of_bytes += weight;
         if live.as_ref() == Some(cell) {
@@ -157,7 +180,7 @@ fn dead_cells(search: &Search<'_, '_>, dead: &Dead) -> Option<Cells> {
     let serials = dead.freed.serials.iter().copied();
     let cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
     let Some(positions) = &search.as_live else { return Some(cells) };
-    Some(positions.iter().map(|position| cells.get((*position)?).cloned().flatten()).collect())
+    Some(positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect())
 }
 
 fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Cells {
@@ -165,33 +188,33 @@ fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8
     let cell = |serial: Serial| {
         let from = at?;
         at = usize::try_from(serial.len()).ok().and_then(|len| from.checked_add(len));
-        Some((serial, payload.get(from..at?)?.to_vec()))
+        Some(Known::of(serial, payload.get(from..at?)?))
     };
     serials.map(cell).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, kin};
+    use super::{Cells, Known, kin};
     use mudlark_parsers::sqlite::freed::RowidLeft;
     use mudlark_parsers::sqlite::serial::Serial;
 
     fn row(texts: &[&str]) -> Cells {
-        let cell = |text: &&str| Some((Serial(13 + 2 * text.len() as u64), text.as_bytes().to_vec()));
+        let cell = |text: &&str| Some(Known::of(Serial(13 + 2 * text.len() as u64), text.as_bytes()));
         texts.iter().map(cell).collect()
     }
 
     #[test]
     fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
-        assert_eq!(kin(&rows, &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Length(1)), Some(2));
-        assert_eq!(kin(&rows, &row(&["Eve", "Bonn", "new"]), RowidLeft::Length(1)), None);
-        assert_eq!(kin(&rows, &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Low(1, 7)), None);
+        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Length(1)), Some(2));
+        assert_eq!(kin(rows.iter(), &row(&["Eve", "Bonn", "new"]), RowidLeft::Length(1)), None);
+        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Low(1, 7)), None);
     }
 
     #[test]
     fn of_two_rows_that_share_as_much_neither_is_chosen() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
-        assert_eq!(kin(&rows, &row(&["Ann Lund", "Oslo", "sent"]), RowidLeft::None), None);
+        assert_eq!(kin(rows.iter(), &row(&["Ann Lund", "Oslo", "sent"]), RowidLeft::None), None);
     }
 }
