@@ -108,15 +108,21 @@ pub fn find(database: &Database<'_>) -> Places {
             continue;
         }
         let mut best: Option<(f64, usize)> = None;
-        for (tree_number, columns) in &outputs {
+        let fits = |(tree_number, columns): &&(usize, usize)| {
+            database.forest.trees.get(*tree_number).is_some_and(|tree| {
+                let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
+                kind.is_table() == tree.rowids
+                    && !wrong_width
+                    && fit_object(ground, tree.object, number) != Fit::No
+            })
+        };
+        let fitting: Vec<usize> = outputs.iter().filter(fits).map(|(tree, _)| *tree).collect();
+        if let [only] = fitting[..] {
+            places.by_tree.entry(only).or_default().push(number);
+            continue;
+        }
+        for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
-            let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
-            if kind.is_table() != tree.rowids
-                || wrong_width
-                || fit_object(ground, tree.object, number) == Fit::No
-            {
-                continue;
-            }
             let profile = profiles
                 .entry(*tree_number)
                 .or_insert_with(|| sample::profile(ground.view, ground.survey, &tree.pages));
