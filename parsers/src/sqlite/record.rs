@@ -109,14 +109,24 @@ pub fn header_only(payload: &[u8]) -> Result<RecordHeader<'_>, RecordFault> {
 
 /// Decodes a record of which the first bytes are there; columns that reach past them are [`Value::Missing`].
 pub fn decode<'a>(header: &RecordHeader<'_>, payload: &'a [u8], out: &mut Vec<Value<'a>>) {
-    let mut at = header.len as u64;
-    for serial in header.serials() {
-        let end = at.saturating_add(serial.len());
-        let bytes = usize::try_from(at).ok().zip(usize::try_from(end).ok());
-        let value = bytes.and_then(|(from, to)| payload.get(from..to));
-        out.push(value.map_or(Value::Missing, |bytes| serial.decode(bytes)));
-        at = end;
-    }
+    let cells = cells(header.serials(), header.len, payload);
+    out.extend(cells.map(|(serial, bytes)| bytes.map_or(Value::Missing, |bytes| serial.decode(bytes))));
+}
+
+/// The cells of a record whose body begins at `body_at` of `payload`: their serial types, and their bytes as far as they
+/// are there whole.
+pub fn cells(
+    serials: impl Iterator<Item = Serial>,
+    body_at: usize,
+    payload: &[u8],
+) -> impl Iterator<Item = (Serial, Option<&[u8]>)> {
+    let mut at = body_at as u64;
+    serials.map(move |serial| {
+        let (from, to) = (at, at.saturating_add(serial.len()));
+        at = to;
+        let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+        (serial, range.and_then(|(from, to)| payload.get(from..to)))
+    })
 }
 
 #[cfg(test)]

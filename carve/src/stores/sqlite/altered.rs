@@ -108,12 +108,12 @@ fn dropped(
     }
     let tree = forest.trees.iter().find(|tree| tree.object == Object::Table(number))?;
     let alias = table.ddl.rowid_alias == Some(0);
-    let old = old_records(forest, view, survey, tree, columns, alias.then_some(Serial::NULL));
+    let spare: Vec<u32> = spare_pages(survey, tree);
+    let old = old_records(forest, view, survey, tree, &spare, (columns, alias.then_some(Serial::NULL)));
     if old.len() < ENOUGH {
         return None;
     }
     // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
-    let spare: Vec<u32> = spare_pages(survey, tree);
     let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
     let live = live_contents(view, survey, asked);
     let positions = if alias { 1..columns } else { 0..columns };
@@ -145,13 +145,12 @@ fn old_records(
     view: &View<'_>,
     survey: &Survey,
     tree: &Tree,
-    columns: usize,
-    first: Option<Serial>,
+    spare: &[u32],
+    (columns, first): (usize, Option<Serial>),
 ) -> BTreeSet<Old> {
-    let pages = spare_pages(survey, tree);
-    let mut found: BTreeSet<Old> = pages
-        .into_par_iter()
-        .flat_map_iter(|page| freed_records(view, survey, tree, page, (columns, first)))
+    let mut found: BTreeSet<Old> = spare
+        .par_iter()
+        .flat_map_iter(|page| freed_records(view, survey, tree, *page, (columns, first)))
         .collect();
     let own = |number: u32| {
         let place = view.page(number).and_then(|page| forest.place(page.number));
@@ -221,17 +220,14 @@ fn freed_records(
 /// A record's cells; `None` where its bytes end before they do. The integers 0 and 1 have two forms, of which the file's
 /// format may allow one: they get the longer one.
 fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells> {
-    let mut at = header_len;
-    let cell = |serial: &Serial| {
-        let from = at;
-        at = at.checked_add(usize::try_from(serial.len()).ok()?)?;
+    let cell = |(serial, bytes): (Serial, Option<&[u8]>)| {
         Some(match serial.0 {
             8 => (Serial(1), vec![0]),
             9 => (Serial(1), vec![1]),
-            _ => (*serial, payload.get(from..at)?.to_vec()),
+            _ => (serial, bytes?.to_vec()),
         })
     };
-    serials.iter().map(cell).collect()
+    record::cells(serials.iter().copied(), header_len, payload).map(cell).collect()
 }
 
 /// A fingerprint of a record without one of its cells; of all of it where there is no such cell.
@@ -246,11 +242,9 @@ fn without(record: &Cells, position: Option<usize>) -> u64 {
 fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32]) -> HashSet<u64> {
     let of_page = |number: &u32| {
         let mut found = Vec::new();
-        let version = view.page(*number);
-        let page = version.and_then(|version| Page::parse(version.bytes, version.number, view.geometry));
-        for (version, cell) in version.zip(page).into_iter().flat_map(|(version, page)| {
-            page.cells().filter_map(Result::ok).map(|cell| (version, cell)).collect::<Vec<_>>()
-        }) {
+        let Some(version) = view.page(*number) else { return found };
+        let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+        for cell in page.cells().filter_map(Result::ok) {
             let payload = chains::read(view, survey, &version, &cell);
             if let Ok(header) = record::header(&payload.bytes, cell.payload_len) {
                 let serials: Vec<Serial> = header.serials().collect();

@@ -66,13 +66,11 @@ fn free_rows(
         let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
         for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
             let payload = chains::read(view, survey, &version, &cell.cell);
-            let mut at = cell.header_len as usize;
-            let values = cell.serials.iter().map(|serial| {
-                let from = at;
-                at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
-                payload.bytes.get(from..at).map_or(Value::Missing, |bytes| serial.decode(bytes))
-            });
-            let values: Vec<Value<'_>> = values.collect();
+            let cells = record::cells(cell.serials.iter().copied(), cell.header_len as usize, &payload.bytes);
+            let value = |(serial, bytes): (Serial, Option<_>)| {
+                bytes.map_or(Value::Missing, |bytes| serial.decode(bytes))
+            };
+            let values: Vec<Value<'_>> = cells.map(value).collect();
             found.extend(schema_row(&values, encoding));
         }
     }

@@ -176,7 +176,7 @@ fn is_older_copy(ground: Ground<'_, '_>, damaged: &Doubtful, copy: &Doubtful) ->
 }
 
 /// The cell of a settled page that has this row id.
-fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(Place, Cell)> {
+pub(super) fn settled_cell(ground: Ground<'_, '_>, settled: &[u32], rowid: i64) -> Option<(Place, Cell)> {
     let after = settled.partition_point(|page| ground.survey.page(*page).first <= rowid);
     let number = *settled.get(after.checked_sub(1)?)?;
     let version = ground.view.page(number)?;

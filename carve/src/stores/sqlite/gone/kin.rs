@@ -184,13 +184,8 @@ fn dead_cells(search: &Search<'_, '_>, dead: &Dead) -> Option<Cells> {
 }
 
 fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Cells {
-    let mut at = Some(header_len);
-    let cell = |serial: Serial| {
-        let from = at?;
-        at = usize::try_from(serial.len()).ok().and_then(|len| from.checked_add(len));
-        Some(Known::of(serial, payload.get(from..at?)?))
-    };
-    serials.map(cell).collect()
+    let cells = record::cells(serials, header_len, payload);
+    cells.map(|(serial, bytes)| Some(Known::of(serial, bytes?))).collect()
 }
 
 #[cfg(test)]

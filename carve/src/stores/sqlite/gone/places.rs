@@ -3,6 +3,7 @@
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
 use super::super::sample;
+use super::super::settle;
 use super::super::shape::{Fit, Profile};
 use super::shape::Kinds;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -121,6 +122,9 @@ pub fn find(database: &Database<'_>) -> Places {
             places.by_tree.entry(only).or_default().push(number);
             continue;
         }
+        // Asked of no page that only one table fits.
+        let rows = cells_on(database, number);
+        let page = ground.view.page(number).map_or(number, |page| page.number);
         for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
             let profile = profiles
@@ -135,11 +139,10 @@ pub fn find(database: &Database<'_>) -> Places {
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
             let home = homes.get(tree_number).copied().unwrap_or(*tree_number);
-            let page = ground.view.page(number).map_or(number, |page| page.number);
             let root = dropped.get(&page) == Some(tree_number);
             let likeness = likeness + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 };
             let likeness = likeness + if root { DROPPED_ROOT } else { 0.0 };
-            let likeness = likeness + agreement(database, tree, &rowids_on(database, number));
+            let likeness = likeness + agreement(database, tree, &rows);
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
             }
@@ -169,7 +172,7 @@ pub fn find(database: &Database<'_>) -> Places {
 }
 
 /// The cells of a leaf, each with its page's bytes.
-fn rowids_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
+fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let page = Page::parse(version.bytes, version.number, database.view.geometry);
     let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
@@ -188,12 +191,10 @@ fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f6
     let (mut sum, mut all) = (0.0, 0.0);
     for (cell, bytes) in asked {
         all += 1.0;
-        let after = tree.pages.partition_point(|page| database.survey.page(*page).first <= cell.rowid);
-        let page = after.checked_sub(1).and_then(|index| tree.pages.get(index));
-        let version = page.and_then(|page| database.view.page(*page));
-        let Some(version) = version else { continue };
-        let parsed = Page::parse(version.bytes, version.number, database.view.geometry);
-        if let Some(live) = parsed.and_then(|page| page.row(cell.rowid)) {
+        let standing = settle::settled_cell(database.ground(), &tree.pages, cell.rowid);
+        if let Some(((page, _), live)) = standing
+            && let Some(version) = database.view.page(page)
+        {
             let same = live.payload_len == cell.payload_len
                 && live.local_payload(version.bytes) == cell.local_payload(bytes);
             sum += if same { SAME_ROW } else { -OTHER_ROW };

@@ -8,6 +8,7 @@ use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
+use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::{TextEncoding, Value};
 use std::collections::{HashMap, HashSet};
@@ -103,17 +104,15 @@ impl Kinds {
         let mut values: Vec<Values> = Vec::new();
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
-                let mut at = header.len;
                 rows += 1;
                 fewest = fewest.min(header.columns);
-                for (column, serial) in header.serials().enumerate() {
+                let cells = record::cells(header.serials(), header.len, payload);
+                for (column, (serial, bytes)) in cells.enumerate() {
                     if values.len() <= column {
                         values.push(Values::default());
                     }
-                    let from = at;
-                    at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
                     if let Some(values) = values.get_mut(column) {
-                        values.see(serial, payload.get(from..at));
+                        values.see(serial, bytes);
                     }
                     if seen.len() <= column {
                         seen.push(0);
@@ -229,13 +228,11 @@ impl Kinds {
 
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
     fn reals_fit(&self, page: &[u8], freed: &FreedCell) -> bool {
-        let mut at = (freed.cell.payload_at + freed.header_len) as usize;
-        freed.serials.iter().enumerate().all(|(column, serial)| {
-            let from = at;
-            at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+        let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+        let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+        cells.all(|(column, (serial, bytes))| {
             let seen = self.values.get(column).and_then(|values| values.exponents);
-            let exponent =
-                page.get(from..at).filter(|_| serial.kind() == SerialKind::Real).and_then(exponent);
+            let exponent = bytes.filter(|_| serial.kind() == SerialKind::Real).and_then(exponent);
             let far = |(exponent, (least, most)): (i64, (i64, i64))| {
                 !(least - EXPONENT_SLACK..=most + EXPONENT_SLACK).contains(&exponent)
             };
