@@ -7,10 +7,13 @@ use crate::damage::{Damage, DamageKind};
 use nom::bytes::complete::tag;
 use nom::number::complete::be_u32;
 use nom::{IResult, Parser};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The first eight bytes of a journal segment.
 pub const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// What SQLite makes of the magic of an earlier transaction's segment that lies where this one's next would.
+const ENDED: [u8; 8] = [0x00, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// Bytes of a segment header that mean something; it is padded to a sector.
 pub const HEADER_LEN: usize = 28;
@@ -88,6 +91,8 @@ pub struct Journal {
     pub super_journal: Option<Vec<u8>>,
     /// Broken rules.
     pub damage: Vec<Damage>,
+    /// The pages of `records`.
+    saved: HashSet<u32>,
 }
 
 /// Reads a journal the way a rollback would, but for damaged records: SQLite stops at the first, while the nonce
@@ -111,6 +116,7 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
         damaged: Vec::new(),
         super_journal,
         damage: Vec::new(),
+        saved: HashSet::new(),
     };
     let (sector, page_size) = (first.sector_size as usize, first.page_size as usize);
     let record_len = page_size + 8;
@@ -145,13 +151,14 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
 }
 
 impl Journal {
-    /// The next segment of the same transaction behind one whose header is a sector of zeros: that is no end which
-    /// SQLite wrote, since it ends a journal with the file, or with one zero over a magic that an earlier transaction
-    /// left. `at` moves to its header; the records on the way can't be proved.
+    /// The next segment of the same transaction behind one whose header is lost. SQLite ends a journal with the file, or
+    /// with one zero over a magic that an earlier transaction left; what an earlier one left without a header there
+    /// holds pages that this one has saved already, since a transaction saves each page once. `at` moves to the
+    /// segment's header; the records on the way can't be proved.
     fn over_lost_header(&mut self, bytes: &[u8], at: &mut usize) -> Option<SegmentHeader> {
         let SegmentHeader { page_count, sector_size, page_size, .. } = self.header;
         let (sector, record_len) = (sector_size as usize, page_size as usize + 8);
-        if !slice_at(bytes, *at, sector).is_some_and(all_zero) {
+        if bytes.get(*at..)?.starts_with(&ENDED) {
             return None;
         }
         let from = *at + sector;
@@ -162,14 +169,35 @@ impl Journal {
         };
         let (found, header) =
             (from..bytes.len()).step_by(sector).find_map(|at| next(&at).map(|header| (at, header)))?;
+        let lost = (from..found).step_by(record_len).take_while(|at| at + record_len <= found);
+        let lost: Vec<Record> = lost
+            .filter_map(|at| Some(Record { page: be_u32_at(bytes, at)?, offset: at as u64 + 4 }))
+            .filter(|record| (1..=page_count).contains(&record.page))
+            .collect();
+        let fills = (from + (found - from) / record_len * record_len).next_multiple_of(sector) == found;
+        let is_new = |record: &Record| !self.saved.contains(&record.page);
+        let zeroed = slice_at(bytes, *at, sector).is_some_and(all_zero);
+        if !zeroed && !(fills && lost.iter().any(is_new)) || self.has_saved_of(bytes, found + sector, &header) {
+            return None;
+        }
         let kind = DamageKind::NotA { expected: "a journal header" };
         self.damage.push(Damage::new("journal.magic", *at as u64, kind));
-        for at in (from..found).step_by(record_len).take_while(|at| at + record_len <= found) {
-            let page = be_u32_at(bytes, at).filter(|page| (1..=page_count).contains(page));
-            self.damaged.extend(page.map(|page| Record { page, offset: at as u64 + 4 }));
-        }
+        self.damaged.extend(lost);
         *at = found;
         Some(header)
+    }
+
+    /// Whether sound records of a segment are of pages that were saved before.
+    fn has_saved_of(&self, bytes: &[u8], from: usize, segment: &SegmentHeader) -> bool {
+        let record_len = segment.page_size as usize + 8;
+        let records = bytes.get(from..).unwrap_or_default().chunks_exact(record_len);
+        records.take(segment.count as usize).any(|record| {
+            let (Some(page), Some(content)) = (be_u32_at(record, 0), record.get(4..record_len - 4)) else {
+                return false;
+            };
+            let sound = be_u32_at(record, record_len - 4) == Some(checksum(content, segment.nonce));
+            sound && self.saved.contains(&page)
+        })
     }
 
     /// Takes the record at `at`.
@@ -186,6 +214,7 @@ impl Journal {
             self.damage.push(Damage::new("journal_record.checksum", field_at, kind));
             self.damaged.push(record);
         } else {
+            self.saved.insert(page);
             self.records.push(record);
         }
     }
@@ -291,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_whose_header_became_zeros_hides_none_of_those_behind() {
+    fn a_segment_whose_header_is_lost_hides_none_of_those_behind() {
         let segments = [sample(1, &[4]), sample(1, &[5]), sample(1, &[6])];
         let mut bytes = Vec::new();
         for segment in &segments {
@@ -303,10 +332,26 @@ mod tests {
         let read = journal(&bytes).unwrap();
         assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), [4, 6]);
         assert_eq!(read.damaged.iter().map(|record| record.page).collect::<Vec<_>>(), [5]);
+        bytes[second..second + 512].fill(0xa5);
+        assert_eq!(journal(&bytes).unwrap().records.len(), 2);
         // One zero is how SQLite ends a journal before what an earlier transaction left.
         bytes[second..second + 28].copy_from_slice(&segments[1][..28]);
         bytes[second] = 0;
         assert_eq!(journal(&bytes).unwrap().records.len(), 1);
+    }
+
+    #[test]
+    fn what_an_earlier_transaction_left_behind_the_last_segment_is_no_part_of_the_journal() {
+        let old = [sample(2, &[4, 5]), sample(1, &[6])];
+        let mut bytes = old[0].clone();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes.extend(&old[1]);
+        for pages in [[7], [6]] {
+            let new = sample(1, &pages);
+            bytes[..new.len()].copy_from_slice(&new);
+            let read = journal(&bytes).unwrap();
+            assert_eq!(read.records.iter().map(|record| record.page).collect::<Vec<_>>(), pages);
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@ use super::forest::{Ground, KeyRange, links};
 use mudlark_parsers::sqlite::page::PageKind;
 use std::collections::{HashMap, HashSet};
 
-/// A link of an interior page that its child doesn't disprove.
+/// A link of an interior page to a page of its kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
     pub parent: u32,
     pub child: u32,
     pub range: KeyRange,
+    /// Whether the child's keys lie in the range.
+    pub holds: bool,
 }
 
 impl Link {
@@ -32,14 +34,16 @@ pub(super) struct Crossed {
 impl Crossed {
     pub(super) fn of(ground: Ground<'_, '_>, links: &[Link]) -> Self {
         let mut crossed = Self::default();
-        crossed.find_wrong(ground, links);
-        crossed.find_exchanged(ground, links);
+        let holding: Vec<&Link> = links.iter().filter(|link| link.holds).collect();
+        crossed.find_wrong(ground, &holding);
+        crossed.find_exchanged(ground, &holding);
+        crossed.find_misplaced(ground, links);
         crossed
     }
 
     /// Of several links to one page, the one that gives its last key is right.
-    fn find_wrong(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
-        let mut by_child: Vec<&Link> = links.iter().collect();
+    fn find_wrong(&mut self, ground: Ground<'_, '_>, links: &[&Link]) {
+        let mut by_child = links.to_vec();
         by_child.sort_by_key(|link| (link.child, link.parent));
         for group in by_child.chunk_by(|a, b| a.child == b.child).filter(|group| group.len() > 1) {
             let exact = group.iter().filter(|link| link.is_exact(ground)).count();
@@ -51,10 +55,11 @@ impl Crossed {
     }
 
     /// Two links each of which gives the last key of the other's child.
-    fn find_exchanged(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
-        let is_table = |link: &&Link| ground.survey.page(link.child).kind.is_some_and(PageKind::is_table);
-        let odd =
-            links.iter().filter(|link| link.range.upto.is_some() && !link.is_exact(ground)).filter(is_table);
+    fn find_exchanged(&mut self, ground: Ground<'_, '_>, links: &[&Link]) {
+        let is_odd = |link: &&Link| {
+            link.range.upto.is_some() && !link.is_exact(ground) && is_table_page(ground, link.child)
+        };
+        let odd = links.iter().copied().filter(is_odd);
         let by_key: HashMap<(i64, i64), &Link> = odd
             .clone()
             .filter_map(|link| Some(((link.range.upto?, ground.survey.page(link.child).last), link)))
@@ -67,6 +72,42 @@ impl Crossed {
             }
         }
     }
+
+    /// A link that its child's keys contradict, where one other link leads to a page that fits there, and the child
+    /// fits in that page's stead.
+    fn find_misplaced(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
+        let mut parents: HashMap<u32, u32> = HashMap::new();
+        for link in links {
+            *parents.entry(link.child).or_default() += 1;
+        }
+        let alone = |link: &&Link| {
+            parents.get(&link.child) == Some(&1)
+                && is_table_page(ground, link.child)
+                && ground.survey.page(link.child).cells > 0
+                && (link.range.above.is_some() || link.range.upto.is_some())
+        };
+        let accepts = |link: &Link, page: u32| {
+            let info = ground.survey.page(page);
+            link.range.holds(info.first, info.last)
+        };
+        for link in links.iter().filter(|link| !link.holds).filter(alone) {
+            let fits_crosswise =
+                |other: &&Link| accepts(other, link.child) && accepts(link, other.child);
+            let mut others = links
+                .iter()
+                .filter(|other| other.child != link.child && !other.is_exact(ground))
+                .filter(alone)
+                .filter(fits_crosswise);
+            if let (Some(other), None) = (others.next(), others.next()) {
+                self.instead.insert((link.parent, link.child), other.child);
+                self.instead.insert((other.parent, other.child), link.child);
+            }
+        }
+    }
+}
+
+fn is_table_page(ground: Ground<'_, '_>, page: u32) -> bool {
+    ground.survey.page(page).kind.is_some_and(PageKind::is_table)
 }
 
 /// Root pages that an interior page links to as well, where it is the root that is wrong.
@@ -74,11 +115,12 @@ impl Crossed {
 /// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
 /// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
 pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32]) -> HashSet<u32> {
-    let doubtful: Vec<&Link> = links.iter().filter(|link| roots.contains(&link.child)).collect();
+    let holding = links.iter().filter(|link| link.holds);
+    let doubtful: Vec<&Link> = holding.clone().filter(|link| roots.contains(&link.child)).collect();
     if doubtful.is_empty() {
         return HashSet::new();
     }
-    let linked: HashSet<u32> = links.iter().map(|link| link.child).collect();
+    let linked: HashSet<u32> = holding.map(|link| link.child).collect();
     let loose: Vec<(u32, PageKind)> = ground
         .survey
         .iter()
@@ -88,7 +130,7 @@ pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32])
         })
         .collect();
     let is_false = |link: &Link| {
-        let Link { parent, child, range } = *link;
+        let Link { parent, child, range, .. } = *link;
         let Some(kind) = ground.survey.page(child).kind else { return false };
         !loose.iter().any(|(number, other)| {
             let info = ground.survey.page(*number);
@@ -102,7 +144,7 @@ pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32])
     doubtful.into_iter().filter(|link| is_false(link)).map(|link| link.child).collect()
 }
 
-/// The links of all interior pages that are not free; links that the child disproves don't count.
+/// The links of all interior pages that are not free to pages of their kind.
 pub(super) fn all_links(ground: Ground<'_, '_>) -> Vec<Link> {
     let mut found = Vec::new();
     for (number, info) in ground.survey.iter() {
@@ -113,9 +155,9 @@ pub(super) fn all_links(ground: Ground<'_, '_>) -> Vec<Link> {
         for (child, range) in links(ground, number, KeyRange::default(), kind.is_table()) {
             let under = ground.survey.page(child);
             let same_kind = under.kind.is_some_and(|under| under.is_table() == kind.is_table());
-            let in_range = !kind.is_table() || range.holds(under.first, under.last);
-            if child != number && same_kind && in_range {
-                found.push(Link { parent: number, child, range });
+            if child != number && same_kind {
+                let holds = !kind.is_table() || range.holds(under.first, under.last);
+                found.push(Link { parent: number, child, range, holds });
             }
         }
     }

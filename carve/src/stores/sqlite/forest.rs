@@ -301,9 +301,12 @@ impl Forest {
             if interior {
                 let children = links(ground, page, range, tree.rowids);
                 sample::touch(ground.view, children.iter().map(|(child, _)| *child));
-                let child = |(child, range): (u32, KeyRange)| {
-                    let child = self.crossed.instead.get(&(page, child)).copied().unwrap_or(child);
-                    (page, child, range, depth + 1, self.fits(ground, number, child, range))
+                let child = |(named, range): (u32, KeyRange)| {
+                    let instead = self.crossed.instead.get(&(page, named)).copied();
+                    match instead.filter(|child| self.fits(ground, number, *child, range)) {
+                        Some(child) => (page, child, range, depth + 1, true),
+                        None => (page, named, range, depth + 1, self.fits(ground, number, named, range)),
+                    }
                 };
                 // The last child comes first off the stack, so push in reverse for key order.
                 let children = children.into_par_iter().with_min_len(16).map(child);
