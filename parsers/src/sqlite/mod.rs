@@ -4,6 +4,7 @@
 
 pub mod cell;
 pub mod ddl;
+pub mod former;
 pub mod freed;
 pub mod freelist;
 pub mod geometry;

@@ -91,8 +91,7 @@ impl Crossed {
             link.range.holds(info.first, info.last)
         };
         for link in links.iter().filter(|link| !link.holds).filter(alone) {
-            let fits_crosswise =
-                |other: &&Link| accepts(other, link.child) && accepts(link, other.child);
+            let fits_crosswise = |other: &&Link| accepts(other, link.child) && accepts(link, other.child);
             let mut others = links
                 .iter()
                 .filter(|other| other.child != link.child && !other.is_exact(ground))

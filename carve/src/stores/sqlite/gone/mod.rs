@@ -13,6 +13,7 @@ mod places;
 mod put;
 mod rowids;
 mod shape;
+mod traces;
 
 pub(super) use places::{Places, find as places};
 

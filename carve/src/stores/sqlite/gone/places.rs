@@ -6,6 +6,7 @@ use super::super::sample;
 use super::super::settle;
 use super::super::shape::{Fit, Profile};
 use super::shape::Kinds;
+use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -45,8 +46,8 @@ impl Places {
 /// What it counts, in likeness, that a page's row ids lie among those of the tree.
 const SAME_RANGE: f64 = 0.5;
 
-/// What it counts, in likeness, that a page was the root of a table that was dropped.
-const DROPPED_ROOT: f64 = 4.0;
+/// What it counts, in likeness, that a page was the root of a table that was dropped, or that a link of the tree led to it.
+const LINKED: f64 = 8.0;
 
 /// What it counts, in likeness, that a row is live with the same cells, and that another row has its id.
 const SAME_ROW: f64 = 2.0;
@@ -79,6 +80,10 @@ pub fn find(database: &Database<'_>) -> Places {
         .iter()
         .filter_map(|output| Some((database.catalogue.tables.get(output.def?)?.old_root?, output.tree)))
         .collect();
+    let roots = database.outputs.iter().filter_map(|output| Some((database.tree(output)?.root, output.tree)));
+    let roots = roots.filter(|(root, _)| *root > 0).chain(dropped.iter().map(|(root, tree)| (*root, *tree)));
+    let home = |tree: usize| homes.get(&tree).copied().unwrap_or(tree);
+    let traces = Traces::of(database, &roots.map(|(root, tree)| (root, home(tree))).collect());
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         let placed = database.forest.place(number).filter(|(tree, _)| {
@@ -101,7 +106,8 @@ pub fn find(database: &Database<'_>) -> Places {
         let own = own.map(|(tree, _)| tree as usize).filter(|_| old);
         if kind == PageKind::TableInterior || info.cells == 0 {
             // What lies below its cells is of the table that had the page.
-            if let Some(own) = own.or(dropped.get(&number).copied()) {
+            let traced = || traces.only(number).filter(|_| !old);
+            if let Some(own) = own.or(dropped.get(&number).copied()).or_else(traced) {
                 places.by_tree.entry(own).or_default().push(number);
             } else {
                 bare.push(number);
@@ -138,10 +144,11 @@ pub fn find(database: &Database<'_>) -> Places {
             let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
-            let home = homes.get(tree_number).copied().unwrap_or(*tree_number);
+            let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
             let likeness = likeness + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 };
-            let likeness = likeness + if root { DROPPED_ROOT } else { 0.0 };
+            let linked = root || traces.lead(home, page, (info.first, info.last));
+            let likeness = likeness + if linked { LINKED } else { 0.0 };
             let likeness = likeness + agreement(database, tree, &rows);
             if best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, *tree_number));
@@ -162,7 +169,8 @@ pub fn find(database: &Database<'_>) -> Places {
     let owners: Vec<(u32, usize)> = bare
         .into_par_iter()
         .filter_map(|page| {
-            Some((page, dropped.get(&page).copied().or_else(|| owner_of_bare(database, page, &tables))?))
+            let known = dropped.get(&page).copied().or_else(|| traces.only(page));
+            Some((page, known.or_else(|| owner_of_bare(database, page, &tables))?))
         })
         .collect();
     for (page, tree) in owners {

@@ -1,0 +1,89 @@
+//! Which tree a page belonged to once, by the links that its former parents still hold.
+//!
+//! A table that was emptied or dropped leaves its rows on free pages that tell nothing of their table. Its root still
+//! holds the links to them ([`former`]), and a free interior page holds all of its own.
+
+use super::super::database::Database;
+use super::super::forest::{KeyRange, Object, links};
+use mudlark_parsers::sqlite::former;
+use mudlark_parsers::sqlite::page::Page;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A link from a page that was a tree's to what was one too.
+#[derive(Clone, Copy, Debug)]
+struct Trace {
+    tree: usize,
+    range: KeyRange,
+}
+
+/// For each page, of the main file as well as its old versions, the links that led to it.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
+    by_page: HashMap<u32, Vec<Trace>>,
+}
+
+impl Traces {
+    /// Follows the links down from the roots of all tables: `roots` are page numbers with their trees.
+    pub(super) fn of(database: &Database<'_>, roots: &BTreeMap<u32, usize>) -> Self {
+        let mut traces = Self::default();
+        let mut versions: HashMap<u32, Vec<u32>> = HashMap::new();
+        for number in database.view.old() {
+            if let Some(page) = database.view.page(number) {
+                versions.entry(page.number).or_default().push(number);
+            }
+        }
+        let mut seen: HashSet<(u32, usize)> = HashSet::new();
+        let mut pending: Vec<(u32, usize)> = Vec::new();
+        for (root, tree) in roots {
+            let old = versions.get(root).into_iter().flatten();
+            pending.extend(old.chain([root]).map(|number| (*number, *tree)));
+        }
+        while let Some((number, tree)) = pending.pop() {
+            if !seen.insert((number, tree)) {
+                continue;
+            }
+            for (child, range) in links_of(database, number, tree) {
+                traces.by_page.entry(child).or_default().push(Trace { tree, range });
+                let old = versions.get(&child).into_iter().flatten().copied();
+                let current = Some(child).filter(|child| is_loose(database, *child));
+                pending.extend(old.chain(current).map(|number| (number, tree)));
+            }
+        }
+        traces
+    }
+
+    /// Whether a link from a tree led to a page numbered `page`, with rows from `first` to `last`.
+    pub(super) fn lead(&self, tree: usize, page: u32, (first, last): (i64, i64)) -> bool {
+        let traces = self.by_page.get(&page).map(Vec::as_slice).unwrap_or_default();
+        traces.iter().any(|trace| trace.tree == tree && trace.range.holds(first, last))
+    }
+
+    /// The only tree from which links led to a page of which nothing else is known.
+    pub(super) fn only(&self, page: u32) -> Option<usize> {
+        let traces = self.by_page.get(&page)?;
+        let first = traces.first()?.tree;
+        traces.iter().all(|trace| trace.tree == first).then_some(first)
+    }
+}
+
+/// Whether a page hangs in no tree of rows that are live.
+fn is_loose(database: &Database<'_>, page: u32) -> bool {
+    let place = database.forest.place(page);
+    place.is_none_or(|(tree, _)| {
+        database.forest.trees.get(tree as usize).is_none_or(|tree| tree.object == Object::Stale)
+    })
+}
+
+/// The links that a page holds, or held, as an interior page of a tree.
+fn links_of(database: &Database<'_>, number: u32, tree: usize) -> Vec<(u32, KeyRange)> {
+    let ground = database.ground();
+    let Some(rowids) = database.forest.trees.get(tree).map(|tree| tree.rowids) else { return Vec::new() };
+    let Some(version) = ground.view.page(number) else { return Vec::new() };
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry);
+    let Some(page) = page.filter(|page| page.header.kind.is_table() == rowids) else { return Vec::new() };
+    if page.header.kind.is_interior() {
+        return links(ground, number, KeyRange::default(), rowids);
+    }
+    let former = former::links(&page, ground.view.page_count);
+    former.into_iter().map(|link| (link.child, KeyRange { above: link.above, upto: link.upto })).collect()
+}
