@@ -11,7 +11,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// For each tree, pages that were its own, or look like it.
 #[derive(Debug, Default)]
@@ -56,6 +56,9 @@ const OTHER_ROW: f64 = 0.5;
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
 
+/// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
+const EMPTIED: f64 = 0.75;
+
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
 pub fn find(database: &Database<'_>) -> Places {
     let ground = database.ground();
@@ -84,6 +87,12 @@ pub fn find(database: &Database<'_>) -> Places {
     let roots = roots.filter(|(root, _)| *root > 0).chain(dropped.iter().map(|(root, tree)| (*root, *tree)));
     let home = |tree: usize| homes.get(&tree).copied().unwrap_or(tree);
     let traces = Traces::of(database, &roots.map(|(root, tree)| (root, home(tree))).collect());
+    let emptied: HashSet<usize> = database
+        .outputs
+        .iter()
+        .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
+        .map(|output| output.tree)
+        .collect();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         let placed = database.forest.place(number).filter(|(tree, _)| {
@@ -114,7 +123,6 @@ pub fn find(database: &Database<'_>) -> Places {
             }
             continue;
         }
-        let mut best: Option<(f64, usize)> = None;
         let fits = |(tree_number, columns): &&(usize, usize)| {
             database.forest.trees.get(*tree_number).is_some_and(|tree| {
                 let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
@@ -131,27 +139,34 @@ pub fn find(database: &Database<'_>) -> Places {
         // Asked of no page that only one table fits.
         let rows = cells_on(database, number);
         let page = ground.view.page(number).map_or(number, |page| page.number);
+        // How much the page's rows look like the tree's, if it has any, and what else speaks for it.
+        let mut asked: Vec<(Option<f64>, f64)> = Vec::new();
         for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
             let profile = profiles
                 .entry(*tree_number)
                 .or_insert_with(|| sample::profile(ground.view, ground.survey, &tree.pages));
-            let likeness = if profile.rows() == 0 {
-                sample::NOTHING_LIKE
-            } else {
-                sample::likeness(ground.view, ground.survey, number, profile).unwrap_or(sample::NOTHING_LIKE)
-            };
+            let likeness = (profile.rows() > 0)
+                .then(|| sample::likeness(ground.view, ground.survey, number, profile))
+                .flatten();
             let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
             let in_range = tree.rowids && first <= info.first && info.last <= last;
-            let likeness = likeness + if in_range { SAME_RANGE } else { 0.0 };
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
-            let likeness = likeness + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 };
             let linked = root || traces.lead(home, page, (info.first, info.last));
-            let likeness = likeness + if linked { LINKED } else { 0.0 };
-            let likeness = likeness + agreement(database, tree, &rows);
-            if best.is_none_or(|(most, _)| likeness > most) {
-                best = Some((likeness, *tree_number));
+            let further = agreement(database, tree, &rows)
+                + if in_range { SAME_RANGE } else { 0.0 }
+                + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 }
+                + if linked { LINKED } else { 0.0 };
+            asked.push((likeness, further));
+        }
+        let most_alike = asked.iter().filter_map(|(likeness, _)| *likeness).reduce(f64::max);
+        let mut best: Option<(f64, usize)> = None;
+        for (tree, (likeness, further)) in fitting.iter().zip(asked) {
+            let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
+            let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
+            if best.is_none_or(|(most, _)| worth > most) {
+                best = Some((worth, *tree));
             }
         }
         match best {
@@ -177,6 +192,15 @@ pub fn find(database: &Database<'_>) -> Places {
         places.bare.entry(tree).or_default().push(page);
     }
     places
+}
+
+/// Whether a table had rows and has none: it was dropped, or bytes of them are left on its root.
+fn is_emptied(database: &Database<'_>, output: &Output) -> bool {
+    let dropped =
+        output.def.and_then(|def| database.catalogue.tables.get(def)).is_some_and(|def| def.dropped);
+    let Some(tree) = database.tree(output) else { return false };
+    let root = database.survey.page(tree.root);
+    dropped || root.kind.is_some() && root.cells == 0 && root.spare && tree.pages.len() == 1
 }
 
 /// The cells of a leaf, each with its page's bytes.
