@@ -93,6 +93,14 @@ claims! {
     SeenAgain = 36, "the same cells stand at another place too";
     /// Begin and end are those of free space, or of the cells beside it.
     Fitted = 37, "it fills the place between those beside it";
+    /// It begins where a freeblock does or did.
+    AtHead = 38, "it begins at the head of a freeblock";
+    /// It is one of several cells without a gap between them.
+    InRun = 39, "it is one of several that lie side by side";
+    /// A value is far from those of the table's other rows.
+    ValueUnlikely = 40, "a value is unlike those of the table's other rows";
+    /// Read where rows of a lost page may be, it is more likely one that was deleted.
+    LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }
 
 /// A set of claims.

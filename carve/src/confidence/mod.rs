@@ -80,6 +80,12 @@ pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
     weigh_by(&counted, state, full, claims)
 }
 
+/// Whether of rows with these claims, which may be live, fewer than half were.
+#[must_use]
+pub fn is_likelier_gone(full: bool, claims: Claims) -> bool {
+    weigh(State::Live, full, claims).confidence < 0.5
+}
+
 /// Weighs a row version by given counts: from even odds over the coarser combinations to its own, each of which moves
 /// the number as far as its rows reach. With six digits, as the counts give no more.
 pub fn weigh_by(

@@ -11,7 +11,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
-use crate::bytes::be_u16_at;
+use crate::bytes::{all_zero, be_u16_at};
 use std::collections::{HashMap, HashSet};
 
 /// Bytes that freeing a cell overwrites.
@@ -58,7 +58,14 @@ pub struct FreedCell {
     pub cut: bool,
     /// It begins where a block or a cell does, and ends where the extent or the next one does.
     pub fitted: bool,
+    /// It begins where a freeblock does, or where the head of one that was joined to another still stands.
+    pub at_head: bool,
+    /// It is one of at least so many cells that lie side by side without a gap: [`RUN`].
+    pub in_run: bool,
 }
+
+/// Cells side by side that are no accident.
+pub const RUN: usize = 4;
 
 impl FreedCell {
     /// How much the cell explains, in sixteenths of a byte: more is better, among the shapes that its bytes may be read
@@ -128,6 +135,7 @@ pub fn cells(
     let starts: HashSet<usize> = found.iter().map(|possible| possible.at).collect();
     walk.joints = joints(page, from, to, &starts, edges);
     walk.without_header(&mut found);
+    walk.cut_at_whole_cells(&mut found);
     walk.choose(found)
 }
 
@@ -177,6 +185,9 @@ fn joints(page: &[u8], from: usize, to: usize, starts: &HashSet<usize>, edges: &
     found.reverse();
     found
 }
+
+/// How much less likely a cell ends before a fragment than right where the next one begins, in sixteenths of a bit.
+const FRAGMENT: i64 = 48;
 
 /// A possible cell: where it begins and ends, and what it is made of.
 struct Possible {
@@ -322,8 +333,33 @@ impl Walk<'_> {
                         self.lost_pair(start, columns, &next_starts, found);
                     }
                 }
+                self.keep_likeliest(found, known, &next_starts);
                 starts.extend(found.iter().skip(known).map(|possible| possible.end));
             }
+        }
+    }
+
+    /// Of the ways to read one cell, from `known` on in `found`, the likeliest for each place where it may end; places
+    /// that only a fragment lies between are one.
+    fn keep_likeliest(&self, found: &mut Vec<Possible>, known: usize, next_starts: &[usize]) {
+        let mut ways = found.split_off(known);
+        ways.sort_by_key(|way| way.end);
+        let odds = |way: &Possible| {
+            let exact = way.end == self.to || next_starts.binary_search(&way.end).is_ok();
+            let body_at = (way.freed.cell.payload_at + way.freed.header_len) as usize;
+            self.odds(&way.freed.serials, body_at) - if exact { 0 } else { FRAGMENT }
+        };
+        let mut ways = ways.into_iter().peekable();
+        while let Some(mut best) = ways.next() {
+            let (mut last, mut most) = (best.end, odds(&best));
+            while let Some(way) = ways.next_if(|way| way.end - last < LOST) {
+                last = way.end;
+                let odds = odds(&way);
+                if odds > most {
+                    (best, most) = (way, odds);
+                }
+            }
+            found.push(best);
         }
     }
 
@@ -382,38 +418,38 @@ impl Walk<'_> {
             // The cell ends where the extent does, but for a fragment, or where the next cell begins.
             let behind = next_starts.partition_point(|at| *at <= start);
             let next = next_starts.iter().skip(behind).take(MOST_NEXT).copied();
-            let next = next.chain([self.to]);
-            let ends: Vec<usize> =
-                next.flat_map(|end| (0..LOST).map(move |fragment| end.saturating_sub(fragment))).collect();
-            let mut added = Vec::new();
+            let ends =
+                next.chain([self.to]).flat_map(|next| (0..LOST).map(move |left| next.saturating_sub(left)));
             for end in ends {
                 let room = end.checked_sub(start).and_then(|room| (room as u64).checked_sub(fixed));
-                let Some(len) = room else { continue };
-                for serial in Serial::of_len(len) {
-                    let two = varint_len(serial.0) == 2;
+                for serial in room.into_iter().flat_map(Serial::of_len) {
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
-                    if two != second.is_some()
-                        || !matches
-                        || varint_len(serial.0) > 2
-                        || !(self.shape.fits)(0, serial)
-                    {
+                    if !matches || varint_len(serial.0) != first_len || !(self.shape.fits)(0, serial) {
                         continue;
                     }
                     let mut serials = vec![serial];
                     serials.extend(types.serials.iter().copied());
-                    self.add_headless(
-                        start,
-                        prefix,
-                        serials,
-                        types.len + first_len,
-                        types.body + len,
-                        true,
-                        &mut added,
-                    );
+                    let (types_len, body) = (types.len + first_len, types.body + serial.len());
+                    self.add_headless(start, prefix, serials, types_len, body, true, found);
                 }
             }
-            found.extend(added);
         }
+    }
+
+    /// How likely these serial types have the values of a body at `at`, as [`Shape::odds`]; of texts that don't read
+    /// not at all.
+    fn odds(&self, serials: &[Serial], at: usize) -> i64 {
+        let mut next = at;
+        let each = serials.iter().enumerate().map(|(column, serial)| {
+            let from = next;
+            next = next.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            let value = self.page.get(from..next).unwrap_or_default();
+            if serial.kind() == SerialKind::Text && !(self.shape.reads)(value) {
+                return i64::MIN / 1024;
+            }
+            (self.shape.odds)(column, *serial, value)
+        });
+        each.sum()
     }
 
     /// Cells of an index tree whose first two serial types are lost, behind a payload length of one byte: all pairs are
@@ -533,8 +569,9 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
-        // Zeros are what wiped space holds, and read as NULLs.
-        if rebuilt && serials.iter().all(|serial| *serial == Serial::NULL) {
+        // Zeros are what wiped space holds, and read as NULLs and as texts of NUL characters.
+        let kept = self.page.get(start + LOST..end).unwrap_or_default();
+        if rebuilt && (serials.iter().all(|serial| *serial == Serial::NULL) || all_zero(kept)) {
             return;
         }
         // What was put together from parts must read.
@@ -552,8 +589,18 @@ impl Walk<'_> {
             overflow,
         };
         let header_len = header_len as u32;
-        let freed =
-            FreedCell { cell, serials, header_len, rowid, rebuilt, first_solved: false, cut, fitted: false };
+        let freed = FreedCell {
+            cell,
+            serials,
+            header_len,
+            rowid,
+            rebuilt,
+            first_solved: false,
+            cut,
+            fitted: false,
+            at_head: self.begins(start),
+            in_run: false,
+        };
         found.push(Possible { at: start, end, freed });
     }
 
@@ -565,6 +612,33 @@ impl Walk<'_> {
             let text = self.page.get(from..at).filter(|_| at <= end && serial.kind() == SerialKind::Text);
             text.is_none_or(|text| (self.shape.reads)(text))
         })
+    }
+
+    /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end.
+    fn cut_at_whole_cells(&self, found: &mut Vec<Possible>) {
+        let is_whole = |possible: &&Possible| !possible.freed.rebuilt && !possible.freed.cut;
+        let mut whole: Vec<usize> = found.iter().filter(is_whole).map(|possible| possible.at).collect();
+        whole.sort_unstable();
+        found.retain_mut(|possible| {
+            if !possible.freed.rebuilt {
+                return true;
+            }
+            let inner = whole.get(whole.partition_point(|at| *at <= possible.at)).copied();
+            inner.filter(|at| *at < possible.end).is_none_or(|at| self.cut(possible, at))
+        });
+    }
+
+    /// Cuts a cell short at `end`; false where nothing of its body is left.
+    fn cut(&self, possible: &mut Possible, end: usize) -> bool {
+        let freed = &mut possible.freed;
+        let payload_at = freed.cell.payload_at as usize;
+        let body_at = payload_at + freed.header_len as usize;
+        freed.cut = true;
+        freed.cell.end = end as u32;
+        freed.cell.overflow = 0;
+        freed.cell.local = freed.cell.local.min(end.saturating_sub(payload_at) as u32);
+        possible.end = end;
+        body_at < end && self.texts_read(&freed.serials, body_at, end)
     }
 
     /// The set of cells that explains most bytes without overlap.
@@ -607,7 +681,11 @@ impl Walk<'_> {
         chosen.reverse();
         let mut possible: Vec<Option<Possible>> = possible.into_iter().map(Some).collect();
         let taken = chosen.into_iter().filter_map(|index| possible.get_mut(index).and_then(Option::take));
-        taken.map(|possible| possible.freed).collect()
+        let mut cells: Vec<FreedCell> = taken.map(|possible| possible.freed).collect();
+        for run in cells.chunk_by_mut(|a, b| a.cell.end == b.cell.at).filter(|run| run.len() >= RUN) {
+            run.iter_mut().for_each(|cell| cell.in_run = true);
+        }
+        cells
     }
 
     /// What a cell explains at its place.

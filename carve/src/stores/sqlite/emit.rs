@@ -12,6 +12,7 @@ use super::solve;
 use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
+use crate::confidence;
 use crate::model::{Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -262,10 +263,16 @@ impl<'a> Reader<'_, 'a> {
             }
             return;
         }
+        let row_cells = batch.cells.get(first_cell..).unwrap_or_default();
+        let gone = claims.has(Claim::OldPage)
+            && !contested
+            && !lacks
+            && confidence::is_likelier_gone(row_cells.iter().all(RowCell::is_whole), claims);
+        claims = claims.with_if(gone, Claim::LikelierGone);
         let floating = !claims.has(Claim::InTree) || claims.has(Claim::PointerLost);
         let state = if contested {
             State::Unknown
-        } else if floating && lacks {
+        } else if floating && lacks || gone {
             State::Deleted
         } else {
             State::Live

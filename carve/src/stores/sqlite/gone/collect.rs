@@ -136,6 +136,8 @@ fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
         first_solved: false,
         cut: false,
         fitted: true,
+        at_head: false,
+        in_run: false,
     })
 }
 
@@ -176,6 +178,9 @@ fn finish(
             .with_if(freed.first_solved, Claim::FirstSolved)
             .with_if(freed.cut, Claim::TailLost)
             .with_if(freed.fitted, Claim::Fitted)
+            .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
+            .with_if(freed.in_run, Claim::InRun)
+            .with_if(freed.rebuilt && search.kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(spilled && content.is_some(), Claim::ChainWhole)
             .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted);

@@ -40,7 +40,15 @@ struct Values {
     exponents: Option<(i64, i64)>,
     /// Texts, as fingerprints.
     texts: HashSet<u64>,
+    /// Some text has characters that texts seldom have.
+    odd_texts: bool,
 }
+
+/// Rows that must have been seen before their values say what others can be.
+const TELLING: u32 = 16;
+
+/// How much less or greater a double's binary exponent is seldom than all that were seen.
+const SELDOM_EXPONENT: i64 = 16;
 
 /// The lesser likelihood of an integer beyond all that were seen, and the greater one of a text that was, in sixteenths
 /// of a bit.
@@ -72,10 +80,40 @@ impl Values {
             }
             (SerialKind::Text, _) => {
                 self.texts.insert(content(std::iter::empty(), bytes));
+                self.odd_texts |= has_controls(bytes);
             }
             _ => {}
         }
     }
+}
+
+impl Values {
+    /// Whether a value is unlike all that were seen: a number far off, or a text with characters that none has.
+    fn is_beyond(&self, serial: Serial, bytes: &[u8]) -> bool {
+        match (serial.kind(), serial.decode(bytes)) {
+            (SerialKind::Int, Value::Int(int)) => self.ints.is_some_and(|(least, most)| {
+                // Only some rows were seen.
+                let slack = most.saturating_sub(least) / 4 + 1;
+                !(least.saturating_sub(slack)..=most.saturating_add(slack)).contains(&int)
+            }),
+            (SerialKind::Real, _) => {
+                let seen = exponent(bytes).zip(self.exponents);
+                seen.is_some_and(|(exponent, (least, most))| {
+                    !(least - SELDOM_EXPONENT..=most + SELDOM_EXPONENT).contains(&exponent)
+                })
+            }
+            (SerialKind::Text, _) => !self.odd_texts && has_controls(bytes),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a text has control characters, but for those of lines and tabs. In UTF-16 half of the bytes of most texts
+/// are zeros or small numbers, so there nothing tells.
+fn has_controls(text: &[u8]) -> bool {
+    let wide =
+        text.len().is_multiple_of(2) && text.iter().filter(|byte| **byte < 0x20).count() * 4 > text.len();
+    !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -210,20 +248,24 @@ impl Kinds {
         let seen = values.and_then(|values| values.often.get(&serial.0)).copied().unwrap_or(0);
         let share = (f64::from(seen) + 0.25) / (f64::from(self.rows) + 1.0);
         let odds = (16.0 * share.log2()).round() as i64;
-        odds + match (serial.decode(bytes), values) {
-            (Value::Int(int), Some(Values { ints: Some((least, most)), .. })) => {
-                // Only some rows were seen.
-                let slack = most.saturating_sub(*least) / 4 + 1;
-                let inside = least.saturating_sub(slack)..=most.saturating_add(slack);
-                if inside.contains(&int) { 0 } else { -BEYOND }
-            }
-            (Value::Text(text), Some(values))
-                if values.texts.contains(&content(std::iter::empty(), text)) =>
-            {
-                SEEN_TEXT
-            }
-            _ => 0,
+        let Some(values) = values else { return odds };
+        if values.is_beyond(serial, bytes) {
+            return odds - BEYOND;
         }
+        let known =
+            serial.kind() == SerialKind::Text && values.texts.contains(&content(std::iter::empty(), bytes));
+        odds + if known { SEEN_TEXT } else { 0 }
+    }
+
+    /// Whether a cell has a value that is unlike all that were seen of its column.
+    pub(super) fn is_unlike(&self, page: &[u8], freed: &FreedCell) -> bool {
+        let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+        let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+        self.rows >= TELLING
+            && cells.any(|(column, (serial, bytes))| {
+                let values = self.values.get(column);
+                values.zip(bytes).is_some_and(|(values, bytes)| values.is_beyond(serial, bytes))
+            })
     }
 
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
