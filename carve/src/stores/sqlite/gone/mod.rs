@@ -129,9 +129,14 @@ pub(super) fn rows<'a>(
     let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
     let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
     let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
-    let search = Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals, as_live };
+    let mut search =
+        Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals, as_live };
+    let mut dead = collect::all(&search, &Live::of(&search, kept), places.of(output.tree), later_places);
+    if search.kinds.few_rows() && search.learn(&dead) {
+        // What the sure ones look like tells how to read the others.
+        dead = collect::all(&search, &Live::of(&search, kept), places.of(output.tree), later_places);
+    }
     let live = Live::of(&search, kept);
-    let mut dead = collect::all(&search, &live, places.of(output.tree), later_places);
     if dead.is_empty() {
         return Ok(());
     }
@@ -142,6 +147,16 @@ pub(super) fn rows<'a>(
 }
 
 impl Search<'_, '_> {
+    /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
+    fn learn(&mut self, dead: &[Dead]) -> bool {
+        let view = &self.database.view;
+        let sure = dead.iter().filter(|dead| {
+            !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
+        });
+        let rows = sure.filter_map(|dead| Some((view.page(dead.page)?.bytes, &dead.freed)));
+        self.kinds.learn(rows)
+    }
+
     /// Fingerprints of a candidate's cells, where they are whole, and of its key.
     fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>) {
         let view = &self.database.view;

@@ -32,6 +32,8 @@ pub(super) struct Kinds {
 /// What is known of the values of a column.
 #[derive(Clone, Debug, Default)]
 struct Values {
+    /// A bit for each kind.
+    kinds: u8,
     /// How many rows have each serial type.
     often: HashMap<u64, u32>,
     /// Least and greatest integer.
@@ -66,6 +68,7 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
 
 impl Values {
     fn see(&mut self, serial: Serial, bytes: Option<&[u8]>) {
+        self.kinds |= bit(serial.kind());
         *self.often.entry(serial.0).or_default() += 1;
         let widen = |range: &mut Option<(i64, i64)>, value: i64| {
             *range = Some(range.map_or((value, value), |(least, most)| (least.min(value), most.max(value))));
@@ -128,6 +131,38 @@ const ALL: [(SerialKind, Serial); 5] = [
     (SerialKind::Blob, Serial(12)),
 ];
 
+/// What was seen of some records.
+#[derive(Debug)]
+struct Seen {
+    values: Vec<Values>,
+    rows: u32,
+    /// Fewest columns.
+    fewest: usize,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { values: Vec::new(), rows: 0, fewest: usize::MAX }
+    }
+}
+
+impl Seen {
+    fn record<'p>(&mut self, cells: impl Iterator<Item = (Serial, Option<&'p [u8]>)>) {
+        self.rows += 1;
+        let mut columns = 0;
+        for (column, (serial, bytes)) in cells.enumerate() {
+            if self.values.len() <= column {
+                self.values.push(Values::default());
+            }
+            if let Some(values) = self.values.get_mut(column) {
+                values.see(serial, bytes);
+            }
+            columns += 1;
+        }
+        self.fewest = self.fewest.min(columns);
+    }
+}
+
 impl Kinds {
     pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
         let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
@@ -137,34 +172,18 @@ impl Kinds {
         {
             return Self::of(database, successor).with(lost);
         }
-        let (mut seen, mut rows) = (Vec::<u8>::new(), 0_u32);
-        let mut fewest = usize::MAX;
-        let mut values: Vec<Values> = Vec::new();
+        let mut seen = Seen::default();
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
-                rows += 1;
-                fewest = fewest.min(header.columns);
-                let cells = record::cells(header.serials(), header.len, payload);
-                for (column, (serial, bytes)) in cells.enumerate() {
-                    if values.len() <= column {
-                        values.push(Values::default());
-                    }
-                    if let Some(values) = values.get_mut(column) {
-                        values.see(serial, bytes);
-                    }
-                    if seen.len() <= column {
-                        seen.push(0);
-                    }
-                    if let Some(seen) = seen.get_mut(column) {
-                        *seen |= bit(serial.kind());
-                    }
-                }
+                seen.record(record::cells(header.serials(), header.len, payload));
             });
         }
+        let Seen { mut values, rows, fewest } = seen;
+        let kinds_of = |values: &[Values], column: usize| values.get(column).map_or(0, |values| values.kinds);
         match def {
             Some(def) => {
                 let allow = |(position, column): (usize, &usize)| {
-                    let seen = seen.get(position).copied().unwrap_or(0);
+                    let seen = kinds_of(&values, position);
                     let affinity = def.ddl.columns.get(*column).map(|column| column.affinity);
                     ALL.iter().fold(0_u8, |allowed, (kind, serial)| {
                         let was_seen = seen & bit(*kind) != 0;
@@ -187,12 +206,32 @@ impl Kinds {
             }
             None => {
                 let most = output.layout.columns.len();
-                seen.resize(most, bit(SerialKind::Null));
-                let allowed: Vec<u8> = seen.iter().map(|seen| seen | bit(SerialKind::Null)).collect();
+                values.resize_with(most, Values::default);
+                let allowed: Vec<u8> =
+                    (0..most).map(|column| kinds_of(&values, column) | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
                 Self { allowed, least: most, most, first: constant.then_some(Serial::NULL), values, rows }
             }
         }
+    }
+
+    /// Takes the values of rows that are gone into account, where few are live: each a page and a cell that stands on it
+    /// with all its serial types. Returns whether that tells enough.
+    pub(super) fn learn<'p>(&mut self, rows: impl Iterator<Item = (&'p [u8], &'p FreedCell)>) -> bool {
+        let values = std::mem::take(&mut self.values);
+        let mut seen = Seen { values, rows: self.rows, fewest: self.least };
+        for (page, freed) in rows {
+            let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+            seen.record(record::cells(freed.serials.iter().copied(), body_at, page));
+        }
+        let more = seen.rows > self.rows;
+        (self.values, self.rows) = (seen.values, seen.rows);
+        more
+    }
+
+    /// Whether so few rows are live that those which are gone tell more.
+    pub(super) const fn few_rows(&self) -> bool {
+        self.rows < TELLING
     }
 
     /// The same, with a column that was dropped since.
@@ -263,8 +302,9 @@ impl Kinds {
         let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
         self.rows >= TELLING
             && cells.any(|(column, (serial, bytes))| {
-                let values = self.values.get(column);
-                values.zip(bytes).is_some_and(|(values, bytes)| values.is_beyond(serial, bytes))
+                let Some(values) = self.values.get(column) else { return false };
+                let new_kind = self.rows >= ENOUGH && values.kinds & bit(serial.kind()) == 0;
+                new_kind && values.kinds != 0 || bytes.is_some_and(|bytes| values.is_beyond(serial, bytes))
             })
     }
 
