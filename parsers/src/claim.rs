@@ -99,6 +99,12 @@ claims! {
     InRun = 39, "it is one of several that lie side by side";
     /// A value is far from those of the table's other rows.
     ValueUnlikely = 40, "a value is unlike those of the table's other rows";
+    /// Too few bytes of cells to tell a row from others, and its row id is lost.
+    CellsCommon = 42, "its cells are so few and short that other rows may have the same";
+    /// Its place says that it was deleted, which of such rows fewer than half were.
+    PerhapsDeleted = 43, "it may have been deleted, or replaced";
+    /// Its place says that it was replaced by a later version, which of such rows fewer than half were.
+    PerhapsSuperseded = 44, "it may have been replaced, or deleted";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -86,6 +86,13 @@ pub fn is_likelier_gone(full: bool, claims: Claims) -> bool {
     weigh(State::Live, full, claims).confidence < 0.5
 }
 
+/// Whether of rows with these claims most are rows of the table, but fewer than half had this state.
+#[must_use]
+pub fn is_state_unsure(state: State, full: bool, claims: Claims) -> bool {
+    let Confidence { content, placement, confidence } = weigh(state, full, claims);
+    confidence < 0.5 && content * placement >= 0.5
+}
+
 /// Weighs a row version by given counts: from even odds over the coarser combinations to its own, each of which moves
 /// the number as far as its rows reach. With six digits, as the counts give no more.
 pub fn weigh_by(

@@ -172,7 +172,13 @@ impl Catalogue {
             let columns = |def: &TableDef| -> Vec<(String, bool)> {
                 def.ddl.columns.iter().map(|column| (column.name.clone(), def.ddl.without_rowid)).collect()
             };
-            if self.tables.iter().any(|other| same_name(other) && columns(other) == columns(&def))
+            // Columns that were added later: the table reads records that lack them.
+            let grew = |other: &TableDef| {
+                let root = other.root.or(other.old_root);
+                root.is_some() && root == row.root && columns(other).starts_with(&columns(&def))
+            };
+            let is_known = |other: &TableDef| columns(other) == columns(&def) || grew(other);
+            if self.tables.iter().any(|other| same_name(other) && is_known(other))
                 || self.tables.iter().filter(|other| same_name(other)).count() > MOST_INCARNATIONS
             {
                 return;

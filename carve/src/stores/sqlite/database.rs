@@ -164,6 +164,7 @@ impl<'a> Database<'a> {
         &'s self,
         number: usize,
         damaged: bool,
+        altered: &mut gone::Altered,
         sink: &mut RowSink<'_, 's>,
     ) -> Result<(), Error> {
         let (Some(output), Some(reader)) = (self.outputs.get(number), self.reader(number, damaged)) else {
@@ -219,7 +220,7 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         let shared = reader.claims;
-        gone::rows(self, number, shared, &kept, sink)?;
+        gone::rows(self, number, shared, &kept, altered, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }
@@ -357,10 +358,11 @@ impl Instance for Database<'_> {
     fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
         // Asks every page of every tree, so once for all tables.
         let damaged = self.is_damaged();
+        let mut altered = gone::Altered::default();
         for number in 0..self.outputs.len() {
-            self.table_rows(number, damaged, sink)?;
+            self.table_rows(number, damaged, &mut altered, sink)?;
         }
-        Ok(())
+        altered.put(self, sink)
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -4,6 +4,7 @@ use super::kin;
 use super::live::Live;
 use super::{Dead, Search};
 use crate::model::{State, Transaction};
+use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use std::collections::{HashMap, HashSet};
 
@@ -19,35 +20,66 @@ pub(super) struct Judged {
 
 /// What tells one row from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Identity {
+pub(in super::super) enum Identity {
     Rowid(i64),
     Key(u64),
     /// Nothing but its cells.
     Content(u64),
-    /// Not even those: a part of a row.
+    /// Not even those: a part of a row, by its place.
     Part(u32, u32),
+    /// Cells that many rows have, at this place.
+    Common(u64, u32, u32),
+}
+
+/// Bytes of cells that two rows seldom share by accident; a row of fewer is no other's copy because their cells are equal.
+const TELLING: u64 = 8;
+
+/// So many live rows have the same cells that a further one may be anyone's.
+const MANY: u32 = 8;
+
+/// The rows of which committed versions were found.
+pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
+    let committed = judged.iter().filter(|judged| !judged.dead.uncommitted);
+    let identity = |judged: &Judged| match (judged.dead.rowid, judged.dead.key) {
+        (Some(rowid), _) if search.tree.rowids => Some(Identity::Rowid(rowid)),
+        (_, key) => key.map(Identity::Key),
+    };
+    committed.filter_map(identity).collect()
 }
 
 pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Dead>) -> Vec<Judged> {
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
+    // Cells that no live row has, or many have: neither is a copy of the one that has them.
+    let is_common = |dead: &Dead| {
+        search.tree.rowids
+            && dead.rowid.is_none()
+            && dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING
+            && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
+    };
     let is_copy = |dead: &Dead| {
         let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
         search.tree.rowids
             && !sure
-            && dead.content.is_some_and(|content| live.holds(content))
+            && !is_common(dead)
+            && dead.content.is_some_and(|content| live.holds(content) > 0)
             && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
     };
     let mut groups: HashMap<Identity, Vec<Dead>> = HashMap::new();
     let mut known_contents: HashSet<u64> = HashSet::new();
-    for dead in dead.into_iter().filter(|dead| !is_copy(dead)) {
+    for mut dead in dead.into_iter().filter(|dead| !is_copy(dead)) {
         let identity = match (dead.rowid, dead.key, dead.content) {
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
+            (_, _, Some(content)) if is_common(&dead) => {
+                dead.claims = dead.claims.with(Claim::CellsCommon);
+                let page = search.database.view.page(dead.page).map_or(0, |page| page.number);
+                Identity::Common(content, page, dead.freed.cell.at)
+            }
             (_, _, Some(content)) => Identity::Content(content),
             _ => Identity::Part(dead.page, dead.freed.cell.at),
         };
-        if !matches!(identity, Identity::Content(_) | Identity::Part(..)) {
+        if matches!(identity, Identity::Rowid(_) | Identity::Key(_)) {
             known_contents.extend(dead.content);
         }
         groups.entry(identity).or_default().push(dead);
@@ -65,12 +97,12 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             Identity::Rowid(rowid) => live.content_of(rowid),
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
-                if live.holds(content) || known_contents.contains(&content) {
+                if live.holds(content) > 0 || known_contents.contains(&content) {
                     continue;
                 }
                 None
             }
-            Identity::Part(..) => None,
+            Identity::Part(..) | Identity::Common(..) => None,
         };
         if let Identity::Rowid(rowid) = identity {
             group.retain(|dead| {
@@ -85,7 +117,9 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         };
         let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
         let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
-        versions(standing, reused, group, &mut judged);
+        // Altering the table gave the row a version of a later shape, which was found too.
+        let went_on = search.went_on.contains(&identity);
+        versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
     }
     judged.sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
@@ -93,8 +127,9 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     judged
 }
 
-/// The versions of one row. `standing` is the live one: its content where that is whole; `reused` when it is another row.
-fn versions(standing: Option<Option<u64>>, reused: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
+/// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
+/// later version than those of the group is known.
+fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
     let mut found: Vec<Judged> = Vec::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
@@ -117,7 +152,7 @@ fn versions(standing: Option<Option<u64>>, reused: bool, group: Vec<Dead>, judge
             also: Vec::new(),
         });
     }
-    let mut gone = standing.is_some() && !reused;
+    let mut gone = replaced;
     for mut version in found {
         (version.state, version.transaction) = if version.dead.uncommitted {
             (State::Later, Transaction::InDoubt)

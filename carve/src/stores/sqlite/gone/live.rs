@@ -8,7 +8,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 pub(super) struct Live<'l, 's, 'a> {
@@ -18,7 +18,8 @@ pub(super) struct Live<'l, 's, 'a> {
     kept: &'l Kept,
     /// In a table without row ids, by the fingerprint of the key: the fingerprint of the row.
     keyed: HashMap<u64, Option<u64>>,
-    contents: OnceLock<HashSet<u64>>,
+    /// Fingerprints of the rows, and how many have them.
+    contents: OnceLock<HashMap<u64, u32>>,
 }
 
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them.
@@ -169,8 +170,8 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         self.keyed.get(&key).copied()
     }
 
-    /// Whether any live row has these cells.
-    pub(super) fn holds(&self, fingerprint: u64) -> bool {
+    /// How many live rows have these cells.
+    pub(super) fn holds(&self, fingerprint: u64) -> u32 {
         let contents = self.contents.get_or_init(|| {
             let least = self.search.least;
             let pages = self.search.tree.pages.par_iter();
@@ -183,10 +184,15 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
                 });
                 found
             });
-            let mut contents: HashSet<u64> = read.collect::<Vec<_>>().into_iter().collect();
-            contents.extend(self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten()));
+            let mut contents: HashMap<u64, u32> = HashMap::new();
+            for content in read.collect::<Vec<_>>() {
+                *contents.entry(content).or_default() += 1;
+            }
+            for content in self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten()) {
+                contents.entry(content).or_insert(1);
+            }
             contents
         });
-        contents.contains(&fingerprint)
+        contents.get(&fingerprint).copied().unwrap_or(0)
     }
 }

@@ -15,6 +15,7 @@ mod rowids;
 mod shape;
 mod traces;
 
+use judge::{Identity, Judged};
 pub(super) use places::{Places, find as places};
 
 use super::catalogue::TableDef;
@@ -31,7 +32,9 @@ use crate::stores::RowSink;
 use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
+use put::Target;
 use shape::Kinds;
+use std::collections::{HashMap, HashSet};
 
 /// The live rows that were compared, because their pages are lost or damaged: they are not gone.
 #[derive(Debug, Default)]
@@ -65,9 +68,6 @@ struct Search<'s, 'a> {
     /// The tree whose pages are searched, and whose rows are live.
     tree: &'s Tree,
     layout: &'s Layout,
-    table: TableId,
-    /// Claims that all rows share.
-    claims: Claims,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
     /// What its records look like.
@@ -78,6 +78,29 @@ struct Search<'s, 'a> {
     rivals: Vec<Kinds>,
     /// For each stored column of the live rows its position in these records, where they are of another shape.
     as_live: Option<Vec<Option<usize>>>,
+    /// Rows of which a version of a later shape is gone too.
+    went_on: HashSet<Identity>,
+}
+
+/// The gone rows of tables that were altered: they are put out behind those of the earlier shapes.
+#[derive(Debug, Default)]
+pub(super) struct Altered {
+    /// Which they are, by the number of the table's definition.
+    identities: HashMap<usize, HashSet<Identity>>,
+    waiting: Vec<(usize, Claims, Vec<Judged>)>,
+}
+
+impl Altered {
+    /// Puts out those that wait.
+    pub(super) fn put<'a>(self, database: &Database<'a>, sink: &mut RowSink<'_, 'a>) -> Result<(), Error> {
+        for (number, claims, judged) in self.waiting {
+            let Some(output) = database.outputs.get(number) else { continue };
+            let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
+            let (layout, table) = (&output.layout, TableId(number as u32));
+            put::all(&Target { database, layout, table, rowids, claims }, &judged, sink)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where the columns of `live` stand in the records of `table`.
@@ -88,6 +111,11 @@ fn positions(table: &TableDef, live: &TableDef) -> Vec<Option<usize>> {
         table.stored.iter().position(|stored| name(table, *stored) == wanted)
     };
     live.stored.iter().map(position).collect()
+}
+
+/// Whether a table has an earlier shape.
+fn is_altered(database: &Database<'_>, def: usize) -> bool {
+    database.catalogue.tables.iter().any(|earlier| earlier.successor == Some(def))
 }
 
 /// The other incarnations of a table.
@@ -106,6 +134,7 @@ pub(super) fn rows<'a>(
     number: usize,
     claims: Claims,
     kept: &Kept,
+    altered: &mut Altered,
     sink: &mut RowSink<'_, 'a>,
 ) -> Result<(), Error> {
     let Some(output) = database.outputs.get(number) else { return Ok(()) };
@@ -129,8 +158,9 @@ pub(super) fn rows<'a>(
     let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
     let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
     let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
-    let mut search =
-        Search { database, tree, layout, table, claims, key_cells, kinds, least, rivals, as_live };
+    // Tables come before their earlier shapes.
+    let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
+    let mut search = Search { database, tree, layout, key_cells, kinds, least, rivals, as_live, went_on };
     let mut dead = collect::all(&search, &Live::of(&search, kept), places.of(output.tree), later_places);
     if search.kinds.few_rows() && search.learn(&dead) {
         // What the sure ones look like tells how to read the others.
@@ -143,7 +173,12 @@ pub(super) fn rows<'a>(
     kin::restore(&search, &live, &mut dead);
     rowids::restore(&search, &live, &mut dead);
     let judged = judge::judge(&search, &live, dead);
-    put::all(&search, &judged, sink)
+    if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
+        altered.identities.insert(def, judge::identities(&search, &judged));
+        altered.waiting.push((number, claims, judged));
+        return Ok(());
+    }
+    put::all(&Target { database, layout, table, rowids: tree.rowids, claims }, &judged, sink)
 }
 
 impl Search<'_, '_> {

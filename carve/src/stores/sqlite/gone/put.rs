@@ -1,33 +1,47 @@
 //! Rows that are gone, as batches.
 
 use super::super::chains;
+use super::super::database::Database;
+use super::super::layout::Layout;
 use super::super::solve::Solution;
+use super::Dead;
 use super::judge::Judged;
-use super::{Dead, Search};
+use crate::confidence;
 use crate::error::Error;
-use crate::model::{Batch, Evidence, Inferred, Row};
+use crate::model::{Batch, Cell, Evidence, Inferred, Row, State, TableId};
 use crate::stores::RowSink;
-use mudlark_parsers::claim::Claim;
+use mudlark_parsers::claim::{Claim, Claims};
 use rayon::prelude::*;
 use std::borrow::Cow;
+
+/// Where rows are put out.
+pub(super) struct Target<'t, 'a> {
+    pub database: &'t Database<'a>,
+    pub layout: &'t Layout,
+    pub table: TableId,
+    /// Whether its rows have row ids.
+    pub rowids: bool,
+    /// Claims that all rows share.
+    pub claims: Claims,
+}
 
 /// Rows of one batch.
 const ROWS: usize = 512;
 
 /// Hands the rows to `sink`, a window of batches at a time.
 pub(super) fn all<'a>(
-    search: &Search<'_, 'a>,
+    target: &Target<'_, 'a>,
     judged: &[Judged],
     sink: &mut RowSink<'_, 'a>,
 ) -> Result<(), Error> {
-    let empty = || Batch::new(search.table, search.database.encoding);
+    let empty = || Batch::new(target.table, target.database.encoding);
     let width = 2 * rayon::current_num_threads();
     let mut batches: Vec<Batch<'a>> = (0..width).map(|_| empty()).collect();
     for window in judged.chunks(ROWS * width) {
         let batches = batches.get_mut(..window.len().div_ceil(ROWS)).unwrap_or_default();
         window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
-            batch.reserve(versions.len(), search.layout.columns.len());
-            versions.iter().for_each(|version| put(search, version, batch));
+            batch.reserve(versions.len(), target.layout.columns.len());
+            versions.iter().for_each(|version| put(target, version, batch));
         });
         sink(batches)?;
         batches.iter_mut().for_each(Batch::clear);
@@ -35,13 +49,13 @@ pub(super) fn all<'a>(
     Ok(())
 }
 
-fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
+fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     let dead = &judged.dead;
-    let view = &search.database.view;
+    let view = &target.database.view;
     let Some(version) = view.page(dead.page) else { return };
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
-    let payload = chains::read(view, &search.database.survey, &version, &dead.freed.cell);
+    let payload = chains::read(view, &target.database.survey, &version, &dead.freed.cell);
     let mut at = u64::from(dead.freed.header_len);
     let columns = dead.freed.serials.iter().map(|serial| {
         let here = at;
@@ -52,32 +66,34 @@ fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     let rowid = dead.rowid;
     let doubt = match payload.bytes {
         Cow::Borrowed(bytes) => {
-            search.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
         }
         Cow::Owned(bytes) => {
-            search
+            target
                 .layout
                 .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
     };
     for dead in std::iter::once(dead).chain(&judged.also) {
-        evidence(search, dead, batch);
+        evidence(target, dead, batch);
     }
     if dead.claims.has(Claim::RowidInferred)
-        && let Some(alias) = search.layout.alias()
+        && let Some(alias) = target.layout.alias()
     {
         batch.inferred.push((row_index, Inferred { column: alias, from: "the row ids beside it" }));
     }
-    let unknown = search.tree.rowids && rowid.is_none();
+    let unknown = target.rowids && rowid.is_none();
     let claims = dead
         .claims
         .and(doubt)
-        .and(search.claims)
+        .and(target.claims)
         .with_if(unknown, Claim::RowidUnknown)
         .with_if(!judged.also.is_empty(), Claim::SeenAgain);
+    let cells = batch.cells.get(first_cell as usize..).unwrap_or_default();
+    let (state, claims) = settled(judged.state, cells.iter().all(Cell::is_whole), claims);
     batch.rows.push(Row {
         rowid,
-        state: judged.state,
+        state,
         transaction: judged.transaction,
         claims,
         cells: first_cell..batch.cells.len() as u32,
@@ -86,11 +102,25 @@ fn put<'a>(search: &Search<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     });
 }
 
-fn evidence(search: &Search<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
-    let view = &search.database.view;
+/// The state, or that it isn't known: where of rows with these claims fewer than half had it.
+fn settled(state: State, full: bool, claims: Claims) -> (State, Claims) {
+    let perhaps = match state {
+        State::Deleted => Claim::PerhapsDeleted,
+        State::Superseded => Claim::PerhapsSuperseded,
+        _ => return (state, claims),
+    };
+    if confidence::is_state_unsure(state, full, claims) {
+        (State::Unknown, claims.with(perhaps))
+    } else {
+        (state, claims)
+    }
+}
+
+fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
+    let view = &target.database.view;
     let Some(version) = view.page(dead.page) else { return };
     let from = batch.spans.len();
-    let chain = chains::read(view, &search.database.survey, &version, &dead.freed.cell).pages;
+    let chain = chains::read(view, &target.database.survey, &version, &dead.freed.cell).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
     let (page, commit) = (Some(version.number), version.commit);

@@ -80,7 +80,6 @@ fn on_page(
         (None, Some(first), Some(last)) => (first.saturating_sub(64), last.saturating_add(64)),
         _ => return,
     };
-    let descending = is_descending(&placed);
     let mut taken: BTreeSet<i64> = placed.values().copied().collect();
     let free = |rowid: i64, taken: &BTreeSet<i64>| !taken.contains(&rowid) && live.find(rowid).is_none();
     let mut order: Vec<usize> = indexes.to_vec();
@@ -91,6 +90,7 @@ fn on_page(
             let Some(this) = dead.get(*index).filter(|dead| dead.rowid.is_none()) else { continue };
             let at = this.freed.cell.at;
             let (mut from, mut to) = (first, last);
+            let descending = is_descending(&placed, at);
             if descending {
                 // Between the nearest rows by place.
                 if let Some((_, below)) = placed.range(at + 1..).next() {
@@ -126,11 +126,15 @@ fn on_page(
     }
 }
 
-/// Whether row ids fall as places rise, but for a few.
-fn is_descending(placed: &BTreeMap<u32, i64>) -> bool {
-    let ids: Vec<i64> = placed.values().copied().collect();
-    let falling = ids.windows(2).filter(|pair| matches!(pair, [a, b] if a > b)).count();
-    ids.len() >= 2 && falling + 1 == ids.len()
+/// Rows on either side of a place that show how row ids run there.
+const BESIDE: usize = 3;
+
+/// Whether row ids fall as places rise, around `at`.
+fn is_descending(placed: &BTreeMap<u32, i64>, at: u32) -> bool {
+    let mut ids: Vec<i64> = placed.range(..at).rev().take(BESIDE).map(|(_, rowid)| *rowid).collect();
+    ids.reverse();
+    ids.extend(placed.range(at + 1..).take(BESIDE).map(|(_, rowid)| *rowid));
+    ids.len() >= 2 && ids.is_sorted_by(|a, b| a > b)
 }
 
 /// The only free id of a range with these low bits.
