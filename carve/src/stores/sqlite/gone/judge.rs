@@ -51,10 +51,11 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
+    let is_short = |dead: &Dead| dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING;
     let is_common = |dead: &Dead| {
         search.tree.rowids
             && dead.rowid.is_none()
-            && dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING
+            && is_short(dead)
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
     let is_copy = |dead: &Dead| {
@@ -62,6 +63,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         search.tree.rowids
             && !sure
             && !is_common(dead)
+            && !(dead.rowid.is_some() && is_short(dead) && !renumbered)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
             && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
     };

@@ -26,30 +26,52 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     if by_page.is_empty() {
         return;
     }
-    let bounds = bounds(search);
+    let bounds = bounds(search, dead);
     for (page, indexes) in by_page {
         on_page(search, live, dead, page, &indexes, bounds.get(&page).copied());
     }
 }
 
-/// The row ids between the neighbours of each leaf of the tree.
-fn bounds(search: &Search<'_, '_>) -> HashMap<u32, (i64, i64)> {
+/// The row ids between the neighbours of each leaf of the tree, with the gone rows on them whose ids are known.
+fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64)> {
     let survey = &search.database.survey;
     let leaf = |page: &&u32| survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
     let filled = |page: &u32| Some(survey.page(*page)).filter(|info| info.cells > 0);
-    let mut found = HashMap::new();
+    let mut ranges: Vec<(i64, i64)> = Vec::with_capacity(leaves.len());
     let mut above = i64::MIN;
+    let mut behind =
+        leaves.iter().enumerate().filter_map(|(index, page)| Some((index, filled(page)?.first))).peekable();
     for (index, page) in leaves.iter().enumerate() {
-        let next = leaves
-            .iter()
-            .skip(index + 1)
-            .find_map(filled)
-            .map_or(i64::MAX, |info| info.first.saturating_sub(1));
-        found.insert(*page, (above.saturating_add(1), next));
+        while behind.next_if(|(filled, _)| *filled <= index).is_some() {}
+        let next = behind.peek().map_or(i64::MAX, |(_, first)| first.saturating_sub(1));
+        ranges.push((above.saturating_add(1), next));
         if let Some(info) = filled(page) {
             above = above.max(info.last);
         }
+    }
+    // The rows that stood on a page, live ones and those whose ids are known: only where they keep between the neighbours.
+    let position: HashMap<u32, usize> =
+        leaves.iter().enumerate().map(|(index, page)| (*page, index)).collect();
+    let mut stood: Vec<Option<(i64, i64)>> =
+        leaves.iter().map(|page| filled(page).map(|info| (info.first, info.last))).collect();
+    for dead in dead {
+        let place =
+            position.get(&dead.page).and_then(|index| Some((ranges.get(*index)?, stood.get_mut(*index)?)));
+        if let (Some(rowid), Some(((first, last), stood))) = (dead.rowid, place)
+            && (*first..=*last).contains(&rowid)
+        {
+            let (from, to) = stood.unwrap_or((rowid, rowid));
+            *stood = Some((from.min(rowid), to.max(rowid)));
+        }
+    }
+    let mut found = HashMap::new();
+    for (index, page) in leaves.iter().enumerate() {
+        let Some((first, last)) = ranges.get(index).copied() else { continue };
+        let neighbour = |index: Option<usize>| stood.get(index?).copied().flatten();
+        let first = neighbour(index.checked_sub(1)).map_or(first, |(_, to)| first.max(to.saturating_add(1)));
+        let last = neighbour(Some(index + 1)).map_or(last, |(from, _)| last.min(from.saturating_sub(1)));
+        found.insert(*page, (first, last));
     }
     found
 }
