@@ -175,3 +175,30 @@ fn a_page_that_a_rollback_would_put_back_is_inspected_with_a_note_of_the_journal
     assert!(shown.contains("store.db-journal holds this page as it was before"), "{shown}");
     Ok(())
 }
+
+/// What `recover` says of a store that these statements made.
+fn recovered(statements: &str) -> Done<String> {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, statements)?;
+    said("recover", &path, &["-o", &text(&folder.path().join("out.db"))])
+}
+
+#[test]
+fn when_no_row_that_is_gone_comes_back_the_summary_says_why() -> Done {
+    let made = format!("CREATE TABLE t(a TEXT); {ROWS}");
+    let wiped = recovered(&format!("PRAGMA secure_delete = ON; {made} DELETE FROM t WHERE rowid % 2 = 0"))?;
+    assert!(wiped.contains("freeblocks hold nothing but zeros: PRAGMA secure_delete"), "{wiped}");
+    let vacuumed =
+        recovered(&format!("PRAGMA secure_delete = OFF; {made} DELETE FROM t WHERE rowid % 2 = 0; VACUUM"))?;
+    assert!(vacuumed.contains("or since VACUUM last wrote it anew"), "{vacuumed}");
+    let cut =
+        recovered(&format!("PRAGMA auto_vacuum = FULL; PRAGMA secure_delete = ON; {made} DELETE FROM t"))?;
+    assert!(cut.contains("auto_vacuum is on and cuts freed pages off"), "{cut}");
+    let left = recovered(
+        "PRAGMA secure_delete = OFF; CREATE TABLE t(a TEXT); INSERT INTO t VALUES ('the first of two rows'),
+         ('the second of two rows'); DELETE FROM t WHERE rowid = 1",
+    )?;
+    assert!(left.contains("deleted") && !left.contains("none found"), "{left}");
+    Ok(())
+}

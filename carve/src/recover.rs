@@ -39,6 +39,8 @@ pub struct Outcome {
     pub findings: usize,
     /// What is missing; the table's name stands with each.
     pub losses: Vec<(Option<String>, Loss)>,
+    /// Why no row that is gone was found, where none was.
+    pub nothing_gone: Vec<String>,
 }
 
 /// What a table came to.
@@ -212,6 +214,12 @@ impl<'r> Run<'r> {
                 (table.map(|table| table.label.clone()), loss.clone())
             })
             .collect();
+        let is_gone = |table: &TableOutcome| {
+            table.left_out > 0 || table.by_state.keys().any(|state| *state != State::Live)
+        };
+        if !self.outcome.tables.iter().any(is_gone) {
+            self.outcome.nothing_gone = instance.why_nothing_is_gone();
+        }
         let sum = |part: fn(&TableOutcome) -> u64| self.outcome.tables.iter().map(part).sum();
         let totals = vec![
             ("versions", self.next_version - 1),

@@ -297,6 +297,10 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let table = table.as_deref().map(printable).unwrap_or_default();
         let _ = writeln!(text, "{kind}  {} in {table}: {}", grouped(loss.rows), loss.basis);
     }
+    for (number, reason) in outcome.nothing_gone.iter().enumerate() {
+        let head = if number == 0 { "gone      none found: " } else { "          " };
+        let _ = writeln!(text, "{head}{reason}");
+    }
     if outcome.findings > 0 {
         let _ = writeln!(text, "damage    {}", how_many(outcome.findings));
     }

@@ -151,6 +151,9 @@ pub trait Instance: Sync {
     /// What is missing. Complete once [`Instance::rows`] has run.
     fn losses(&self) -> Vec<Loss>;
 
+    /// Why no row that is gone came back, from what the evidence holds in the place of such rows. Asked when none did.
+    fn why_nothing_is_gone(&self) -> Vec<String>;
+
     /// What the pages came to.
     fn page_counts(&self) -> PageCounts;
 

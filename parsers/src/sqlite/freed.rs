@@ -373,7 +373,7 @@ impl Walk<'_> {
                 if !first_lost {
                     let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
                     self.add_headless(start, prefix, types.serials, types.len, types.body, false, found);
-                } else if self.shape.first.is_some() || columns > 1 {
+                } else {
                     self.lost_type(start, prefix, columns, next_starts, found);
                 }
             }

@@ -177,7 +177,7 @@ impl Journal {
         let fills = (from + (found - from) / record_len * record_len).next_multiple_of(sector) == found;
         let is_new = |record: &Record| !self.saved.contains(&record.page);
         let zeroed = slice_at(bytes, *at, sector).is_some_and(all_zero);
-        if !zeroed && !(fills && lost.iter().any(is_new)) || self.has_saved_of(bytes, found + sector, &header)
+        if !(zeroed || fills && lost.iter().any(is_new)) || self.has_saved_of(bytes, found + sector, &header)
         {
             return None;
         }

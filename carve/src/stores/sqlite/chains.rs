@@ -118,6 +118,24 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, fault, suspect }
 }
 
+/// Reads the payload of a cell that is gone: of a chain that a live row has taken pages of since, what stands before them.
+pub(super) fn read_gone<'a>(
+    view: &View<'a>,
+    survey: &Survey,
+    chained: &Chained,
+    page: &PageVersion<'a>,
+    cell: &Cell,
+) -> Payload<'a> {
+    let mut payload = read(view, survey, page, cell);
+    if let Some(place) = payload.pages.iter().position(|page| chained.contains(*page)) {
+        let capacity = view.geometry.overflow_capacity() as usize;
+        payload.bytes.to_mut().truncate((cell.local as usize).saturating_add(place.saturating_mul(capacity)));
+        payload.pages.truncate(place);
+        payload.whole = false;
+    }
+    payload
+}
+
 /// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
 pub(super) fn spans(
     view: &View<'_>,

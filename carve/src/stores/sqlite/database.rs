@@ -12,7 +12,7 @@ use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::view::{Applied, View};
-use super::{findings, gone, keyed, loss, settle};
+use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -371,6 +371,10 @@ impl Instance for Database<'_> {
 
     fn losses(&self) -> Vec<Loss> {
         loss::all(self)
+    }
+
+    fn why_nothing_is_gone(&self) -> Vec<String> {
+        wiped::reasons(self)
     }
 
     fn page_counts(&self) -> PageCounts {

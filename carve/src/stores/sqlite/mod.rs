@@ -37,6 +37,7 @@ mod solve;
 mod strays;
 mod survey;
 mod view;
+mod wiped;
 
 use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;

@@ -168,7 +168,7 @@ fn finish(
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }
-        let (content, key) = search.fingerprints(number, &freed);
+        let (content, key) = search.fingerprints(live, number, &freed);
         let spilled = freed.cell.overflow != 0;
         let claims = Claims::NONE
             .with(claim)

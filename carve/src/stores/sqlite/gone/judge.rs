@@ -58,12 +58,13 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && is_short(dead)
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
+    let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
     let is_copy = |dead: &Dead| {
         let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
         search.tree.rowids
             && !sure
             && !is_common(dead)
-            && !(dead.rowid.is_some() && is_short(dead) && !renumbered)
+            && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
             && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
     };

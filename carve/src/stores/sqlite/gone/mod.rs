@@ -193,7 +193,12 @@ impl Search<'_, '_> {
     }
 
     /// Fingerprints of a candidate's cells, where they are whole, and of its key.
-    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>) {
+    fn fingerprints(
+        &self,
+        live: &Live<'_, '_, '_>,
+        page: u32,
+        freed: &FreedCell,
+    ) -> (Option<u64>, Option<u64>) {
         let view = &self.database.view;
         let Some(version) = view.page(page) else { return (None, None) };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
@@ -204,6 +209,9 @@ impl Search<'_, '_> {
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
-        (whole.then(|| content(serials(), body)), key)
+        let content = whole.then(|| content(serials(), body));
+        // Pages that a live row has taken since are that row's, unless it is the same one.
+        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
+        (content.filter(|content| !taken || live.holds(*content) > 0), key)
     }
 }

@@ -55,7 +55,8 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     let Some(version) = view.page(dead.page) else { return };
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
-    let payload = chains::read(view, &target.database.survey, &version, &dead.freed.cell);
+    let (survey, chained) = (&target.database.survey, &target.database.chained);
+    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
     let mut at = u64::from(dead.freed.header_len);
     let columns = dead.freed.serials.iter().map(|serial| {
         let here = at;
@@ -120,7 +121,8 @@ fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let view = &target.database.view;
     let Some(version) = view.page(dead.page) else { return };
     let from = batch.spans.len();
-    let chain = chains::read(view, &target.database.survey, &version, &dead.freed.cell).pages;
+    let (survey, chained) = (&target.database.survey, &target.database.chained);
+    let chain = chains::read_gone(view, survey, chained, &version, &dead.freed.cell).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
     let (page, commit) = (Some(version.number), version.commit);
