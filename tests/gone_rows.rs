@@ -10,10 +10,10 @@ use std::fs;
 // The numbers below lie a little beyond what was measured when they were set, to show when something gets worse.
 
 /// Of the gone rows whose bytes survive in stores of all kinds; the aim is 0.97.
-const LEAST_RECALL: f64 = 0.90;
+const LEAST_RECALL: f64 = 0.93;
 
 /// Of the rows told as gone, those that are; the aim is 0.985.
-const LEAST_PRECISION: f64 = 0.96;
+const LEAST_PRECISION: f64 = 0.975;
 
 const FILL: &str = "PRAGMA secure_delete = off;
     CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT, city TEXT, balance REAL);
@@ -153,6 +153,53 @@ fn what_secure_delete_has_wiped_is_not_invented() -> Done {
     store(&path, &format!("{fill} DELETE FROM customers WHERE id % 5 = 0;"))?;
     let lines = recovered_lines(&path, &[])?;
     assert_eq!((in_state(&lines, "live").len(), lines.len()), (2400, 2400));
+    Ok(())
+}
+
+#[test]
+fn rows_of_an_emptied_table_are_told_from_those_of_others_of_its_shape() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let fill = |table: &str| {
+        format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY, name TEXT);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+             INSERT INTO {table} SELECT i, 'number ' || (i * 7919 % 10007) || ' of {table}' FROM n;"
+        )
+    };
+    let filled = ["north", "south", "west"].map(fill).concat();
+    store(&path, &format!("PRAGMA secure_delete = off; {filled} DELETE FROM south;"))?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone = in_state(&lines, "deleted");
+    let right = gone.iter().filter(|row| {
+        row["table"] == "south"
+            && row["values"]["name"].as_str().is_some_and(|name| name.ends_with("of south"))
+    });
+    let right = right.count();
+    assert!(right >= 1990 && right + 1 >= gone.len(), "{right} of 2000, {} in all", gone.len());
+    Ok(())
+}
+
+#[test]
+fn rows_below_those_of_a_table_that_took_the_place_of_a_dropped_one_are_of_neither_name() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA secure_delete = off; CREATE TABLE old_members(a INT, name TEXT);
+         INSERT INTO old_members VALUES (70001, 'Anna Lund'), (70002, 'Bert Holm'), (70003, 'Carla Berg'),
+             (70004, 'Dora Falk'), (70005, 'Emil Ek'), (70006, 'Frida Dahl');
+         DROP TABLE old_members; CREATE TABLE members_of_today(a INT, name TEXT);
+         INSERT INTO members_of_today VALUES (80001, 'Gustav Vik'), (80002, 'Hanna Sand'), (80003, 'Ivar Norberg')",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone = in_state(&lines, "deleted");
+    assert!(gone.len() >= 2, "{gone:?}");
+    assert!(
+        gone.iter().all(|row| row["table"] == "lost_1" && row["values"]["c0"].as_i64() < Some(80000)),
+        "{gone:?}"
+    );
+    assert_eq!(in_state(&lines, "live").len(), 3);
     Ok(())
 }
 

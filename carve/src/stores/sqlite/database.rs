@@ -142,7 +142,7 @@ impl<'a> Database<'a> {
         });
         let claims = Claims::NONE
             .with_if(damaged, Claim::FileDamaged)
-            .with_if(output.def.is_none(), Claim::TreeWithoutName);
+            .with_if(output.table.name.is_none(), Claim::TreeWithoutName);
         Some(Reader {
             ground: self.ground(),
             forest: &self.forest,

@@ -3,6 +3,7 @@
 mod adopt;
 mod agree;
 mod altered;
+mod before;
 mod catalogue;
 mod chain_faults;
 mod chains;

@@ -2,6 +2,7 @@
 
 use super::adopt;
 use super::altered;
+use super::before;
 use super::catalogue::{self, Catalogue};
 use super::chains::Chained;
 use super::database::{Database, Output, Roles};
@@ -85,20 +86,38 @@ pub(super) fn open<'a>(
     if add_strangers(&mut database) {
         database.places = gone::places(&database);
     }
+    add_predecessor(&mut database);
     Ok(database)
+}
+
+/// Adds a table without a name for rows that stood on a page before its table did.
+fn add_predecessor(database: &mut Database<'_>) {
+    let Some((number, page)) = before::find(database) else { return };
+    let Some((def, columns)) =
+        database.outputs.get(number).map(|output| (output.def, output.layout.columns.len()))
+    else {
+        return;
+    };
+    let tree = database.forest.add_empty(true);
+    add_lost_table(database, columns, tree, def);
+    database.places.add_before(tree, page);
+}
+
+/// Adds a table without a name; `def` is one of the same shape.
+fn add_lost_table(database: &mut Database<'_>, columns: usize, tree: usize, def: Option<usize>) {
+    let lost = database.tables.iter().filter(|table| table.name.is_none()).count() + 1;
+    let layout = Layout::unnamed(columns, database.encoding);
+    let table = lost_table(lost, &layout);
+    database.tables.push(table.clone());
+    database.outputs.push(Output { table, tree, def, layout, unnamed_indexes: Vec::new() });
 }
 
 /// Adds tables for rows outside of the trees that fit none of the others; whether there are any.
 fn add_strangers(database: &mut Database<'_>) -> bool {
     let widths = database.places.strange_widths();
     for columns in &widths {
-        let columns = *columns;
-        let lost = database.tables.iter().filter(|table| table.name.is_none()).count() + 1;
-        let layout = Layout::unnamed(columns, database.encoding);
-        let table = lost_table(lost, &layout);
         let tree = database.forest.add_empty(true);
-        database.tables.push(table.clone());
-        database.outputs.push(Output { table, tree, def: None, layout, unnamed_indexes: Vec::new() });
+        add_lost_table(database, *columns, tree, None);
     }
     !widths.is_empty()
 }

@@ -1,5 +1,8 @@
 //! Candidates from every run of bytes that no live row owns.
 
+use super::super::database::Database;
+use super::super::forest::Object;
+use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
 use super::shape::leaf_kind;
@@ -24,6 +27,8 @@ enum Role {
     Earlier,
     /// Without a header.
     Bare,
+    /// Another table's, which stands in the place of this one.
+    Before,
 }
 
 /// `later` are the places of the table that stands in this one's place.
@@ -38,7 +43,8 @@ pub(super) fn all(
     let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
     let further = places.pages.iter().chain(later.map(|later| later.pages).unwrap_or_default()).map(role);
     let bare = places.bare.iter().map(|page| (*page, Role::Bare));
-    let all: Vec<(u32, Role)> = own.chain(further).chain(bare).collect();
+    let before = places.before.iter().map(|page| (*page, Role::Before));
+    let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
     pages.flat_map_iter(|(page, role)| on_page(search, live, *page, *role)).collect()
 }
@@ -61,7 +67,7 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, live, number, role, found);
     };
-    if role != Role::Own
+    if !matches!(role, Role::Own | Role::Before)
         && page.header.kind.is_table() == search.tree.rowids
         && page.header.kind != PageKind::TableInterior
     {
@@ -75,7 +81,9 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
     }
     let (blocks, damage) = page.freeblocks();
     let gap = page.gap();
-    let used = version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes));
+    let older_below = role == Role::Own && database.places.is_older_below(number);
+    let used = !older_below
+        && version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes));
     if blocks.is_empty() && !used {
         return finish(search, live, number, role, found);
     }
@@ -101,10 +109,26 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     if used {
-        let cells = read(gap, Space::Other);
+        let mut cells = read(gap, Space::Other);
+        if role == Role::Before {
+            cells.retain(|freed| !is_live_anywhere(database, version.bytes, &freed.cell));
+        }
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
     finish(search, live, number, role, found)
+}
+
+/// Whether some table has a live row with this row id and these cells: auto_vacuum moves roots, and leaves their rows
+/// where another table's root comes to stand.
+fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
+    let trees =
+        database.forest.trees.iter().filter(|tree| tree.rowids && matches!(tree.object, Object::Table(_)));
+    let mut standing =
+        trees.filter_map(|tree| settle::settled_cell(database.ground(), &tree.pages, cell.rowid));
+    standing.any(|((number, _), live)| {
+        let version = database.view.page(number);
+        version.is_some_and(|version| live.local_payload(version.bytes) == cell.local_payload(page))
+    })
 }
 
 /// Where the cells and freeblocks of a page begin and end.
@@ -170,6 +194,8 @@ fn finish(
         }
         let (content, key) = search.fingerprints(live, number, &freed);
         let spilled = freed.cell.overflow != 0;
+        // Found by its own bytes, a part of which other cells may have overwritten.
+        let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
             .with(claim)
             .with_if(earlier, Claim::EarlierVersion)
@@ -180,7 +206,7 @@ fn finish(
             .with_if(freed.fitted, Claim::Fitted)
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
-            .with_if(freed.rebuilt && search.kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
+            .with_if(by_bytes && search.kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(spilled && content.is_some(), Claim::ChainWhole)
             .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted);

@@ -19,6 +19,8 @@ pub struct Places {
     by_tree: HashMap<usize, Vec<u32>>,
     /// Pages without a header of their own, of which more reads as the table's rows than as another's.
     bare: HashMap<usize, Vec<u32>>,
+    /// Pages of other trees below whose cells its rows lie, which stood there before.
+    before: HashMap<usize, Vec<u32>>,
     /// Pages of rows that fit no table, by the number of their columns.
     strange: BTreeMap<u16, usize>,
 }
@@ -28,6 +30,7 @@ pub struct Places {
 pub(super) struct OfTree<'p> {
     pub pages: &'p [u32],
     pub bare: &'p [u32],
+    pub before: &'p [u32],
 }
 
 impl Places {
@@ -36,10 +39,20 @@ impl Places {
         self.strange.keys().map(|columns| usize::from(*columns)).filter(|columns| *columns > 0).collect()
     }
 
+    /// Notes that rows of a tree stood on a page that is another's.
+    pub(in super::super) fn add_before(&mut self, tree: usize, page: u32) {
+        self.before.entry(tree).or_default().push(page);
+    }
+
+    /// Whether what lies below the cells of a page stood there before they did, as another table's.
+    pub(super) fn is_older_below(&self, page: u32) -> bool {
+        self.before.values().any(|pages| pages.contains(&page))
+    }
+
     pub(super) fn of<'p>(&'p self, tree: usize) -> OfTree<'p> {
         let of =
             |places: &'p HashMap<usize, Vec<u32>>| places.get(&tree).map(Vec::as_slice).unwrap_or_default();
-        OfTree { pages: of(&self.by_tree), bare: of(&self.bare) }
+        OfTree { pages: of(&self.by_tree), bare: of(&self.bare), before: of(&self.before) }
     }
 }
 
