@@ -189,22 +189,16 @@ impl Profiles {
 
     /// How much less the page looks like the tree's pages than they do themselves; `None` when nothing tells.
     fn distance(&mut self, forest: &Forest, ground: Ground<'_, '_>, tree: usize, page: u32) -> Option<f64> {
-        let (profile, own) = self.made.entry(tree).or_insert_with(|| make(forest, ground, tree));
+        let pages = || forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+        let (profile, own) = self
+            .made
+            .entry(tree)
+            .or_insert_with(|| sample::profile_and_own(ground.view, ground.survey, pages()));
         if profile.rows() == 0 {
             return None;
         }
         Some(*own - sample::likeness(ground.view, ground.survey, page, profile)?)
     }
-}
-
-fn make(forest: &Forest, ground: Ground<'_, '_>, tree: usize) -> (Profile, f64) {
-    let pages = forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
-    let profile = sample::profile(ground.view, ground.survey, pages);
-    let own: Vec<f64> = sample::profile_pages(pages)
-        .filter_map(|page| sample::likeness(ground.view, ground.survey, page, &profile))
-        .collect();
-    let mean = own.iter().sum::<f64>() / (own.len().max(1) as f64);
-    (profile, mean)
 }
 
 /// A tree that a fragment may belong to.

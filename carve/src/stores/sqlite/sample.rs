@@ -132,6 +132,15 @@ pub(super) fn profile(view: &View<'_>, survey: &Survey, pages: &[u32]) -> Profil
     profile
 }
 
+/// What the rows on these pages look like, and how much they look like it themselves: the fewer rows there are, the less.
+pub(super) fn profile_and_own(view: &View<'_>, survey: &Survey, pages: &[u32]) -> (Profile, f64) {
+    let profile = profile(view, survey, pages);
+    let own: Vec<f64> =
+        profile_pages(pages).filter_map(|page| likeness(view, survey, page, &profile)).collect();
+    let mean = own.iter().sum::<f64>() / (own.len().max(1) as f64);
+    (profile, mean)
+}
+
 /// How much the rows of a page look like a profile's; `None` without a row.
 pub(super) fn likeness(view: &View<'_>, survey: &Survey, number: u32, profile: &Profile) -> Option<f64> {
     let (mut sum, mut rows) = (0.0, 0_u32);

@@ -5,6 +5,7 @@ use super::super::forest::{Object, Tree, bounds, fit_object};
 use super::super::sample;
 use super::super::settle;
 use super::super::shape::{Fit, Profile};
+use super::super::survey::PageInfo;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -66,6 +67,12 @@ const LINKED: f64 = 8.0;
 const SAME_ROW: f64 = 2.0;
 const OTHER_ROW: f64 = 0.5;
 
+/// What it counts against a tree, in likeness, that its row ids lie e times as close together as those of a page, or a
+/// page's as close as its; what that counts at most; and the rows that tell.
+const OTHER_STEP: f64 = 0.4;
+const MOST_APART: f64 = 1.2;
+const FEW_ROWS: u64 = 5;
+
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
 
@@ -76,7 +83,7 @@ const EMPTIED: f64 = 0.75;
 pub fn find(database: &Database<'_>) -> Places {
     let ground = database.ground();
     let mut places = Places::default();
-    let mut profiles: HashMap<usize, Profile> = HashMap::new();
+    let mut profiles: HashMap<usize, (Profile, f64)> = HashMap::new();
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
     let mut bare: Vec<u32> = Vec::new();
@@ -156,19 +163,20 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut asked: Vec<(Option<f64>, f64)> = Vec::new();
         for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
-            let profile = profiles
+            let (profile, own_likeness) = profiles
                 .entry(*tree_number)
-                .or_insert_with(|| sample::profile(ground.view, ground.survey, &tree.pages));
+                .or_insert_with(|| sample::profile_and_own(ground.view, ground.survey, &tree.pages));
             let likeness = (profile.rows() > 0)
                 .then(|| sample::likeness(ground.view, ground.survey, number, profile))
                 .flatten();
+            let likeness = likeness.map(|likeness| likeness - *own_likeness);
             let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
             let in_range = tree.rowids && first <= info.first && info.last <= last;
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
             let linked = root || traces.lead(home, page, (info.first, info.last));
-            let further = agreement(database, tree, &rows)
-                + if in_range { SAME_RANGE } else { 0.0 }
+            let further = agreement(database, tree, &rows) + if in_range { SAME_RANGE } else { 0.0 }
+                - apart(database, tree, (first, last), info)
                 + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 }
                 + if linked { LINKED } else { 0.0 };
             asked.push((likeness, further));
@@ -205,6 +213,17 @@ pub fn find(database: &Database<'_>) -> Places {
         places.bare.entry(tree).or_default().push(page);
     }
     places
+}
+
+/// How much the row ids of a page lie closer together, or farther apart, than those of a tree, in likeness.
+fn apart(database: &Database<'_>, tree: &Tree, (first, last): (i64, i64), info: &PageInfo) -> f64 {
+    let rows: u64 = tree.pages.iter().map(|page| u64::from(database.survey.page(*page).cells)).sum();
+    if !tree.rowids || rows < FEW_ROWS || u64::from(info.cells) < FEW_ROWS {
+        return 0.0;
+    }
+    let step = |first: i64, last: i64, rows: f64| (last.abs_diff(first) as f64 + 1.0) / rows;
+    let ratio = step(info.first, info.last, f64::from(info.cells)) / step(first, last, rows as f64);
+    (OTHER_STEP * ratio.ln().abs()).min(MOST_APART)
 }
 
 /// Whether a table had rows and has none: it was dropped, or bytes of them are left on its root.
