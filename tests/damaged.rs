@@ -1,6 +1,6 @@
 //! How much of generated damaged stores comes back, and is what comes back right?
 
-use crate::support::{Done, MUDLARK, folder, plan};
+use crate::support::{Done, MUDLARK, folder, plan, recovered_lines, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::{self, Counts, Emitted, Options, report};
@@ -146,5 +146,39 @@ fn every_kind_of_damage_has_its_turn() -> Done {
     }
     let never: Vec<&str> = Op::ALL.iter().map(|op| op.name()).filter(|name| !met.contains(*name)).collect();
     assert!(never.is_empty(), "never met: {never:?}");
+    Ok(())
+}
+
+/// The first link of the interior page with this number: where it stands in the file, and where it leads.
+fn first_link(bytes: &[u8], page_size: usize, page: usize) -> (usize, [u8; 4]) {
+    let start = (page - 1) * page_size;
+    assert_eq!(bytes[start], 5, "an interior page of a table");
+    let cell = start + usize::from(u16::from_be_bytes([bytes[start + 12], bytes[start + 13]]));
+    (cell, bytes[cell..cell + 4].try_into().unwrap())
+}
+
+#[test]
+fn first_children_that_two_tables_have_exchanged_are_set_right() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 1024; CREATE TABLE people(name TEXT, city TEXT, born INT); CREATE TABLE log(at REAL);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO people SELECT 'person number ' || i, 'city', i FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO log(rowid, at) SELECT 1000 + i * 20, i * 1.5 FROM n;",
+    )?;
+    let mut bytes = fs::read(&path)?;
+    let (people, log) = (first_link(&bytes, 1024, 2), first_link(&bytes, 1024, 3));
+    bytes[people.0..people.0 + 4].copy_from_slice(&log.1);
+    bytes[log.0..log.0 + 4].copy_from_slice(&people.1);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    for (table, column) in [("people", "born"), ("log", "at")] {
+        let rows = lines.iter().filter(|line| line["state"] == "live" && line["table"] == table);
+        let right = rows.filter(|line| line["values"][column].is_number()).count();
+        assert_eq!(right, 200, "rows of {table}");
+    }
     Ok(())
 }

@@ -143,11 +143,12 @@ impl Forest {
             let root = root.unwrap_or(0);
             forest.trees.push(Tree::new(object, rowids, root));
         }
+        // Exchanged children look like exchanged roots, where they are the first of their trees.
+        let links = all_links(ground);
+        forest.crossed = Crossed::of(ground, &links);
         forest.exchange_roots(ground);
         let roots: Vec<u32> = forest.trees.iter().map(|tree| tree.root).collect();
-        let links = all_links(ground);
         let false_roots = false_roots(ground, &links, &roots);
-        forest.crossed = Crossed::of(ground, &links);
         // A link to another tree's root is wrong, whatever the keys there.
         forest.roots = roots.into_iter().filter(|root| !false_roots.contains(root)).collect();
         for number in 0..forest.trees.len() {
@@ -185,7 +186,7 @@ impl Forest {
     }
 
     fn exchanged_pair(&self, ground: Ground<'_, '_>) -> Option<(usize, usize)> {
-        let below = |tree: &Tree| first_leaf_below(ground, tree.root, tree.rowids);
+        let below = |tree: &Tree| first_leaf_below(ground, &self.crossed, tree.root, tree.rowids);
         let leaves: Vec<(Object, u32)> =
             self.trees.iter().map(|tree| (tree.object, below(tree).unwrap_or(0))).collect();
         let fit = |object: Object, leaf: u32| fit_object(ground, object, leaf) as u8;
@@ -337,7 +338,7 @@ pub(super) fn bounds(ground: Ground<'_, '_>, pages: &[u32]) -> (i64, i64) {
 }
 
 /// The first leaf with records below a page, by the first links; an index has records on every page.
-fn first_leaf_below(ground: Ground<'_, '_>, root: u32, rowids: bool) -> Option<u32> {
+fn first_leaf_below(ground: Ground<'_, '_>, crossed: &Crossed, root: u32, rowids: bool) -> Option<u32> {
     let mut page = root;
     for _ in 0..MAX_DEPTH {
         let info = ground.survey.page(page);
@@ -347,7 +348,7 @@ fn first_leaf_below(ground: Ground<'_, '_>, root: u32, rowids: bool) -> Option<u
         }
         page = links(ground, page, KeyRange::default(), rowids)
             .into_iter()
-            .map(|(child, _)| child)
+            .map(|(child, _)| crossed.instead.get(&(page, child)).copied().unwrap_or(child))
             .find(|child| ground.survey.page(*child).kind.is_some_and(PageKind::is_table))?;
     }
     None
