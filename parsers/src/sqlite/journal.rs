@@ -150,6 +150,12 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
     Ok(read)
 }
 
+/// The record at `at`: its page's number, the page's bytes, and their checksum as stored.
+fn stored_record(bytes: &[u8], at: usize, page_size: usize) -> Option<(u32, &[u8], u32)> {
+    let content = slice_at(bytes, at + 4, page_size)?;
+    Some((be_u32_at(bytes, at)?, content, be_u32_at(bytes, at + 4 + page_size)?))
+}
+
 impl Journal {
     /// The next segment of the same transaction behind one whose header is lost. SQLite ends a journal with the file, or
     /// with one zero over a magic that an earlier transaction left; what an earlier one left without a header there
@@ -190,23 +196,17 @@ impl Journal {
 
     /// Whether sound records of a segment are of pages that were saved before.
     fn has_saved_of(&self, bytes: &[u8], from: usize, segment: &SegmentHeader) -> bool {
-        let record_len = segment.page_size as usize + 8;
-        let records = bytes.get(from..).unwrap_or_default().chunks_exact(record_len);
-        records.take(segment.count as usize).any(|record| {
-            let (Some(page), Some(content)) = (be_u32_at(record, 0), record.get(4..record_len - 4)) else {
-                return false;
-            };
-            let sound = be_u32_at(record, record_len - 4) == Some(checksum(content, segment.nonce));
-            sound && self.saved.contains(&page)
+        let page_size = segment.page_size as usize;
+        let places = (from..bytes.len()).step_by(page_size + 8).take(segment.count as usize);
+        places.map_while(|at| stored_record(bytes, at, page_size)).any(|(page, content, stored)| {
+            stored == checksum(content, segment.nonce) && self.saved.contains(&page)
         })
     }
 
     /// Takes the record at `at`.
     fn record(&mut self, bytes: &[u8], at: usize, nonce: u32) {
         let page_size = self.header.page_size as usize;
-        let Some(page) = be_u32_at(bytes, at) else { return };
-        let Some(content) = slice_at(bytes, at + 4, page_size) else { return };
-        let Some(stored) = be_u32_at(bytes, at + 4 + page_size) else { return };
+        let Some((page, content, stored)) = stored_record(bytes, at, page_size) else { return };
         let computed = checksum(content, nonce);
         let record = Record { page, offset: at as u64 + 4 };
         if page == 0 || stored != computed {
@@ -265,9 +265,8 @@ fn with_nonces(bytes: &[u8], sector: usize, page_size: usize) -> Vec<(u32, Recor
             at += sector;
             continue;
         }
-        if let (Some(page), Some(content), Some(stored)) =
-            (be_u32_at(record, 0), slice_at(record, 4, page_size), be_u32_at(record, 4 + page_size))
-            && page != 0
+        if let Some((page, content, stored)) =
+            stored_record(record, 0, page_size).filter(|(page, ..)| *page != 0)
         {
             let nonce = stored.wrapping_sub(checksum(content, 0));
             found.push((nonce, Record { page, offset: at as u64 + 4 }));
