@@ -350,16 +350,19 @@ impl Walk<'_> {
             self.odds(&way.freed.serials, body_at) - if exact { 0 } else { FRAGMENT }
         };
         let mut ways = ways.into_iter().peekable();
-        while let Some(mut best) = ways.next() {
-            let (mut last, mut most) = (best.end, odds(&best));
-            while let Some(way) = ways.next_if(|way| way.end - last < LOST) {
-                last = way.end;
-                let odds = odds(&way);
-                if odds > most {
-                    (best, most) = (way, odds);
-                }
+        while let Some(first) = ways.next() {
+            let mut group = vec![first];
+            while let Some(way) =
+                ways.next_if(|way| group.last().is_some_and(|before| way.end - before.end < LOST))
+            {
+                group.push(way);
             }
-            found.push(best);
+            // One alone need not be weighed; of equals the one that ends first is kept.
+            found.extend(if group.len() == 1 {
+                group.pop()
+            } else {
+                group.into_iter().rev().max_by_key(odds)
+            });
         }
     }
 
@@ -440,16 +443,18 @@ impl Walk<'_> {
     /// not at all.
     fn odds(&self, serials: &[Serial], at: usize) -> i64 {
         let mut next = at;
-        let each = serials.iter().enumerate().map(|(column, serial)| {
+        serials.iter().enumerate().fold(0, |odds: i64, (column, serial)| {
             let from = next;
             next = next.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
             let value = self.page.get(from..next).unwrap_or_default();
-            if serial.kind() == SerialKind::Text && !(self.shape.reads)(value) {
-                return i64::MIN / 1024;
-            }
-            (self.shape.odds)(column, *serial, value)
-        });
-        each.sum()
+            let unread = serial.kind() == SerialKind::Text && !(self.shape.reads)(value);
+            // Many texts may not read.
+            odds.saturating_add(if unread {
+                i64::MIN / 1024
+            } else {
+                (self.shape.odds)(column, *serial, value)
+            })
+        })
     }
 
     /// Cells of an index tree whose first two serial types are lost, behind a payload length of one byte: all pairs are
