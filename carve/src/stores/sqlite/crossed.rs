@@ -22,6 +22,10 @@ impl Link {
     }
 }
 
+/// Links that their children contradict and that are held against all others: a file with more has worse damage than
+/// exchanged children.
+const MOST_MISPLACED: usize = 1024;
+
 /// What is wrong with links, by parent and child.
 #[derive(Debug, Default)]
 pub(super) struct Crossed {
@@ -76,6 +80,10 @@ impl Crossed {
     /// A link that its child's keys contradict, where one other link leads to a page that fits there, and the child
     /// fits in that page's stead.
     fn find_misplaced(&mut self, ground: Ground<'_, '_>, links: &[Link]) {
+        let contradicted: Vec<&Link> = links.iter().filter(|link| !link.holds).take(MOST_MISPLACED).collect();
+        if contradicted.is_empty() {
+            return;
+        }
         let mut parents: HashMap<u32, u32> = HashMap::new();
         for link in links {
             *parents.entry(link.child).or_default() += 1;
@@ -90,13 +98,12 @@ impl Crossed {
             let info = ground.survey.page(page);
             link.range.holds(info.first, info.last)
         };
-        for link in links.iter().filter(|link| !link.holds).filter(alone) {
-            let fits_crosswise = |other: &&Link| accepts(other, link.child) && accepts(link, other.child);
-            let mut others = links
-                .iter()
-                .filter(|other| other.child != link.child && !other.is_exact(ground))
-                .filter(alone)
-                .filter(fits_crosswise);
+        let inexact: Vec<&Link> = links.iter().filter(|link| !link.is_exact(ground)).filter(alone).collect();
+        for link in contradicted.into_iter().filter(alone) {
+            let fits_crosswise = |other: &&&Link| {
+                other.child != link.child && accepts(other, link.child) && accepts(link, other.child)
+            };
+            let mut others = inexact.iter().filter(fits_crosswise);
             if let (Some(other), None) = (others.next(), others.next()) {
                 self.instead.insert((link.parent, link.child), other.child);
                 self.instead.insert((other.parent, other.child), link.child);
