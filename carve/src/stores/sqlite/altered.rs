@@ -158,12 +158,8 @@ fn old_records(
             forest.trees.get(number as usize).is_some_and(|other| other.object == tree.object)
         })
     };
-    let stands = |number: u32| {
-        let place = forest.place(number).and_then(|(number, _)| forest.trees.get(number as usize));
-        place.is_some_and(|tree| tree.object != Object::Stale)
-    };
     let earlier = survey.old().filter(|(number, _)| own(*number));
-    let freed = survey.iter().filter(|(number, info)| info.sound && !stands(*number));
+    let freed = survey.iter().filter(|(number, info)| info.sound && forest.standing(*number).is_none());
     let wide = earlier.chain(freed).filter(|(_, info)| {
         usize::from(info.columns) == columns && info.kind.is_some_and(|kind| kind.is_table() == tree.rowids)
     });

@@ -2,7 +2,6 @@
 
 use super::chains::{FaultyCell, LinkFault};
 use super::database::Database;
-use super::forest::Object;
 use crate::model::Finding;
 use crate::words::grouped_count;
 use mudlark_parsers::sqlite::page::Page;
@@ -12,17 +11,17 @@ const MOST_TOLD: usize = 50;
 
 /// The chains of live pages that break, in the order of their pages. What a cut has taken is told by the cut.
 pub(super) fn findings(database: &Database<'_>) -> Vec<Finding> {
-    let is_live = |page| {
-        let tree = database.forest.place(page).and_then(|(tree, _)| database.forest.trees.get(tree as usize));
-        tree.is_some_and(|tree| tree.object != Object::Stale)
-    };
     let cut_page = database.view.cut_page().map(|(page, _)| page);
     let cut = |faulty: &FaultyCell| match faulty.fault.what {
         LinkFault::Absent => database.view.is_absent(faulty.fault.page),
         LinkFault::Cut => cut_page == Some(faulty.fault.page),
         _ => false,
     };
-    let faults = database.chained.faults.iter().filter(|faulty| is_live(faulty.page) && !cut(faulty));
+    let faults = database
+        .chained
+        .faults
+        .iter()
+        .filter(|faulty| database.forest.standing(faulty.page).is_some() && !cut(faulty));
     let mut found: Vec<Finding> =
         faults.clone().take(MOST_TOLD).filter_map(|faulty| finding(database, faulty)).collect();
     let further = faults.count().saturating_sub(MOST_TOLD);

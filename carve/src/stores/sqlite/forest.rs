@@ -224,6 +224,12 @@ impl Forest {
         self.placed.get((page as usize).wrapping_sub(1)).copied().flatten()
     }
 
+    /// The tree that a page hangs in, unless what it holds is old.
+    pub(super) fn standing(&self, page: u32) -> Option<&Tree> {
+        let (number, _) = self.place(page)?;
+        self.trees.get(number as usize).filter(|tree| tree.object != Object::Stale)
+    }
+
     /// Grows a new part of a tree from a page that nothing links to.
     pub(super) fn grow_fragment(&mut self, ground: Ground<'_, '_>, root: u32, kind: PageKind) {
         let number = self.trees.len();

@@ -1,7 +1,6 @@
 //! Why nothing that was deleted comes back: what free space holds instead.
 
 use super::database::Database;
-use super::forest::Object;
 use crate::words::grouped_count;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::freed::LOST;
@@ -32,9 +31,7 @@ impl FreeSpace {
                 }
                 continue;
             }
-            let placed =
-                database.forest.place(number).and_then(|(tree, _)| database.forest.trees.get(tree as usize));
-            if info.kind.is_none() || placed.is_none_or(|tree| tree.object == Object::Stale) {
+            if info.kind.is_none() || database.forest.standing(number).is_none() {
                 continue;
             }
             let Some(page) = Page::parse(version.bytes, number, database.view.geometry) else { continue };

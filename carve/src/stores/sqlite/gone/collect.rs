@@ -5,7 +5,7 @@ use super::super::forest::Object;
 use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
-use super::shape::leaf_kind;
+use super::shape::{Kinds, leaf_kind};
 use super::{Dead, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
@@ -31,9 +31,10 @@ enum Role {
     Before,
 }
 
-/// `later` are the places of the table that stands in this one's place.
+/// `kinds` is what its records look like; `later` are the places of the table that stands in this one's place.
 pub(super) fn all(
     search: &Search<'_, '_>,
+    kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     places: OfTree<'_>,
     later: Option<OfTree<'_>>,
@@ -46,10 +47,15 @@ pub(super) fn all(
     let before = places.before.iter().map(|page| (*page, Role::Before));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
-    pages.flat_map_iter(|(page, role)| on_page(search, live, *page, *role)).collect()
+    pages.flat_map_iter(|(page, role)| on_page(search, kinds, live, (*page, *role))).collect()
 }
 
-fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: Role) -> Vec<Dead> {
+fn on_page(
+    search: &Search<'_, '_>,
+    kinds: &Kinds,
+    live: &Live<'_, '_, '_>,
+    (number, role): (u32, Role),
+) -> Vec<Dead> {
     let mut found = Vec::new();
     let database = search.database;
     let geometry = database.view.geometry;
@@ -58,14 +64,13 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
         return Vec::new();
     }
     let Some(version) = database.view.page(number) else { return Vec::new() };
-    let kinds = &search.kinds;
     let kind = leaf_kind(search.tree.rowids);
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
         let cells = kinds.bare_cells(database, version.bytes, search.tree.rowids);
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
-        return finish(search, live, number, role, found);
+        return finish(search, kinds, live, (number, role), found);
     };
     if !matches!(role, Role::Own | Role::Before)
         && page.header.kind.is_table() == search.tree.rowids
@@ -85,7 +90,7 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
     let used = !older_below
         && version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes));
     if blocks.is_empty() && !used {
-        return finish(search, live, number, role, found);
+        return finish(search, kinds, live, (number, role), found);
     }
     let edges = edges(&page, &blocks);
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
@@ -115,7 +120,7 @@ fn on_page(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, number: u32, role: 
         }
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
-    finish(search, live, number, role, found)
+    finish(search, kinds, live, (number, role), found)
 }
 
 /// Whether some table has a live row with this row id and these cells: auto_vacuum moves roots, and leaves their rows
@@ -168,9 +173,9 @@ fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
 /// Makes candidates of cells: with their fingerprints, their claims and their time.
 fn finish(
     search: &Search<'_, '_>,
+    kinds: &Kinds,
     live: &Live<'_, '_, '_>,
-    number: u32,
-    role: Role,
+    (number, role): (u32, Role),
     cells: Vec<(FreedCell, &'static str, Claim)>,
 ) -> Vec<Dead> {
     let view = &search.database.view;
@@ -206,7 +211,7 @@ fn finish(
             .with_if(freed.fitted, Claim::Fitted)
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
-            .with_if(by_bytes && search.kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
+            .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(spilled && content.is_some(), Claim::ChainWhole)
             .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted);

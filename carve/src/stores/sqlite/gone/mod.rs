@@ -70,8 +70,6 @@ struct Search<'s, 'a> {
     layout: &'s Layout,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
-    /// What its records look like.
-    kinds: Kinds,
     /// Fewest columns of a live record.
     least: usize,
     /// Other shapes that rows on the same pages may have.
@@ -154,19 +152,20 @@ pub(super) fn rows<'a>(
     let later_places = later.map(|later| places.of(later.tree));
     let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
     let rivals = rivals(database, number);
-    let kinds = Kinds::of(database, output);
+    let mut kinds = Kinds::of(database, output);
     let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
     let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
     let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
     // Tables come before their earlier shapes.
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
-    let mut search = Search { database, tree, layout, key_cells, kinds, least, rivals, as_live, went_on };
-    let mut dead = collect::all(&search, &Live::of(&search, kept), places.of(output.tree), later_places);
-    if search.kinds.few_rows() && search.learn(&dead) {
-        // What the sure ones look like tells how to read the others.
-        dead = collect::all(&search, &Live::of(&search, kept), places.of(output.tree), later_places);
-    }
+    let search = Search { database, tree, layout, key_cells, least, rivals, as_live, went_on };
     let live = Live::of(&search, kept);
+    let own = places.of(output.tree);
+    let mut dead = collect::all(&search, &kinds, &live, own, later_places);
+    if kinds.few_rows() && learn(database, &mut kinds, &dead) {
+        // What the sure ones look like tells how to read the others.
+        dead = collect::all(&search, &kinds, &live, own, later_places);
+    }
     if dead.is_empty() {
         return Ok(());
     }
@@ -181,17 +180,16 @@ pub(super) fn rows<'a>(
     put::all(&Target { database, layout, table, rowids: tree.rowids, claims }, &judged, sink)
 }
 
-impl Search<'_, '_> {
-    /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
-    fn learn(&mut self, dead: &[Dead]) -> bool {
-        let view = &self.database.view;
-        let sure = dead.iter().filter(|dead| {
-            !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
-        });
-        let rows = sure.filter_map(|dead| Some((view.page(dead.page)?.bytes, &dead.freed)));
-        self.kinds.learn(rows)
-    }
+/// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
+fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
+    let sure = dead.iter().filter(|dead| {
+        !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
+    });
+    let rows = sure.filter_map(|dead| Some((database.view.page(dead.page)?.bytes, &dead.freed)));
+    kinds.learn(rows)
+}
 
+impl Search<'_, '_> {
     /// Fingerprints of a candidate's cells, where they are whole, and of its key.
     fn fingerprints(
         &self,

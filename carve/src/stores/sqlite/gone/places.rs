@@ -87,9 +87,9 @@ pub fn find(database: &Database<'_>) -> Places {
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
     let mut bare: Vec<u32> = Vec::new();
-    let range =
-        |(tree, _): &(usize, usize)| Some((*tree, bounds(ground, &database.forest.trees.get(*tree)?.pages)));
-    let ranges: HashMap<usize, (i64, i64)> = outputs.iter().filter_map(range).collect();
+    let span =
+        |(tree, _): &(usize, usize)| Some((*tree, Span::of(database, database.forest.trees.get(*tree)?)));
+    let spans: HashMap<usize, Span> = outputs.iter().filter_map(span).collect();
     // Rows of an earlier shape lie on the pages that the altered table has now.
     let tree_of =
         |def: usize| database.outputs.iter().find(|output| output.def == Some(def)).map(|output| output.tree);
@@ -115,10 +115,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
-        let placed = database.forest.place(number).filter(|(tree, _)| {
-            database.forest.trees.get(*tree as usize).is_some_and(|tree| tree.object != Object::Stale)
-        });
-        if placed.is_some() && !old || number == 1 {
+        if database.forest.standing(number).is_some() && !old || number == 1 {
             continue;
         }
         let Some(kind) = info.kind else {
@@ -170,13 +167,13 @@ pub fn find(database: &Database<'_>) -> Places {
                 .then(|| sample::likeness(ground.view, ground.survey, number, profile))
                 .flatten();
             let likeness = likeness.map(|likeness| likeness - *own_likeness);
-            let (first, last) = ranges.get(tree_number).copied().unwrap_or((i64::MAX, i64::MIN));
-            let in_range = tree.rowids && first <= info.first && info.last <= last;
+            let Some(span) = spans.get(tree_number) else { continue };
+            let in_range = tree.rowids && span.first <= info.first && info.last <= span.last;
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
             let linked = root || traces.lead(home, page, (info.first, info.last));
             let further = agreement(database, tree, &rows) + if in_range { SAME_RANGE } else { 0.0 }
-                - apart(database, tree, (first, last), info)
+                - if tree.rowids { span.apart(info) } else { 0.0 }
                 + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 }
                 + if linked { LINKED } else { 0.0 };
             asked.push((likeness, further));
@@ -215,15 +212,34 @@ pub fn find(database: &Database<'_>) -> Places {
     places
 }
 
-/// How much the row ids of a page lie closer together, or farther apart, than those of a tree, in likeness.
-fn apart(database: &Database<'_>, tree: &Tree, (first, last): (i64, i64), info: &PageInfo) -> f64 {
-    let rows: u64 = tree.pages.iter().map(|page| u64::from(database.survey.page(*page).cells)).sum();
-    if !tree.rowids || rows < FEW_ROWS || u64::from(info.cells) < FEW_ROWS {
-        return 0.0;
+/// The row ids of a tree, or of a page: least, greatest, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: i64,
+    last: i64,
+    rows: u64,
+}
+
+impl Span {
+    fn of(database: &Database<'_>, tree: &Tree) -> Self {
+        let (first, last) = bounds(database.ground(), &tree.pages);
+        let rows = tree.pages.iter().map(|page| u64::from(database.survey.page(*page).cells)).sum();
+        Self { first, last, rows }
     }
-    let step = |first: i64, last: i64, rows: f64| (last.abs_diff(first) as f64 + 1.0) / rows;
-    let ratio = step(info.first, info.last, f64::from(info.cells)) / step(first, last, rows as f64);
-    (OTHER_STEP * ratio.ln().abs()).min(MOST_APART)
+
+    /// How far its row ids lie apart, on average.
+    fn step(self) -> f64 {
+        (self.last.abs_diff(self.first) as f64 + 1.0) / self.rows as f64
+    }
+
+    /// How much the row ids of a page lie closer together, or farther apart, than these, in likeness.
+    fn apart(self, info: &PageInfo) -> f64 {
+        let page = Self { first: info.first, last: info.last, rows: info.cells.into() };
+        if self.rows < FEW_ROWS || page.rows < FEW_ROWS {
+            return 0.0;
+        }
+        (OTHER_STEP * (page.step() / self.step()).ln().abs()).min(MOST_APART)
+    }
 }
 
 /// Whether a table had rows and has none: it was dropped, or bytes of them are left on its root.

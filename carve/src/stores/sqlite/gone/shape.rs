@@ -216,7 +216,7 @@ impl Kinds {
     }
 
     /// Takes the values of rows that are gone into account, where few are live: each a page and a cell that stands on it
-    /// with all its serial types. Returns whether that tells enough.
+    /// with all its serial types. Returns whether there was any.
     pub(super) fn learn<'p>(&mut self, rows: impl Iterator<Item = (&'p [u8], &'p FreedCell)>) -> bool {
         let values = std::mem::take(&mut self.values);
         let mut seen = Seen { values, rows: self.rows, fewest: self.least };

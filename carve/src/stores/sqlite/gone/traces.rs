@@ -4,7 +4,7 @@
 //! holds the links to them ([`former`]), and a free interior page holds all of its own.
 
 use super::super::database::Database;
-use super::super::forest::{KeyRange, Object, links};
+use super::super::forest::{KeyRange, links};
 use mudlark_parsers::sqlite::former;
 use mudlark_parsers::sqlite::page::Page;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -45,7 +45,7 @@ impl Traces {
             for (child, range) in links_of(database, number, tree) {
                 traces.by_page.entry(child).or_default().push(Trace { tree, range });
                 let old = versions.get(&child).into_iter().flatten().copied();
-                let current = Some(child).filter(|child| is_loose(database, *child));
+                let current = Some(child).filter(|child| database.forest.standing(*child).is_none());
                 pending.extend(old.chain(current).map(|number| (number, tree)));
             }
         }
@@ -64,14 +64,6 @@ impl Traces {
         let first = traces.first()?.tree;
         traces.iter().all(|trace| trace.tree == first).then_some(first)
     }
-}
-
-/// Whether a page hangs in no tree of rows that are live.
-fn is_loose(database: &Database<'_>, page: u32) -> bool {
-    let place = database.forest.place(page);
-    place.is_none_or(|(tree, _)| {
-        database.forest.trees.get(tree as usize).is_none_or(|tree| tree.object == Object::Stale)
-    })
 }
 
 /// The links that a page holds, or held, as an interior page of a tree.
