@@ -12,6 +12,7 @@ use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
 use crate::bytes::{all_zero, be_u16_at};
+use std::cell::Cell as StdCell;
 use std::collections::{HashMap, HashSet};
 
 /// Bytes that freeing a cell overwrites.
@@ -25,6 +26,45 @@ const MOST_NEXT: usize = 6;
 
 /// Places in a block at which a cell is tried that lost two serial types, which takes long.
 const MOST_PAIR_STARTS: usize = 256;
+
+/// Bytes of text that are read in one step.
+const TEXT_STEP: usize = 16;
+
+/// Steps that it takes to keep a possible cell, besides one for each of its columns.
+const CELL_STEPS: usize = 8;
+
+/// How long a page is searched: bytes that were made to be read in many ways would take the square of its length, times
+/// the columns. All runs of free bytes of a page share what it is worth, several times what rows of a table have needed.
+#[derive(Debug)]
+pub struct Effort(StdCell<usize>);
+
+impl Effort {
+    const STEPS_PER_BYTE: usize = 1024;
+    /// Bytes behind these are worth less: the ways to read a place are bounded, but for small pages not reached.
+    const DEAR_BYTES: usize = 4096;
+    const STEPS_PER_FURTHER_BYTE: usize = 64;
+
+    /// What a page of so many bytes is worth.
+    #[must_use]
+    pub fn of_page(bytes: usize) -> Self {
+        let dear = bytes.min(Self::DEAR_BYTES);
+        let further = bytes.saturating_sub(dear).saturating_mul(Self::STEPS_PER_FURTHER_BYTE);
+        Self(StdCell::new(further.saturating_add(dear * Self::STEPS_PER_BYTE)))
+    }
+
+    /// Steps that are left: one reads a serial type, tries a place where a cell may end, or reads a few bytes of a text.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Takes steps; `None` when too few are left.
+    fn spend(&self, steps: usize) -> Option<()> {
+        let left = self.left().checked_sub(steps);
+        self.0.set(left.unwrap_or(0));
+        left.map(|_| ())
+    }
+}
 
 /// What is left of a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +134,8 @@ pub struct Shape<'s> {
     /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
     /// bit: greater is likelier.
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
+    /// How long a page is searched for them.
+    pub effort: &'s Effort,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -214,6 +256,7 @@ impl Walk<'_> {
         let mut types = Types { serials: Vec::new(), len: 0, body: 0 };
         let mut next = at;
         while !done(first + types.serials.len(), next - at) {
+            self.shape.effort.spend(1)?;
             let (number, size) = varint_at(self.page.get(..self.to)?, next)?;
             let (serial, column) = (Serial(number), first + types.serials.len());
             let first_fits = column > 0 || self.shape.first.is_none_or(|first| first == serial);
@@ -319,7 +362,7 @@ impl Walk<'_> {
         }
         let mut tried = HashSet::new();
         let mut pairs = 0;
-        while let Some(start) = starts.pop() {
+        while let Some(start) = starts.pop().filter(|_| self.shape.effort.left() > 0) {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
                 if start + LOST > self.to || tried.len() >= MOST_STARTS || !tried.insert(start) {
@@ -424,6 +467,9 @@ impl Walk<'_> {
             let ends =
                 next.chain([self.to]).flat_map(|next| (0..LOST).map(move |left| next.saturating_sub(left)));
             for end in ends {
+                if self.shape.effort.spend(1).is_none() {
+                    return;
+                }
                 let room = end.checked_sub(start).and_then(|room| (room as u64).checked_sub(fixed));
                 for serial in room.into_iter().flat_map(Serial::of_len) {
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
@@ -499,11 +545,13 @@ impl Walk<'_> {
         };
         let mut best: Option<(i64, Serial, Serial)> = None;
         for first_len in 0..=room {
+            self.shape.effort.spend(1)?;
             for first in Serial::of_len(first_len) {
                 if !len(first, 1) || !(self.shape.fits)(0, first) || !reads(first, at) {
                     continue;
                 }
                 for second in Serial::of_len(room - first_len) {
+                    self.shape.effort.spend(1 + room as usize / TEXT_STEP)?;
                     let matches = low.is_none_or(|low| second.0 & 0x7f == u64::from(low));
                     let fits = len(second, if low.is_some() { 2 } else { 1 }) && (self.shape.fits)(1, second);
                     if !matches || !fits || !reads(second, at + first_len as usize) {
@@ -574,6 +622,9 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
+        if self.shape.effort.spend(CELL_STEPS + serials.len() + (end - start) / TEXT_STEP).is_none() {
+            return;
+        }
         // Zeros are what wiped space holds, and read as NULLs and as texts of NUL characters.
         let kept = self.page.get(start + LOST..end).unwrap_or_default();
         if rebuilt && (serials.iter().all(|serial| *serial == Serial::NULL) || all_zero(kept)) {
@@ -707,7 +758,9 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells};
+    use super::{
+        Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells,
+    };
     use std::collections::HashSet;
 
     const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
@@ -727,6 +780,7 @@ mod tests {
             fits: &fits,
             reads: &reads,
             odds: &|_, _, _| 0,
+            effort: &Effort::of_page(page.len()),
         };
         cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &HashSet::new())
     }

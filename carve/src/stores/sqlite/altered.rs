@@ -12,7 +12,7 @@ use super::survey::Survey;
 use super::view::View;
 use crate::model::SchemaOrigin;
 use mudlark_parsers::sqlite::ddl::Column;
-use mudlark_parsers::sqlite::freed::{self, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -195,8 +195,16 @@ fn freed_records(
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
     let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
     let reads = |_: &[u8]| true;
-    let shape =
-        Shape { least: columns, most: columns, first, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
+    let effort = &Effort::of_page(version.bytes.len());
+    let shape = Shape {
+        least: columns,
+        most: columns,
+        first,
+        fits: &fits,
+        reads: &reads,
+        odds: &|_, _, _| 0,
+        effort,
+    };
     let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();

@@ -10,7 +10,7 @@ use super::{Dead, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{FreedCell, RowidLeft, Space};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -93,14 +93,17 @@ fn on_page(
         return finish(search, kinds, live, (number, role), found);
     }
     let edges = edges(&page, &blocks);
+    let effort = || Effort::of_page(version.bytes.len());
+    let own_effort = effort();
+    let rivals: Vec<(&Kinds, Effort)> = search.rivals.iter().map(|rival| (rival, effort())).collect();
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &edges);
-        for rival in &search.rivals {
+        let mut cells = kinds.cells(database, version.bytes, (extent, space), &own_effort, kind, &edges);
+        for (rival, effort) in &rivals {
             if cells.is_empty() {
                 break;
             }
-            let others = rival.cells(database, version.bytes, (extent, space), kind, &edges);
+            let others = rival.cells(database, version.bytes, (extent, space), effort, kind, &edges);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
