@@ -134,6 +134,8 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
 /// later version than those of the group is known.
 fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
     let mut found: Vec<Judged> = Vec::new();
+    // A log may hold a version of one row in each of its frames.
+    let mut by_content: HashMap<Option<u64>, usize> = HashMap::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
         let is_standing = standing.is_some_and(|standing| standing.is_none() || standing == dead.content);
@@ -141,13 +143,15 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, jud
         if is_standing || dead.content.is_none() && any_whole {
             continue;
         }
-        if let Some(same) = found.iter_mut().find(|other| other.dead.content == dead.content) {
+        let known = by_content.get(&dead.content).and_then(|index| found.get_mut(*index));
+        if let Some(same) = known {
             if !dead.uncommitted {
                 same.dead.uncommitted = false;
             }
             same.also.push(dead);
             continue;
         }
+        by_content.insert(dead.content, found.len());
         found.push(Judged {
             state: State::Unknown,
             transaction: Transaction::Committed,

@@ -256,8 +256,7 @@ fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let page = Page::parse(version.bytes, version.number, database.view.geometry);
     let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
-    let step = page.pointer_count().div_ceil(ASKED).max(1);
-    let cells = page.pointers().step_by(step).filter_map(|pointer| page.cell(pointer).ok());
+    let cells = page.some_pointers(ASKED).filter_map(|pointer| page.cell(pointer).ok());
     cells.map(|cell| (cell, version.bytes)).collect()
 }
 
