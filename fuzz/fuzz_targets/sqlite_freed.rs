@@ -21,7 +21,15 @@ fuzz_target!(|data: &[u8]| {
     let odds = |_: usize, serial: Serial, value: &[u8]| serial.0 as i64 % 64 - value.len() as i64;
     let edges: HashSet<u32> = [number, number * 2, geometry.usable()].into_iter().collect();
     for first in [None, Some(Serial::NULL)] {
-        let shape = Shape { least: most / 2, most, first, fits: &fits, reads: &reads, odds: &odds, effort: &Effort::of_page(0) };
+        let shape = Shape {
+            least: most / 2,
+            most,
+            first,
+            fits: &fits,
+            reads: &reads,
+            odds: &odds,
+            effort: &Effort::of_page(0),
+        };
         let part = Extent { from: number * 2, to: number * 2 + bytes.len() as u32 / 2 };
         let whole = Extent { from: 0, to: geometry.usable() };
         for extent in [whole, part, Extent { from: whole.to, to: number }, Extent { from: 0, to: u32::MAX }] {
