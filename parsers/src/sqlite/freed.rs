@@ -39,17 +39,18 @@ const CELL_STEPS: usize = 8;
 pub struct Effort(StdCell<usize>);
 
 impl Effort {
-    const STEPS_PER_BYTE: usize = 1024;
-    /// Bytes behind these are worth less: the ways to read a place are bounded, but for small pages not reached.
+    const LEAST: usize = 1 << 17;
+    const STEPS_PER_BYTE: usize = 256;
+    /// Bytes behind these are worth less: most rows of a large page stand whole, or have long cells.
     const DEAR_BYTES: usize = 4096;
-    const STEPS_PER_FURTHER_BYTE: usize = 64;
+    const STEPS_PER_FURTHER_BYTE: usize = 32;
 
     /// What a page of so many bytes is worth.
     #[must_use]
     pub fn of_page(bytes: usize) -> Self {
         let dear = bytes.min(Self::DEAR_BYTES);
         let further = bytes.saturating_sub(dear).saturating_mul(Self::STEPS_PER_FURTHER_BYTE);
-        Self(StdCell::new(further.saturating_add(dear * Self::STEPS_PER_BYTE)))
+        Self(StdCell::new(further.saturating_add(Self::LEAST + dear * Self::STEPS_PER_BYTE)))
     }
 
     /// Steps that are left: one reads a serial type, tries a place where a cell may end, or reads a few bytes of a text.
@@ -534,37 +535,50 @@ impl Walk<'_> {
     /// The likeliest first two serial types of a body at `at` that take `room` bytes together. `low` are the low bits of
     /// the second where it takes two bytes.
     fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
-        let len = |serial: Serial, bytes: usize| varint_len(serial.0) == bytes;
-        let value = |serial: Serial, from: usize| self.page.get(from..from + serial.len() as usize);
-        let reads = |serial: Serial, from: usize| {
-            serial.kind() != SerialKind::Text
-                || value(serial, from).is_some_and(|text| (self.shape.reads)(text))
-        };
-        let odds = |column: usize, serial: Serial, from: usize| {
-            (self.shape.odds)(column, serial, value(serial, from).unwrap_or_default())
+        let second_size = if low.is_some() { 2 } else { 1 };
+        let is_first = |first: Serial| varint_len(first.0) == 1;
+        let is_second = |second: Serial| {
+            varint_len(second.0) == second_size && low.is_none_or(|low| second.0 & 0x7f == u64::from(low))
         };
         let mut best: Option<(i64, Serial, Serial)> = None;
+        // Where the second begins is all that the two have to do with one another.
         for first_len in 0..=room {
             self.shape.effort.spend(1)?;
-            for first in Serial::of_len(first_len) {
-                if !len(first, 1) || !(self.shape.fits)(0, first) || !reads(first, at) {
-                    continue;
-                }
-                for second in Serial::of_len(room - first_len) {
-                    self.shape.effort.spend(1 + room as usize / TEXT_STEP)?;
-                    let matches = low.is_none_or(|low| second.0 & 0x7f == u64::from(low));
-                    let fits = len(second, if low.is_some() { 2 } else { 1 }) && (self.shape.fits)(1, second);
-                    if !matches || !fits || !reads(second, at + first_len as usize) {
-                        continue;
-                    }
-                    let odds = odds(0, first, at) + odds(1, second, at + first_len as usize);
-                    if best.is_none_or(|(most, _, _)| odds > most) {
-                        best = Some((odds, first, second));
-                    }
-                }
+            let second_at = at.saturating_add(usize::try_from(first_len).ok()?);
+            let Some(second) = self.likeliest(1, second_at, room - first_len, &is_second) else { continue };
+            let Some(first) = self.likeliest(0, at, first_len, &is_first) else { continue };
+            let odds = first.0 + second.0;
+            if best.is_none_or(|(most, _, _)| odds > most) {
+                best = Some((odds, first.1, second.1));
             }
         }
         best.map(|(_, first, second)| (first, second))
+    }
+
+    /// The likeliest serial type of so many bytes for the value of a column at `at`, with its odds.
+    fn likeliest(
+        &self,
+        column: usize,
+        at: usize,
+        len: u64,
+        can_be: &dyn Fn(Serial) -> bool,
+    ) -> Option<(i64, Serial)> {
+        let mut best: Option<(i64, Serial)> = None;
+        for serial in Serial::of_len(len) {
+            if !can_be(serial) || !(self.shape.fits)(column, serial) {
+                continue;
+            }
+            self.shape.effort.spend(1 + len as usize / TEXT_STEP)?;
+            let value = self.page.get(at..at + len as usize);
+            if serial.kind() == SerialKind::Text && !value.is_some_and(|text| (self.shape.reads)(text)) {
+                continue;
+            }
+            let odds = (self.shape.odds)(column, serial, value.unwrap_or_default());
+            if best.is_none_or(|(most, _)| odds > most) {
+                best = Some((odds, serial));
+            }
+        }
+        best
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a record's header")]

@@ -109,6 +109,9 @@ pub(super) struct Forest {
     crossed: Crossed,
 }
 
+/// Exchanged roots that are looked for, each of which asks all trees, and trees that are held against all others for it.
+const MOST_EXCHANGED: usize = 64;
+
 /// Far deeper than any tree: SQLite's own limit is 20.
 const MAX_DEPTH: u32 = 40;
 
@@ -173,7 +176,7 @@ impl Forest {
     /// Takes back exchanged roots: of two trees whose first rows fit the other one better than their own.
     fn exchange_roots(&mut self, ground: Ground<'_, '_>) {
         // Each exchange mends at least one tree.
-        for _ in 0..self.trees.len() {
+        for _ in 0..self.trees.len().min(MOST_EXCHANGED) {
             let Some((a, b)) = self.exchanged_pair(ground) else { return };
             let root = |number: usize| self.trees.get(number).map_or(0, |tree| tree.root);
             let roots = (root(a), root(b));
@@ -199,7 +202,8 @@ impl Forest {
             .iter()
             .map(|(object, leaf)| if *leaf == 0 { Fit::Yes as u8 } else { fit(*object, *leaf) })
             .collect();
-        for a in (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8)) {
+        let misfits = (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8));
+        for a in misfits.take(MOST_EXCHANGED) {
             for b in (1..leaves.len()).filter(|b| *b != a) {
                 let (Some((one, leaf)), Some((other, other_leaf))) = (leaves.get(a), leaves.get(b)) else {
                     continue;

@@ -42,6 +42,9 @@ struct LostRange {
 /// The least room that a row takes: its cell and the pointer to it.
 const LEAST_ROW: usize = MIN_CELL + 2;
 
+/// Trees as whose rows one page without a header is read: each of many reads them all.
+const MOST_TREES: usize = 256;
+
 /// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
 const MOST_LEAVES: usize = 1024;
 
@@ -128,8 +131,10 @@ impl LostKeys {
         let mut fits: HashSet<i64> = HashSet::new();
         let mut over: Vec<i64> = Vec::new();
         for lost in &self.ranges {
-            let inside = rowids.iter().copied().filter(|rowid| lost.range.holds(*rowid, *rowid));
-            if inside.clone().count().saturating_mul(4) > lost.most.saturating_mul(quarters) {
+            let from = rowids.partition_point(|rowid| lost.range.above.is_some_and(|above| *rowid <= above));
+            let to = rowids.partition_point(|rowid| lost.range.upto.is_none_or(|upto| *rowid <= upto));
+            let inside = rowids.get(from..to).unwrap_or_default();
+            if inside.len().saturating_mul(4) > lost.most.saturating_mul(quarters) {
                 over.extend(inside);
             } else {
                 fits.extend(inside);
@@ -210,7 +215,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
                 // A page that a link names is no other tree's.
-                for tree in named.get(&number).unwrap_or(&numbers) {
+                for tree in named.get(&number).unwrap_or(&numbers).iter().take(MOST_TREES) {
                     found.entry(*tree).or_default().bare.insert(number);
                 }
             }
