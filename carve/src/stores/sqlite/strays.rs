@@ -71,8 +71,12 @@ impl LostKeys {
         };
         // A link to a page that stands elsewhere hides the page that it led to.
         let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
-        // Where every page can be read, a root that nothing names is one of them, and no row of its table is lost.
-        let unnamed = |gap: &Gap| gap.parent == 0 && gap.child == 0;
+        // Where every page is there and can be read, the one that a link out of the file meant is one of them, and so is a
+        // root that nothing names: no row is lost.
+        let unnamed = |gap: &Gap| {
+            let nowhere = gap.child > ground.view.page_count && ground.view.is_whole();
+            nowhere || gap.parent == 0 && gap.child == 0
+        };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
         let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained));
         let mut ranges: Vec<LostRange> = lost

@@ -1,11 +1,14 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
-use super::kin;
+use super::kin::{self, Shared};
 use super::live::Live;
+use super::reused::Later;
 use super::{Dead, Search};
 use crate::model::{State, Transaction};
 use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
+use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 /// A version of a row that is not live, with all places where it was seen.
@@ -59,14 +62,16 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
     let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
+    let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
+    // Under an id of its own that VACUUM has changed since.
+    let is_telling = |dead: &Dead| is_read(dead) && !is_short(dead);
     let is_copy = |dead: &Dead| {
-        let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
         search.tree.rowids
-            && !sure
+            && !(is_read(dead) && !renumbered)
             && !is_common(dead)
             && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
-            && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
+            && (is_telling(dead) || dead.rowid.is_none_or(|rowid| live.find(rowid).is_none()))
     };
     let mut groups: HashMap<Identity, Vec<Dead>> = HashMap::new();
     let mut known_contents: HashSet<u64> = HashSet::new();
@@ -90,7 +95,8 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     let mut groups: Vec<(Identity, Vec<Dead>)> = groups.into_iter().collect();
     groups.sort_by_key(|(identity, _)| *identity);
     let mut judged = Vec::new();
-    for (identity, mut group) in groups {
+    let reused = reused(search, live, &groups);
+    for ((identity, mut group), reused) in groups.into_iter().zip(reused) {
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
@@ -113,13 +119,6 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
                 !dead.content.is_some_and(|short| live.is_grown(rowid, short, columns))
             });
         }
-        // A key that was given to another row since.
-        let place = match identity {
-            Identity::Rowid(rowid) => live.find(rowid),
-            _ => None,
-        };
-        let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
-        let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
@@ -128,6 +127,28 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
     judged
+}
+
+/// For each group whether its row id was given to another row since.
+fn reused(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, groups: &[(Identity, Vec<Dead>)]) -> Vec<bool> {
+    let newest = |group: &'_ [Dead]| {
+        group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness).cloned()
+    };
+    let place = |identity: &Identity| match identity {
+        Identity::Rowid(rowid) => live.find(*rowid),
+        _ => None,
+    };
+    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().map(|(identity, _)| place(identity)).collect();
+    let shared = |from: usize, with: usize| {
+        let (_, group) = groups.get(from)?;
+        kin::shared_with(search, &newest(group)?, places.get(with).copied().flatten()?)
+    };
+    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(|at| shared(at, at)).collect();
+    let of_next: Vec<Option<Shared>> =
+        (0..groups.len()).into_par_iter().map(|at| places.get(at)?.and(shared(at, at + 1))).collect();
+    let known = |shared: &[Option<Shared>]| shared.iter().flatten().copied().collect::<Vec<_>>();
+    let later = Later::of(&known(&of_own), &known(&of_next));
+    of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
