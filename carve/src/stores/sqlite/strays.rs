@@ -3,6 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
+use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
@@ -44,6 +45,9 @@ const LEAST_ROW: usize = MIN_CELL + 2;
 
 /// Trees as whose rows one page without a header is read: each of many reads them all.
 const MOST_TREES: usize = 256;
+
+/// Rows that hold nothing in a column by chance; of more it says something.
+const FEW_ROWS: u32 = 5;
 
 /// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
 const MOST_LEAVES: usize = 1024;
@@ -250,11 +254,43 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
                 best = Some((likeness, *tree_number));
             }
         }
+        let best = best.filter(|(_, tree)| {
+            !profiles.get(tree).is_some_and(|profile| is_of_dropped(ground, forest, *tree, profile, number))
+        });
         if let Some((_, tree)) = best {
             found.entry(tree).or_default().leaves.insert(number);
         }
     }
     found
+}
+
+/// Whether a page is rather that of a table that was dropped: every record holds nothing in the column that was its
+/// `INTEGER PRIMARY KEY`, which no row of the tree does.
+fn is_of_dropped(
+    ground: Ground<'_, '_>,
+    forest: &Forest,
+    tree: usize,
+    profile: &Profile,
+    number: u32,
+) -> bool {
+    let tables = &ground.catalogue.tables;
+    let alias = |table: &TableDef| {
+        let alias = table.ddl.rowid_alias?;
+        table.stored.iter().position(|column| *column == alias)
+    };
+    let own = match forest.trees.get(tree).map(|tree| tree.object) {
+        Some(Object::Table(def)) => tables.get(def).and_then(alias),
+        _ => None,
+    };
+    let fits = |table: &&TableDef| {
+        sample::fit_table(ground.view, ground.survey, number, table, sample::ROWS) != Fit::No
+    };
+    let dropped = tables.iter().filter(|table| table.dropped);
+    let mut others = dropped
+        .filter(|table| alias(table).is_some_and(|column| own != Some(column) && !profile.has_null(column)));
+    let Some(other) = others.find(fits).and_then(alias) else { return false };
+    let page = sample::profile(ground.view, ground.survey, &[number]);
+    page.rows() >= FEW_ROWS && page.has_only_null(other)
 }
 
 /// The tree that an old version belongs to by its page number: the one that misses the page, or has it now.
