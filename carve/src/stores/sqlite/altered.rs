@@ -185,8 +185,13 @@ fn old_records(
     spare: &[u32],
     (columns, first): (usize, Option<Serial>),
 ) -> BTreeSet<Old> {
+    // The leaves of a tree that shrank hold rows of both shapes, one in the free space of the other.
+    let narrow = loose.freed.get(&(columns.saturating_sub(1), tree.rowids)).into_iter().flatten();
+    let narrow = narrow.chain(loose.earlier.get(&tree.object).into_iter().flatten()).copied();
+    let narrow = some_spare(survey, narrow);
     let mut found: BTreeSet<Old> = spare
         .par_iter()
+        .chain(&narrow)
         .flat_map_iter(|page| freed_records(view, survey, tree, *page, (columns, first)))
         .collect();
     let is_wide = |number: &&u32| {
@@ -210,7 +215,12 @@ fn old_records(
 
 /// Some pages of a tree that have bytes which no cell owns, from all over it.
 fn spare_pages(survey: &Survey, tree: &Tree) -> Vec<u32> {
-    let spare: Vec<u32> = tree.pages.iter().copied().filter(|page| survey.page(*page).spare).collect();
+    some_spare(survey, tree.pages.iter().copied())
+}
+
+/// Some of these pages that have bytes which no cell owns.
+fn some_spare(survey: &Survey, pages: impl Iterator<Item = u32>) -> Vec<u32> {
+    let spare: Vec<u32> = pages.filter(|page| survey.page(*page).spare).collect();
     let step = spare.len().div_ceil(PAGES).max(1);
     spare.into_iter().step_by(step).collect()
 }
