@@ -8,6 +8,7 @@ mod catalogue;
 mod chain_faults;
 mod chains;
 mod crossed;
+mod crowded;
 mod cut;
 mod database;
 mod detect;

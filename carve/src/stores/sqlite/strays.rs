@@ -83,12 +83,17 @@ impl LostKeys {
         };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
         let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained));
+        let interior: HashSet<u32> = tree.interior.iter().copied().collect();
+        let is_upper = |page: u32| {
+            let children = links(ground, page, KeyRange::default(), true);
+            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior))
+        };
+        // A page may have thousands of gaps.
+        let mut upper: HashMap<u32, bool> = HashMap::new();
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
-                let above_interior = tree.interior.contains(&gap.parent)
-                    && links(ground, gap.parent, KeyRange::default(), true)
-                        .iter()
-                        .any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior));
+                let above_interior = interior.contains(&gap.parent)
+                    && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
                 // Below a lost root stands all that the table holds.
                 let most = if above_interior || gap.parent == 0 { page * MOST_LEAVES } else { page };
                 LostRange { range: gap.range, most }
