@@ -866,6 +866,37 @@ mod tests {
     }
 
     #[test]
+    fn bytes_made_to_be_read_in_many_ways_are_not_searched_without_end() {
+        let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
+        for size in [512, 65536] {
+            let geometry = Geometry { page_size: size as u32, reserved: 0 };
+            for pattern in [&[8][..], &[12, 13], &[5, 0, 1, 13, 12]] {
+                let page: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
+                for kind in [PageKind::TableLeaf, PageKind::IndexLeaf] {
+                    let effort = Effort::of_page(size);
+                    let shape = Shape {
+                        least: 1,
+                        most: 2000,
+                        first: None,
+                        fits: &fits,
+                        reads: &|_| true,
+                        odds: &|_, _, _| 0,
+                        effort: &effort,
+                    };
+                    // Many short blocks share what the page is worth.
+                    for from in (8..size as u32).step_by(size / 8) {
+                        let extent = Extent { from, to: from + size as u32 / 8 };
+                        let found =
+                            cells(&page, extent, Space::Freeblock, kind, geometry, &shape, &HashSet::new());
+                        assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
+                    }
+                    assert!(effort.left() < Effort::of_page(size).left());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn zeros_and_noise_hold_no_rows() {
         assert!(found(&[0; 512], 8, 512, Space::Other).is_empty());
         let noise: Vec<u8> = (0..512_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

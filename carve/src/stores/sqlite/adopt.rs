@@ -20,7 +20,8 @@ const LIKENESS_SLACK: f64 = 1.0;
 /// yet is put out without a name.
 const MOST_LOOKS: usize = 1 << 27;
 
-/// Groups of fragments without a name that are held against a further one, for each of them on average.
+/// Trees for which no more speaks than that a fragment could be theirs, and groups of fragments without a name, that are
+/// held against a further one.
 const GROUPS_ASKED: usize = 64;
 
 /// Finds places for all pages that hang in no tree.
@@ -271,6 +272,7 @@ fn best_place(
     let parent = mapped_parent(ground, fragment.root);
     let mut best: Option<Candidate> = None;
     let mut tied = false;
+    let mut asked = 0;
     for target in targets.iter().copied() {
         let Some(tree) = forest.trees.get(target) else { continue };
         let other = target != number && tree.rowids == fragment.rowids;
@@ -314,7 +316,9 @@ fn best_place(
             weight += 8;
             how = How::PointerMap;
         }
-        if weight == 0 {
+        // Of many trees for which little speaks the first are asked.
+        asked += usize::from(weight == 1);
+        if weight == 0 || weight == 1 && asked > GROUPS_ASKED {
             continue;
         }
         let fit = fit_object(ground, tree.object, sample_page);

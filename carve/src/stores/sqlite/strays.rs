@@ -43,8 +43,8 @@ struct LostRange {
 /// The least room that a row takes: its cell and the pointer to it.
 const LEAST_ROW: usize = MIN_CELL + 2;
 
-/// Trees as whose rows one page without a header is read: each of many reads them all.
-const MOST_TREES: usize = 256;
+/// Trees as whose rows one page is read where many would do: the first.
+const MOST_TREES: usize = 64;
 
 /// Rows that hold nothing in a column by chance; of more it says something.
 const FEW_ROWS: u32 = 5;
@@ -240,6 +240,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         }
         let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();
         let mut best: Option<(f64, usize)> = None;
+        let mut asked = 0;
         for tree_number in &numbers {
             let Some(tree) = forest.trees.get(*tree_number) else { continue };
             let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
@@ -249,6 +250,10 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
                 || fit_object(ground, tree.object, number) == Fit::No
             {
                 continue;
+            }
+            asked += 1;
+            if asked > MOST_TREES {
+                break;
             }
             let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
