@@ -9,6 +9,7 @@ mod gone_rows;
 mod hostile;
 mod interrupted;
 mod json_lines;
+mod lifetimes;
 mod live_rows;
 mod output_database;
 mod output_folder;

@@ -22,6 +22,7 @@ mod forest;
 mod freelist;
 mod given;
 mod gone;
+mod history;
 mod inspect;
 mod keyed;
 mod layout;

@@ -96,7 +96,8 @@ impl Altered {
             let Some(output) = database.outputs.get(number) else { continue };
             let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
             let (layout, table) = (&output.layout, TableId(number as u32));
-            put::all(&Target { database, layout, table, rowids, claims }, &judged, sink)?;
+            let lifetimes = database.lifetimes_of(output);
+            put::all(&Target { database, layout, table, rowids, claims, lifetimes }, &judged, sink)?;
         }
         Ok(())
     }
@@ -178,7 +179,8 @@ pub(super) fn rows<'a>(
         altered.waiting.push((number, claims, judged));
         return Ok(());
     }
-    put::all(&Target { database, layout, table, rowids: tree.rowids, claims }, &judged, sink)
+    let lifetimes = database.lifetimes_of(output);
+    put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)
 }
 
 /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
