@@ -18,4 +18,5 @@ mod same_output;
 mod schema_given;
 mod summary;
 mod support;
+mod timeline;
 mod undelete;

@@ -44,6 +44,7 @@ mod wiped;
 
 use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
+use crate::model::History;
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
@@ -111,6 +112,10 @@ impl Store for Sqlite {
         progress: &dyn Progress,
     ) -> Result<Box<dyn Instance + 'a>, Error> {
         Ok(Box::new(open::open(sources, options, progress)?))
+    }
+
+    fn history(&self, sources: &[Source]) -> Result<History, Error> {
+        history::timeline(sources)
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

@@ -14,16 +14,32 @@ pub struct Framed {
     pub sound: bool,
 }
 
+/// What is known of a commit's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// All of them are there.
+    Whole,
+    /// Newer frames may have taken the place of its first ones.
+    TailOnly,
+    /// The log ends before the transaction does, or goes on behind a frame that can't be proved.
+    Open,
+}
+
 /// A transaction of a log.
 #[derive(Clone, Debug)]
 pub struct LogCommit {
     /// Its name, when it is a commit.
     pub point: Option<Point>,
     pub salts: [u32; 2],
+    /// Numbers of its first and its last frame.
+    pub frames: (u32, u32),
     /// The last frame of each page, by page.
     pub pages: Vec<Framed>,
     /// Pages of the database behind it; 0 when it is no commit.
     pub page_count: u32,
+    /// Frames whose checksum does not hold.
+    pub unsound: u32,
+    pub held: Held,
 }
 
 /// The commits of a log.
@@ -33,19 +49,25 @@ pub struct Commits {
     pub older: Vec<Vec<LogCommit>>,
     /// The current generation.
     pub current: Vec<LogCommit>,
+    /// Frames of the current generation behind its last commit.
+    pub open: Vec<LogCommit>,
 }
 
 impl Commits {
     pub(in super::super) fn of(log: &Wal) -> Self {
-        let committed = log.frames.get(..log.committed).unwrap_or(&log.frames);
-        let mut current = transactions(committed);
+        let (committed, rest) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
+        let mut current = transactions(committed, false);
         for (number, commit) in current.iter_mut().enumerate() {
             commit.point = Some(Point::Commit(number as u32 + 1));
         }
+        let torn = log.older.iter().filter(|frame| frame.own);
+        let rest: Vec<Frame> = rest.iter().chain(torn).copied().collect();
+        let mut open = transactions(&rest, false);
+        open.iter_mut().for_each(|commit| commit.held = Held::Open);
         let mut older: Vec<Vec<LogCommit>> = Vec::new();
         let others: Vec<Frame> = log.older.iter().filter(|frame| !frame.own).copied().collect();
         for run in others.chunk_by(|a, b| a.salts == b.salts && a.number + 1 == b.number) {
-            let mut run = transactions(run);
+            let mut run = transactions(run, true);
             let commits = run.iter_mut().filter(|commit| commit.page_count > 0);
             for (number, commit) in (1..).zip(commits) {
                 commit.point = Some(Point::Older { salts: commit.salts, commit: number });
@@ -57,7 +79,7 @@ impl Commits {
             run.first().map(|commit| log.header.salts[0].wrapping_sub(commit.salts[0]))
         };
         older.sort_by_key(|run| std::cmp::Reverse(ago(run)));
-        Self { older, current }
+        Self { older, current, open }
     }
 
     /// The generation that the current one followed at once.
@@ -69,21 +91,29 @@ impl Commits {
     }
 }
 
-/// Frames, cut behind each commit.
-fn transactions(frames: &[Frame]) -> Vec<LogCommit> {
+/// Frames, cut behind each commit; the first transaction may lack frames when `cut`.
+fn transactions(frames: &[Frame], cut: bool) -> Vec<LogCommit> {
     let mut found = Vec::new();
-    for part in frames.split_inclusive(|frame| frame.commit != 0) {
+    for (index, part) in frames.split_inclusive(|frame| frame.commit != 0).enumerate() {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
         let mut pages: BTreeMap<u32, Framed> = BTreeMap::new();
         for frame in part {
             let framed = Framed { page: frame.page, offset: frame.offset, sound: frame.sound };
             pages.insert(frame.page, framed);
         }
+        let held = match (last.commit != 0, cut && index == 0) {
+            (false, _) => Held::Open,
+            (true, true) => Held::TailOnly,
+            (true, false) => Held::Whole,
+        };
         found.push(LogCommit {
             point: None,
             salts: first.salts,
+            frames: (first.number, last.number),
             pages: pages.into_values().collect(),
             page_count: last.commit,
+            unsound: part.iter().filter(|frame| !frame.sound).count() as u32,
+            held,
         });
     }
     found

@@ -190,6 +190,11 @@ impl<'a> Pages<'a> {
         self.versions.contains_key(&page) && self.is_base(page)
     }
 
+    /// How many pages the main file does not hold as they were before the commits that wrote them.
+    pub fn lost_bases(&self) -> u64 {
+        self.lost_bases.len() as u64
+    }
+
     /// The pages of which the main file does not hold what was in state 0.
     pub fn without_base(&self) -> HashSet<u32> {
         self.versions.keys().copied().filter(|page| !self.is_base(*page)).collect()
