@@ -139,8 +139,8 @@ impl<'a> Database<'a> {
         self.log.as_ref().is_some_and(|(_, log)| !log.frames.is_empty() || log.beyond > 0)
     }
 
-    /// When the rows of a table stood, when a log tells.
-    pub(super) fn lifetimes_of(&self, output: &Output) -> Option<OfTable<'_>> {
+    /// What the commits of the log did, when there is one.
+    pub(super) fn lifetimes(&self) -> Option<&Lifetimes> {
         let make = || {
             let (source, log) = self.log.as_ref().filter(|_| self.view.has_overlay())?;
             let commits = Commits::of(log);
@@ -148,7 +148,12 @@ impl<'a> Database<'a> {
             let pages = Pages::of(self.sources, self.roles.main, (*source, log), geometry, &commits);
             Lifetimes::of(&pages, self.encoding)
         };
-        let lifetimes = self.lifetimes.get_or_init(make).as_ref()?;
+        self.lifetimes.get_or_init(make).as_ref()
+    }
+
+    /// When the rows of a table stood, when a log tells.
+    pub(super) fn lifetimes_of(&self, output: &Output) -> Option<OfTable<'_>> {
+        let lifetimes = self.lifetimes()?;
         let tree = self.tree(output)?;
         let dropped =
             output.def.and_then(|def| self.catalogue.tables.get(def)).is_some_and(|def| def.dropped);

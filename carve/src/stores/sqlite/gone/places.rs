@@ -151,6 +151,14 @@ pub fn find(database: &Database<'_>) -> Places {
                     && fit_object(ground, tree.object, number) != Fit::No
             })
         };
+        // The commits of a log tell whose the page was when it was so.
+        let owner = owner_by_log(database, number).filter(|owner| {
+            outputs.iter().find(|(tree, _)| tree == owner).is_some_and(|output| fits(&output))
+        });
+        if let Some(owner) = owner {
+            places.by_tree.entry(owner).or_default().push(number);
+            continue;
+        }
         let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
         let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
         if let [only] = fitting[..] {
@@ -219,6 +227,23 @@ pub fn find(database: &Database<'_>) -> Places {
         places.bare.entry(tree).or_default().push(page);
     }
     places
+}
+
+/// The tree of the table that had a page while it was as this version of it is.
+fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
+    let version = database.view.page(number)?;
+    if Some(version.source) != database.roles.main && version.commit.is_none() {
+        return None;
+    }
+    let (name, root) = database.lifetimes()?.owner(version.number, version.commit)?;
+    let def = |output: &Output| database.catalogue.tables.get(output.def?);
+    let named = || database.outputs.iter().filter(|output| def(output).is_some_and(|def| def.name == name));
+    let has_root = |output: &&Output| {
+        let dropped = def(output).is_some_and(|def| def.dropped && def.old_root == Some(root));
+        dropped || database.tree(output).is_some_and(|tree| tree.root == root)
+    };
+    let only = || named().next().filter(|_| named().count() == 1);
+    named().find(has_root).or_else(only).map(|output| output.tree)
 }
 
 /// The row ids of a tree, or of a page: least, greatest, and how many.

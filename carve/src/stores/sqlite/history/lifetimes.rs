@@ -50,6 +50,8 @@ pub struct Lifetimes {
     schema_known: bool,
     /// Pages of which the main file does not hold what was before all commits.
     without_base: HashSet<u32>,
+    /// The object that had a page, as the page was from a state on. A page joins a tree only when it is written.
+    owners: HashMap<(u32, u32), u32>,
 }
 
 /// The lifetimes of one table's rows.
@@ -71,11 +73,15 @@ impl Lifetimes {
         let mut walk = Walk::begin(pages, encoding);
         let mut events: Vec<Vec<Event>> = Vec::new();
         let (mut renumbered, mut grown) = (HashSet::new(), HashMap::new());
+        let mut owners: HashMap<(u32, u32), u32> =
+            walk.owned().map(|(page, object)| ((page, 0), object)).collect();
         for state in 1..=pages.last() {
             let step = walk.step(state);
             if walk.overrun {
                 return None;
             }
+            let written = pages.written(state);
+            owners.extend(written.filter_map(|page| Some(((page, state), walk.surely_owned(page)?))));
             events.resize_with(walk.objects.len(), Vec::new);
             for change in &step.tables {
                 renumbered.extend((!change.renumbered.is_empty()).then_some(change.object));
@@ -105,6 +111,7 @@ impl Lifetimes {
             grown,
             schema_known,
             without_base,
+            owners,
         })
     }
 
@@ -139,6 +146,19 @@ impl Lifetimes {
             named: name.is_some(),
             renamed,
         }
+    }
+
+    /// The table that had a page while it was as the main file has it, or as a commit of the log's current generation left
+    /// it: its name and root.
+    pub(in super::super) fn owner(&self, page: u32, commit: Option<u32>) -> Option<(&str, u32)> {
+        let state = match commit {
+            None => Some(0).filter(|_| !self.without_base.contains(&page)),
+            Some(number) => self.points.iter().position(|point| *point == Point::Commit(number)),
+        };
+        let object = self.owners.get(&(page, u32::try_from(state?).ok()?))?;
+        let object = self.objects.get(*object as usize)?;
+        let is_table = object.kind == SchemaKind::Table && !object.broken;
+        is_table.then_some((object.name.as_str(), object.root))
     }
 
     fn events_of(&self, object: usize, key: i64, content: u64) -> &[Event] {

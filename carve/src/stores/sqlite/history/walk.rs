@@ -156,6 +156,19 @@ impl<'p, 'a> Walk<'p, 'a> {
         if first.is_none_or(joined) { Owner::Perhaps(object) } else { owner }
     }
 
+    /// The pages that are known to be an object's, with its index.
+    pub fn owned(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..self.owners.len() as u32).filter_map(|page| Some((page, self.surely_owned(page)?)))
+    }
+
+    /// The object that a page is known to be of.
+    pub fn surely_owned(&self, page: u32) -> Option<u32> {
+        match self.owner(page) {
+            Owner::Is(object) => Some(object),
+            Owner::None | Owner::Perhaps(_) => None,
+        }
+    }
+
     fn owner(&self, page: u32) -> Owner {
         self.owners.get(page as usize).copied().unwrap_or_default()
     }
