@@ -11,6 +11,7 @@ use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -63,9 +64,16 @@ const SAME_RANGE: f64 = 0.5;
 /// What it counts, in likeness, that a page was the root of a table that was dropped, or that a link of the tree led to it.
 const LINKED: f64 = 8.0;
 
-/// What it counts, in likeness, that a row is live with the same cells, and that another row has its id.
+/// What it counts, in likeness, that a row is live with the same cells, or with some of them, and against it that another
+/// row has its id, or one that has none of them.
 const SAME_ROW: f64 = 2.0;
+const SAME_CELL: f64 = 0.5;
 const OTHER_ROW: f64 = 0.5;
+const STRANGE_ROW: f64 = 2.0;
+
+/// Bytes of a cell that two rows seldom share by accident, and cells of them that must all differ in a strange row.
+const TELLING: usize = 2;
+const STRANGE_CELLS: usize = 2;
 
 /// What it counts against a tree, in likeness, that its row ids lie e times as close together as those of a page, or a
 /// page's as close as its; what that counts at most; and the rows that tell.
@@ -294,8 +302,8 @@ fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     cells.map(|cell| (cell, version.bytes)).collect()
 }
 
-/// How rows agree with the live ones of a tree, from minus a half to two: those that are live there too speak for it,
-/// and those whose ids other rows have against it.
+/// How rows agree with the live ones of a tree, from minus two to two: those that are live there too speak for it, and
+/// those whose ids other rows have against it.
 fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f64 {
     if rows.is_empty() || !tree.rowids || tree.pages.is_empty() {
         return 0.0;
@@ -308,12 +316,35 @@ fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f6
         if let Some(((page, _), live)) = standing
             && let Some(version) = database.view.page(page)
         {
-            let same = live.payload_len == cell.payload_len
-                && live.local_payload(version.bytes) == cell.local_payload(bytes);
-            sum += if same { SAME_ROW } else { -OTHER_ROW };
+            let (live_bytes, old_bytes) = (live.local_payload(version.bytes), cell.local_payload(bytes));
+            sum += if live.payload_len == cell.payload_len && live_bytes == old_bytes {
+                SAME_ROW
+            } else {
+                resemblance((live_bytes, live.payload_len), (old_bytes, cell.payload_len))
+            };
         }
     }
     sum / all
+}
+
+/// What two records of one row id, which are not the same, say for being of one table.
+fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> f64 {
+    let headers = record::header(live, live_len).ok().zip(record::header(old, old_len).ok());
+    let Some((live_header, old_header)) = headers else { return -OTHER_ROW };
+    let live_cells = record::cells(live_header.serials(), live_header.len, live);
+    let old_cells = record::cells(old_header.serials(), old_header.len, old);
+    let telling =
+        live_cells.zip(old_cells).filter(|(_, (_, old))| old.is_some_and(|old| old.len() >= TELLING));
+    let (mut cells, mut same) = (0, 0);
+    for (live, old) in telling {
+        cells += 1;
+        same += usize::from(live == old);
+    }
+    match (same, cells) {
+        (0, STRANGE_CELLS..) => -STRANGE_ROW,
+        (0, _) => -OTHER_ROW,
+        _ => SAME_CELL,
+    }
 }
 
 /// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
