@@ -201,8 +201,7 @@ fn freed_records(
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
-        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &HashSet::new())
-        {
+        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
             let payload = chains::read(view, survey, &version, &freed.cell);
             // Of a header whose length is lost nothing says how many columns it had.
             let counted = !freed.rebuilt || freed.cell.payload_at >= freed.cell.at + freed::LOST as u32;

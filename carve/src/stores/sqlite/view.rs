@@ -1,6 +1,7 @@
 //! The pages of a database at one point: the main file, overlaid by its log or its journal.
 
 use crate::source::{Source, SourceId, Span};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::page::PageKind;
@@ -62,7 +63,7 @@ pub(super) struct View<'a> {
     pub page_count: u32,
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
-    overlay: HashMap<u32, Overlay>,
+    overlay: HashMap<u32, Overlay, RandomState>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<Old>,
     pub applied: Applied,
@@ -94,7 +95,7 @@ impl<'a> View<'a> {
             geometry,
             page_count: main_pages,
             main_pages,
-            overlay: HashMap::new(),
+            overlay: HashMap::default(),
             old: Vec::new(),
             applied: Applied::Nothing,
         }

@@ -14,7 +14,7 @@ use mudlark_parsers::sqlite::freed::{FreedCell, RowidLeft, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
-use std::collections::HashSet;
+use std::cell::LazyCell;
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ enum Role {
 pub(super) fn all(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    live: &Live<'_, '_, '_>,
+    live: &mut Live<'_, '_, '_>,
     places: OfTree<'_>,
     later: Option<OfTree<'_>>,
 ) -> Vec<Dead> {
@@ -47,7 +47,22 @@ pub(super) fn all(
     let before = places.before.iter().map(|page| (*page, Role::Before));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
-    pages.flat_map_iter(|(page, role)| on_page(search, kinds, live, (*page, *role))).collect()
+    let known: &Live<'_, '_, '_> = live;
+    let found = pages.flat_map_iter(|(page, role)| on_page(search, kinds, known, (*page, *role)));
+    let mut dead: Vec<Dead> = found.collect();
+    live.count(&dead);
+    dead.iter_mut().for_each(|dead| settle_chain(live, dead));
+    dead
+}
+
+/// Says of a chain whether it is whole: pages that a live row has taken since are that row's, unless it is the same one.
+fn settle_chain(live: &Live<'_, '_, '_>, dead: &mut Dead) {
+    dead.content = dead.content.filter(|content| !dead.taken || live.holds(*content) > 0);
+    let spilled = dead.freed.cell.overflow != 0;
+    dead.claims = dead
+        .claims
+        .with_if(spilled && dead.content.is_some(), Claim::ChainWhole)
+        .with_if(spilled && dead.content.is_none(), Claim::ChainBroken);
 }
 
 fn on_page(
@@ -92,15 +107,17 @@ fn on_page(
     if blocks.is_empty() && !used {
         return finish(search, kinds, live, (number, role), found);
     }
-    let edges = edges(&page, &blocks);
+    // Few blocks ask for them.
+    let edges = LazyCell::new(|| edges(&page, &blocks));
+    let is_edge = |at: u32| edges.binary_search(&at).is_ok();
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &edges);
+        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &is_edge);
         for rival in &search.rivals {
             if cells.is_empty() {
                 break;
             }
-            let others = rival.cells(database, version.bytes, (extent, space), kind, &edges);
+            let others = rival.cells(database, version.bytes, (extent, space), kind, &is_edge);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
@@ -136,13 +153,13 @@ fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
     })
 }
 
-/// Where the cells and freeblocks of a page begin and end.
-fn edges(page: &Page<'_>, blocks: &[Extent]) -> HashSet<u32> {
+/// Where the cells and freeblocks of a page begin and end, in order.
+fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<u32> {
     let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
-    cells
-        .chain(blocks.iter().flat_map(|block| [block.from, block.to]))
-        .chain([page.geometry.usable()])
-        .collect()
+    let blocks = blocks.iter().flat_map(|block| [block.from, block.to]);
+    let mut edges: Vec<u32> = cells.chain(blocks).chain([page.geometry.usable()]).collect();
+    edges.sort_unstable();
+    edges
 }
 
 /// Whether cells found on a page that names no table are more than an accident.
@@ -197,8 +214,7 @@ fn finish(
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }
-        let (content, key) = search.fingerprints(live, number, &freed);
-        let spilled = freed.cell.overflow != 0;
+        let (content, key, taken) = search.fingerprints(number, &freed);
         // Found by its own bytes, a part of which other cells may have overwritten.
         let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
@@ -212,10 +228,8 @@ fn finish(
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
             .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
-            .with_if(spilled && content.is_some(), Claim::ChainWhole)
-            .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted);
-        Some(Dead { page: number, freed, method, claims, rowid, content, key, newness, uncommitted })
+        Some(Dead { page: number, freed, method, claims, rowid, content, key, newness, uncommitted, taken })
     });
     dead.collect()
 }

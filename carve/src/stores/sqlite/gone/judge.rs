@@ -4,9 +4,11 @@ use super::kin;
 use super::live::Live;
 use super::{Dead, Search};
 use crate::model::{State, Transaction};
+use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
-use std::collections::{HashMap, HashSet};
+use rayon::prelude::*;
+use std::collections::HashSet;
 
 /// A version of a row that is not live, with all places where it was seen.
 #[derive(Debug)]
@@ -36,6 +38,9 @@ const TELLING: u64 = 8;
 
 /// So many live rows have the same cells that a further one may be anyone's.
 const MANY: u32 = 8;
+
+/// Candidates that are too few to share among threads.
+const SHARE: usize = 64;
 
 /// The rows of which committed versions were found.
 pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
@@ -68,9 +73,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && dead.content.is_some_and(|content| live.holds(content) > 0)
             && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
     };
-    let mut groups: HashMap<Identity, Vec<Dead>> = HashMap::new();
-    let mut known_contents: HashSet<u64> = HashSet::new();
-    for mut dead in dead.into_iter().filter(|dead| !is_copy(dead)) {
+    let identified = |mut dead: Dead| {
         let identity = match (dead.rowid, dead.key, dead.content) {
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
@@ -82,15 +85,22 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             (_, _, Some(content)) => Identity::Content(content),
             _ => Identity::Part(dead.page, dead.freed.cell.at),
         };
-        if matches!(identity, Identity::Rowid(_) | Identity::Key(_)) {
-            known_contents.extend(dead.content);
+        (identity, dead)
+    };
+    let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead));
+    let mut dead: Vec<(Identity, Dead)> = dead.map(identified).collect();
+    let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_));
+    let known_contents: HashSet<u64, RandomState> =
+        dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
+    dead.par_sort_by_key(|(identity, _)| *identity);
+    let mut groups: Vec<(Identity, Vec<Dead>)> = Vec::new();
+    for (identity, dead) in dead {
+        match groups.last_mut().filter(|(last, _)| *last == identity) {
+            Some((_, group)) => group.push(dead),
+            None => groups.push((identity, vec![dead])),
         }
-        groups.entry(identity).or_default().push(dead);
     }
-    let mut groups: Vec<(Identity, Vec<Dead>)> = groups.into_iter().collect();
-    groups.sort_by_key(|(identity, _)| *identity);
-    let mut judged = Vec::new();
-    for (identity, mut group) in groups {
+    let judge = |mut judged: Vec<Judged>, (identity, mut group): (Identity, Vec<Dead>)| {
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
@@ -101,7 +111,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
                 if live.holds(content) > 0 || known_contents.contains(&content) {
-                    continue;
+                    return judged;
                 }
                 None
             }
@@ -123,8 +133,11 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
-    }
-    judged.sort_by_key(|judged| {
+        judged
+    };
+    let groups = groups.into_par_iter().with_min_len(SHARE);
+    let mut judged: Vec<Judged> = groups.fold(Vec::new, judge).flatten_iter().collect();
+    judged.par_sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
     judged

@@ -8,6 +8,7 @@ use super::super::chains;
 use super::super::prints::content;
 use super::live::Live;
 use super::{Dead, Search};
+use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -15,6 +16,7 @@ use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// Pages whose neighbours are read once for all of them.
@@ -42,21 +44,37 @@ struct Shared {
     of_bytes: usize,
 }
 
-/// A cell: a fingerprint of its serial type and bytes, and how many bytes it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A cell: its serial type, and where its bytes stand in the row's payload.
+#[derive(Clone, Copy, Debug)]
 struct Known {
-    print: u64,
-    len: usize,
-}
-
-impl Known {
-    fn of(serial: Serial, bytes: &[u8]) -> Self {
-        Self { print: content(std::iter::once(serial.0), bytes), len: bytes.len() }
-    }
+    serial: Serial,
+    from: usize,
 }
 
 /// A row's cells, in the order of the live rows' columns; `None` where it lacks one.
-type Cells = Vec<Option<Known>>;
+#[derive(Debug)]
+struct Cells<'p> {
+    payload: Cow<'p, [u8]>,
+    cells: Vec<Option<Known>>,
+}
+
+impl Cells<'_> {
+    /// The serial type and the bytes of each cell.
+    fn iter(&self) -> impl Iterator<Item = Option<(Serial, &[u8])>> {
+        self.cells.iter().map(|cell| {
+            let Known { serial, from } = (*cell)?;
+            Some((serial, slice_at(&self.payload, from, serial.len() as usize)?))
+        })
+    }
+
+    /// A fingerprint of all cells.
+    fn print(&self) -> u64 {
+        let prints = self
+            .iter()
+            .map(|cell| cell.map_or(0, |(serial, bytes)| content(std::iter::once(serial.0), bytes)));
+        content(prints, &[])
+    }
+}
 
 /// Gives candidates without a row id that of the live row beside them that they are a version of.
 pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
@@ -72,9 +90,11 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     let position: BTreeMap<u32, usize> = leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
     let known: &[Dead] = dead;
     // When columns are dropped or added all rows are written anew, wherever there is room.
-    let mut equals: HashMap<Cells, Option<i64>> = HashMap::new();
+    let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
     if search.as_live.is_some() && !by_page.is_empty() {
-        let rows = leaves.par_iter().flat_map_iter(|page| page_rows(search, *page));
+        let rows = leaves.par_iter().flat_map_iter(|page| {
+            page_rows(search, *page).into_iter().map(|(rowid, cells)| (rowid, cells.print()))
+        });
         for (rowid, cells) in rows.collect::<Vec<_>>() {
             let only = equals.entry(cells).or_insert(Some(rowid));
             *only = only.filter(|other| *other == rowid);
@@ -82,7 +102,7 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
     let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
-        let mut read: HashMap<u32, Vec<(i64, Cells)>> = HashMap::new();
+        let mut read: HashMap<u32, Vec<(i64, Cells<'_>)>> = HashMap::new();
         let mut kin_found = Vec::new();
         for (page, indexes) in pages {
             // A row that grew may stand on the page before or behind by now.
@@ -95,7 +115,8 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
             kin_found.extend(indexes.iter().filter_map(|index| {
                 let dead = known.get(*index)?;
                 let cells = dead_cells(search, dead)?;
-                let equal = equals.get(&cells).copied().flatten();
+                let equal =
+                    (!equals.is_empty()).then(|| equals.get(&cells.print()).copied().flatten()).flatten();
                 Some((*index, equal.or_else(|| kin(rows(), &cells, dead.freed.rowid))?))
             }));
         }
@@ -120,7 +141,11 @@ pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u
 }
 
 /// The only row that has most of the telling bytes, and more than any other.
-fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: RowidLeft) -> Option<i64> {
+fn kin<'r, 'p: 'r>(
+    rows: impl Iterator<Item = &'r (i64, Cells<'p>)>,
+    dead: &Cells<'_>,
+    left: RowidLeft,
+) -> Option<i64> {
     let fits = |rowid: i64| match left {
         RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
         _ => true,
@@ -144,14 +169,14 @@ fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: Row
     best.filter(|_| !tied).map(|(_, rowid)| rowid)
 }
 
-fn shared(live: &Cells, dead: &Cells) -> Shared {
+fn shared(live: &Cells<'_>, dead: &Cells<'_>) -> Shared {
     let mut shared = Shared::default();
-    for (live, dead) in live.iter().zip(dead) {
-        let Some(cell) = dead.as_ref().filter(|cell| cell.len >= TELLING) else { continue };
-        let weight = cell.len.min(MOST_OF_CELL);
+    for (live, dead) in live.iter().zip(dead.iter()) {
+        let Some(cell) = dead.filter(|(_, bytes)| bytes.len() >= TELLING) else { continue };
+        let weight = cell.1.len().min(MOST_OF_CELL);
         shared.of_cells += 1;
         shared.of_bytes += weight;
-        if live.as_ref() == Some(cell) {
+        if live == Some(cell) {
             shared.cells += 1;
             shared.bytes += weight;
         }
@@ -159,7 +184,7 @@ fn shared(live: &Cells, dead: &Cells) -> Shared {
     shared
 }
 
-fn page_rows(search: &Search<'_, '_>, number: u32) -> Vec<(i64, Cells)> {
+fn page_rows<'a>(search: &Search<'_, 'a>, number: u32) -> Vec<(i64, Cells<'a>)> {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
@@ -167,36 +192,53 @@ fn page_rows(search: &Search<'_, '_>, number: u32) -> Vec<(i64, Cells)> {
     cells.filter_map(|cell| Some((cell.rowid, live_cells(search, number, &cell)?))).collect()
 }
 
-fn live_cells(search: &Search<'_, '_>, page: u32, cell: &Cell) -> Option<Cells> {
+fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(page)?, cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
-    Some(apart(header.serials(), header.len, &payload.bytes))
+    let cells = apart(header.serials(), header.columns, header.len, &payload.bytes);
+    Some(Cells { payload: payload.bytes, cells })
 }
 
-fn dead_cells(search: &Search<'_, '_>, dead: &Dead) -> Option<Cells> {
+fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
     let serials = dead.freed.serials.iter().copied();
-    let cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
-    let Some(positions) = &search.as_live else { return Some(cells) };
-    Some(positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect())
+    let mut cells = apart(serials, dead.freed.serials.len(), dead.freed.header_len as usize, &payload.bytes);
+    if let Some(positions) = &search.as_live {
+        cells = positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect();
+    }
+    Some(Cells { payload: payload.bytes, cells })
 }
 
-fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Cells {
-    let cells = record::cells(serials, header_len, payload);
-    cells.map(|(serial, bytes)| Some(Known::of(serial, bytes?))).collect()
+/// The cells of a record of which the payload holds all bytes.
+fn apart(
+    serials: impl Iterator<Item = Serial>,
+    columns: usize,
+    header_len: usize,
+    payload: &[u8],
+) -> Vec<Option<Known>> {
+    let mut cells = Vec::with_capacity(columns);
+    let mut next = header_len as u64;
+    cells.extend(serials.map(|serial| {
+        let from = next;
+        next = next.saturating_add(serial.len());
+        (next <= payload.len() as u64).then_some(Known { serial, from: from as usize })
+    }));
+    cells
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, Known, kin};
+    use super::{Cells, apart, kin};
     use mudlark_parsers::sqlite::freed::RowidLeft;
     use mudlark_parsers::sqlite::serial::Serial;
 
-    fn row(texts: &[&str]) -> Cells {
-        let cell = |text: &&str| Some(Known::of(Serial(13 + 2 * text.len() as u64), text.as_bytes()));
-        texts.iter().map(cell).collect()
+    fn row(texts: &[&str]) -> Cells<'static> {
+        let payload: Vec<u8> = texts.concat().into_bytes();
+        let serials = texts.iter().map(|text| Serial::text(text.len() as u64));
+        let cells = apart(serials, texts.len(), 0, &payload);
+        Cells { payload: payload.into(), cells }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use super::super::chains;
 use super::super::prints::content;
 use super::super::settle::{self, Place};
-use super::{Kept, Search};
+use super::{Dead, Kept, Search};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -18,26 +20,36 @@ pub(super) struct Live<'l, 's, 'a> {
     kept: &'l Kept,
     /// In a table without row ids, by the fingerprint of the key: the fingerprint of the row.
     keyed: HashMap<u64, Option<u64>>,
-    /// Fingerprints of the rows, and how many have them.
-    contents: OnceLock<HashMap<u64, u32>>,
+    /// Fingerprints that were asked for in advance, and how many rows have them.
+    asked: Counts,
+    /// Fingerprints of all rows, and how many have them.
+    contents: OnceLock<Counts>,
 }
 
+/// Fingerprints, and how many rows have them.
+type Counts = HashMap<u64, u32, RandomState>;
+
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them.
-fn contents(serials: &[(u64, usize)], body: &[u8], least: usize) -> Vec<u64> {
+fn contents(serials: &[(u64, usize)], body: &[u8], least: usize) -> impl Iterator<Item = u64> {
     let lengths = least.clamp(1, serials.len().max(1))..=serials.len();
-    let shorter = lengths.filter_map(|columns| {
+    lengths.filter_map(move |columns| {
         let kept = serials.get(..columns)?;
         let body = body.get(..kept.iter().map(|serial| serial.1).sum())?;
         Some(content(kept.iter().map(|serial| serial.0), body))
-    });
-    shorter.collect()
+    })
 }
 
 impl<'l, 's, 'a> Live<'l, 's, 'a> {
     pub(super) fn of(search: &'l Search<'s, 'a>, kept: &'l Kept) -> Self {
         let database = search.database;
-        let mut live =
-            Self { search, pages: Vec::new(), kept, keyed: HashMap::new(), contents: OnceLock::new() };
+        let mut live = Self {
+            search,
+            pages: Vec::new(),
+            kept,
+            keyed: HashMap::new(),
+            asked: Counts::default(),
+            contents: OnceLock::new(),
+        };
         if search.tree.rowids {
             let settled = |page: &&u32| settle::is_settled(&database.forest, database.ground(), **page);
             let infos = search.tree.pages.iter().filter(settled);
@@ -170,29 +182,62 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         self.keyed.get(&key).copied()
     }
 
+    /// Counts the live rows that have the cells of candidates, where that will be asked: most rows' cells no candidate
+    /// has, and so many fingerprints take long to gather.
+    pub(super) fn count(&mut self, dead: &[Dead]) {
+        let renumbered = self.search.layout.alias().is_none();
+        let is_sure = |dead: &Dead| {
+            self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
+        };
+        let asked = dead.iter().filter(|dead| dead.taken || !is_sure(dead));
+        let mut counts: Counts = asked.filter_map(|dead| Some((dead.content?, 0))).collect();
+        if !counts.is_empty() {
+            let held = self.fingerprints(&|content| counts.contains_key(content));
+            for content in held {
+                counts.entry(content).and_modify(|count| *count += 1);
+            }
+            for content in self.kept_contents() {
+                counts.entry(content).and_modify(|count| *count = (*count).max(1));
+            }
+        }
+        self.asked = counts;
+    }
+
     /// How many live rows have these cells.
     pub(super) fn holds(&self, fingerprint: u64) -> u32 {
+        if let Some(count) = self.asked.get(&fingerprint) {
+            return *count;
+        }
         let contents = self.contents.get_or_init(|| {
-            let least = self.search.least;
-            let pages = self.search.tree.pages.par_iter();
-            let read = pages.flat_map_iter(|page| {
-                let mut found = Vec::new();
-                self.each_record(*page, |serials, body, whole| {
-                    if whole {
-                        found.extend(contents(serials, body, least));
-                    }
-                });
-                found
-            });
-            let mut contents: HashMap<u64, u32> = HashMap::new();
-            for content in read.collect::<Vec<_>>() {
+            let mut contents = Counts::default();
+            for content in self.fingerprints(&|_| true) {
                 *contents.entry(content).or_default() += 1;
             }
-            for content in self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten()) {
+            for content in self.kept_contents() {
                 contents.entry(content).or_insert(1);
             }
             contents
         });
         contents.get(&fingerprint).copied().unwrap_or(0)
+    }
+
+    /// The fingerprints of the live rows on the pages of the tree that `wanted` says yes to.
+    fn fingerprints(&self, wanted: &(dyn Fn(&u64) -> bool + Sync)) -> Vec<u64> {
+        let least = self.search.least;
+        let pages = self.search.tree.pages.par_iter().with_min_len(16);
+        let read = pages.fold(Vec::new, |mut found, page| {
+            self.each_record(*page, |serials, body, whole| {
+                if whole {
+                    found.extend(contents(serials, body, least).filter(wanted));
+                }
+            });
+            found
+        });
+        read.flatten_iter().collect()
+    }
+
+    /// The fingerprints of the rows that were put out as live although their pages are lost or damaged.
+    fn kept_contents(&self) -> impl Iterator<Item = u64> {
+        self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten())
     }
 }

@@ -60,6 +60,8 @@ struct Dead {
     newness: i64,
     /// Written by a transaction that never committed.
     uncommitted: bool,
+    /// A page of its overflow chain is a live row's by now.
+    taken: bool,
 }
 
 /// What the search for the gone rows of one table needs.
@@ -159,13 +161,14 @@ pub(super) fn rows<'a>(
     // Tables come before their earlier shapes.
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
     let search = Search { database, tree, layout, key_cells, least, rivals, as_live, went_on };
-    let live = Live::of(&search, kept);
+    let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);
-    let mut dead = collect::all(&search, &kinds, &live, own, later_places);
+    let mut dead = collect::all(&search, &kinds, &mut live, own, later_places);
     if kinds.few_rows() && learn(database, &mut kinds, &dead) {
         // What the sure ones look like tells how to read the others.
-        dead = collect::all(&search, &kinds, &live, own, later_places);
+        dead = collect::all(&search, &kinds, &mut live, own, later_places);
     }
+    let live = live;
     if dead.is_empty() {
         return Ok(());
     }
@@ -190,26 +193,20 @@ fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
 }
 
 impl Search<'_, '_> {
-    /// Fingerprints of a candidate's cells, where they are whole, and of its key.
-    fn fingerprints(
-        &self,
-        live: &Live<'_, '_, '_>,
-        page: u32,
-        freed: &FreedCell,
-    ) -> (Option<u64>, Option<u64>) {
+    /// Fingerprints of a candidate's cells, where they are whole, and of its key; and whether a page of its chain is a
+    /// live row's by now.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>, bool) {
         let view = &self.database.view;
-        let Some(version) = view.page(page) else { return (None, None) };
+        let Some(version) = view.page(page) else { return (None, None, false) };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
-        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None) };
+        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
+        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None, taken) };
         let serials = || freed.serials.iter().map(|serial| serial.0);
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
-        let content = whole.then(|| content(serials(), body));
-        // Pages that a live row has taken since are that row's, unless it is the same one.
-        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
-        (content.filter(|content| !taken || live.holds(*content) > 0), key)
+        (whole.then(|| content(serials(), body)), key, taken)
     }
 }
