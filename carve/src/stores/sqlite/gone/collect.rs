@@ -6,7 +6,7 @@ use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
 use super::shape::{Kinds, leaf_kind};
-use super::{Dead, Search};
+use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -38,7 +38,7 @@ pub(super) fn all(
     live: &mut Live<'_, '_, '_>,
     places: OfTree<'_>,
     later: Option<OfTree<'_>>,
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
     let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
@@ -49,7 +49,7 @@ pub(super) fn all(
     let pages = all.par_iter().with_min_len(8);
     let known: &Live<'_, '_, '_> = live;
     let found = pages.flat_map_iter(|(page, role)| on_page(search, kinds, known, (*page, *role)));
-    let mut dead: Vec<Dead> = found.collect();
+    let mut dead: Vec<Candidate> = found.collect();
     live.count(&dead);
     dead.iter_mut().for_each(|dead| settle_chain(live, dead));
     dead
@@ -70,7 +70,7 @@ fn on_page(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let mut found = Vec::new();
     let database = search.database;
     let geometry = database.view.geometry;
@@ -194,7 +194,7 @@ fn finish(
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
     cells: Vec<(FreedCell, &'static str, Claim)>,
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let earlier = role == Role::Earlier || view.is_old(number);
@@ -214,7 +214,7 @@ fn finish(
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }
-        let (content, key, taken) = search.fingerprints(number, &freed);
+        let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
         // Found by its own bytes, a part of which other cells may have overwritten.
         let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
@@ -229,7 +229,19 @@ fn finish(
             .with_if(freed.in_run, Claim::InRun)
             .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(uncommitted, Claim::Uncommitted);
-        Some(Dead { page: number, freed, method, claims, rowid, content, key, newness, uncommitted, taken })
+        Some(Box::new(Dead {
+            page: number,
+            freed,
+            method,
+            claims,
+            rowid,
+            content,
+            ending,
+            key,
+            newness,
+            uncommitted,
+            taken,
+        }))
     });
     dead.collect()
 }

@@ -2,7 +2,7 @@
 
 use super::kin;
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
 use crate::model::{State, Transaction};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
@@ -15,9 +15,9 @@ use std::collections::HashSet;
 pub(super) struct Judged {
     pub state: State,
     pub transaction: Transaction,
-    pub dead: Dead,
+    pub dead: Candidate,
     /// Further places: page and candidate.
-    pub also: Vec<Dead>,
+    pub also: Vec<Candidate>,
 }
 
 /// What tells one row from another.
@@ -52,7 +52,7 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
     committed.filter_map(identity).collect()
 }
 
-pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Dead>) -> Vec<Judged> {
+pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Candidate>) -> Vec<Judged> {
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
@@ -73,7 +73,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && dead.content.is_some_and(|content| live.holds(content) > 0)
             && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
     };
-    let identified = |mut dead: Dead| {
+    let identified = |mut dead: Candidate| {
         let identity = match (dead.rowid, dead.key, dead.content) {
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
@@ -88,26 +88,30 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         (identity, dead)
     };
     let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead));
-    let mut dead: Vec<(Identity, Dead)> = dead.map(identified).collect();
+    let mut dead: Vec<(Identity, Candidate)> = dead.map(identified).collect();
     let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_));
     let known_contents: HashSet<u64, RandomState> =
         dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
     dead.par_sort_by_key(|(identity, _)| *identity);
-    let mut groups: Vec<(Identity, Vec<Dead>)> = Vec::new();
+    let mut groups: Vec<(Identity, Vec<Candidate>)> = Vec::new();
     for (identity, dead) in dead {
         match groups.last_mut().filter(|(last, _)| *last == identity) {
             Some((_, group)) => group.push(dead),
             None => groups.push((identity, vec![dead])),
         }
     }
-    let judge = |mut judged: Vec<Judged>, (identity, mut group): (Identity, Vec<Dead>)| {
+    let judge = |mut judged: Vec<Judged>, (identity, mut group): (Identity, Vec<Candidate>)| {
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
             (dead.content.is_none(), std::cmp::Reverse(dead.newness), dead.claims.bits(), place)
         });
+        let place = match identity {
+            Identity::Rowid(rowid) => live.find(rowid),
+            _ => None,
+        };
         let standing = match identity {
-            Identity::Rowid(rowid) => live.content_of(rowid),
+            Identity::Rowid(_) => place.and_then(|(page, cell)| live.content_at(page, &cell)),
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
                 if live.holds(content) > 0 || known_contents.contains(&content) {
@@ -117,17 +121,13 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             }
             Identity::Part(..) | Identity::Common(..) => None,
         };
-        if let Identity::Rowid(rowid) = identity {
+        if let Some(place) = place {
             group.retain(|dead| {
                 let columns = dead.freed.serials.len();
-                !dead.content.is_some_and(|short| live.is_grown(rowid, short, columns))
+                !dead.content.is_some_and(|short| live.is_grown(place, short, columns))
             });
         }
         // A key that was given to another row since.
-        let place = match identity {
-            Identity::Rowid(rowid) => live.find(rowid),
-            _ => None,
-        };
         let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
         let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
         // Altering the table gave the row a version of a later shape, which was found too.
@@ -145,7 +145,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
 /// later version than those of the group is known.
-fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
+fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>, judged: &mut Vec<Judged>) {
     let mut found: Vec<Judged> = Vec::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {

@@ -7,7 +7,7 @@
 use super::super::chains;
 use super::super::prints::content;
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -17,6 +17,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 /// Pages whose neighbours are read once for all of them.
@@ -77,7 +78,7 @@ impl Cells<'_> {
 }
 
 /// Gives candidates without a row id that of the live row beside them that they are a version of.
-pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
+pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
     if !search.tree.rowids {
         return;
     }
@@ -88,12 +89,12 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     let leaf = |page: &&u32| search.database.survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
     let position: BTreeMap<u32, usize> = leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
-    let known: &[Dead] = dead;
+    let known: &[Candidate] = dead;
     // When columns are dropped or added all rows are written anew, wherever there is room.
     let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
     if search.as_live.is_some() && !by_page.is_empty() {
         let rows = leaves.par_iter().flat_map_iter(|page| {
-            page_rows(search, *page).into_iter().map(|(rowid, cells)| (rowid, cells.print()))
+            page_rows(search, *page).into_iter().filter_map(|row| Some((row.rowid, row.cells()?.print())))
         });
         for (rowid, cells) in rows.collect::<Vec<_>>() {
             let only = equals.entry(cells).or_insert(Some(rowid));
@@ -102,7 +103,7 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
     let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
-        let mut read: HashMap<u32, Vec<(i64, Cells<'_>)>> = HashMap::new();
+        let mut read: HashMap<u32, Vec<Row<'_, '_>>> = HashMap::new();
         let mut kin_found = Vec::new();
         for (page, indexes) in pages {
             // A row that grew may stand on the page before or behind by now.
@@ -114,10 +115,15 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
             let rows = || near.iter().filter_map(|page| read.get(page)).flatten();
             kin_found.extend(indexes.iter().filter_map(|index| {
                 let dead = known.get(*index)?;
+                // Most row ids rule out all rows, which then need not be read.
+                let fits = |row: &&Row<'_, '_>| fits(dead.freed.rowid, row.rowid);
+                if equals.is_empty() && !rows().any(|row| fits(&row)) {
+                    return None;
+                }
                 let cells = dead_cells(search, dead)?;
-                let equal =
-                    (!equals.is_empty()).then(|| equals.get(&cells.print()).copied().flatten()).flatten();
-                Some((*index, equal.or_else(|| kin(rows(), &cells, dead.freed.rowid))?))
+                let equal = equals.get(&cells.print()).copied().flatten();
+                let rows = rows().filter(fits).filter_map(|row| Some((row.rowid, row.cells()?)));
+                Some((*index, equal.or_else(|| kin(rows, &cells))?))
             }));
         }
         kin_found
@@ -140,19 +146,19 @@ pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u
     })
 }
 
-/// The only row that has most of the telling bytes, and more than any other.
-fn kin<'r, 'p: 'r>(
-    rows: impl Iterator<Item = &'r (i64, Cells<'p>)>,
-    dead: &Cells<'_>,
-    left: RowidLeft,
-) -> Option<i64> {
-    let fits = |rowid: i64| match left {
+/// Whether a row id can be the one of which this is left.
+const fn fits(left: RowidLeft, rowid: i64) -> bool {
+    match left {
         RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
         _ => true,
-    };
+    }
+}
+
+/// The only row that has most of the telling bytes, and more than any other.
+fn kin<'r>(rows: impl Iterator<Item = (i64, &'r Cells<'r>)>, dead: &Cells<'_>) -> Option<i64> {
     let mut best: Option<(usize, i64)> = None;
     let mut tied = false;
-    for (rowid, cells) in rows.filter(|(rowid, _)| fits(*rowid)) {
+    for (rowid, cells) in rows {
         let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
         if shared < LEAST_SHARED || 2 * shared <= of_bytes {
             continue;
@@ -161,7 +167,7 @@ fn kin<'r, 'p: 'r>(
             Some((most, _)) if shared < most => {}
             Some((most, _)) if shared == most => tied = true,
             _ => {
-                best = Some((shared, *rowid));
+                best = Some((shared, rowid));
                 tied = false;
             }
         }
@@ -184,12 +190,36 @@ fn shared(live: &Cells<'_>, dead: &Cells<'_>) -> Shared {
     shared
 }
 
-fn page_rows<'a>(search: &Search<'_, 'a>, number: u32) -> Vec<(i64, Cells<'a>)> {
+/// A live row, whose cells are read when they are asked for.
+struct Row<'r, 'a> {
+    search: &'r Search<'r, 'a>,
+    page: u32,
+    cell: Cell,
+    rowid: i64,
+    cells: OnceCell<Option<Cells<'a>>>,
+}
+
+impl<'a> Row<'_, 'a> {
+    fn cells(&self) -> Option<&Cells<'a>> {
+        self.cells.get_or_init(|| live_cells(self.search, self.page, &self.cell)).as_ref()
+    }
+}
+
+fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32) -> Vec<Row<'r, 'a>> {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    page.touch_cells();
+    let mut rows = Vec::with_capacity(page.pointer_count());
     let cells = page.cells().filter_map(Result::ok);
-    cells.filter_map(|cell| Some((cell.rowid, live_cells(search, number, &cell)?))).collect()
+    rows.extend(cells.map(|cell| Row {
+        search,
+        page: number,
+        cell,
+        rowid: cell.rowid,
+        cells: OnceCell::new(),
+    }));
+    rows
 }
 
 fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cells<'a>> {
@@ -230,9 +260,13 @@ fn apart(
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, apart, kin};
+    use super::{Cells, apart, fits, kin};
     use mudlark_parsers::sqlite::freed::RowidLeft;
     use mudlark_parsers::sqlite::serial::Serial;
+
+    fn of<'r>(rows: &'r [(i64, Cells<'static>)]) -> impl Iterator<Item = (i64, &'r Cells<'r>)> {
+        rows.iter().map(|(rowid, cells)| (*rowid, cells))
+    }
 
     fn row(texts: &[&str]) -> Cells<'static> {
         let payload: Vec<u8> = texts.concat().into_bytes();
@@ -244,14 +278,18 @@ mod tests {
     #[test]
     fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
-        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Length(1)), Some(2));
-        assert_eq!(kin(rows.iter(), &row(&["Eve", "Bonn", "new"]), RowidLeft::Length(1)), None);
-        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Low(1, 7)), None);
+        assert_eq!(kin(of(&rows), &row(&["Bob Lund", "Rome", "old"])), Some(2));
+        assert_eq!(kin(of(&rows), &row(&["Eve", "Bonn", "new"])), None);
+        assert!(
+            !fits(RowidLeft::Low(1, 7), 2)
+                && fits(RowidLeft::Low(2, 7), 130)
+                && fits(RowidLeft::Length(1), 2)
+        );
     }
 
     #[test]
     fn of_two_rows_that_share_as_much_neither_is_chosen() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
-        assert_eq!(kin(rows.iter(), &row(&["Ann Lund", "Oslo", "sent"]), RowidLeft::None), None);
+        assert_eq!(kin(of(&rows), &row(&["Ann Lund", "Oslo", "sent"])), None);
     }
 }

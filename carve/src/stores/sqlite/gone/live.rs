@@ -3,7 +3,7 @@
 use super::super::chains;
 use super::super::prints::content;
 use super::super::settle::{self, Place};
-use super::{Dead, Kept, Search};
+use super::{Candidate, Dead, Kept, Search};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -29,12 +29,58 @@ pub(super) struct Live<'l, 's, 'a> {
 /// Fingerprints, and how many rows have them.
 type Counts = HashMap<u64, u32, RandomState>;
 
-/// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them.
-fn contents(serials: &[(u64, usize)], body: &[u8], least: usize) -> impl Iterator<Item = u64> {
+/// The length of a record's body and its last bytes: they tell most records apart without a look at all bytes.
+pub(super) fn ending(body: &[u8]) -> u64 {
+    let last = body.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
+    (last ^ (body.len() as u64).rotate_right(16)).wrapping_mul(SPREAD)
+}
+
+/// An odd number with as many ones as zeros, in no order: the golden ratio's digits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A set of endings that may take further ones for its own.
+struct Endings {
+    bits: Vec<u64>,
+    /// By how much an ending is shifted to give its place.
+    shift: u32,
+}
+
+impl Endings {
+    /// Of candidates: the fingerprints of their cells, and their endings.
+    fn of(asked: &[(u64, u64)]) -> Self {
+        // Of sixteen places one at most is taken.
+        let places = (16 * asked.len()).next_power_of_two().max(64);
+        let mut endings = Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() };
+        for (_, ending) in asked {
+            let place = ending >> endings.shift;
+            if let Some(bits) = endings.bits.get_mut(place as usize / 64) {
+                *bits |= 1 << (place % 64);
+            }
+        }
+        endings
+    }
+
+    fn contain(&self, ending: u64) -> bool {
+        let place = ending >> self.shift;
+        self.bits.get(place as usize / 64).is_some_and(|bits| bits >> (place % 64) & 1 != 0)
+    }
+}
+
+/// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
+/// those whose bodies are wanted.
+fn contents(
+    serials: &[(u64, usize)],
+    body: &[u8],
+    least: usize,
+    wanted: &impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = u64> {
     let lengths = least.clamp(1, serials.len().max(1))..=serials.len();
     lengths.filter_map(move |columns| {
         let kept = serials.get(..columns)?;
         let body = body.get(..kept.iter().map(|serial| serial.1).sum())?;
+        if !wanted(body) {
+            return None;
+        }
         Some(content(kept.iter().map(|serial| serial.0), body))
     })
 }
@@ -91,6 +137,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             return;
         }
         let mut serials = Vec::new();
+        page.touch_cells();
         for cell in page.cells().filter_map(Result::ok) {
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
@@ -122,14 +169,14 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         self.kept.by_rowid.get(&rowid).is_some_and(|(kept, _)| *kept == place)
     }
 
-    /// The fingerprint of the cells of the live row with this id; the inner `None` where it is not whole.
-    pub(super) fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
+    /// The same, of the live row with this id.
+    fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
         let (page, cell) = self.find(rowid)?;
         self.content_at(page, &cell)
     }
 
-    /// The fingerprint of the cells of a row.
-    fn content_at(&self, page: u32, cell: &Cell) -> Option<Option<u64>> {
+    /// The fingerprint of the cells of a row; the inner `None` where it is not whole.
+    pub(super) fn content_at(&self, page: u32, cell: &Cell) -> Option<Option<u64>> {
         let database = self.search.database;
         let version = database.view.page(page)?;
         let payload = chains::read(&database.view, &database.survey, &version, cell);
@@ -138,11 +185,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
     }
 
-    /// Whether the live row with this id is a shorter record with the defaults of columns that were added since: `short`
+    /// Whether the live row at this place is a shorter record with the defaults of columns that were added since: `short`
     /// is the fingerprint of that record, of so many `columns`.
-    pub(super) fn is_grown(&self, rowid: i64, short: u64, columns: usize) -> bool {
+    pub(super) fn is_grown(&self, (page, cell): (u32, Cell), short: u64, columns: usize) -> bool {
         let grown = || {
-            let (page, cell) = self.find(rowid)?;
             let database = self.search.database;
             let version = database.view.page(page)?;
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
@@ -184,16 +230,17 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
 
     /// Counts the live rows that have the cells of candidates, where that will be asked: most rows' cells no candidate
     /// has, and so many fingerprints take long to gather.
-    pub(super) fn count(&mut self, dead: &[Dead]) {
+    pub(super) fn count(&mut self, dead: &[Candidate]) {
         let renumbered = self.search.layout.alias().is_none();
         let is_sure = |dead: &Dead| {
             self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
         };
         let asked = dead.iter().filter(|dead| dead.taken || !is_sure(dead));
-        let mut counts: Counts = asked.filter_map(|dead| Some((dead.content?, 0))).collect();
+        let asked: Vec<(u64, u64)> = asked.filter_map(|dead| Some((dead.content?, dead.ending))).collect();
+        let mut counts: Counts = asked.iter().map(|(content, _)| (*content, 0)).collect();
         if !counts.is_empty() {
-            let held = self.fingerprints(&|content| counts.contains_key(content));
-            for content in held {
+            let endings = Endings::of(&asked);
+            for content in self.fingerprints(&|body| endings.contain(ending(body))) {
                 counts.entry(content).and_modify(|count| *count += 1);
             }
             for content in self.kept_contents() {
@@ -210,7 +257,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         }
         let contents = self.contents.get_or_init(|| {
             let mut contents = Counts::default();
-            for content in self.fingerprints(&|_| true) {
+            for content in self.fingerprints(&|_: &[u8]| true) {
                 *contents.entry(content).or_default() += 1;
             }
             for content in self.kept_contents() {
@@ -221,14 +268,14 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         contents.get(&fingerprint).copied().unwrap_or(0)
     }
 
-    /// The fingerprints of the live rows on the pages of the tree that `wanted` says yes to.
-    fn fingerprints(&self, wanted: &(dyn Fn(&u64) -> bool + Sync)) -> Vec<u64> {
+    /// The fingerprints of the live rows on the pages of the tree whose bodies may be `wanted`.
+    fn fingerprints(&self, wanted: &(impl Fn(&[u8]) -> bool + Sync)) -> Vec<u64> {
         let least = self.search.least;
         let pages = self.search.tree.pages.par_iter().with_min_len(16);
         let read = pages.fold(Vec::new, |mut found, page| {
             self.each_record(*page, |serials, body, whole| {
                 if whole {
-                    found.extend(contents(serials, body, least).filter(wanted));
+                    found.extend(contents(serials, body, least, wanted));
                 }
             });
             found

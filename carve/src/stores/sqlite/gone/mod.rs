@@ -29,7 +29,7 @@ use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
 use crate::stores::RowSink;
-use live::Live;
+use live::{Live, ending};
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use put::Target;
@@ -54,6 +54,8 @@ struct Dead {
     rowid: Option<i64>,
     /// A fingerprint of its cells; `None` when they are not whole.
     content: Option<u64>,
+    /// What is soon compared of its cells, where they are whole.
+    ending: u64,
     /// A fingerprint of its primary key, in a table without row ids.
     key: Option<u64>,
     /// Later ones are of later times, as far as that is known.
@@ -63,6 +65,9 @@ struct Dead {
     /// A page of its overflow chain is a live row's by now.
     taken: bool,
 }
+
+/// A row that may be gone, where it can stay while it is sorted among others.
+type Candidate = Box<Dead>;
 
 /// What the search for the gone rows of one table needs.
 struct Search<'s, 'a> {
@@ -184,7 +189,7 @@ pub(super) fn rows<'a>(
 }
 
 /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
-fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
+fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool {
     let sure = dead.iter().filter(|dead| {
         !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
     });
@@ -192,21 +197,32 @@ fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
     kinds.learn(rows)
 }
 
+/// What is compared of a candidate, as the fields of [`Dead`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Fingerprints {
+    content: Option<u64>,
+    ending: u64,
+    key: Option<u64>,
+    taken: bool,
+}
+
 impl Search<'_, '_> {
-    /// Fingerprints of a candidate's cells, where they are whole, and of its key; and whether a page of its chain is a
-    /// live row's by now.
-    fn fingerprints(&self, page: u32, freed: &FreedCell) -> (Option<u64>, Option<u64>, bool) {
+    /// The fingerprints of a candidate.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> Fingerprints {
         let view = &self.database.view;
-        let Some(version) = view.page(page) else { return (None, None, false) };
+        let Some(version) = view.page(page) else { return Fingerprints::default() };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
         let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
-        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None, taken) };
+        let Some(body) = payload.bytes.get(freed.header_len as usize..) else {
+            return Fingerprints { taken, ..Fingerprints::default() };
+        };
         let serials = || freed.serials.iter().map(|serial| serial.0);
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
-        (whole.then(|| content(serials(), body)), key, taken)
+        let content = whole.then(|| content(serials(), body));
+        Fingerprints { content, ending: ending(body), key, taken }
     }
 }

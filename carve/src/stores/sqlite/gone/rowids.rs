@@ -1,7 +1,7 @@
 //! Row ids that freeing a cell overwrote, restored where what is left and the neighbours leave one choice.
 
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 const MOST_TRIED: u64 = 1 << 16;
 
 /// Restores the row ids of the candidates on the table's own pages.
-pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
+pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
     if !search.tree.rowids {
         return;
     }
@@ -30,7 +30,7 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
     let bounds = bounds(search, dead);
     let pages: Vec<(u32, Vec<usize>)> = by_page.into_iter().collect();
-    let known: &[Dead] = dead;
+    let known: &[Candidate] = dead;
     let restored = pages.par_iter().with_min_len(16).flat_map_iter(|(page, indexes)| {
         on_page(search, live, known, *page, indexes, bounds.get(page).copied())
     });
@@ -44,7 +44,7 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
 }
 
 /// The row ids between the neighbours of each leaf of the tree, with the gone rows on them whose ids are known.
-fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64), RandomState> {
+fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> HashMap<u32, (i64, i64), RandomState> {
     let survey = &search.database.survey;
     let leaf = |page: &&u32| survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
@@ -122,7 +122,7 @@ impl Placed {
 fn on_page(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    dead: &[Dead],
+    dead: &[Candidate],
     number: u32,
     indexes: &[usize],
     bounds: Option<(i64, i64)>,
