@@ -12,7 +12,6 @@ use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
 use crate::bytes::all_zero;
-use memchr::memchr_iter;
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
@@ -130,10 +129,18 @@ pub fn cells(
     let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
     let mut found = Vec::new();
     match shape.first {
-        // A byte that all headers have in common rules out most places, many at a time.
+        // Two bytes rule out most places.
         Some(Serial(first @ 0..0x80)) => {
-            let seconds = page.get(from + 1..(to + 1).min(page.len())).unwrap_or_default();
-            memchr_iter(first as u8, seconds).for_each(|offset| walk.by_header(from + offset, &mut found));
+            let least = shape.least.max(1) + 1;
+            let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
+            for (at, pair) in (from..).zip(bytes.windows(2)) {
+                if let &[len, second] = pair
+                    && second == first as u8
+                    && usize::from(len) >= least
+                {
+                    walk.by_header(at, &mut found);
+                }
+            }
         }
         _ => (from..to).for_each(|at| walk.by_header(at, &mut found)),
     }
@@ -178,6 +185,13 @@ fn joints(
         if size >= MIN_CELL && (next == 0 || next >= at + size) {
             heads.push((at, next, at + size));
         }
+    }
+    // Mostly the block's own head is all there is.
+    if let [(at, _, end)] = heads[..] {
+        let met = |end: usize| {
+            end == to || end > to && is_edge(end as u32) || cells.iter().any(|possible| possible.at == end)
+        };
+        return if (end..end + LOST).any(met) { vec![at] } else { Vec::new() };
     }
     if heads.is_empty() {
         return Vec::new();
@@ -239,22 +253,29 @@ impl Walk<'_> {
 
     /// Serial types from `at` on, until `done` says so; `None` where one doesn't fit the table.
     fn types(&self, at: usize, first: usize, done: impl Fn(usize, usize) -> bool) -> Option<Types> {
-        let mut types = Types { serials: Vec::new(), len: 0, body: 0 };
-        let mut next = at;
-        while !done(first + types.serials.len(), next - at) {
-            let (number, size) = varint_at(self.page.get(..self.to)?, next)?;
-            let (serial, column) = (Serial(number), first + types.serials.len());
+        let bytes = self.page.get(..self.to)?;
+        let (mut next, mut count, mut body) = (at, 0, 0_u64);
+        while !done(first + count, next - at) {
+            let (number, size) = varint_at(bytes, next)?;
+            let (serial, column) = (Serial(number), first + count);
             let first_fits = column > 0 || self.shape.first.is_none_or(|first| first == serial);
             let fits = column < self.shape.most && first_fits && size == varint_len(number);
             if !fits || serial.kind() == SerialKind::Reserved || !(self.shape.fits)(column, serial) {
                 return None;
             }
-            types.serials.push(serial);
-            types.body = types.body.saturating_add(serial.len());
+            body = body.saturating_add(serial.len());
+            count += 1;
             next += size;
         }
-        types.len = next - at;
-        Some(types)
+        // Most bytes are none: memory is only taken for those that are.
+        let mut serials = Vec::with_capacity(count + 1);
+        let mut again = at;
+        while serials.len() < count {
+            let (number, size) = varint_at(bytes, again)?;
+            serials.push(Serial(number));
+            again += size;
+        }
+        Some(Types { serials, len: next - at, body })
     }
 
     /// Cells whose record header stands whole at `at`.
@@ -706,6 +727,10 @@ impl Walk<'_> {
         for possible in &mut possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
+        }
+        if possible.len() < 2 {
+            possible.retain(|only| self.worth(only) > 0);
+            return possible.pop().map(|only| only.freed).into_iter().collect();
         }
         possible.sort_by_key(|possible| (possible.end, possible.at));
         // best[i]: the most that the first i of them explain, and which it takes.

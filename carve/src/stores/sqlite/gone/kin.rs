@@ -8,6 +8,7 @@ use super::super::chains;
 use super::super::prints::content;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
+use foldhash::fast::RandomState;
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -18,7 +19,7 @@ use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Pages whose neighbours are read once for all of them.
 const CHUNK: usize = 32;
@@ -82,13 +83,13 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     if !search.tree.rowids {
         return;
     }
-    let mut by_page: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (index, dead) in dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none()) {
-        by_page.entry(dead.page).or_default().push(index);
-    }
+    let open = dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none());
+    let mut by_page: Vec<(u32, usize)> = open.map(|(index, dead)| (dead.page, index)).collect();
+    by_page.sort_unstable();
     let leaf = |page: &&u32| search.database.survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
-    let position: BTreeMap<u32, usize> = leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
+    let position: HashMap<u32, usize, RandomState> =
+        leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
     let known: &[Candidate] = dead;
     // When columns are dropped or added all rows are written anew, wherever there is room.
     let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
@@ -101,19 +102,21 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
             *only = only.filter(|other| *other == rowid);
         }
     }
-    let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
+    let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
-        let mut read: HashMap<u32, Vec<Row<'_, '_>>> = HashMap::new();
+        let mut read: HashMap<u32, Vec<Row<'_, '_>>, RandomState> = HashMap::default();
         let mut kin_found = Vec::new();
-        for (page, indexes) in pages {
+        for indexes in pages {
+            let page = indexes.first().map_or(0, |(page, _)| *page);
             // A row that grew may stand on the page before or behind by now.
-            let near = position.get(page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
+            let near =
+                position.get(&page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
             let near = leaves.get(near).unwrap_or_default();
             for page in near {
                 read.entry(*page).or_insert_with(|| page_rows(search, *page));
             }
             let rows = || near.iter().filter_map(|page| read.get(page)).flatten();
-            kin_found.extend(indexes.iter().filter_map(|index| {
+            kin_found.extend(indexes.iter().filter_map(|(_, index)| {
                 let dead = known.get(*index)?;
                 // Most row ids rule out all rows, which then need not be read.
                 let fits = |row: &&Row<'_, '_>| fits(dead.freed.rowid, row.rowid);

@@ -8,7 +8,7 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::varint::varint_len;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Ids that are looked through for one row: a leaf spans fewer.
 const MOST_TRIED: u64 = 1 << 16;
@@ -18,21 +18,19 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     if !search.tree.rowids {
         return;
     }
-    let mut by_page: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (index, dead) in dead.iter().enumerate() {
-        by_page.entry(dead.page).or_default().push(index);
-    }
-    by_page.retain(|_, indexes| {
-        indexes.iter().any(|index| dead.get(*index).is_some_and(|dead| dead.rowid.is_none()))
-    });
-    if by_page.is_empty() {
+    let mut by_page: Vec<(u32, usize)> = dead.iter().map(|dead| dead.page).zip(0..).collect();
+    by_page.sort_unstable();
+    let is_open = |(_, index): &(u32, usize)| dead.get(*index).is_some_and(|dead| dead.rowid.is_none());
+    let pages = by_page.chunk_by(|(a, _), (b, _)| a == b);
+    let pages: Vec<&[(u32, usize)]> = pages.filter(|indexes| indexes.iter().any(is_open)).collect();
+    if pages.is_empty() {
         return;
     }
     let bounds = bounds(search, dead);
-    let pages: Vec<(u32, Vec<usize>)> = by_page.into_iter().collect();
     let known: &[Candidate] = dead;
-    let restored = pages.par_iter().with_min_len(16).flat_map_iter(|(page, indexes)| {
-        on_page(search, live, known, *page, indexes, bounds.get(page).copied())
+    let restored = pages.par_iter().with_min_len(16).flat_map_iter(|indexes| {
+        let page = indexes.first().map_or(0, |(page, _)| *page);
+        on_page(search, live, known, page, indexes, bounds.get(&page).copied())
     });
     let restored: Vec<(usize, i64)> = restored.collect();
     for (index, rowid) in restored {
@@ -124,7 +122,7 @@ fn on_page(
     live: &Live<'_, '_, '_>,
     dead: &[Candidate],
     number: u32,
-    indexes: &[usize],
+    indexes: &[(u32, usize)],
     bounds: Option<(i64, i64)>,
 ) -> Vec<(usize, i64)> {
     let view = &search.database.view;
@@ -141,7 +139,7 @@ fn on_page(
         _ => return found,
     };
     let mut open: Vec<(usize, &Dead)> = Vec::new();
-    for (index, dead) in indexes.iter().filter_map(|index| Some((*index, dead.get(*index)?))) {
+    for (index, dead) in indexes.iter().filter_map(|(_, index)| Some((*index, dead.get(*index)?))) {
         match dead.rowid {
             Some(rowid) => placed.insert(dead.freed.cell.at, rowid),
             None => open.push((index, dead)),
