@@ -1,7 +1,7 @@
 //! The live rows of a table, to tell copies and older versions of them from rows that are gone.
 
 use super::super::chains;
-use super::super::prints::content;
+use super::super::prints::{Endings, content, ending};
 use super::super::settle::{self, Place};
 use super::{Candidate, Dead, Kept, Search};
 use foldhash::fast::RandomState;
@@ -28,43 +28,6 @@ pub(super) struct Live<'l, 's, 'a> {
 
 /// Fingerprints, and how many rows have them.
 type Counts = HashMap<u64, u32, RandomState>;
-
-/// The length of a record's body and its last bytes: they tell most records apart without a look at all bytes.
-pub(super) fn ending(body: &[u8]) -> u64 {
-    let last = body.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
-    (last ^ (body.len() as u64).rotate_right(16)).wrapping_mul(SPREAD)
-}
-
-/// An odd number with as many ones as zeros, in no order: the golden ratio's digits.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// A set of endings that may take further ones for its own.
-struct Endings {
-    bits: Vec<u64>,
-    /// By how much an ending is shifted to give its place.
-    shift: u32,
-}
-
-impl Endings {
-    /// Of candidates: the fingerprints of their cells, and their endings.
-    fn of(asked: &[(u64, u64)]) -> Self {
-        // Of sixteen places one at most is taken.
-        let places = (16 * asked.len()).next_power_of_two().max(64);
-        let mut endings = Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() };
-        for (_, ending) in asked {
-            let place = ending >> endings.shift;
-            if let Some(bits) = endings.bits.get_mut(place as usize / 64) {
-                *bits |= 1 << (place % 64);
-            }
-        }
-        endings
-    }
-
-    fn contain(&self, ending: u64) -> bool {
-        let place = ending >> self.shift;
-        self.bits.get(place as usize / 64).is_some_and(|bits| bits >> (place % 64) & 1 != 0)
-    }
-}
 
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
 /// those whose bodies are wanted.
@@ -239,7 +202,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let asked: Vec<(u64, u64)> = asked.filter_map(|dead| Some((dead.content?, dead.ending))).collect();
         let mut counts: Counts = asked.iter().map(|(content, _)| (*content, 0)).collect();
         if !counts.is_empty() {
-            let endings = Endings::of(&asked);
+            let endings = Endings::of(asked.iter().map(|(_, ending)| *ending));
             for content in self.fingerprints(&|body| endings.contain(ending(body))) {
                 counts.entry(content).and_modify(|count| *count += 1);
             }
