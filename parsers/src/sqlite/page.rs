@@ -195,12 +195,18 @@ impl<'a> Page<'a> {
     /// The cell with this row id, on a sound page of a table: there pointers are in the order of the row ids.
     #[must_use]
     pub fn row(&self, rowid: i64) -> Option<Cell> {
+        self.row_at(rowid).map(|(_, cell)| cell)
+    }
+
+    /// The same, with the number of its cell pointer.
+    #[must_use]
+    pub fn row_at(&self, rowid: i64) -> Option<(usize, Cell)> {
         let (mut low, mut high) = (0, self.pointer_count());
         while low < high {
             let middle = low.midpoint(high);
             let cell = self.cell(self.pointer(middle)?).ok()?;
             match cell.rowid.cmp(&rowid) {
-                std::cmp::Ordering::Equal => return Some(cell),
+                std::cmp::Ordering::Equal => return Some((middle, cell)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
             }

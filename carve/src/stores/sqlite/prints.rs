@@ -150,7 +150,7 @@ impl Endings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Print, RowCell};
+    use super::{Endings, Print, RowCell, ending};
     use mudlark_parsers::sqlite::record::header;
 
     /// The print of an entry with one key cell, "ok" as text or 7 as an integer, and row id 1.
@@ -184,5 +184,15 @@ mod tests {
         assert!(!row(RowCell::Missing).shows(row(RowCell::Missing)));
         let short = header(&[2, 9], 2).unwrap();
         assert_eq!(Print::of_entry(&short, &[2, 9], &[Some(1)]), Print::NONE);
+    }
+
+    #[test]
+    fn an_ending_that_was_noted_is_found_and_few_others_are() {
+        let body = |number: u32| format!("row of a table {number:5}");
+        let endings = Endings::of((0..100).map(|number| ending(body(number).as_bytes())));
+        let found = |number: u32| endings.contain(ending(body(number).as_bytes()));
+        assert!((0..100).all(found));
+        assert!((100..1000).filter(|number| found(*number)).count() < 200);
+        assert!(!Endings::of(std::iter::empty()).contain(ending(b"")));
     }
 }

@@ -93,7 +93,8 @@ fn on_page(
     {
         let method = if role == Role::Earlier { "earlier_page" } else { "freed_page" };
         let cells = page.cells().filter_map(Result::ok);
-        let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
+        let mut copies = live.copies();
+        let cells = cells.filter(|cell| !search.tree.rowids || !copies.has(version.bytes, cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let cells = cells.filter_map(|cell| whole(version.bytes, cell));
         let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));

@@ -29,6 +29,51 @@ pub(super) struct Live<'l, 's, 'a> {
 /// Fingerprints, and how many rows have them.
 type Counts = HashMap<u64, u32, RandomState>;
 
+/// A leaf with live rows.
+struct Leaf<'a> {
+    first: i64,
+    last: i64,
+    number: u32,
+    page: Page<'a>,
+    /// The cell pointer behind that of the last row that was asked for.
+    next: usize,
+}
+
+/// Tells copies of live rows. Cells of an old page mostly are in the order of those of the live one that came after it.
+pub(super) struct Copies<'c, 'l, 's, 'a> {
+    live: &'c Live<'l, 's, 'a>,
+    leaf: Option<Leaf<'a>>,
+}
+
+impl Copies<'_, '_, '_, '_> {
+    /// Whether a live row has the same bytes as a cell, as far as both lie on their pages.
+    pub(super) fn has(&mut self, page: &[u8], cell: &Cell) -> bool {
+        let same = |bytes: &[u8], live: &Cell| {
+            live.payload_len == cell.payload_len
+                && live.overflow == cell.overflow
+                && live.local_payload(bytes) == cell.local_payload(page)
+        };
+        if let Some(((number, _), kept)) = self.live.kept.by_rowid.get(&cell.rowid) {
+            return self.live.search.database.view.page(*number).is_some_and(|page| same(page.bytes, kept));
+        }
+        if self.leaf.as_ref().is_none_or(|leaf| !(leaf.first..=leaf.last).contains(&cell.rowid)) {
+            self.leaf = self.live.leaf(cell.rowid);
+        }
+        let Some(leaf) = &mut self.leaf else { return false };
+        let next = leaf.page.pointer(leaf.next).and_then(|pointer| leaf.page.cell(pointer).ok());
+        match next.filter(|next| next.rowid == cell.rowid) {
+            Some(live) => {
+                leaf.next += 1;
+                same(leaf.page.bytes, &live)
+            }
+            None => leaf.page.row_at(cell.rowid).is_some_and(|(index, live)| {
+                leaf.next = index + 1;
+                same(leaf.page.bytes, &live)
+            }),
+        }
+    }
+}
+
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
 /// those whose bodies are wanted.
 fn contents(
@@ -116,15 +161,26 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         if let Some(((page, _), cell)) = self.kept.by_rowid.get(&rowid) {
             return Some((*page, *cell));
         }
+        let leaf = self.leaf(rowid)?;
+        leaf.page.row(rowid).map(|cell| (leaf.number, cell))
+    }
+
+    /// The sound leaf among whose rows this id would be.
+    fn leaf(&self, rowid: i64) -> Option<Leaf<'a>> {
         let after = self.pages.partition_point(|(first, _, _)| *first <= rowid);
-        let (_, last, number) = *self.pages.get(after.checked_sub(1)?)?;
+        let (first, last, number) = *self.pages.get(after.checked_sub(1)?)?;
         if rowid > last {
             return None;
         }
         let database = self.search.database;
         let version = database.view.page(number)?;
         let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
-        page.row(rowid).map(|cell| (number, cell))
+        Some(Leaf { first, last, number, page, next: 0 })
+    }
+
+    /// What tells quickly which cells of a page are copies of live rows.
+    pub(super) const fn copies(&self) -> Copies<'_, 'l, 's, 'a> {
+        Copies { live: self, leaf: None }
     }
 
     /// The place of a live row among those that were put out although their pages are lost or damaged.
@@ -172,18 +228,6 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             Some(content(header.serials().take(columns).map(|serial| serial.0), body) == short)
         };
         grown().unwrap_or(false)
-    }
-
-    /// Whether a live row has the same bytes as a cell, as far as both lie on their pages: the quick way to see a copy.
-    pub(super) fn is_copy(&self, page: &[u8], cell: &Cell) -> bool {
-        let same = |(number, live): (u32, Cell)| {
-            let version = self.search.database.view.page(number)?;
-            let same = live.payload_len == cell.payload_len
-                && live.overflow == cell.overflow
-                && live.local_payload(version.bytes) == cell.local_payload(page);
-            Some(same)
-        };
-        self.find(cell.rowid).and_then(same).unwrap_or(false)
     }
 
     /// In a table without row ids: what is live under this key.
