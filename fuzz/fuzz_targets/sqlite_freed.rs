@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::layout::PageInput;
-use mudlark_parsers::sqlite::freed::{Shape, Space, cells};
+use mudlark_parsers::sqlite::freed::{Effort, Shape, Space, cells};
 use mudlark_parsers::sqlite::page::Extent;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 
@@ -21,11 +21,21 @@ fuzz_target!(|data: &[u8]| {
     let edges = [number, number * 2, geometry.usable()];
     let is_edge = |at: u32| edges.contains(&at);
     for first in [None, Some(Serial::NULL)] {
-        let shape = Shape { least: most / 2, most, first, fits: &fits, reads: &reads, odds: &odds };
+        let shape = Shape {
+            least: most / 2,
+            most,
+            first,
+            fits: &fits,
+            reads: &reads,
+            odds: &odds,
+            effort: &Effort::of_page(0),
+        };
         let part = Extent { from: number * 2, to: number * 2 + bytes.len() as u32 / 2 };
         let whole = Extent { from: 0, to: geometry.usable() };
         for extent in [whole, part, Extent { from: whole.to, to: number }, Extent { from: 0, to: u32::MAX }] {
             for space in [Space::Freeblock, Space::Other] {
+                let effort = &Effort::of_page(bytes.len());
+                let shape = Shape { effort, ..shape };
                 let found = cells(bytes, extent, space, kind, geometry, &shape, &is_edge);
                 assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
                 assert!(

@@ -12,6 +12,7 @@ use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
 use crate::bytes::all_zero;
+use std::cell::Cell as StdCell;
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
@@ -24,6 +25,46 @@ const MOST_NEXT: usize = 6;
 
 /// Places in a block at which a cell is tried that lost two serial types, which takes long.
 const MOST_PAIR_STARTS: usize = 256;
+
+/// Bytes of text that are read in one step.
+const TEXT_STEP: usize = 16;
+
+/// Steps that it takes to keep a possible cell, besides one for each of its columns.
+const CELL_STEPS: usize = 8;
+
+/// How long a page is searched: bytes that were made to be read in many ways would take the square of its length, times
+/// the columns. All runs of free bytes of a page share what it is worth, several times what rows of a table have needed.
+#[derive(Debug)]
+pub struct Effort(StdCell<usize>);
+
+impl Effort {
+    const LEAST: usize = 1 << 17;
+    const STEPS_PER_BYTE: usize = 256;
+    /// Bytes behind these are worth less: most rows of a large page stand whole, or have long cells.
+    const DEAR_BYTES: usize = 4096;
+    const STEPS_PER_FURTHER_BYTE: usize = 32;
+
+    /// What a page of so many bytes is worth.
+    #[must_use]
+    pub fn of_page(bytes: usize) -> Self {
+        let dear = bytes.min(Self::DEAR_BYTES);
+        let further = bytes.saturating_sub(dear).saturating_mul(Self::STEPS_PER_FURTHER_BYTE);
+        Self(StdCell::new(further.saturating_add(Self::LEAST + dear * Self::STEPS_PER_BYTE)))
+    }
+
+    /// Steps that are left: one reads a serial type, tries a place where a cell may end, or reads a few bytes of a text.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Takes steps; `None` when too few are left.
+    fn spend(&self, steps: usize) -> Option<()> {
+        let left = self.left().checked_sub(steps);
+        self.0.set(left.unwrap_or(0));
+        left.map(|_| ())
+    }
+}
 
 /// What is left of a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +134,8 @@ pub struct Shape<'s> {
     /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
     /// bit: greater is likelier.
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
+    /// How long a page is searched for them.
+    pub effort: &'s Effort,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -256,6 +299,7 @@ impl Walk<'_> {
         let bytes = self.page.get(..self.to)?;
         let (mut next, mut count, mut body) = (at, 0, 0_u64);
         while !done(first + count, next - at) {
+            self.shape.effort.spend(1)?;
             let (number, size) = varint_at(bytes, next)?;
             let (serial, column) = (Serial(number), first + count);
             let first_fits = column > 0 || self.shape.first.is_none_or(|first| first == serial);
@@ -368,7 +412,7 @@ impl Walk<'_> {
         }
         let mut tried = vec![false; self.to - self.from];
         let (mut tries, mut pairs) = (0, 0);
-        while let Some(start) = starts.pop() {
+        while let Some(start) = starts.pop().filter(|_| self.shape.effort.left() > 0) {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
                 if start + LOST > self.to
@@ -480,6 +524,9 @@ impl Walk<'_> {
             let ends =
                 next.chain([self.to]).flat_map(|next| (0..LOST).map(move |left| next.saturating_sub(left)));
             for end in ends {
+                if self.shape.effort.spend(1).is_none() {
+                    return;
+                }
                 let room = end.checked_sub(start).and_then(|room| (room as u64).checked_sub(fixed));
                 for serial in room.into_iter().flat_map(Serial::of_len) {
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
@@ -544,35 +591,50 @@ impl Walk<'_> {
     /// The likeliest first two serial types of a body at `at` that take `room` bytes together. `low` are the low bits of
     /// the second where it takes two bytes.
     fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
-        let len = |serial: Serial, bytes: usize| varint_len(serial.0) == bytes;
-        let value = |serial: Serial, from: usize| self.page.get(from..from + serial.len() as usize);
-        let reads = |serial: Serial, from: usize| {
-            serial.kind() != SerialKind::Text
-                || value(serial, from).is_some_and(|text| (self.shape.reads)(text))
-        };
-        let odds = |column: usize, serial: Serial, from: usize| {
-            (self.shape.odds)(column, serial, value(serial, from).unwrap_or_default())
+        let second_size = if low.is_some() { 2 } else { 1 };
+        let is_first = |first: Serial| varint_len(first.0) == 1;
+        let is_second = |second: Serial| {
+            varint_len(second.0) == second_size && low.is_none_or(|low| second.0 & 0x7f == u64::from(low))
         };
         let mut best: Option<(i64, Serial, Serial)> = None;
+        // Where the second begins is all that the two have to do with one another.
         for first_len in 0..=room {
-            for first in Serial::of_len(first_len) {
-                if !len(first, 1) || !(self.shape.fits)(0, first) || !reads(first, at) {
-                    continue;
-                }
-                for second in Serial::of_len(room - first_len) {
-                    let matches = low.is_none_or(|low| second.0 & 0x7f == u64::from(low));
-                    let fits = len(second, if low.is_some() { 2 } else { 1 }) && (self.shape.fits)(1, second);
-                    if !matches || !fits || !reads(second, at + first_len as usize) {
-                        continue;
-                    }
-                    let odds = odds(0, first, at) + odds(1, second, at + first_len as usize);
-                    if best.is_none_or(|(most, _, _)| odds > most) {
-                        best = Some((odds, first, second));
-                    }
-                }
+            self.shape.effort.spend(1)?;
+            let second_at = at.saturating_add(usize::try_from(first_len).ok()?);
+            let Some(second) = self.likeliest(1, second_at, room - first_len, &is_second) else { continue };
+            let Some(first) = self.likeliest(0, at, first_len, &is_first) else { continue };
+            let odds = first.0 + second.0;
+            if best.is_none_or(|(most, _, _)| odds > most) {
+                best = Some((odds, first.1, second.1));
             }
         }
         best.map(|(_, first, second)| (first, second))
+    }
+
+    /// The likeliest serial type of so many bytes for the value of a column at `at`, with its odds.
+    fn likeliest(
+        &self,
+        column: usize,
+        at: usize,
+        len: u64,
+        can_be: &dyn Fn(Serial) -> bool,
+    ) -> Option<(i64, Serial)> {
+        let mut best: Option<(i64, Serial)> = None;
+        for serial in Serial::of_len(len) {
+            if !can_be(serial) || !(self.shape.fits)(column, serial) {
+                continue;
+            }
+            self.shape.effort.spend(1 + len as usize / TEXT_STEP)?;
+            let value = self.page.get(at..at + len as usize);
+            if serial.kind() == SerialKind::Text && !value.is_some_and(|text| (self.shape.reads)(text)) {
+                continue;
+            }
+            let odds = (self.shape.odds)(column, serial, value.unwrap_or_default());
+            if best.is_none_or(|(most, _)| odds > most) {
+                best = Some((odds, serial));
+            }
+        }
+        best
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a record's header")]
@@ -630,6 +692,9 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
+        if self.shape.effort.spend(CELL_STEPS + serials.len() + (end - start) / TEXT_STEP).is_none() {
+            return;
+        }
         // Zeros are what wiped space holds, and read as NULLs and as texts of NUL characters.
         let kept = self.page.get(start + LOST..end).unwrap_or_default();
         if rebuilt && (serials.iter().all(|serial| *serial == Serial::NULL) || all_zero(kept)) {
@@ -772,7 +837,9 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells};
+    use super::{
+        Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells,
+    };
 
     const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
 
@@ -791,6 +858,7 @@ mod tests {
             fits: &fits,
             reads: &reads,
             odds: &|_, _, _| 0,
+            effort: &Effort::of_page(page.len()),
         };
         cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &|_| false)
     }

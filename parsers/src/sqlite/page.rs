@@ -183,6 +183,13 @@ impl<'a> Page<'a> {
             .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
     }
 
+    /// At most so many of the cell pointers, from all over the array.
+    pub fn some_pointers(&self, most: usize) -> impl Iterator<Item = usize> + '_ {
+        let count = self.pointer_count();
+        let step = count.div_ceil(most.max(1)).max(1);
+        (0..count).step_by(step).map_while(|index| self.pointer(index))
+    }
+
     /// The run between the cell pointers and the cells, which no cell takes.
     #[must_use]
     pub fn gap(&self) -> Extent {

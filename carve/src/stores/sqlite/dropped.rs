@@ -3,7 +3,7 @@
 use super::chains;
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::sqlite::freed::{self, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
@@ -57,8 +57,15 @@ fn free_rows(
         _ => matches!(serial.kind(), SerialKind::Text | SerialKind::Null),
     };
     let reads = |text: &[u8]| encoding.decode(text).is_some();
-    let shape =
-        Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
+    let shape = Shape {
+        least: COLUMNS,
+        most: COLUMNS,
+        first: None,
+        fits: &fits,
+        reads: &reads,
+        odds: &|_, _, _| 0,
+        effort: &Effort::of_page(page.bytes.len()),
+    };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let Some(version) = view.page(number) else { return };
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {

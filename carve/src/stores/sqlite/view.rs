@@ -63,6 +63,8 @@ pub(super) struct View<'a> {
     pub page_count: u32,
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
+    /// A header, a log or a journal counts the pages, so that none can be missing unseen.
+    counted: bool,
     overlay: HashMap<u32, Overlay, RandomState>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<Old>,
@@ -95,6 +97,7 @@ impl<'a> View<'a> {
             geometry,
             page_count: main_pages,
             main_pages,
+            counted: false,
             overlay: HashMap::default(),
             old: Vec::new(),
             applied: Applied::Nothing,
@@ -129,6 +132,7 @@ impl<'a> View<'a> {
             self.page_count = self.main_pages;
             return self;
         }
+        self.counted = true;
         self.bound_page_count(log.frames.len());
         let count = self.page_count;
         self.overlay.retain(|page, _| *page <= count);
@@ -152,6 +156,7 @@ impl<'a> View<'a> {
     /// The same, after a rollback of a hot journal.
     pub(super) fn with_rollback(mut self, journal: &Journal, source: SourceId) -> Self {
         self.page_count = journal.header.page_count;
+        self.counted = true;
         self.bound_page_count(journal.records.len());
         for record in &journal.records {
             // The first record of a page is the one from before the transaction.
@@ -175,6 +180,7 @@ impl<'a> View<'a> {
 
     /// The same, with the pages that the header counts beyond the end of the file; a count beyond belief is not taken.
     pub(super) fn with_stated_count(mut self, stated: u32) -> Self {
+        self.counted = stated > 0;
         if stated > self.page_count && stated - self.page_count <= MAX_ABSENT_PAGES {
             self.page_count = stated;
         }
@@ -196,6 +202,11 @@ impl<'a> View<'a> {
     pub(super) fn absent(&self) -> u32 {
         let overlaid = self.overlay.keys().filter(|page| **page > self.main_pages).count() as u32;
         self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid)
+    }
+
+    /// Whether all pages that the database has are known to be there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.counted && self.absent() == 0
     }
 
     /// The last page of the main file when the file ends within it: its number, and the bytes that are there.

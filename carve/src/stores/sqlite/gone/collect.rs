@@ -10,7 +10,7 @@ use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{FreedCell, RowidLeft, Space};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -111,14 +111,17 @@ fn on_page(
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
     let is_edge = |at: u32| edges.binary_search(&at).is_ok();
+    let effort = || Effort::of_page(version.bytes.len());
+    let own_effort = effort();
+    let rivals: Vec<(&Kinds, Effort)> = search.rivals.iter().map(|rival| (rival, effort())).collect();
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &is_edge);
-        for rival in &search.rivals {
+        let mut cells = kinds.cells(database, version.bytes, (extent, space), &own_effort, kind, &is_edge);
+        for (rival, effort) in &rivals {
             if cells.is_empty() {
                 break;
             }
-            let others = rival.cells(database, version.bytes, (extent, space), kind, &is_edge);
+            let others = rival.cells(database, version.bytes, (extent, space), effort, kind, &is_edge);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;

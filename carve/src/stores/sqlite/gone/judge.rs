@@ -1,14 +1,16 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
-use super::kin;
+use super::kin::{self, Shared};
 use super::live::Live;
+use super::reused::Later;
 use super::{Candidate, Dead, Search};
 use crate::model::{State, Transaction};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use rayon::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A version of a row that is not live, with all places where it was seen.
 #[derive(Debug)]
@@ -64,14 +66,16 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
     let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
+    let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
+    // Under an id of its own that VACUUM has changed since.
+    let is_telling = |dead: &Dead| is_read(dead) && !is_short(dead);
     let is_copy = |dead: &Dead| {
-        let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
         search.tree.rowids
-            && !sure
+            && !(is_read(dead) && !renumbered)
             && !is_common(dead)
             && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
-            && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
+            && (is_telling(dead) || dead.rowid.is_none_or(|rowid| live.find(rowid).is_none()))
     };
     let identified = |mut dead: Candidate| {
         let identity = match (dead.rowid, dead.key, dead.content) {
@@ -100,16 +104,19 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             None => groups.push((identity, vec![dead])),
         }
     }
-    let judge = |mut judged: Vec<Judged>, (identity, mut group): (Identity, Vec<Candidate>)| {
+    let place = |(identity, _): &(Identity, Vec<Candidate>)| match identity {
+        Identity::Rowid(rowid) => live.find(*rowid),
+        _ => None,
+    };
+    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(place).collect();
+    let reused = reused(search, &groups, &places);
+    type Group = ((Identity, Vec<Candidate>), (Option<(u32, Cell)>, bool));
+    let judge = |mut judged: Vec<Judged>, ((identity, mut group), (place, reused)): Group| {
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
             (dead.content.is_none(), std::cmp::Reverse(dead.newness), dead.claims.bits(), place)
         });
-        let place = match identity {
-            Identity::Rowid(rowid) => live.find(rowid),
-            _ => None,
-        };
         let standing = match identity {
             Identity::Rowid(_) => place.and_then(|(page, cell)| live.content_at(page, &cell)),
             Identity::Key(key) => live.by_key(key),
@@ -127,14 +134,12 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
                 !dead.content.is_some_and(|short| live.is_grown(place, short, columns))
             });
         }
-        // A key that was given to another row since.
-        let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
-        let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
         judged
     };
+    let groups: Vec<Group> = groups.into_iter().zip(places.into_iter().zip(reused)).collect();
     let groups = groups.into_par_iter().with_min_len(SHARE);
     let mut judged: Vec<Judged> = groups.fold(Vec::new, judge).flatten_iter().collect();
     judged.par_sort_by_key(|judged| {
@@ -143,10 +148,36 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     judged
 }
 
+/// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
+fn reused(
+    search: &Search<'_, '_>,
+    groups: &[(Identity, Vec<Candidate>)],
+    places: &[Option<(u32, Cell)>],
+) -> Vec<bool> {
+    let shared = |from: usize, with: usize| {
+        let (_, group) = groups.get(from)?;
+        kin::shared_with(search, newest(group)?, places.get(with).copied().flatten()?)
+    };
+    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(|at| shared(at, at)).collect();
+    let of_next: Vec<Option<Shared>> =
+        (0..groups.len()).into_par_iter().map(|at| places.get(at)?.and(shared(at, at + 1))).collect();
+    let known = |shared: &[Option<Shared>]| shared.iter().flatten().copied().collect::<Vec<_>>();
+    let later = Later::of(&known(&of_own), &known(&of_next));
+    of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
+}
+
+/// The latest of them that was committed.
+fn newest(group: &[Candidate]) -> Option<&Dead> {
+    let committed = group.iter().filter(|dead| !dead.uncommitted);
+    committed.max_by_key(|dead| dead.newness).map(Box::as_ref)
+}
+
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
 /// later version than those of the group is known.
 fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>, judged: &mut Vec<Judged>) {
     let mut found: Vec<Judged> = Vec::new();
+    // A log may hold a version of one row in each of its frames.
+    let mut by_content: HashMap<Option<u64>, usize> = HashMap::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
         let is_standing = standing.is_some_and(|standing| standing.is_none() || standing == dead.content);
@@ -154,13 +185,15 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>
         if is_standing || dead.content.is_none() && any_whole {
             continue;
         }
-        if let Some(same) = found.iter_mut().find(|other| other.dead.content == dead.content) {
+        let known = by_content.get(&dead.content).and_then(|index| found.get_mut(*index));
+        if let Some(same) = known {
             if !dead.uncommitted {
                 same.dead.uncommitted = false;
             }
             same.also.push(dead);
             continue;
         }
+        by_content.insert(dead.content, found.len());
         found.push(Judged {
             state: State::Unknown,
             transaction: Transaction::Committed,

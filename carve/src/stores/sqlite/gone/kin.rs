@@ -1,8 +1,7 @@
 //! Which live row a gone one is a version of, by the cells that they share.
 //!
 //! An UPDATE leaves most cells of a row as they were, and mostly the row on its page. So a candidate whose row id was
-//! overwritten is a version of the one live row beside it that has most of its cells; and a live row that shares none of
-//! its cells with one that had its key before was inserted anew.
+//! overwritten is a version of the one live row beside it that has most of its cells.
 
 use super::super::chains;
 use super::super::prints::content;
@@ -27,9 +26,6 @@ const CHUNK: usize = 32;
 /// Bytes of a cell that two rows seldom share by accident; fewer say nothing.
 const TELLING: usize = 2;
 
-/// Cells that tell which all must differ, before two rows are no versions of one another.
-const STRANGERS: usize = 2;
-
 /// Bytes of a cell that count: a long text is one cell of several all the same.
 const MOST_OF_CELL: usize = 16;
 
@@ -38,12 +34,12 @@ const LEAST_SHARED: usize = 8;
 
 /// What two rows have in common: telling cells and, of these, bytes that count.
 #[derive(Clone, Copy, Debug, Default)]
-struct Shared {
-    cells: usize,
-    bytes: usize,
+pub(super) struct Shared {
+    pub cells: usize,
+    pub bytes: usize,
     /// Telling cells of the gone row, and their bytes that count.
-    of_cells: usize,
-    of_bytes: usize,
+    pub of_cells: usize,
+    pub of_bytes: usize,
 }
 
 /// A cell: its serial type, and where its bytes stand in the row's payload.
@@ -140,13 +136,9 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     }
 }
 
-/// Whether a candidate has cells enough to tell, and none of them in common with the live row of its id.
-pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u32, Cell)) -> bool {
-    let read = || Some((live_cells(search, page, &cell)?, dead_cells(search, dead)?));
-    read().is_some_and(|(live, dead)| {
-        let shared = shared(&live, &dead);
-        shared.cells == 0 && shared.of_cells >= STRANGERS
-    })
+/// What a candidate has in common with a live row.
+pub(super) fn shared_with(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u32, Cell)) -> Option<Shared> {
+    Some(shared(&live_cells(search, page, &cell)?, &dead_cells(search, dead)?))
 }
 
 /// Whether a row id can be the one of which this is left.

@@ -11,6 +11,7 @@ mod kin;
 mod live;
 mod places;
 mod put;
+mod reused;
 mod rowids;
 mod shape;
 mod traces;

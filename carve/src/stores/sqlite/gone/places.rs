@@ -76,6 +76,9 @@ const FEW_ROWS: u64 = 5;
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
 
+/// Tables that are asked whether a page is theirs: in a file of more the largest, and the first that fit.
+const MOST_TABLES: usize = 256;
+
 /// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
 const EMPTIED: f64 = 0.75;
 
@@ -148,7 +151,8 @@ pub fn find(database: &Database<'_>) -> Places {
                     && fit_object(ground, tree.object, number) != Fit::No
             })
         };
-        let fitting: Vec<usize> = outputs.iter().filter(fits).map(|(tree, _)| *tree).collect();
+        let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
+        let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
         if let [only] = fitting[..] {
             places.by_tree.entry(only).or_default().push(number);
             continue;
@@ -197,8 +201,13 @@ pub fn find(database: &Database<'_>) -> Places {
     }
     let kinds =
         |output: &Output| Some((output.tree, database.tree(output)?.rowids, Kinds::of(database, output)));
-    let tables: Vec<(usize, bool, Kinds)> =
-        if bare.is_empty() { Vec::new() } else { database.outputs.iter().filter_map(kinds).collect() };
+    let size = |output: &Output| database.tree(output).map_or(0, |tree| tree.pages.len());
+    let mut largest: Vec<&Output> = database.outputs.iter().filter(|_| !bare.is_empty()).collect();
+    if largest.len() > MOST_TABLES {
+        largest.sort_by_key(|output| std::cmp::Reverse(size(output)));
+        largest.truncate(MOST_TABLES);
+    }
+    let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
     let owners: Vec<(u32, usize)> = bare
         .into_par_iter()
         .filter_map(|page| {
@@ -256,8 +265,7 @@ fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let page = Page::parse(version.bytes, version.number, database.view.geometry);
     let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
-    let step = page.pointer_count().div_ceil(ASKED).max(1);
-    let cells = page.pointers().step_by(step).filter_map(|pointer| page.cell(pointer).ok());
+    let cells = page.some_pointers(ASKED).filter_map(|pointer| page.cell(pointer).ok());
     cells.map(|cell| (cell, version.bytes)).collect()
 }
 

@@ -6,7 +6,7 @@ use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
-use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -249,6 +249,7 @@ impl Kinds {
         database: &Database<'_>,
         page: &[u8],
         (extent, space): (Extent, Space),
+        effort: &Effort,
         kind: PageKind,
         is_edge: &dyn Fn(u32) -> bool,
     ) -> Vec<FreedCell> {
@@ -262,6 +263,7 @@ impl Kinds {
             fits: &fits,
             reads: &reads,
             odds: &odds,
+            effort,
         };
         let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, is_edge);
         cells.retain(|freed| !freed.rebuilt || self.reals_fit(page, freed));
@@ -271,7 +273,14 @@ impl Kinds {
     /// What reads as cells on a page without a header.
     pub(super) fn bare_cells(&self, database: &Database<'_>, page: &[u8], rowids: bool) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        self.cells(database, page, (extent, Space::Other), leaf_kind(rowids), &|_| false)
+        self.cells(
+            database,
+            page,
+            (extent, Space::Other),
+            &Effort::of_page(page.len()),
+            leaf_kind(rowids),
+            &|_| false,
+        )
     }
 
     /// Whether a record can be one of the table's.
