@@ -71,7 +71,7 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
     let is_telling = |dead: &Dead| is_read(dead) && !is_short(dead);
     let is_copy = |dead: &Dead| {
         search.tree.rowids
-            && !(is_read(dead) && !renumbered)
+            && (renumbered || !is_read(dead))
             && !is_common(dead)
             && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
