@@ -6,7 +6,7 @@
 use super::catalogue::{Catalogue, TableDef};
 use super::chains;
 use super::forest::{Forest, Object, Tree};
-use super::prints::content;
+use super::prints::{Endings, content, ending};
 use super::sample;
 use super::survey::Survey;
 use super::view::View;
@@ -152,8 +152,10 @@ fn dropped(
     }
     // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
     let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
-    let live = live_contents(view, survey, asked);
     let positions = if alias { 1..columns } else { 0..columns };
+    let tried = old.iter().flat_map(|old| positions.clone().map(|position| (&old.cells, position)));
+    let endings: Vec<u64> = tried.map(|(cells, position)| ending(&body(cells, Some(position)))).collect();
+    let live = live_contents(view, survey, asked, &Endings::of(endings.into_iter()));
     // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
     let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
     let long = |cells: &Cells| cells.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= LONG;
@@ -165,7 +167,7 @@ fn dropped(
 /// The column without which most of the records are live ones, when those are enough and no accident.
 fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<Dropped> {
     let matches = |position: usize| -> Vec<&Cells> {
-        let is_live = |record: &&&Cells| live.contains(&without(record, Some(position)));
+        let is_live = |record: &&&Cells| live.contains(&without(record, position));
         old.iter().filter(is_live).copied().collect()
     };
     let (count, position) = positions
@@ -251,8 +253,7 @@ fn freed_records(
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
-        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &HashSet::new())
-        {
+        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
             let payload = chains::read(view, survey, &version, &freed.cell);
             // Of a header whose length is lost nothing says how many columns it had.
             let counted = !freed.rebuilt || freed.cell.payload_at >= freed.cell.at + freed::LOST as u32;
@@ -276,26 +277,48 @@ fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells>
     record::cells(serials.iter().copied(), header_len, payload).map(cell).collect()
 }
 
-/// A fingerprint of a record without one of its cells; of all of it where there is no such cell.
-fn without(record: &Cells, position: Option<usize>) -> u64 {
-    let kept =
-        record.iter().enumerate().filter(|(column, _)| Some(*column) != position).map(|(_, cell)| cell);
-    let body: Vec<u8> = kept.clone().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-    content(kept.map(|(serial, _)| serial.0), &body)
+/// The cells of a record but for one of them; all where there is no such cell.
+fn kept(record: &Cells, position: Option<usize>) -> impl Iterator<Item = &(Serial, Vec<u8>)> {
+    record.iter().enumerate().filter(move |(column, _)| Some(*column) != position).map(|(_, cell)| cell)
 }
 
-/// The contents of all rows on these pages.
-fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32]) -> HashSet<u64> {
+/// The bytes of these.
+fn body(record: &Cells, position: Option<usize>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(kept(record, position).map(|(_, bytes)| bytes.len()).sum());
+    kept(record, position).for_each(|(_, bytes)| body.extend_from_slice(bytes));
+    body
+}
+
+/// A fingerprint of a record without one of its cells.
+fn without(record: &Cells, position: usize) -> u64 {
+    let position = Some(position);
+    content(kept(record, position).map(|(serial, _)| serial.0), &body(record, position))
+}
+
+/// The contents of the rows on these pages that have one of the endings.
+fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32], endings: &Endings) -> HashSet<u64> {
     let of_page = |number: &u32| {
         let mut found = Vec::new();
         let Some(version) = view.page(*number) else { return found };
         let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+        page.touch_cells();
         for cell in page.cells().filter_map(Result::ok) {
             let payload = chains::read(view, survey, &version, &cell);
-            if let Ok(header) = record::header(&payload.bytes, cell.payload_len) {
+            let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
+            // Most records need not be taken apart: they have none of the integers of two forms.
+            if header.serials().any(|serial| matches!(serial.0, 8 | 9)) {
                 let serials: Vec<Serial> = header.serials().collect();
                 let record = apart(&serials, header.len, &payload.bytes);
-                found.extend(record.map(|record| without(&record, None)));
+                found.extend(record.and_then(|record| {
+                    let body = body(&record, None);
+                    let serials = record.iter().map(|(serial, _)| serial.0);
+                    endings.contain(ending(&body)).then(|| content(serials, &body))
+                }));
+            } else if payload.whole
+                && let Some(body) = payload.bytes.get(header.len..)
+                && endings.contain(ending(body))
+            {
+                found.push(content(header.serials().map(|serial| serial.0), body));
             }
         }
         found

@@ -78,14 +78,13 @@ impl Survey {
 
     /// Looks at the old versions of pages as well.
     pub(super) fn add_old(&mut self, view: &View<'_>) {
-        let mut scratch = Vec::new();
-        self.old.clear();
-        for number in view.old() {
-            let info = view.page(number).map_or_else(PageInfo::default, |page| {
-                look(page.bytes, page.number, view.geometry, view.page_count, &mut scratch)
-            });
-            self.old.push(info);
-        }
+        let old = view.old().into_par_iter().with_min_len(64);
+        let look = |scratch: &mut Vec<Cell>, number: u32| {
+            view.page(number).map_or_else(PageInfo::default, |page| {
+                look(page.bytes, page.number, view.geometry, view.page_count, scratch)
+            })
+        };
+        old.map_init(Vec::new, look).collect_into_vec(&mut self.old);
     }
 
     /// The old versions with their numbers.

@@ -1,6 +1,7 @@
 //! The pages of a database at one point: the main file, overlaid by its log or its journal.
 
 use crate::source::{Source, SourceId, Span};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::page::PageKind;
@@ -64,7 +65,7 @@ pub(super) struct View<'a> {
     pub main_pages: u32,
     /// A header, a log or a journal counts the pages, so that none can be missing unseen.
     counted: bool,
-    overlay: HashMap<u32, Overlay>,
+    overlay: HashMap<u32, Overlay, RandomState>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<Old>,
     pub applied: Applied,
@@ -97,7 +98,7 @@ impl<'a> View<'a> {
             page_count: main_pages,
             main_pages,
             counted: false,
-            overlay: HashMap::new(),
+            overlay: HashMap::default(),
             old: Vec::new(),
             applied: Applied::Nothing,
         }

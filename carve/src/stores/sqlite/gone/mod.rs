@@ -25,7 +25,7 @@ use super::database::{Database, Output};
 use super::forest::Tree;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
-use super::prints::content;
+use super::prints::{content, ending};
 use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
@@ -55,13 +55,20 @@ struct Dead {
     rowid: Option<i64>,
     /// A fingerprint of its cells; `None` when they are not whole.
     content: Option<u64>,
+    /// What is soon compared of its cells, where they are whole.
+    ending: u64,
     /// A fingerprint of its primary key, in a table without row ids.
     key: Option<u64>,
     /// Later ones are of later times, as far as that is known.
     newness: i64,
     /// Written by a transaction that never committed.
     uncommitted: bool,
+    /// A page of its overflow chain is a live row's by now.
+    taken: bool,
 }
+
+/// A row that may be gone, where it can stay while it is sorted among others.
+type Candidate = Box<Dead>;
 
 /// What the search for the gone rows of one table needs.
 struct Search<'s, 'a> {
@@ -161,13 +168,14 @@ pub(super) fn rows<'a>(
     // Tables come before their earlier shapes.
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
     let search = Search { database, tree, layout, key_cells, least, rivals, as_live, went_on };
-    let live = Live::of(&search, kept);
+    let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);
-    let mut dead = collect::all(&search, &kinds, &live, own, later_places);
+    let mut dead = collect::all(&search, &kinds, &mut live, own, later_places);
     if kinds.few_rows() && learn(database, &mut kinds, &dead) {
         // What the sure ones look like tells how to read the others.
-        dead = collect::all(&search, &kinds, &live, own, later_places);
+        dead = collect::all(&search, &kinds, &mut live, own, later_places);
     }
+    let live = live;
     if dead.is_empty() {
         return Ok(());
     }
@@ -184,7 +192,7 @@ pub(super) fn rows<'a>(
 }
 
 /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
-fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
+fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool {
     let sure = dead.iter().filter(|dead| {
         !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
     });
@@ -192,27 +200,32 @@ fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
     kinds.learn(rows)
 }
 
+/// What is compared of a candidate, as the fields of [`Dead`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Fingerprints {
+    content: Option<u64>,
+    ending: u64,
+    key: Option<u64>,
+    taken: bool,
+}
+
 impl Search<'_, '_> {
-    /// Fingerprints of a candidate's cells, where they are whole, and of its key.
-    fn fingerprints(
-        &self,
-        live: &Live<'_, '_, '_>,
-        page: u32,
-        freed: &FreedCell,
-    ) -> (Option<u64>, Option<u64>) {
+    /// The fingerprints of a candidate.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> Fingerprints {
         let view = &self.database.view;
-        let Some(version) = view.page(page) else { return (None, None) };
+        let Some(version) = view.page(page) else { return Fingerprints::default() };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
-        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None) };
+        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
+        let Some(body) = payload.bytes.get(freed.header_len as usize..) else {
+            return Fingerprints { taken, ..Fingerprints::default() };
+        };
         let serials = || freed.serials.iter().map(|serial| serial.0);
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
         let content = whole.then(|| content(serials(), body));
-        // Pages that a live row has taken since are that row's, unless it is the same one.
-        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
-        (content.filter(|content| !taken || live.holds(*content) > 0), key)
+        Fingerprints { content, ending: ending(body), key, taken }
     }
 }

@@ -114,9 +114,9 @@ impl Values {
 /// Whether a text has control characters, but for those of lines and tabs. In UTF-16 half of the bytes of most texts
 /// are zeros or small numbers, so there nothing tells.
 fn has_controls(text: &[u8]) -> bool {
-    let wide =
-        text.len().is_multiple_of(2) && text.iter().filter(|byte| **byte < 0x20).count() * 4 > text.len();
-    !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
+    let low = text.iter().filter(|byte| **byte < 0x20).count();
+    let wide = text.len().is_multiple_of(2) && low * 4 > text.len();
+    low > 0 && !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -251,7 +251,7 @@ impl Kinds {
         (extent, space): (Extent, Space),
         effort: &Effort,
         kind: PageKind,
-        edges: &HashSet<u32>,
+        is_edge: &dyn Fn(u32) -> bool,
     ) -> Vec<FreedCell> {
         let fits = |column: usize, serial| self.fits(column, serial);
         let reads = |text: &[u8]| reads(database.encoding, text);
@@ -265,7 +265,7 @@ impl Kinds {
             odds: &odds,
             effort,
         };
-        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges);
+        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, is_edge);
         cells.retain(|freed| !freed.rebuilt || self.reals_fit(page, freed));
         cells
     }
@@ -279,7 +279,7 @@ impl Kinds {
             (extent, Space::Other),
             &Effort::of_page(page.len()),
             leaf_kind(rowids),
-            &HashSet::new(),
+            &|_| false,
         )
     }
 
