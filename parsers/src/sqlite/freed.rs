@@ -52,6 +52,13 @@ impl Effort {
         Self(StdCell::new(further.saturating_add(Self::LEAST + dear * Self::STEPS_PER_BYTE)))
     }
 
+    /// What a page is worth that is searched for the rows of several tables.
+    #[must_use]
+    pub fn shared(bytes: usize) -> Self {
+        let Self(one) = Self::of_page(bytes);
+        Self(StdCell::new(one.get().saturating_mul(8)))
+    }
+
     /// Steps that are left: one reads a serial type, tries a place where a cell may end, or reads a few bytes of a text.
     #[must_use]
     pub fn left(&self) -> usize {

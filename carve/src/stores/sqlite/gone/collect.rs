@@ -82,7 +82,12 @@ fn on_page(
     let kind = leaf_kind(search.tree.rowids);
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
-        let cells = kinds.bare_cells(database, version.bytes, search.tree.rowids);
+        let cells = kinds.bare_cells(
+            database,
+            version.bytes,
+            search.tree.rowids,
+            &Effort::of_page(version.bytes.len()),
+        );
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found);

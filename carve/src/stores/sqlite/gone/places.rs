@@ -9,7 +9,7 @@ use super::super::survey::PageInfo;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::RowidLeft;
+use mudlark_parsers::sqlite::freed::{Effort, RowidLeft};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -351,8 +351,9 @@ fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> 
 fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
     let version = database.view.page(number)?;
     let mut best: Option<(f64, usize)> = None;
+    let effort = Effort::shared(version.bytes.len());
     for (number, rowids, kinds) in tables {
-        let cells = kinds.bare_cells(database, version.bytes, *rowids);
+        let cells = kinds.bare_cells(database, version.bytes, *rowids, &effort);
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
         let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));

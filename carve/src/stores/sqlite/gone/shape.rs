@@ -271,16 +271,15 @@ impl Kinds {
     }
 
     /// What reads as cells on a page without a header.
-    pub(super) fn bare_cells(&self, database: &Database<'_>, page: &[u8], rowids: bool) -> Vec<FreedCell> {
+    pub(super) fn bare_cells(
+        &self,
+        database: &Database<'_>,
+        page: &[u8],
+        rowids: bool,
+        effort: &Effort,
+    ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        self.cells(
-            database,
-            page,
-            (extent, Space::Other),
-            &Effort::of_page(page.len()),
-            leaf_kind(rowids),
-            &|_| false,
-        )
+        self.cells(database, page, (extent, Space::Other), effort, leaf_kind(rowids), &|_| false)
     }
 
     /// Whether a record can be one of the table's.
