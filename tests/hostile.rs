@@ -80,6 +80,7 @@ fn run_in(folder: &Path, evidence: &Evidence, number: u64) -> Result<(), Error> 
     // No such page is an error, and as good an answer as any.
     let _ = store.inspect(&sources, Place::Page((number % 9) as u32));
     let _ = store.inspect(&sources, Place::Header);
+    let _ = store.history(&sources);
     Ok(())
 }
 

@@ -130,7 +130,12 @@ fn a_renamed_table_and_one_that_vacuum_moved_keep_their_past() -> Done {
     let of_eight = lines.iter().filter(|line| line["values"]["id"] == 8 && line["table"] == "t");
     let ended = of_eight.clone().any(|line| !line["lifetimes"][0]["to"].is_null());
     assert!(!ended);
-    assert_eq!(lifetimes(&lines, 300, "changed"), [json!([{"from": "commit:4", "to": "commit:6"}])]);
+    let changed = lifetimes(&lines, 300, "changed");
+    assert!(!changed.is_empty());
+    assert!(
+        changed.iter().all(|stood| *stood == json!([{"from": "commit:4", "to": "commit:6"}])),
+        "{changed:?}"
+    );
     Ok(())
 }
 

@@ -305,3 +305,42 @@ fn a_store_without_a_log_has_no_commits_to_list() -> Done {
     assert!(ran.out.contains("no write-ahead log"), "{}", ran.out);
     Ok(())
 }
+
+/// A store in rollback mode, caught with its journal as the batch leaves it.
+fn with_journal(folder: &Path, setup: &str, batch: &str) -> Done<PathBuf> {
+    let live = folder.join("live.db");
+    let connection = Connection::open(&live)?;
+    connection.execute_batch(&format!(
+        "{setup} CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE u(a);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+         INSERT INTO t SELECT i, 'a name of some length ' || i FROM n;"
+    ))?;
+    connection.execute_batch(batch)?;
+    let path = folder.join("store.db");
+    fs::copy(&live, &path)?;
+    fs::copy(folder.join("live.db-journal"), folder.join("store.db-journal"))?;
+    Ok(path)
+}
+
+#[test]
+fn the_transaction_of_a_hot_journal_is_in_doubt_and_that_of_a_zeroed_one_committed() -> Done {
+    let work = "DELETE FROM t WHERE id > 1990; UPDATE t SET name = 'changed' WHERE id < 6; INSERT INTO u VALUES (1), (2);";
+    let counts = [("t".to_owned(), (0, 5, 10)), ("u".to_owned(), (2, 0, 0))];
+    let hot = folder()?;
+    // The cache is flushed, and the commit never comes.
+    let path = with_journal(
+        hot.path(),
+        "PRAGMA cache_size = 1; PRAGMA cache_spill = 1;",
+        &format!("BEGIN; {work} UPDATE t SET name = name WHERE id = 1000; SELECT count(*) FROM t;"),
+    )?;
+    let told_all = timeline(&path)?;
+    assert_eq!(of(&told_all, "state"), ["in_doubt"]);
+    assert_eq!(of(&told_all, "generation"), ["journal"]);
+    let kept = folder()?;
+    let path =
+        with_journal(kept.path(), "PRAGMA journal_mode = persist;", &format!("BEGIN; {work} COMMIT;"))?;
+    let told_all = timeline(&path)?;
+    assert_eq!(of(&told_all, "state"), ["committed"]);
+    assert_eq!(told(&told_all["commits"][0]), Counts::from(counts));
+    Ok(())
+}

@@ -84,9 +84,11 @@ fn text(found: &Found, history: &History) -> String {
 fn head(commit: &Commit) -> String {
     let point = match commit.point {
         Some(point) => point.to_string(),
+        None if commit.generation == "journal" => "the journal's transaction".to_owned(),
         None => format!("behind {}", commit.generation),
     };
     let state = match commit.state {
+        CommitState::Committed if commit.point.is_none() => "the last that committed",
         CommitState::Committed => "committed",
         CommitState::InDoubt => "never committed, or not whole",
         CommitState::Torn => "behind a broken record",
@@ -150,7 +152,7 @@ fn commit_json(commit: &Commit) -> Json {
             json!({
                 "table": rows.table, "internal": rows.internal, "inserted": rows.inserted,
                 "updated": rows.updated, "deleted": rows.deleted, "unknown": rows.unknown,
-                "exact": rows.unknown == 0, "bulk_delete": rows.bulk, "emptied": rows.emptied,
+                "exact": rows.exact, "bulk_delete": rows.bulk, "emptied": rows.emptied,
             })
         };
         rows.iter().map(of_table).collect::<Vec<_>>()

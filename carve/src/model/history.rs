@@ -43,6 +43,8 @@ pub struct RowCounts {
     pub deleted: u64,
     /// Rows of which it is not known whether they were there before, or were left.
     pub unknown: u64,
+    /// The counts are those of the rows themselves: nothing is unknown, and no page breaks a rule.
+    pub exact: bool,
     /// So many rows were deleted that a person should look.
     pub bulk: bool,
     /// The table has no row left.

@@ -1,10 +1,11 @@
 //! The versions of each page: the main file, and what each commit of the log made of it.
 
 use super::super::view::PageVersion;
-use super::commits::{Commits, Framed, LogCommit};
+use super::commits::{Commits, Framed, Held, LogCommit};
 use crate::model::Point;
 use crate::source::{Source, SourceId};
 use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::journal::Record;
 use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,6 @@ impl<'a> Seen<'a> {
 pub struct Pages<'a> {
     sources: &'a [Source],
     main: Option<SourceId>,
-    log: SourceId,
     pub geometry: Geometry,
     pub main_pages: u32,
     /// The commits between the states, in order.
@@ -51,8 +51,11 @@ pub struct Pages<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Version {
     state: u32,
+    source: SourceId,
     offset: u64,
     sound: bool,
+    /// There is no such page from here on.
+    absent: bool,
 }
 
 impl<'a> Pages<'a> {
@@ -78,7 +81,8 @@ impl<'a> Pages<'a> {
             // What a checkpoint copied of an unproved first commit stands in the main file.
             let counts = |framed: &&Framed| framed.page <= most && (framed.sound || state > 0);
             for framed in commit.pages.iter().filter(counts) {
-                let version = Version { state, offset: framed.offset, sound: framed.sound };
+                let (offset, sound) = (framed.offset, framed.sound);
+                let version = Version { state, source: log, offset, sound, absent: false };
                 versions.entry(framed.page).or_default().push(version);
             }
         };
@@ -98,7 +102,6 @@ impl<'a> Pages<'a> {
         let mut pages = Self {
             sources,
             main,
-            log,
             geometry,
             main_pages,
             commits: counted,
@@ -110,6 +113,61 @@ impl<'a> Pages<'a> {
         };
         pages.lost_bases = pages.find_lost_bases(before_current);
         pages
+    }
+
+    /// The pages around the last transaction of a rollback journal: state 0 is before it, as its records say, state 1 what
+    /// the main file holds. `before` is how many pages there were; pages behind them the transaction added.
+    pub(in super::super) fn of_journal(
+        sources: &'a [Source],
+        main: SourceId,
+        (journal, records): (SourceId, &[Record]),
+        before: u32,
+        geometry: Geometry,
+    ) -> Self {
+        let len = sources.get(usize::from(main.0)).map_or(0, |file| file.bytes().len() as u64);
+        let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
+        let most = main_pages.saturating_add(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        let in_main = |page: u32| Version {
+            state: 1,
+            source: main,
+            offset: u64::from(page - 1) * u64::from(geometry.page_size),
+            sound: true,
+            absent: page > main_pages,
+        };
+        let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
+        for record in records.iter().filter(|record| (1..=before.min(most)).contains(&record.page)) {
+            let old =
+                Version { state: 0, source: journal, offset: record.offset, sound: true, absent: false };
+            // The first record of a page is the one from before the transaction.
+            versions.entry(record.page).or_insert_with(|| vec![old, in_main(record.page)]);
+        }
+        for page in before.saturating_add(1)..=main_pages {
+            let old = Version { state: 0, source: main, offset: 0, sound: true, absent: true };
+            versions.entry(page).or_insert_with(|| vec![old, in_main(page)]);
+        }
+        let mut pages: Vec<Framed> =
+            versions.keys().map(|page| Framed { page: *page, offset: 0, sound: true }).collect();
+        pages.sort_unstable_by_key(|framed| framed.page);
+        let commit = LogCommit {
+            point: None,
+            salts: [0; 2],
+            frames: (0, 0),
+            pages,
+            page_count: main_pages,
+            unsound: 0,
+            held: Held::Open,
+        };
+        Self {
+            sources,
+            main: Some(main),
+            geometry,
+            main_pages,
+            commits: vec![commit],
+            versions,
+            lost_bases: HashSet::new(),
+            followed: AtomicU64::new(0),
+            most_followed: 4 * u64::from(most) + 1024,
+        }
     }
 
     /// Counts overflow pages anew.
@@ -155,6 +213,7 @@ impl<'a> Pages<'a> {
         let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
         let after = versions.partition_point(|version| version.state <= state);
         match after.checked_sub(1).and_then(|index| versions.get(index)) {
+            Some(version) if version.absent => Seen::Absent,
             Some(version) if !version.sound => Seen::Unknown,
             Some(version) => self.framed(page, version),
             None if self.lost_bases.contains(&page) => Seen::Unknown,
@@ -206,7 +265,7 @@ impl<'a> Pages<'a> {
     }
 
     fn framed(&self, page: u32, version: &Version) -> Seen<'a> {
-        self.bytes(page, self.log, version.offset).map_or(Seen::Unknown, Seen::Image)
+        self.bytes(page, version.source, version.offset).map_or(Seen::Unknown, Seen::Image)
     }
 
     fn in_main(&self, page: u32) -> Seen<'a> {

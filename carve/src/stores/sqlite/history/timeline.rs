@@ -10,10 +10,11 @@ use crate::model::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
 use crate::moments;
 use crate::source::{Source, SourceId};
 use crate::stores::sqlite::database::Roles;
-use crate::stores::sqlite::detect;
+use crate::stores::sqlite::detect::{self, Detected};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header::{self, Header};
+use mudlark_parsers::sqlite::journal;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::wal;
 use mudlark_parsers::value::TextEncoding;
@@ -31,12 +32,15 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
     let Some((id, Ok(log))) = log else {
         history.what = "SQLite database".to_owned();
+        if of_journal(sources, &roles, detected.as_ref(), &mut history) {
+            return Ok(history);
+        }
         history.notes.push(match log {
             Some((id, Err(_))) if !bytes(id).is_empty() => {
                 "the header of the log is broken: the database alone is read".to_owned()
             }
             Some(_) => "the log is empty".to_owned(),
-            None => "no write-ahead log: nothing tells of single commits".to_owned(),
+            None => "no write-ahead log and no journal of use: nothing tells of single commits".to_owned(),
         });
         return Ok(history);
     };
@@ -52,7 +56,7 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     }
     let commits = Commits::of(&log);
     let pages = Pages::of(sources, roles.main, (id, &log), geometry, &commits);
-    let mut told = told(&pages, sources, &roles, id, &commits);
+    let mut told = told(&pages, sources, &roles, id);
     let older = commits.older.iter().flatten();
     for (commit, current) in
         older.map(|c| (c, false)).chain(commits.current.iter().chain(&commits.open).map(|c| (c, true)))
@@ -73,6 +77,53 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     Ok(history)
 }
 
+/// Lists the transaction of a rollback journal: one that is hot was never committed, of one whose header is zeroed the
+/// last that was. False without such a journal.
+fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, history: &mut History) -> bool {
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let (Some(main), Some(id), Some(detected)) = (roles.main, roles.journal, detected) else { return false };
+    let geometry = detected.geometry;
+    let hot = journal::journal(bytes(id)).ok().filter(|hot| hot.header.page_size == geometry.page_size);
+    let (records, before, state) = match hot {
+        Some(hot) => (hot.records, hot.header.page_count, CommitState::InDoubt),
+        None => {
+            let records = journal::last_records(bytes(id), geometry.page_size);
+            let first = records.iter().find(|record| record.page == 1);
+            let header = first.and_then(|first| header::header(bytes(id).get(first.offset as usize..)?).ok());
+            let Some((_, header)) = header else { return false };
+            (records, header.page_count, CommitState::Committed)
+        }
+    };
+    if records.is_empty() {
+        return false;
+    }
+    let pages = Pages::of_journal(sources, main, (id, &records), before, geometry);
+    let not_after = upper(sources, roles, id, true);
+    let last = not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
+    let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
+    let told = told_of(&pages, &mut walk, 1, last).unwrap_or_default();
+    history.what = format!("SQLite database, pages of {} bytes, with a rollback journal", geometry.page_size);
+    history.notes.push(match state {
+        CommitState::InDoubt => "the journal is hot: SQLite would roll its transaction back".to_owned(),
+        _ => "the journal's header is zeroed: its last transaction committed".to_owned(),
+    });
+    history.commits.push(Commit {
+        point: None,
+        generation: "journal".to_owned(),
+        state,
+        records: None,
+        damaged: 0,
+        pages: pages.written(1).count() as u64,
+        page_count: Some(pages.main_pages),
+        change_counter: told.change_counter,
+        rows: told.rows,
+        schema: told.schema,
+        not_before: told.not_before,
+        not_after,
+    });
+    true
+}
+
 /// What following the pages told of a commit.
 #[derive(Debug, Default)]
 struct Told {
@@ -88,37 +139,47 @@ fn told(
     sources: &[Source],
     roles: &Roles,
     log: SourceId,
-    commits: &Commits,
 ) -> HashMap<crate::model::Point, Told> {
     let mut all = HashMap::new();
-    let header_at = |state: u32| -> Option<Header> {
-        let first = pages.at_or_later(1, state).image()?;
-        header::header(first.bytes).ok().map(|(_, header)| header)
-    };
-    let encoding = header_at(0).as_ref().and_then(Header::text_encoding).unwrap_or(TextEncoding::default());
-    let mut walk = Walk::begin(pages, encoding);
+    let mut walk = Walk::begin(pages, encoding_at(pages, 0));
     let last = upper(sources, roles, log, true).map_or(i64::MAX, |bound| bound.micros);
     for state in 1..=pages.last() {
-        let step = walk.step(state);
-        if walk.overrun {
-            break;
-        }
-        let mut told = Told { schema: step.schema.iter().map(event).collect(), ..Told::default() };
-        told.rows = Some(counted(pages, state, &walk.objects, &step));
-        for change in &step.tables {
-            let Some(object) = walk.objects.get(change.object) else { continue };
-            let bound = dated::latest(pages, state, object, change, encoding, last);
-            if bound.as_ref().map(|bound| bound.micros) > told.not_before.as_ref().map(|bound| bound.micros) {
-                told.not_before = bound;
-            }
-        }
-        if pages.is_written_by(1, state) {
-            told.change_counter = header_at(state).map(|header| header.change_counter);
-        }
+        let Some(told) = told_of(pages, &mut walk, state, last) else { break };
         all.insert(pages.point(state), told);
     }
-    debug_assert!(all.len() <= commits.older.iter().map(Vec::len).sum::<usize>() + commits.current.len());
     all
+}
+
+fn header_at(pages: &Pages<'_>, state: u32) -> Option<Header> {
+    let first = pages.at_or_later(1, state).image()?;
+    header::header(first.bytes).ok().map(|(_, header)| header)
+}
+
+fn encoding_at(pages: &Pages<'_>, state: u32) -> TextEncoding {
+    header_at(pages, state).as_ref().and_then(Header::text_encoding).unwrap_or_default()
+}
+
+/// Follows the commit that made a state; `None` when more would have to be read than it could need. No moment after
+/// `last` is believed.
+fn told_of(pages: &Pages<'_>, walk: &mut Walk<'_, '_>, state: u32, last: i64) -> Option<Told> {
+    let step = walk.step(state);
+    if walk.overrun {
+        return None;
+    }
+    let mut told = Told { schema: step.schema.iter().map(event).collect(), ..Told::default() };
+    told.rows = Some(counted(pages, state, &walk.objects, &step));
+    let encoding = encoding_at(pages, state);
+    for change in &step.tables {
+        let Some(object) = walk.objects.get(change.object) else { continue };
+        let bound = dated::latest(pages, state, object, change, encoding, last);
+        if bound.as_ref().map(|bound| bound.micros) > told.not_before.as_ref().map(|bound| bound.micros) {
+            told.not_before = bound;
+        }
+    }
+    if pages.is_written_by(1, state) {
+        told.change_counter = header_at(pages, state).map(|header| header.change_counter);
+    }
+    Some(told)
 }
 
 fn event(change: &super::walk::SchemaChange) -> SchemaEvent {
@@ -142,6 +203,7 @@ fn counted(pages: &Pages<'_>, state: u32, objects: &[Object], step: &Step) -> Ve
             ..RowCounts::default()
         };
         count_rows(change, &mut counts);
+        counts.exact = counts.unknown == 0 && !object.broken;
         counts.bulk = counts.deleted >= BULK;
         counts.emptied =
             counts.deleted > 0 && (object.died == Some(state) || is_empty(pages, object.root, state));
