@@ -41,6 +41,10 @@ pub struct Pages<'a> {
     pub commits: Vec<LogCommit>,
     /// By page: the states from which on it was this, in order.
     versions: HashMap<u32, Vec<Version>>,
+    /// The state before the first commit of the current generation.
+    before_current: u32,
+    /// More pages than the files can hold.
+    most: u32,
     /// Pages with versions of which the main file holds none that is older.
     lost_bases: HashSet<u32>,
     /// Overflow pages that were followed since the last [`Pages::begin`], and how many may be.
@@ -106,6 +110,8 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: counted,
             versions,
+            before_current,
+            most,
             lost_bases: HashSet::new(),
             followed: AtomicU64::new(0),
             // A page is in one chain at most, in each of the two states that are compared.
@@ -164,6 +170,8 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: vec![commit],
             versions,
+            before_current: 0,
+            most,
             lost_bases: HashSet::new(),
             followed: AtomicU64::new(0),
             most_followed: 4 * u64::from(most) + 1024,
@@ -183,6 +191,16 @@ impl<'a> Pages<'a> {
     /// Whether more overflow pages were asked for than there can be.
     pub fn is_overrun(&self) -> bool {
         self.followed.load(Ordering::Relaxed) > self.most_followed
+    }
+
+    /// The state before the first commit of the current generation.
+    pub const fn before_current(&self) -> u32 {
+        self.before_current
+    }
+
+    /// As many pages as the files can hold at most.
+    pub const fn most(&self) -> u32 {
+        self.most
     }
 
     /// Number of the last state.
