@@ -52,6 +52,9 @@ pub struct Pages<'a> {
     most_followed: u64,
 }
 
+/// Pages that are asked whether a checkpoint passed them over, for each that it may have copied.
+const MOST_ASKED: usize = 256;
+
 #[derive(Clone, Copy, Debug)]
 struct Version {
     state: u32,
@@ -309,8 +312,8 @@ impl<'a> Pages<'a> {
         let mut lost = HashSet::new();
         let mut pages: Vec<u32> = self.versions.keys().copied().collect();
         pages.sort_unstable();
-        // The earliest commit that was the last to write a page which no checkpoint reached, among the pages so far.
-        let mut passed_over = u32::MAX;
+        // Pages so far that no checkpoint reached.
+        let mut passed_over: Vec<&[Version]> = Vec::new();
         for page in pages {
             let Some(versions) = self.versions.get(&page) else { continue };
             let main = match self.in_main(page) {
@@ -321,16 +324,25 @@ impl<'a> Pages<'a> {
                     continue;
                 }
             };
-            let mut current = versions.iter().filter(|version| version.state > before_current);
+            let current = || versions.iter().filter(|version| version.state > before_current);
             let image = |version: &Version| self.framed(page, version).image().map(|image| image.bytes);
-            let copied = main.and_then(|main| current.clone().find(|version| image(version) == Some(main)));
-            let last = current.next_back().map(|version| version.state);
-            match copied {
-                Some(copied) if passed_over > copied.state => {
-                    lost.insert(page);
-                }
-                Some(_) => {}
-                None => passed_over = passed_over.min(last.unwrap_or(u32::MAX)),
+            let copies = || current().filter(|version| main.is_some() && image(version) == main);
+            // Whether one of the pages before it would have been copied with this version: the log went no further then
+            // than to where it has the page again.
+            let is_disproved = |copied: &Version| {
+                let again = versions.iter().map(|version| version.state).find(|state| *state > copied.state);
+                let again = again.unwrap_or(u32::MAX);
+                let would_be_copied = |other: &&[Version]| {
+                    let mut states = other.iter().map(|version| version.state);
+                    states.clone().any(|state| state > before_current && state <= copied.state)
+                        && !states.any(|state| state > copied.state && state < again)
+                };
+                passed_over.iter().rev().take(MOST_ASKED).any(would_be_copied)
+            };
+            if copies().next().is_none() {
+                passed_over.push(versions);
+            } else if !copies().all(is_disproved) {
+                lost.insert(page);
             }
             if versions.first().is_some_and(|first| (1..=before_current).contains(&first.state)) {
                 lost.insert(page);
