@@ -255,7 +255,11 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
     let width = tables.iter().map(|table| table.label.chars().count()).max().unwrap_or(0).min(40);
     for table in tables.iter().take(MOST_TABLES) {
         let count = |state| table.by_state.get(&state).copied().unwrap_or(0);
-        let mut line = format!("{} live", grouped(count(State::Live)));
+        let mut line = if table.by_state.is_empty() && table.left_out > 0 {
+            format!("none at {least} or above, {} below", grouped(table.left_out))
+        } else {
+            format!("{} live", grouped(count(State::Live)))
+        };
         for state in [State::Superseded, State::Deleted, State::Later, State::Unknown] {
             if count(state) > 0 {
                 let _ = write!(line, ", {} {}", grouped(count(state)), state.name());
