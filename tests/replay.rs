@@ -126,3 +126,16 @@ fn a_point_that_does_not_exist_is_refused_with_those_that_do() -> Done {
     assert!(why.contains("out.db-wal stands beside it"), "{why}");
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_replaced() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t(a); INSERT INTO t VALUES (1);")?;
+    let store = copied(folder.path())?;
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("out.db"))?;
+    let why = replayed(folder.path(), &store, "last")?.err().unwrap_or_default();
+    assert!(why.contains("is no regular file; a database needs one"), "{why}");
+    Ok(())
+}

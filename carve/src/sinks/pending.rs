@@ -17,11 +17,15 @@ impl Pending {
     /// Makes an empty file beside `path`.
     ///
     /// # Errors
-    /// When the folder can't be written.
+    /// When the folder can't be written, or when a device or a pipe stands there, which is never replaced.
     pub fn new(path: &Path) -> Result<Self, Error> {
         // What a link leads to is replaced, not the link.
         let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let path = resolved.as_path();
+        if path.exists() && !path.is_file() {
+            let reason = "is no regular file; a database needs one".to_owned();
+            return Err(Error::OutputRefused { path: path.to_owned(), reason });
+        }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let temporary = path.with_file_name(name);

@@ -38,10 +38,6 @@ impl DatabaseSink {
         let Target::File(path) = target else {
             return Err(Error::Usage("a database can't be written to standard output".to_owned()));
         };
-        if path.exists() && !path.is_file() {
-            let reason = "is no regular file; a database needs one".to_owned();
-            return Err(Error::OutputRefused { path: path.clone(), reason });
-        }
         let pending = Pending::new(path)?;
         let failed = |error| Error::Database { path: path.clone(), error };
         let connection = Connection::open(pending.temporary()).map_err(failed)?;
