@@ -17,4 +17,6 @@ mod same_output;
 mod schema_given;
 mod summary;
 mod support;
+#[cfg(target_os = "linux")]
+mod temp_files;
 mod undelete;

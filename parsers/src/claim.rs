@@ -105,6 +105,8 @@ claims! {
     PerhapsDeleted = 43, "it may have been deleted, or replaced";
     /// Its place says that it was replaced by a later version, which of such rows fewer than half were.
     PerhapsSuperseded = 44, "it may have been replaced, or deleted";
+    /// Read from a temp file: a statement journal, a temp database, what a sorter spilled.
+    FromTempFile = 45, "read from a temp file";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -18,5 +18,7 @@ pub mod salvage;
 pub mod schema_row;
 pub mod serial;
 pub mod shm;
+pub mod spill;
+pub mod statement_journal;
 pub mod varint;
 pub mod wal;

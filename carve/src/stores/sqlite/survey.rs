@@ -75,7 +75,7 @@ impl Survey {
         self.old.clear();
         for number in view.old() {
             let info = view.page(number).map_or_else(PageInfo::default, |page| {
-                look(page.bytes, page.number, view.geometry, view.page_count, &mut scratch)
+                look(page.bytes, page.number, view.geometry, view.last_linked(number), &mut scratch)
             });
             self.old.push(info);
         }

@@ -76,7 +76,11 @@ fn on_page(
         && page.header.kind.is_table() == search.tree.rowids
         && page.header.kind != PageKind::TableInterior
     {
-        let method = if role == Role::Earlier { "earlier_page" } else { "freed_page" };
+        let method = match role {
+            Role::Earlier if database.view.is_of_temp_file(number) => "statement_journal",
+            Role::Earlier => "earlier_page",
+            _ => "freed_page",
+        };
         let cells = page.cells().filter_map(Result::ok);
         let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
@@ -153,7 +157,7 @@ fn convincing(cells: &[FreedCell]) -> bool {
 }
 
 /// A cell that stands whole, as a candidate.
-fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
+pub(super) fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
     let header = record::header(cell.local_payload(page), cell.payload_len).ok()?;
     let rowid = RowidLeft::Whole(cell.rowid);
     Some(FreedCell {
@@ -188,6 +192,7 @@ fn finish(
         (false, None) => 0,
     };
     let uncommitted = view.is_uncommitted(number);
+    let of_temp_file = view.is_of_temp_file(number);
     let dead = cells.into_iter().filter_map(|(freed, method, claim)| {
         let rowid = match freed.rowid {
             RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
@@ -214,8 +219,22 @@ fn finish(
             .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(spilled && content.is_some(), Claim::ChainWhole)
             .with_if(spilled && content.is_none(), Claim::ChainBroken)
-            .with_if(uncommitted, Claim::Uncommitted);
-        Some(Dead { page: number, freed, method, claims, rowid, content, key, newness, uncommitted })
+            .with_if(uncommitted, Claim::Uncommitted)
+            .with_if(of_temp_file, Claim::FromTempFile);
+        let dead = Dead {
+            page: number,
+            freed,
+            method,
+            claims,
+            rowid,
+            content,
+            key,
+            newness,
+            uncommitted,
+            undecided: of_temp_file,
+            projection: None,
+        };
+        Some(dead)
     });
     dead.collect()
 }

@@ -122,7 +122,8 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
-        versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
+        let replaced = standing.is_some() && !reused || went_on;
+        versions(standing, replaced, search.nameless, group, &mut judged);
     }
     judged.sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
@@ -131,8 +132,14 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
-/// later version than those of the group is known.
-fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, judged: &mut Vec<Judged>) {
+/// later version than those of the group is known; `nameless` when nothing is known of the table but its old rows.
+fn versions(
+    standing: Option<Option<u64>>,
+    replaced: bool,
+    nameless: bool,
+    group: Vec<Dead>,
+    judged: &mut Vec<Judged>,
+) {
     let mut found: Vec<Judged> = Vec::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
@@ -142,9 +149,8 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, jud
             continue;
         }
         if let Some(same) = found.iter_mut().find(|other| other.dead.content == dead.content) {
-            if !dead.uncommitted {
-                same.dead.uncommitted = false;
-            }
+            same.dead.uncommitted &= dead.uncommitted;
+            same.dead.undecided &= dead.undecided;
             same.also.push(dead);
             continue;
         }
@@ -157,6 +163,11 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, jud
     }
     let mut gone = replaced;
     for mut version in found {
+        if nameless && version.dead.claims.has(Claim::FromTempFile) {
+            (version.state, version.transaction) = (State::Unknown, Transaction::Unknown);
+            judged.push(version);
+            continue;
+        }
         (version.state, version.transaction) = if version.dead.uncommitted {
             (State::Later, Transaction::InDoubt)
         } else if gone {
@@ -165,6 +176,9 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Dead>, jud
             gone = true;
             (State::Deleted, Transaction::Committed)
         };
+        if version.dead.undecided && !version.dead.uncommitted {
+            version.transaction = Transaction::Unknown;
+        }
         judged.push(version);
     }
 }

@@ -115,7 +115,9 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
-        if database.forest.standing(number).is_some() && !old || number == 1 {
+        // Page 1 is the catalogue's in each of its versions.
+        let is_first = number == 1 || old && ground.view.page(number).is_some_and(|page| page.number == 1);
+        if database.forest.standing(number).is_some() && !old || is_first {
             continue;
         }
         let Some(kind) = info.kind else {

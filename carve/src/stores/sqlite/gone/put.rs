@@ -63,7 +63,11 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         at = at.saturating_add(serial.len());
         Some((*serial, here))
     });
-    let solution = Solution { columns: columns.collect() };
+    let mut columns: Vec<_> = columns.collect();
+    if let Some(projection) = &dead.projection {
+        columns = projection.columns(&columns, target.layout.alias_position());
+    }
+    let solution = Solution { columns };
     let rowid = dead.rowid;
     let doubt = match payload.bytes {
         Cow::Borrowed(bytes) => {
@@ -125,6 +129,7 @@ fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let chain = chains::read_gone(view, survey, chained, &version, &dead.freed.cell).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
-    let (page, commit) = (Some(version.number), version.commit);
+    // What a sorter spills lies on no page.
+    let (page, commit) = (Some(version.number).filter(|page| *page > 0), version.commit);
     batch.evidence.push(Evidence { method: dead.method, page, commit, spans });
 }
