@@ -7,6 +7,7 @@ mod evidence_untouched;
 mod findings;
 mod gone_rows;
 mod hostile;
+mod index_entries;
 mod interrupted;
 mod json_lines;
 mod live_rows;

@@ -53,9 +53,10 @@ fn copied(connection: &mut Connection, word: &str, sql: &str, folder: &Path) -> 
     Ok(found.into_iter().filter(|path| path.file_name().is_some_and(|name| name != "store.db")).collect())
 }
 
-/// Recovers a store together with its temp files.
-fn recovered(store: &Path, temps: &[PathBuf]) -> Done<Vec<Json>> {
-    let further: Vec<&str> = temps.iter().filter_map(|path| path.to_str()).collect();
+/// Recovers a store together with its temp files; rows below the confidence `least` are left out.
+fn recovered(store: &Path, temps: &[PathBuf], least: &str) -> Done<Vec<Json>> {
+    let mut further: Vec<&str> = temps.iter().filter_map(|path| path.to_str()).collect();
+    further.extend(["--min-confidence", least]);
     recovered_lines(store, &further)
 }
 
@@ -122,7 +123,7 @@ fn a_statement_journal_holds_rows_as_they_were_before_the_statement() -> Done {
         let now = rows(&connection)?;
         connection.close().map_err(|(_, error)| error)?;
         assert_eq!(temps.iter().filter(|temp| temp.extension().is_none()).count(), 1);
-        let lines = recovered(&path, &temps)?;
+        let lines = recovered(&path, &temps, "0.5")?;
         let gone = checked(&lines, &before, &now, "statement_journal");
         assert_eq!(gone.keys().map(String::as_str).collect::<Vec<_>>(), ["superseded"]);
         assert!(gone["superseded"].len() > 3000, "{}", gone["superseded"].len());
@@ -153,7 +154,7 @@ fn what_a_vacuum_has_copied_holds_rows_that_were_deleted_since() -> Done {
     wipe(&connection)?;
     let now = rows(&connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    let gone = checked(&recovered(&path, &temps)?, &before, &now, "temp_page");
+    let gone = checked(&recovered(&path, &temps, "0.5")?, &before, &now, "temp_page");
     assert_eq!(gone.keys().map(String::as_str).collect::<Vec<_>>(), ["deleted"]);
     assert!(gone["deleted"].len() > 2000, "{}", gone["deleted"].len());
     // The folder that holds both is one store, too.
@@ -181,7 +182,7 @@ fn what_a_sorter_spilled_is_told_by_the_rows_that_still_stand() -> Done {
         wipe(&connection)?;
         let now = rows(&connection)?;
         connection.close().map_err(|(_, error)| error)?;
-        let lines = recovered(&path, &temps)?;
+        let lines = recovered(&path, &temps, "0")?;
         let gone = checked(&lines, &before, &now, "spilled_record");
         assert_eq!(gone.keys().map(String::as_str).collect::<Vec<_>>(), ["deleted"], "{word}");
         assert!(gone["deleted"].len() > 1500, "{word}: {}", gone["deleted"].len());
@@ -209,7 +210,7 @@ fn a_temp_table_that_was_made_of_rows_holds_those_that_were_deleted_since() -> D
     wipe(&connection)?;
     let now = rows(&connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    let lines = recovered(&path, &temps)?;
+    let lines = recovered(&path, &temps, "0")?;
     let gone = checked(&lines, &before, &now, "temp_page");
     assert_eq!(gone.keys().map(String::as_str).collect::<Vec<_>>(), ["deleted"]);
     assert!(gone["deleted"].len() > 2000, "{}", gone["deleted"].len());

@@ -6,6 +6,7 @@ pub mod cell;
 pub mod ddl;
 pub mod former;
 pub mod freed;
+pub mod freed_entry;
 pub mod freelist;
 pub mod geometry;
 pub mod header;

@@ -6,6 +6,7 @@
 //! neighbours leave one choice (`rowids`).
 
 mod collect;
+mod entries;
 mod judge;
 mod kin;
 mod live;
@@ -198,8 +199,11 @@ pub(super) fn rows<'a>(
         dead = collect::all(&search, &kinds, &live, own, later_places);
     }
     let streamed = streams::dead(&search, &live, output.tree);
-    let (projected, rows): (Vec<Dead>, Vec<Dead>) =
+    let (mut projected, rows): (Vec<Dead>, Vec<Dead>) =
         streamed.into_iter().partition(|dead| dead.projection.is_some());
+    if let Some(def) = output.def.filter(|_| output.tree == search.number && search.tree.rowids) {
+        projected.extend(entries::dead(&search, &kinds, def));
+    }
     if dead.is_empty() && projected.is_empty() && rows.is_empty() {
         return Ok(());
     }

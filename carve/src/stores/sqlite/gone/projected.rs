@@ -77,7 +77,9 @@ pub(super) fn judge(
         for dead in group {
             let known = known(search, dead);
             let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(value));
-            if known.is_empty() || standing.as_deref().is_some_and(is_copy) {
+            // A row whose page may be lost is no row that is gone.
+            let may_stand = standing.is_none() && search.may_stand(rowid);
+            if known.is_empty() || may_stand || standing.as_deref().is_some_and(is_copy) {
                 continue;
             }
             if let Some(number) = found.same(&known, rowid) {
@@ -108,7 +110,7 @@ pub(super) fn judge(
         }
         let state = if standing.is_some() {
             State::Superseded
-        } else if known_gone || versions.len() > 1 || search.may_stand(rowid) {
+        } else if known_gone || versions.len() > 1 {
             // Which of several came last, nothing tells.
             State::Unknown
         } else {

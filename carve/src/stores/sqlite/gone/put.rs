@@ -51,34 +51,21 @@ pub(super) fn all<'a>(
 
 fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     let dead = &judged.dead;
-    let view = &target.database.view;
-    let Some(version) = view.page(dead.page) else { return };
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
-    let (survey, chained) = (&target.database.survey, &target.database.chained);
-    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
-    let mut at = u64::from(dead.freed.header_len);
-    let columns = dead.freed.serials.iter().map(|serial| {
-        let here = at;
-        at = at.saturating_add(serial.len());
-        Some((*serial, here))
-    });
-    let mut columns: Vec<_> = columns.collect();
-    if let Some(projection) = &dead.projection {
-        columns = projection.columns(&columns, target.layout.alias_position());
-    }
-    let solution = Solution { columns };
     let rowid = dead.rowid;
-    let doubt = match payload.bytes {
-        Cow::Borrowed(bytes) => {
-            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+    let Some(doubt) = cells(target, dead, row_index, batch) else { return };
+    // What other indexes hold of the row.
+    let others = judged.also.iter().filter(|also| also.projection.is_some() && dead.projection.is_some());
+    for also in others.filter(|also| also.projection != dead.projection) {
+        let from = batch.cells.len();
+        cells(target, also, row_index, batch);
+        let further: Vec<Cell<'a>> = batch.cells.drain(from..).collect();
+        let own = batch.cells.get_mut(first_cell as usize..).unwrap_or_default();
+        for (cell, other) in own.iter_mut().zip(further).filter(|(cell, _)| !cell.is_whole()) {
+            *cell = other;
         }
-        Cow::Owned(bytes) => {
-            target
-                .layout
-                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
-        }
-    };
+    }
     for dead in std::iter::once(dead).chain(&judged.also) {
         evidence(target, dead, batch);
     }
@@ -93,9 +80,9 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         .and(doubt)
         .and(target.claims)
         .with_if(unknown, Claim::RowidUnknown)
-        .with_if(!judged.also.is_empty(), Claim::SeenAgain);
-    let cells = batch.cells.get(first_cell as usize..).unwrap_or_default();
-    let (state, claims) = settled(judged.state, cells.iter().all(Cell::is_whole), claims);
+        .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
+    let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
+    let (state, claims) = settled(judged.state, row.iter().all(Cell::is_whole), claims);
     batch.rows.push(Row {
         rowid,
         state,
@@ -105,6 +92,35 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         evidence: first_evidence..batch.evidence.len() as u32,
         lifetime: None,
     });
+}
+
+/// Adds the cells of a candidate to a batch; returns what they say against it, and `None` where its page is not there.
+fn cells<'a>(target: &Target<'_, 'a>, dead: &Dead, row_index: u32, batch: &mut Batch<'a>) -> Option<Claims> {
+    let view = &target.database.view;
+    let version = view.page(dead.page)?;
+    let (survey, chained) = (&target.database.survey, &target.database.chained);
+    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
+    let mut at = u64::from(dead.freed.header_len);
+    let columns = dead.freed.serials.iter().map(|serial| {
+        let here = at;
+        at = at.saturating_add(serial.len());
+        Some((*serial, here))
+    });
+    let mut columns: Vec<_> = columns.collect();
+    if let Some(projection) = &dead.projection {
+        columns = projection.columns(&columns, target.layout.alias_position());
+    }
+    let (solution, rowid) = (Solution { columns }, dead.rowid);
+    Some(match payload.bytes {
+        Cow::Borrowed(bytes) => {
+            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+        }
+        Cow::Owned(bytes) => {
+            target
+                .layout
+                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
+        }
+    })
 }
 
 /// The state, or that it isn't known: where of rows with these claims fewer than half had it.

@@ -133,7 +133,8 @@ pub fn find(database: &mut Database<'_>) -> Streams {
             }
             Temp::Database(geometry) => {
                 let space = database.view.add_space(source, geometry);
-                for number in temp::leaves(bytes, geometry) {
+                // Page 1 is its catalogue.
+                for number in temp::leaves(bytes, geometry).into_iter().filter(|number| *number > 1) {
                     let view_number = space.start.saturating_add(number - 1);
                     let Some(version) =
                         database.view.page(view_number).filter(|_| space.contains(&view_number))
@@ -585,8 +586,17 @@ fn candidate(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, stream: &Stream, 
         }
     };
     let spilled = cell.overflow != 0;
-    let claims =
-        Claims::NONE.with(Claim::FromTempFile).with_if(spilled && content.is_some(), Claim::ChainWhole);
+    let alias = search.alias();
+    let in_part = stream.projection.as_ref().is_some_and(|projection| {
+        let mut columns = projection.columns.iter().enumerate();
+        columns.any(|(column, position)| position.is_none() && alias != Some(column))
+    });
+    let claims = Claims::NONE
+        .with(Claim::FromTempFile)
+        .with(Claim::EarlierVersion)
+        .with(Claim::Fitted)
+        .with_if(in_part, Claim::FromIndex)
+        .with_if(spilled && content.is_some(), Claim::ChainWhole);
     Some(Dead {
         page: stream.page,
         freed,
