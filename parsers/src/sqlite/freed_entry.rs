@@ -79,11 +79,18 @@ fn readings(
                 [_] if first_len == room => {
                     Serial::of_len(room).into_iter().map(|serial| vec![serial]).collect()
                 }
-                [_, _] => {
-                    let second = Serial::of_len(room - first_len);
-                    let pair =
-                        |one: &Serial| second.iter().map(|other| vec![*one, *other]).collect::<Vec<_>>();
-                    Serial::of_len(first_len).iter().flat_map(pair).collect()
+                [one_len, other_len] => {
+                    let middle = end.saturating_add(usize::try_from(first_len).unwrap_or(usize::MAX));
+                    let value = cell.get(end..middle).unwrap_or_default();
+                    // Most lengths give no first value that is like the index: then the second need not be asked.
+                    let firsts = Serial::of_len(first_len).into_iter();
+                    let mut firsts = firsts
+                        .filter(|one| varint_len(one.0) == *one_len && is_like(0, *one, value))
+                        .peekable();
+                    let second = firsts.peek().map_or_else(Vec::new, |_| Serial::of_len(room - first_len));
+                    let second: Vec<Serial> =
+                        second.into_iter().filter(|other| varint_len(other.0) == *other_len).collect();
+                    firsts.flat_map(|one| second.iter().map(move |other| vec![one, *other])).collect()
                 }
                 _ => Vec::new(),
             };

@@ -242,8 +242,10 @@ fn on_page(
             return None;
         };
         let Value::Int(rowid) = serial.decode(bytes) else { return None };
-        // Where the end of the block was given to another cell, the last byte of the row id may be lost.
-        let may_be_cut = freed.rebuilt && rowids.contains(rowid.saturating_mul(256));
+        // Where the end of the block was given to another cell, what reads as the row id may be the end of a text, or
+        // lack its own last byte.
+        let like_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let may_be_cut = freed.rebuilt && (like_text || rowids.contains(rowid.saturating_mul(256)));
         if freed.cut || !payload.whole || may_be_cut {
             return None;
         }
