@@ -80,6 +80,7 @@ fn run_in(folder: &Path, evidence: &Evidence, number: u64) -> Result<(), Error> 
     // No such page is an error, and as good an answer as any.
     let _ = store.inspect(&sources, Place::Page((number % 9) as u32));
     let _ = store.inspect(&sources, Place::Header);
+    let _ = store.history(&sources);
     Ok(())
 }
 
@@ -286,4 +287,88 @@ fn a_log_or_a_journal_may_end_at_any_byte() -> Done {
         }
         evidence
     })
+}
+
+/// A number as SQLite's variable-length integer.
+fn varint(number: usize) -> Vec<u8> {
+    let mut bytes = vec![(number & 0x7f) as u8];
+    let mut rest = number >> 7;
+    while rest > 0 {
+        bytes.insert(0, 0x80 | (rest & 0x7f) as u8);
+        rest >>= 7;
+    }
+    bytes
+}
+
+/// A page of cells, from its end on.
+fn page_of(kind: u8, cells: &[Vec<u8>], right_child: Option<u32>) -> Vec<u8> {
+    let mut page = vec![0_u8; 512];
+    let (mut at, mut slot) = (512, if right_child.is_some() { 12 } else { 8 });
+    for cell in cells {
+        at -= cell.len();
+        page[at..at + cell.len()].copy_from_slice(cell);
+        page[slot..slot + 2].copy_from_slice(&(at as u16).to_be_bytes());
+        slot += 2;
+    }
+    page[0] = kind;
+    page[3..5].copy_from_slice(&(cells.len() as u16).to_be_bytes());
+    page[5..7].copy_from_slice(&(at as u16).to_be_bytes());
+    if let Some(child) = right_child {
+        page[8..12].copy_from_slice(&child.to_be_bytes());
+    }
+    page
+}
+
+/// A table of 480 rows each of which has the same chain of 600 overflow pages.
+fn one_chain_for_all() -> Done<Evidence> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("store.db");
+    let connection = rusqlite::Connection::open(&path)?;
+    connection.execute_batch("PRAGMA page_size=512; CREATE TABLE t(a TEXT)")?;
+    drop(connection);
+    let mut db = fs::read(&path)?;
+    db.truncate(512);
+    const LEAVES: u32 = 60;
+    const CHAIN: u32 = 600;
+    let first = 3 + LEAVES;
+    // Of a long payload so much lies on the page: 39 bytes and what doesn't fill the last overflow page.
+    let (local, payload) = (39, 39 + 508 * CHAIN as usize);
+    let text = 13 + 2 * (payload - 4);
+    let header = [vec![4], varint(text)].concat();
+    assert_eq!(header.len(), 4);
+    let cell = |rowid: u32| {
+        let start = [varint(payload), varint(rowid as usize), header.clone()].concat();
+        let body = vec![b'a'; local - header.len()];
+        [start, body, first.to_be_bytes().to_vec()].concat()
+    };
+    let links: Vec<Vec<u8>> = (0..LEAVES - 1)
+        .map(|leaf| [(3 + leaf).to_be_bytes().to_vec(), varint(8 * (leaf as usize + 1))].concat())
+        .collect();
+    db.extend(page_of(5, &links, Some(2 + LEAVES)));
+    for leaf in 0..LEAVES {
+        let cells: Vec<Vec<u8>> = (1..=8).map(|row| cell(8 * leaf + row)).collect();
+        db.extend(page_of(13, &cells, None));
+    }
+    for page in 0..CHAIN {
+        let next = if page + 1 < CHAIN { first + page + 1 } else { 0 };
+        db.extend(next.to_be_bytes());
+        db.extend([b't'; 508]);
+    }
+    let pages = (db.len() / 512) as u32;
+    db[28..32].copy_from_slice(&pages.to_be_bytes());
+    Ok(Evidence { db, wal: None, journal: None })
+}
+
+#[test]
+fn a_chain_that_all_rows_lead_into_is_not_put_out_with_each_of_them() -> Done {
+    let evidence = one_chain_for_all()?;
+    let folder = fast_folder()?;
+    evidence.write(folder.path())?;
+    run_in(folder.path(), &evidence, 1)?;
+    let written = fs::read(folder.path().join("out"))?;
+    // The rows are there, with what stands on their pages.
+    let rows = written.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    assert!(rows >= 480, "{rows} lines");
+    assert!(written.len() < 10 * evidence.db.len(), "{} bytes put out", written.len());
+    Ok(())
 }

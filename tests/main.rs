@@ -10,6 +10,7 @@ mod hostile;
 mod index_entries;
 mod interrupted;
 mod json_lines;
+mod lifetimes;
 mod live_rows;
 mod output_database;
 mod output_folder;
@@ -20,4 +21,5 @@ mod summary;
 mod support;
 #[cfg(target_os = "linux")]
 mod temp_files;
+mod timeline;
 mod undelete;

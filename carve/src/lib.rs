@@ -8,6 +8,7 @@ pub mod cli;
 pub mod confidence;
 pub mod error;
 pub mod model;
+pub mod moments;
 pub mod progress;
 pub mod recover;
 pub mod sinks;

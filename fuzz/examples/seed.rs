@@ -147,7 +147,7 @@ fn pages(corpus: &Path, name: &str, bytes: &[u8]) -> Outcome {
         if number > 12 {
             continue;
         }
-        for target in ["page", "cell", "salvage", "freed"] {
+        for target in ["page", "cell", "salvage", "freed", "former"] {
             put(corpus, target, &name, &input)?;
         }
         if let Some(Ok(cell)) = parsed.cells().next()

@@ -3,10 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::layout::PageInput;
-use mudlark_parsers::sqlite::freed::{Shape, Space, cells};
+use mudlark_parsers::sqlite::freed::{Effort, Shape, Space, cells};
 use mudlark_parsers::sqlite::page::Extent;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
-use std::collections::HashSet;
 
 fuzz_target!(|data: &[u8]| {
     let Some(input) = PageInput::split(data) else { return };
@@ -19,14 +18,25 @@ fuzz_target!(|data: &[u8]| {
     };
     let reads = |text: &[u8]| std::str::from_utf8(text).is_ok();
     let odds = |_: usize, serial: Serial, value: &[u8]| serial.0 as i64 % 64 - value.len() as i64;
-    let edges: HashSet<u32> = [number, number * 2, geometry.usable()].into_iter().collect();
+    let edges = [number, number * 2, geometry.usable()];
+    let is_edge = |at: u32| edges.contains(&at);
     for first in [None, Some(Serial::NULL)] {
-        let shape = Shape { least: most / 2, most, first, fits: &fits, reads: &reads, odds: &odds };
+        let shape = Shape {
+            least: most / 2,
+            most,
+            first,
+            fits: &fits,
+            reads: &reads,
+            odds: &odds,
+            effort: &Effort::of_page(0),
+        };
         let part = Extent { from: number * 2, to: number * 2 + bytes.len() as u32 / 2 };
         let whole = Extent { from: 0, to: geometry.usable() };
         for extent in [whole, part, Extent { from: whole.to, to: number }, Extent { from: 0, to: u32::MAX }] {
             for space in [Space::Freeblock, Space::Other] {
-                let found = cells(bytes, extent, space, kind, geometry, &shape, &edges);
+                let effort = &Effort::of_page(bytes.len());
+                let shape = Shape { effort, ..shape };
+                let found = cells(bytes, extent, space, kind, geometry, &shape, &is_edge);
                 assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
                 assert!(
                     found.iter().all(|freed| freed.cell.at >= extent.from && freed.cell.end <= extent.to)

@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::mend;
-use mudlark_parsers::sqlite::journal::journal;
+use mudlark_parsers::sqlite::geometry::PAGE_SIZES;
+use mudlark_parsers::sqlite::journal::{journal, old_records};
 
 fuzz_target!(|data: &[u8]| {
     check(data);
@@ -13,6 +14,12 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(bytes: &[u8]) {
+    for page_size in PAGE_SIZES {
+        let old = old_records(bytes, page_size);
+        assert!(old.windows(2).all(|pair| pair[0].offset + u64::from(page_size) <= pair[1].offset));
+        let ends = old.iter().map(|record| record.offset + u64::from(page_size));
+        assert!(ends.max().is_none_or(|end| end <= bytes.len() as u64));
+    }
     let Ok(read) = journal(bytes) else { return };
     let page_size = u64::from(read.header.page_size);
     for record in &read.records {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::layout::PageInput;
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
-use mudlark_parsers::sqlite::salvage::{cells, interior_cells, strict_cell};
+use mudlark_parsers::sqlite::salvage::{cells, interior_cells, interior_tiles, strict_cell};
 
 fuzz_target!(|data: &[u8]| {
     let Some(input) = PageInput::split(data) else { return };
@@ -22,6 +22,10 @@ fuzz_target!(|data: &[u8]| {
                 &children,
             );
             assert!(found.windows(2).all(|pair| pair[0].end <= pair[1].at));
+            let tiles = interior_tiles(bytes, extent, kind, geometry, 255);
+            assert!(tiles.windows(2).all(|pair| pair[0].end == pair[1].at));
+            assert!(tiles.first().is_none_or(|tile| tile.at == extent.from));
+            assert!(tiles.last().is_none_or(|tile| tile.end == extent.to));
         }
         let columns = number as usize % 16;
         let found =

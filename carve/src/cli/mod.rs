@@ -6,6 +6,7 @@ mod exit;
 mod gather;
 mod inspect;
 mod recover;
+mod timeline;
 mod undelete;
 mod verify;
 
@@ -60,6 +61,16 @@ Then, on a copy of the current database first:
 The SQL only adds rows that are missing: a row whose key is taken, or that is there already, is
 skipped, so that to run it twice does no harm. OUT.db is only read, and the evidence not at all.")]
     Undelete(undelete::Arguments),
+    /// List the transactions that the logs hold, with what each did to the rows of which table
+    #[command(after_help = "\
+Examples:
+  mudlark timeline store.db
+  mudlark timeline store.db --log copy-of-the.db-wal
+  mudlark timeline --json store.db
+
+SQLite's logs carry no time: the interval of a commit follows from the times of files and from times
+in the rows that it wrote, each with its evidence.")]
+    Timeline(timeline::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -107,6 +118,7 @@ pub fn main() -> ExitCode {
     let threads = match &cli.command {
         Command::Assess(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Timeline(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Undelete(_) => 1,
@@ -120,6 +132,7 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Assess(arguments) => assess::run(arguments),
         Command::Recover(arguments) => recover::run(arguments),
+        Command::Timeline(arguments) => timeline::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Undelete(arguments) => undelete::run(arguments),

@@ -8,7 +8,10 @@ mod numbers;
 pub use numbers::MODEL;
 
 use crate::model::State;
+use foldhash::fast::RandomState;
 use mudlark_parsers::claim::{Claim, Claims};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// How sure a row version is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,9 +81,20 @@ pub fn key(level: usize, state: State, full: bool, claims: Claims) -> u64 {
     (level as u64) << 60 | (state as u64) << 56 | u64::from(full) << 55 | bits
 }
 
+thread_local! {
+    /// What was weighed before, by the key of the finest level: rows have few combinations of claims.
+    static WEIGHED: RefCell<HashMap<u64, Confidence, RandomState>> = RefCell::default();
+}
+
 /// Weighs a row version.
 #[must_use]
 pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
+    let whole = key(0, state, full, claims);
+    WEIGHED
+        .with_borrow_mut(|weighed| *weighed.entry(whole).or_insert_with(|| weigh_anew(state, full, claims)))
+}
+
+fn weigh_anew(state: State, full: bool, claims: Claims) -> Confidence {
     let counted = |key: u64| {
         let found = numbers::COUNTED.binary_search_by_key(&key, |counted| counted.key);
         found.ok().and_then(|at| numbers::COUNTED.get(at)).copied()

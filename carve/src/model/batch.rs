@@ -137,8 +137,8 @@ pub struct Row {
     pub cells: Range<u32>,
     /// Its evidence in [`Batch::evidence`].
     pub evidence: Range<u32>,
-    /// When it stood; `None` when nothing tells.
-    pub lifetime: Option<Lifetime>,
+    /// When it stood, in [`Batch::lifetimes`]; empty when nothing tells, or when it never stood in a committed state.
+    pub lifetimes: Range<u32>,
 }
 
 /// Row versions of one table.
@@ -156,6 +156,8 @@ pub struct Batch<'a> {
     pub evidence: Vec<Evidence>,
     /// The spans of all evidence.
     pub spans: Vec<Span>,
+    /// The lifetimes of all versions; rows that stood over the same time share them.
+    pub lifetimes: Vec<Lifetime>,
     /// Cells that were inferred: the index into `rows`, and what. In row order.
     pub inferred: Vec<(u32, Inferred)>,
 }
@@ -171,6 +173,7 @@ impl<'a> Batch<'a> {
             cells: Vec::new(),
             evidence: Vec::new(),
             spans: Vec::new(),
+            lifetimes: Vec::new(),
             inferred: Vec::new(),
         }
     }
@@ -181,6 +184,7 @@ impl<'a> Batch<'a> {
         self.cells.clear();
         self.evidence.clear();
         self.spans.clear();
+        self.lifetimes.clear();
         self.inferred.clear();
     }
 
@@ -208,6 +212,27 @@ impl<'a> Batch<'a> {
     #[must_use]
     pub fn spans_of(&self, evidence: &Evidence) -> &[Span] {
         self.spans.get(evidence.spans.start as usize..evidence.spans.end as usize).unwrap_or_default()
+    }
+
+    /// Adds lifetimes for a row, unless the row before it has the same.
+    pub fn add_lifetimes(&mut self, lifetimes: &[Lifetime]) -> Range<u32> {
+        let last = self.rows.last().map(|row| row.lifetimes.clone());
+        if let Some(last) = last.filter(|last| self.lifetimes_in(last) == lifetimes) {
+            return last;
+        }
+        let from = self.lifetimes.len() as u32;
+        self.lifetimes.extend_from_slice(lifetimes);
+        from..self.lifetimes.len() as u32
+    }
+
+    fn lifetimes_in(&self, range: &Range<u32>) -> &[Lifetime] {
+        self.lifetimes.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+
+    /// When `row` stood.
+    #[must_use]
+    pub fn lifetimes_of(&self, row: &Row) -> &[Lifetime] {
+        self.lifetimes_in(&row.lifetimes)
     }
 
     /// The inferred cells of the row at `index`.

@@ -2,10 +2,12 @@
 
 mod batch;
 mod finding;
+mod history;
 mod position;
 mod table;
 
 pub use batch::{Batch, Cell, Evidence, Inferred, Partial, Row, State, Transaction};
 pub use finding::{Finding, Loss, LossKind};
+pub use history::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
 pub use position::{Lifetime, Point};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId};

@@ -4,12 +4,20 @@ use std::fmt;
 
 /// A point in the history that a store's logs hold.
 ///
-/// SQLite counts commits of the log's current generation. InnoDB will add an LSN, PostgreSQL an LSN or a
-/// transaction id: each is another variant, printed with its own prefix.
+/// SQLite counts commits of a log's generation. InnoDB will add an LSN, PostgreSQL an LSN or a transaction id: each is
+/// another variant, printed with its own prefix. Points of one store are in order of time; those of older generations
+/// are so only within one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Point {
     /// Before the first commit that the logs hold.
     BeforeLog,
+    /// The n-th commit of which an older generation of the log still holds frames, from 1.
+    Older {
+        /// What tells the generation from all others.
+        salts: [u32; 2],
+        /// Its number.
+        commit: u32,
+    },
     /// The n-th commit of the log's current generation, from 1.
     Commit(u32),
 }
@@ -18,12 +26,14 @@ impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BeforeLog => f.write_str("before-log"),
+            Self::Older { salts: [first, second], commit } => write!(f, "g{first:08x}-{second:08x}:{commit}"),
             Self::Commit(number) => write!(f, "commit:{number}"),
         }
     }
 }
 
-/// One stretch of time over which a version stood; `None` is unknown at the start, and still standing at the end.
+/// One stretch of time over which a version stood. `None` is unknown at the start; at the end it is still standing for a
+/// live row, and unknown for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
     /// The point that brought the version.

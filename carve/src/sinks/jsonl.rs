@@ -3,7 +3,7 @@
 use super::{Encode, Ending, Out, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
-use crate::model::{Batch, Cell, Partial, Point, Row, State, Transaction};
+use crate::model::{Batch, Cell, Lifetime, Partial, Point, Row, State, Transaction};
 use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
 use std::io::{self, Write};
@@ -115,14 +115,17 @@ impl<'e, 'a> Encoder<'e, 'a> {
         }
         self.values(row);
         let point = |point: Option<Point>| point.map(|point| point.to_string());
-        match row.lifetime.map(|lifetime| (lifetime.from, lifetime.to)) {
-            None => self.out.extend_from_slice(b",\"lifetimes\":[]"),
-            Some((Some(Point::BeforeLog), None)) => {
+        match batch.lifetimes_of(row) {
+            [] => self.out.extend_from_slice(b",\"lifetimes\":[]"),
+            [Lifetime { from: Some(Point::BeforeLog), to: None }] => {
                 self.out.extend_from_slice(b",\"lifetimes\":[{\"from\":\"before-log\",\"to\":null}]");
             }
-            Some((from, to)) => {
-                let lifetime = json!([{"from": point(from), "to": point(to)}]);
-                self.text(format_args!(",\"lifetimes\":{lifetime}"));
+            lifetimes => {
+                let lifetimes = lifetimes.iter();
+                let lifetimes =
+                    lifetimes.map(|lifetime| json!({"from": point(lifetime.from), "to": point(lifetime.to)}));
+                let lifetimes = serde_json::Value::Array(lifetimes.collect());
+                self.text(format_args!(",\"lifetimes\":{lifetimes}"));
             }
         }
         self.evidence(row, index);

@@ -3,7 +3,7 @@
 pub mod sqlite;
 
 use crate::error::Error;
-use crate::model::{Batch, Finding, Loss, Table};
+use crate::model::{Batch, Finding, History, Loss, Table};
 use crate::progress::Progress;
 use crate::source::Source;
 use std::path::{Path, PathBuf};
@@ -79,6 +79,13 @@ pub trait Store: Sync {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Box<dyn Instance + 'a>, Error>;
+
+    /// The transactions that the logs of an instance hold, without a look at more of it than they wrote; the first source
+    /// is the main file.
+    ///
+    /// # Errors
+    /// When the sources can't be read; damage is no error.
+    fn history(&self, sources: &[Source]) -> Result<History, Error>;
 
     /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
     /// versions of it that its sidecars hold.

@@ -11,8 +11,8 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
-use crate::bytes::{all_zero, be_u16_at};
-use std::collections::{HashMap, HashSet};
+use crate::bytes::all_zero;
+use std::cell::Cell as StdCell;
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
@@ -25,6 +25,53 @@ const MOST_NEXT: usize = 6;
 
 /// Places in a block at which a cell is tried that lost two serial types, which takes long.
 const MOST_PAIR_STARTS: usize = 256;
+
+/// Bytes of text that are read in one step.
+const TEXT_STEP: usize = 16;
+
+/// Steps that it takes to keep a possible cell, besides one for each of its columns.
+const CELL_STEPS: usize = 8;
+
+/// How long a page is searched: bytes that were made to be read in many ways would take the square of its length, times
+/// the columns. All runs of free bytes of a page share what it is worth, several times what rows of a table have needed.
+#[derive(Debug)]
+pub struct Effort(StdCell<usize>);
+
+impl Effort {
+    const LEAST: usize = 1 << 17;
+    const STEPS_PER_BYTE: usize = 256;
+    /// Bytes behind these are worth less: most rows of a large page stand whole, or have long cells.
+    const DEAR_BYTES: usize = 4096;
+    const STEPS_PER_FURTHER_BYTE: usize = 32;
+
+    /// What a page of so many bytes is worth.
+    #[must_use]
+    pub fn of_page(bytes: usize) -> Self {
+        let dear = bytes.min(Self::DEAR_BYTES);
+        let further = bytes.saturating_sub(dear).saturating_mul(Self::STEPS_PER_FURTHER_BYTE);
+        Self(StdCell::new(further.saturating_add(Self::LEAST + dear * Self::STEPS_PER_BYTE)))
+    }
+
+    /// What a page is worth that is searched for the rows of several tables.
+    #[must_use]
+    pub fn shared(bytes: usize) -> Self {
+        let Self(one) = Self::of_page(bytes);
+        Self(StdCell::new(one.get().saturating_mul(8)))
+    }
+
+    /// Steps that are left: one reads a serial type, tries a place where a cell may end, or reads a few bytes of a text.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Takes steps; `None` when too few are left.
+    fn spend(&self, steps: usize) -> Option<()> {
+        let left = self.left().checked_sub(steps);
+        self.0.set(left.unwrap_or(0));
+        left.map(|_| ())
+    }
+}
 
 /// What is left of a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +141,8 @@ pub struct Shape<'s> {
     /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
     /// bit: greater is likelier.
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
+    /// How long a page is searched for them.
+    pub effort: &'s Effort,
 }
 
 impl std::fmt::Debug for Shape<'_> {
@@ -111,7 +160,7 @@ pub enum Space {
     Other,
 }
 
-/// Finds the cells that `extent` held. `edges` are the places on the page where cells and blocks begin and end today.
+/// Finds the cells that `extent` held. `is_edge` says whether a cell or a block of the page begins or ends at a place today.
 #[must_use]
 pub fn cells(
     page: &[u8],
@@ -120,7 +169,7 @@ pub fn cells(
     kind: PageKind,
     geometry: Geometry,
     shape: &Shape<'_>,
-    edges: &HashSet<u32>,
+    is_edge: &dyn Fn(u32) -> bool,
 ) -> Vec<FreedCell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
@@ -129,11 +178,23 @@ pub fn cells(
     }
     let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
     let mut found = Vec::new();
-    for at in from..to {
-        walk.by_header(at, &mut found);
+    match shape.first {
+        // Two bytes rule out most places.
+        Some(Serial(first @ 0..0x80)) => {
+            let least = shape.least.max(1) + 1;
+            let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
+            for (at, pair) in (from..).zip(bytes.windows(2)) {
+                if let &[len, second] = pair
+                    && second == first as u8
+                    && usize::from(len) >= least
+                {
+                    walk.by_header(at, &mut found);
+                }
+            }
+        }
+        _ => (from..to).for_each(|at| walk.by_header(at, &mut found)),
     }
-    let starts: HashSet<usize> = found.iter().map(|possible| possible.at).collect();
-    walk.joints = joints(page, from, to, &starts, edges);
+    walk.joints = joints(page, from, to, &found, is_edge);
     walk.without_header(&mut found);
     walk.cut_at_whole_cells(&mut found);
     walk.choose(found)
@@ -154,36 +215,67 @@ struct Walk<'w> {
 /// Where freeblocks began that are no longer in the chain: a block in front of them has swallowed them, or the page was
 /// emptied. Their heads still stand there: the next block's offset, which is greater or 0, and a size that leads to the
 /// end of the extent, to another such head, or to a cell.
-fn joints(page: &[u8], from: usize, to: usize, starts: &HashSet<usize>, edges: &HashSet<u32>) -> Vec<usize> {
-    let mut found: Vec<usize> = Vec::new();
-    let mut known: HashSet<usize> = starts.clone();
-    known.insert(to);
-    let head = |at: usize| {
-        let word = |at: usize| be_u16_at(page, at).map_or(0, usize::from);
-        let (next, size) = (word(at), word(at + 2));
-        let fits = size >= MIN_CELL && (next == 0 || next >= at + size) && next < page.len();
-        fits.then_some((next, at + size))
-    };
-    let last = to.saturating_sub(LOST - 1);
-    // A block that swallows others again and again leaves heads that lead to one end and one next block.
-    let mut heads: HashMap<(usize, usize), u32> = HashMap::new();
-    for at in from..last {
-        if let Some((next, end)) = head(at).filter(|(next, end)| *next != 0 && *end <= page.len()) {
-            *heads.entry((next, end)).or_default() += 1;
+fn joints(
+    page: &[u8],
+    from: usize,
+    to: usize,
+    cells: &[Possible],
+    is_edge: &dyn Fn(u32) -> bool,
+) -> Vec<usize> {
+    // What may be heads: where each stands, the next block, and its end.
+    let mut heads: Vec<(usize, usize, usize)> = Vec::new();
+    for (at, bytes) in (from..).zip(page.get(from..to).unwrap_or_default().windows(LOST)) {
+        let &[a, b, c, d] = bytes else { continue };
+        let next = usize::from(u16::from_be_bytes([a, b]));
+        // Few places hold an offset on the page.
+        if next >= page.len() {
+            continue;
+        }
+        let size = usize::from(u16::from_be_bytes([c, d]));
+        if size >= MIN_CELL && (next == 0 || next >= at + size) {
+            heads.push((at, next, at + size));
         }
     }
-    for at in (from..last).rev() {
-        let Some((next, end)) = head(at) else { continue };
+    // Mostly the block's own head is all there is.
+    if let [(at, _, end)] = heads[..] {
+        let met = |end: usize| {
+            end == to || end > to && is_edge(end as u32) || cells.iter().any(|possible| possible.at == end)
+        };
+        return if (end..end + LOST).any(met) { vec![at] } else { Vec::new() };
+    }
+    if heads.is_empty() {
+        return Vec::new();
+    }
+    // A block that swallows others again and again leaves heads that lead to one end and one next block.
+    let inner = heads.iter().filter(|(_, next, end)| *next != 0 && *end <= page.len());
+    let mut leads: Vec<(usize, usize)> = inner.map(|(_, next, end)| (*next, *end)).collect();
+    leads.sort_unstable();
+    let met_again = |lead: (usize, usize)| {
+        let first = leads.partition_point(|other| *other < lead);
+        leads.get(first) == Some(&lead) && leads.get(first + 1) == Some(&lead)
+    };
+    let mut known = vec![false; to + 1 - from];
+    for at in cells.iter().map(|possible| possible.at).chain([to]) {
+        mark(&mut known, at.wrapping_sub(from));
+    }
+    let mut found: Vec<usize> = Vec::new();
+    for (at, next, end) in heads.into_iter().rev() {
         // Up to three bytes between two blocks are a fragment, which the joined block takes in. The end may have been
         // given to new cells since.
-        let met = |end: usize| known.contains(&end) || end > to && edges.contains(&(end as u32));
-        if (end..end + LOST).any(met) || heads.get(&(next, end)).is_some_and(|heads| *heads > 1) {
+        let met =
+            |end: usize| known.get(end - from).copied().unwrap_or(false) || end > to && is_edge(end as u32);
+        if (end..end + LOST).any(met) || met_again((next, end)) {
             found.push(at);
-            known.insert(at);
+            mark(&mut known, at - from);
         }
     }
     found.reverse();
     found
+}
+
+/// Notes a place; whether it was new.
+fn mark(places: &mut [bool], place: usize) -> bool {
+    places.get_mut(place).is_some_and(|known| !std::mem::replace(known, true))
 }
 
 /// How much less likely a cell ends before a fragment than right where the next one begins, in sixteenths of a bit.
@@ -211,22 +303,30 @@ impl Walk<'_> {
 
     /// Serial types from `at` on, until `done` says so; `None` where one doesn't fit the table.
     fn types(&self, at: usize, first: usize, done: impl Fn(usize, usize) -> bool) -> Option<Types> {
-        let mut types = Types { serials: Vec::new(), len: 0, body: 0 };
-        let mut next = at;
-        while !done(first + types.serials.len(), next - at) {
-            let (number, size) = varint_at(self.page.get(..self.to)?, next)?;
-            let (serial, column) = (Serial(number), first + types.serials.len());
+        let bytes = self.page.get(..self.to)?;
+        let (mut next, mut count, mut body) = (at, 0, 0_u64);
+        while !done(first + count, next - at) {
+            self.shape.effort.spend(1)?;
+            let (number, size) = varint_at(bytes, next)?;
+            let (serial, column) = (Serial(number), first + count);
             let first_fits = column > 0 || self.shape.first.is_none_or(|first| first == serial);
             let fits = column < self.shape.most && first_fits && size == varint_len(number);
             if !fits || serial.kind() == SerialKind::Reserved || !(self.shape.fits)(column, serial) {
                 return None;
             }
-            types.serials.push(serial);
-            types.body = types.body.saturating_add(serial.len());
+            body = body.saturating_add(serial.len());
+            count += 1;
             next += size;
         }
-        types.len = next - at;
-        Some(types)
+        // Most bytes are none: memory is only taken for those that are.
+        let mut serials = Vec::with_capacity(count + 1);
+        let mut again = at;
+        while serials.len() < count {
+            let (number, size) = varint_at(bytes, again)?;
+            serials.push(Serial(number));
+            again += size;
+        }
+        Some(Types { serials, len: next - at, body })
     }
 
     /// Cells whose record header stands whole at `at`.
@@ -317,14 +417,18 @@ impl Walk<'_> {
             starts.extend(found.iter().map(|possible| possible.end));
             starts.push(self.from);
         }
-        let mut tried = HashSet::new();
-        let mut pairs = 0;
-        while let Some(start) = starts.pop() {
+        let mut tried = vec![false; self.to - self.from];
+        let (mut tries, mut pairs) = (0, 0);
+        while let Some(start) = starts.pop().filter(|_| self.shape.effort.left() > 0) {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
-                if start + LOST > self.to || tried.len() >= MOST_STARTS || !tried.insert(start) {
+                if start + LOST > self.to
+                    || tries >= MOST_STARTS
+                    || !mark(&mut tried, start.wrapping_sub(self.from))
+                {
                     continue;
                 }
+                tries += 1;
                 let known = found.len();
                 self.headless(start, &next_starts, found);
                 pairs += 1;
@@ -342,6 +446,9 @@ impl Walk<'_> {
     /// Of the ways to read one cell, from `known` on in `found`, the likeliest for each place where it may end; places
     /// that only a fragment lies between are one.
     fn keep_likeliest(&self, found: &mut Vec<Possible>, known: usize, next_starts: &[usize]) {
+        if found.len() < known + 2 {
+            return;
+        }
         let mut ways = found.split_off(known);
         ways.sort_by_key(|way| way.end);
         let odds = |way: &Possible| {
@@ -424,6 +531,9 @@ impl Walk<'_> {
             let ends =
                 next.chain([self.to]).flat_map(|next| (0..LOST).map(move |left| next.saturating_sub(left)));
             for end in ends {
+                if self.shape.effort.spend(1).is_none() {
+                    return;
+                }
                 let room = end.checked_sub(start).and_then(|room| (room as u64).checked_sub(fixed));
                 for serial in room.into_iter().flat_map(Serial::of_len) {
                     let matches = second.is_none_or(|byte| serial.0 & 0x7f == u64::from(byte));
@@ -488,35 +598,50 @@ impl Walk<'_> {
     /// The likeliest first two serial types of a body at `at` that take `room` bytes together. `low` are the low bits of
     /// the second where it takes two bytes.
     fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
-        let len = |serial: Serial, bytes: usize| varint_len(serial.0) == bytes;
-        let value = |serial: Serial, from: usize| self.page.get(from..from + serial.len() as usize);
-        let reads = |serial: Serial, from: usize| {
-            serial.kind() != SerialKind::Text
-                || value(serial, from).is_some_and(|text| (self.shape.reads)(text))
-        };
-        let odds = |column: usize, serial: Serial, from: usize| {
-            (self.shape.odds)(column, serial, value(serial, from).unwrap_or_default())
+        let second_size = if low.is_some() { 2 } else { 1 };
+        let is_first = |first: Serial| varint_len(first.0) == 1;
+        let is_second = |second: Serial| {
+            varint_len(second.0) == second_size && low.is_none_or(|low| second.0 & 0x7f == u64::from(low))
         };
         let mut best: Option<(i64, Serial, Serial)> = None;
+        // Where the second begins is all that the two have to do with one another.
         for first_len in 0..=room {
-            for first in Serial::of_len(first_len) {
-                if !len(first, 1) || !(self.shape.fits)(0, first) || !reads(first, at) {
-                    continue;
-                }
-                for second in Serial::of_len(room - first_len) {
-                    let matches = low.is_none_or(|low| second.0 & 0x7f == u64::from(low));
-                    let fits = len(second, if low.is_some() { 2 } else { 1 }) && (self.shape.fits)(1, second);
-                    if !matches || !fits || !reads(second, at + first_len as usize) {
-                        continue;
-                    }
-                    let odds = odds(0, first, at) + odds(1, second, at + first_len as usize);
-                    if best.is_none_or(|(most, _, _)| odds > most) {
-                        best = Some((odds, first, second));
-                    }
-                }
+            self.shape.effort.spend(1)?;
+            let second_at = at.saturating_add(usize::try_from(first_len).ok()?);
+            let Some(second) = self.likeliest(1, second_at, room - first_len, &is_second) else { continue };
+            let Some(first) = self.likeliest(0, at, first_len, &is_first) else { continue };
+            let odds = first.0 + second.0;
+            if best.is_none_or(|(most, _, _)| odds > most) {
+                best = Some((odds, first.1, second.1));
             }
         }
         best.map(|(_, first, second)| (first, second))
+    }
+
+    /// The likeliest serial type of so many bytes for the value of a column at `at`, with its odds.
+    fn likeliest(
+        &self,
+        column: usize,
+        at: usize,
+        len: u64,
+        can_be: &dyn Fn(Serial) -> bool,
+    ) -> Option<(i64, Serial)> {
+        let mut best: Option<(i64, Serial)> = None;
+        for serial in Serial::of_len(len) {
+            if !can_be(serial) || !(self.shape.fits)(column, serial) {
+                continue;
+            }
+            self.shape.effort.spend(1 + len as usize / TEXT_STEP)?;
+            let value = self.page.get(at..at + len as usize);
+            if serial.kind() == SerialKind::Text && !value.is_some_and(|text| (self.shape.reads)(text)) {
+                continue;
+            }
+            let odds = (self.shape.odds)(column, serial, value.unwrap_or_default());
+            if best.is_none_or(|(most, _)| odds > most) {
+                best = Some((odds, serial));
+            }
+        }
+        best
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a record's header")]
@@ -574,6 +699,9 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
+        if self.shape.effort.spend(CELL_STEPS + serials.len() + (end - start) / TEXT_STEP).is_none() {
+            return;
+        }
         // Zeros are what wiped space holds, and read as NULLs and as texts of NUL characters.
         let kept = self.page.get(start + LOST..end).unwrap_or_default();
         if rebuilt && (serials.iter().all(|serial| *serial == Serial::NULL) || all_zero(kept)) {
@@ -648,14 +776,19 @@ impl Walk<'_> {
 
     /// The set of cells that explains most bytes without overlap.
     fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
-        let starts: HashSet<usize> = possible.iter().map(|possible| possible.at).collect();
-        let ends: HashSet<usize> = possible.iter().map(|possible| possible.end).collect();
-        let touches_before = |at: usize| {
-            at == self.from
-                || (0..LOST).any(|fragment| at.checked_sub(fragment).is_some_and(|end| ends.contains(&end)))
+        if possible.is_empty() {
+            return Vec::new();
+        }
+        let mut starts: Vec<usize> = possible.iter().map(|possible| possible.at).collect();
+        let mut ends: Vec<usize> = possible.iter().map(|possible| possible.end).collect();
+        starts.sort_unstable();
+        ends.sort_unstable();
+        // Whether one of them lies in this range.
+        let any = |places: &[usize], from: usize, to: usize| {
+            places.get(places.partition_point(|place| *place < from)).is_some_and(|place| *place < to)
         };
-        let touches_behind =
-            |end: usize| end + LOST > self.to || (0..LOST).any(|fragment| starts.contains(&(end + fragment)));
+        let touches_before = |at: usize| at == self.from || any(&ends, at.saturating_sub(LOST - 1), at + 1);
+        let touches_behind = |end: usize| end + LOST > self.to || any(&starts, end, end + LOST);
         // A rebuilt cell must stand where one can: at the start of the block, or between others.
         possible.retain(|possible| {
             let freed = &possible.freed;
@@ -666,6 +799,10 @@ impl Walk<'_> {
         for possible in &mut possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
+        }
+        if possible.len() < 2 {
+            possible.retain(|only| self.worth(only) > 0);
+            return possible.pop().map(|only| only.freed).into_iter().collect();
         }
         possible.sort_by_key(|possible| (possible.end, possible.at));
         // best[i]: the most that the first i of them explain, and which it takes.
@@ -707,8 +844,9 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells};
-    use std::collections::HashSet;
+    use super::{
+        Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells,
+    };
 
     const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
 
@@ -727,8 +865,9 @@ mod tests {
             fits: &fits,
             reads: &reads,
             odds: &|_, _, _| 0,
+            effort: &Effort::of_page(page.len()),
         };
-        cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &HashSet::new())
+        cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &|_| false)
     }
 
     fn cell(rowid: &[u8], text: &[u8], number: u8) -> Vec<u8> {
@@ -795,6 +934,37 @@ mod tests {
         let cells = found(&page, 390, 415, Space::Other);
         let [freed] = &cells[..] else { panic!("{cells:?}") };
         assert_eq!((freed.rowid, freed.cut, freed.cell.end), (RowidLeft::Whole(7), true, 415));
+    }
+
+    #[test]
+    fn bytes_made_to_be_read_in_many_ways_are_not_searched_without_end() {
+        let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
+        for size in [512, 65536] {
+            let geometry = Geometry { page_size: size as u32, reserved: 0 };
+            for pattern in [&[8][..], &[12, 13], &[5, 0, 1, 13, 12]] {
+                let page: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
+                for kind in [PageKind::TableLeaf, PageKind::IndexLeaf] {
+                    let effort = Effort::of_page(size);
+                    let shape = Shape {
+                        least: 1,
+                        most: 2000,
+                        first: None,
+                        fits: &fits,
+                        reads: &|_| true,
+                        odds: &|_, _, _| 0,
+                        effort: &effort,
+                    };
+                    // Many short blocks share what the page is worth.
+                    for from in (8..size as u32).step_by(size / 8) {
+                        let extent = Extent { from, to: from + size as u32 / 8 };
+                        let found =
+                            cells(&page, extent, Space::Freeblock, kind, geometry, &shape, &HashSet::new());
+                        assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
+                    }
+                    assert!(effort.left() < Effort::of_page(size).left());
+                }
+            }
+        }
     }
 
     #[test]

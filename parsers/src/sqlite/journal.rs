@@ -256,6 +256,23 @@ pub fn old_records(bytes: &[u8], page_size: u32) -> Vec<Record> {
     best.map(|(_, records)| records).unwrap_or_default()
 }
 
+/// Records of the last transaction of a journal whose header was zeroed when it committed: those that share the nonce of
+/// the first.
+#[must_use]
+pub fn last_records(bytes: &[u8], page_size: u32) -> Vec<Record> {
+    let read = SECTOR_SIZES.map(|sector| with_nonces(bytes, sector, page_size as usize));
+    let of_first = |found: Vec<(u32, Record)>| -> Vec<Record> {
+        let Some((nonce, _)) = found.first().copied() else { return Vec::new() };
+        found.into_iter().take_while(|(of_record, _)| *of_record == nonce).map(|(_, record)| record).collect()
+    };
+    // A single record agrees with nothing.
+    read.into_iter()
+        .map(of_first)
+        .filter(|records| records.len() > 1)
+        .max_by_key(Vec::len)
+        .unwrap_or_default()
+}
+
 /// What may be records, from the first sector on, each with the nonce that its checksum asks for.
 fn with_nonces(bytes: &[u8], sector: usize, page_size: usize) -> Vec<(u32, Record)> {
     let (mut found, mut at) = (Vec::new(), sector);

@@ -3,11 +3,8 @@
 use super::cell::{Cell, MIN_CELL, cell};
 use super::geometry::Geometry;
 use super::header;
-use crate::bytes::be_u16_at;
+use crate::bytes::{be_u16_at, be_u32_at};
 use crate::damage::{Damage, DamageKind};
-use nom::combinator::{cond, map_opt};
-use nom::number::complete::{be_u8, be_u16, be_u32};
-use nom::{IResult, Parser};
 
 /// More fragmented bytes than this make SQLite defragment the page.
 pub const MAX_FRAGMENTED: u8 = 60;
@@ -98,19 +95,25 @@ impl PageHeader {
     }
 }
 
-/// Reads a b-tree page header.
+/// Reads a b-tree page header; `None` when the kind is not one of the four, or the input ends.
 ///
-/// # Errors
-/// When the kind is not one of the four, or the input ends.
-pub fn page_header(input: &[u8]) -> IResult<&[u8], PageHeader> {
-    let (rest, (kind, first_freeblock, cell_count, content_start, fragmented_bytes)) =
-        (map_opt(be_u8, PageKind::from_number), be_u16, be_u16, be_u16, be_u8).parse_complete(input)?;
-    let (rest, right_child) = cond(kind.is_interior(), be_u32).parse_complete(rest)?;
-    // Zero means 65536: the field is two bytes wide.
-    let content_start = if content_start == 0 { 65536 } else { u32::from(content_start) };
-    let right_child = right_child.unwrap_or(0);
-    let read = PageHeader { kind, first_freeblock, cell_count, content_start, fragmented_bytes, right_child };
-    Ok((rest, read))
+/// By offset, since it is read each time that a page is looked at.
+#[must_use]
+#[inline]
+pub fn page_header(input: &[u8]) -> Option<PageHeader> {
+    let &[kind, freeblock_0, freeblock_1, count_0, count_1, start_0, start_1, fragmented_bytes] =
+        input.first_chunk()?;
+    let kind = PageKind::from_number(kind)?;
+    let content_start = u16::from_be_bytes([start_0, start_1]);
+    Some(PageHeader {
+        kind,
+        first_freeblock: u16::from_be_bytes([freeblock_0, freeblock_1]),
+        cell_count: u16::from_be_bytes([count_0, count_1]),
+        // Zero means 65536: the field is two bytes wide.
+        content_start: if content_start == 0 { 65536 } else { u32::from(content_start) },
+        fragmented_bytes,
+        right_child: if kind.is_interior() { be_u32_at(input, 8)? } else { 0 },
+    })
 }
 
 /// A b-tree page whose header could be read.
@@ -151,7 +154,7 @@ impl<'a> Page<'a> {
     #[must_use]
     pub fn parse(bytes: &'a [u8], number: u32, geometry: Geometry) -> Option<Self> {
         let header_at = if number == 1 { header::LEN } else { 0 };
-        let (_, header) = page_header(bytes.get(header_at..)?).ok()?;
+        let header = page_header(bytes.get(header_at..)?)?;
         Some(Self { bytes, header_at, header, geometry })
     }
 
@@ -180,6 +183,13 @@ impl<'a> Page<'a> {
             .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
     }
 
+    /// At most so many of the cell pointers, from all over the array.
+    pub fn some_pointers(&self, most: usize) -> impl Iterator<Item = usize> + '_ {
+        let count = self.pointer_count();
+        let step = count.div_ceil(most.max(1)).max(1);
+        (0..count).step_by(step).map_while(|index| self.pointer(index))
+    }
+
     /// The run between the cell pointers and the cells, which no cell takes.
     #[must_use]
     pub fn gap(&self) -> Extent {
@@ -192,12 +202,18 @@ impl<'a> Page<'a> {
     /// The cell with this row id, on a sound page of a table: there pointers are in the order of the row ids.
     #[must_use]
     pub fn row(&self, rowid: i64) -> Option<Cell> {
+        self.row_at(rowid).map(|(_, cell)| cell)
+    }
+
+    /// The same, with the number of its cell pointer.
+    #[must_use]
+    pub fn row_at(&self, rowid: i64) -> Option<(usize, Cell)> {
         let (mut low, mut high) = (0, self.pointer_count());
         while low < high {
             let middle = low.midpoint(high);
             let cell = self.cell(self.pointer(middle)?).ok()?;
             match cell.rowid.cmp(&rowid) {
-                std::cmp::Ordering::Equal => return Some(cell),
+                std::cmp::Ordering::Equal => return Some((middle, cell)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
             }

@@ -5,6 +5,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::record::{self, RecordHeader};
 use super::varint::{varint_at, varint_len};
+use std::collections::HashSet;
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
 ///
@@ -87,11 +88,12 @@ pub fn interior_tiles(
     page_count: u32,
 ) -> Vec<Cell> {
     let (mut found, mut at): (Vec<Cell>, u32) = (Vec::new(), extent.from);
+    let mut children = HashSet::new();
     while at < extent.to {
         let Ok(read) = cell(page, at as usize, kind, geometry) else { return Vec::new() };
         let record_fits = kind == PageKind::TableInterior
             || record::header(read.local_payload(page), read.payload_len).is_ok();
-        let again = found.iter().any(|other| other.left_child == read.left_child);
+        let again = !children.insert(read.left_child);
         if !(2..=page_count).contains(&read.left_child) || again || !record_fits || read.end > extent.to {
             return Vec::new();
         }

@@ -119,6 +119,8 @@ pub struct Frame {
     pub sound: bool,
     /// It carries the salts of the log's header: it is of this generation.
     pub own: bool,
+    /// The salts of its generation.
+    pub salts: [u32; 2],
 }
 
 /// What a log holds, as SQLite itself would read it.
@@ -214,6 +216,7 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
             offset: offset + FRAME_HEADER_LEN as u64,
             sound,
             own: true,
+            salts: header.salts,
         });
         if sound && frame.commit != 0 {
             commits += 1;
@@ -251,6 +254,7 @@ fn torn_frame(body: &[u8], frame_len: usize, header: &WalHeader) -> Option<Frame
         offset: (HEADER_LEN + body.len() - page.len()) as u64,
         sound: false,
         own: frame.salts == header.salts,
+        salts: frame.salts,
     })
 }
 
@@ -275,6 +279,7 @@ fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader)
                 offset: (HEADER_LEN + index * frame_len + FRAME_HEADER_LEN) as u64,
                 sound,
                 own: frame.salts == header.salts,
+                salts: frame.salts,
             });
         }
     }

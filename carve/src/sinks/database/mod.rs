@@ -8,7 +8,7 @@ use super::jsonl::partial_json;
 use super::{Ending, Pending, Sink, Story, Target, Weighed};
 use crate::confidence;
 use crate::error::Error;
-use crate::model::{Cell, State, Transaction};
+use crate::model::{Cell, Point, State, Transaction};
 use mudlark_parsers::value::TextEncoding;
 use names::Names;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -106,6 +106,8 @@ impl DatabaseSink {
         )?;
         let mut evidence_insert = connection
             .prepare_cached("INSERT INTO mudlark_evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+        let mut lifetime_insert =
+            connection.prepare_cached("INSERT INTO mudlark_lifetime VALUES (?, ?, ?, ?)")?;
         let mut live_insert = connection.prepare_cached(&table.insert_live)?;
         let mut rest_insert = connection.prepare_cached(&table.insert_rest)?;
         for (index, (row, weight)) in batch.rows.iter().zip(&weighed.weights).enumerate() {
@@ -150,6 +152,9 @@ impl DatabaseSink {
                     )?;
                 }
             }
+            let lifetimes = batch.lifetimes_of(row);
+            let latest = lifetimes.last();
+            let text = |point: Option<Point>| point.map(|point| point.to_string());
             version_insert.execute(params![
                 version,
                 number as i64 + 1,
@@ -162,11 +167,15 @@ impl DatabaseSink {
                 row.rowid,
                 place,
                 at,
-                row.lifetime.and_then(|lifetime| lifetime.from).map(|point| point.to_string()),
-                row.lifetime.and_then(|lifetime| lifetime.to).map(|point| point.to_string()),
+                text(latest.and_then(|lifetime| lifetime.from)),
+                text(latest.and_then(|lifetime| lifetime.to)),
                 missing,
                 row.claims.bits() as i64,
             ])?;
+            for (ordinal, lifetime) in lifetimes.iter().enumerate().filter(|_| lifetimes.len() > 1) {
+                let (from, to) = (text(lifetime.from), text(lifetime.to));
+                lifetime_insert.execute(params![version, ordinal as i64, from, to])?;
+            }
             for (ordinal, evidence) in batch.evidence_of(row).iter().enumerate() {
                 let inferred = (ordinal == 0).then(|| inferred(weighed, table, index)).flatten();
                 for (place, span) in batch.spans_of(evidence).iter().enumerate() {

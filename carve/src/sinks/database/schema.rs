@@ -19,6 +19,9 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
            \"transaction\" TEXT, confidence REAL, content REAL, placement REAL, rowid_found INTEGER,
            stored_in TEXT, stored_at INTEGER, valid_from TEXT, valid_to TEXT, missing TEXT,
            claims INTEGER);
+         CREATE TABLE mudlark_lifetime(
+           version INTEGER, lifetime INTEGER, valid_from TEXT, valid_to TEXT,
+           PRIMARY KEY(version, lifetime)) WITHOUT ROWID;
          CREATE TABLE mudlark_evidence(
            version INTEGER, evidence INTEGER, span INTEGER, method TEXT, page INTEGER,
            \"commit\" INTEGER, source INTEGER, \"offset\" INTEGER, length INTEGER, inferred TEXT,

@@ -16,6 +16,14 @@ use std::collections::{HashMap, HashSet};
 /// How much less a page may look like a table than the table's own pages do, in mean log-likelihood of a cell.
 const LIKENESS_SLACK: f64 = 1.0;
 
+/// Gaps that are looked at for all fragments together: a few thousand of each come to far fewer. What then has no place
+/// yet is put out without a name.
+const MOST_LOOKS: usize = 1 << 27;
+
+/// Trees for which no more speaks than that a fragment could be theirs, and groups of fragments without a name, that are
+/// held against a further one.
+const GROUPS_ASKED: usize = 64;
+
 /// Finds places for all pages that hang in no tree.
 pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     let named = forest.trees.len();
@@ -165,6 +173,8 @@ struct Profiles {
     made: HashMap<usize, (Profile, f64)>,
     /// Interior pages, and whether their children are leaves.
     above_leaves: HashMap<u32, bool>,
+    /// Gaps that were looked at.
+    looks: usize,
 }
 
 impl Profiles {
@@ -262,6 +272,7 @@ fn best_place(
     let parent = mapped_parent(ground, fragment.root);
     let mut best: Option<Candidate> = None;
     let mut tied = false;
+    let mut asked = 0;
     for target in targets.iter().copied() {
         let Some(tree) = forest.trees.get(target) else { continue };
         let other = target != number && tree.rowids == fragment.rowids;
@@ -270,6 +281,10 @@ fn best_place(
         }
         let mut weight = 0_u32;
         let mut how = How::Shape;
+        profiles.looks = profiles.looks.saturating_add(tree.gaps.len() * (1 + tree.covered.len()));
+        if profiles.looks > MOST_LOOKS {
+            return Verdict::Undecided;
+        }
         for gap in &tree.gaps {
             let names = gap.child == fragment.root;
             let in_range =
@@ -301,7 +316,9 @@ fn best_place(
             weight += 8;
             how = How::PointerMap;
         }
-        if weight == 0 {
+        // Of many trees for which little speaks the first are asked.
+        asked += usize::from(weight == 1);
+        if weight == 0 || weight == 1 && asked > GROUPS_ASKED {
             continue;
         }
         let fit = fit_object(ground, tree.object, sample_page);
@@ -359,6 +376,7 @@ fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
 fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, profiles: &mut Profiles) {
     let numbers = loose(forest, named);
     let mut groups: Vec<usize> = Vec::new();
+    let mut asked = numbers.len().saturating_mul(GROUPS_ASKED).saturating_add(1 << 16);
     for number in numbers {
         let Some(tree) = forest.trees.get(number) else { continue };
         let Some(page) = first_leaf(forest, ground, number) else { continue };
@@ -378,6 +396,12 @@ fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, pro
                 first_leaf(forest, ground, *group).map(|page| ground.survey.page(page).columns);
             if other.rowids != rowids || other_columns != Some(columns) {
                 continue;
+            }
+            // So many tables of one shape are told apart no further.
+            asked = asked.saturating_sub(1);
+            if asked == 0 {
+                home = Some((*group, false));
+                break;
             }
             let distance = profiles.distance(forest, ground, *group, page);
             if distance.is_none_or(|distance| distance > LIKENESS_SLACK) {

@@ -6,18 +6,18 @@
 use super::catalogue::{Catalogue, TableDef};
 use super::chains;
 use super::forest::{Forest, Object, Tree};
-use super::prints::content;
+use super::prints::{Endings, content, ending};
 use super::sample;
 use super::survey::Survey;
 use super::view::View;
 use crate::model::SchemaOrigin;
 use mudlark_parsers::sqlite::ddl::Column;
-use mudlark_parsers::sqlite::freed::{self, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 /// Pages of a table whose free space is looked through: an altered table has old rows on all of them.
@@ -61,8 +61,9 @@ pub(super) struct Dropped {
 /// Adds the earlier shapes that rows tell of, each with a tree of its own that has no pages.
 pub(super) fn add_shapes(catalogue: &mut Catalogue, forest: &mut Forest, view: &View<'_>, survey: &Survey) {
     let numbers = 1..catalogue.tables.len();
+    let loose = Loose::of(forest, view, survey);
     let found: Vec<(usize, Dropped)> = numbers
-        .filter_map(|number| Some((number, dropped(catalogue, forest, view, survey, number)?)))
+        .filter_map(|number| Some((number, dropped(catalogue, forest, &loose, view, survey, number)?)))
         .collect();
     for (number, dropped) in found {
         let Some(def) = catalogue.tables.get(number).map(|table| earlier(table, number, dropped)) else {
@@ -73,6 +74,41 @@ pub(super) fn add_shapes(catalogue: &mut Catalogue, forest: &mut Forest, view: &
             tree.object = Object::Table(catalogue.tables.len());
         }
         catalogue.tables.push(def);
+    }
+}
+
+/// Pages on which rows of earlier shapes may stand, gathered once for all tables.
+struct Loose {
+    /// Old versions of pages that are a tree's now, by what it holds.
+    earlier: HashMap<Object, Vec<u32>>,
+    /// Sound pages that hang in no tree, by the width of their records and whether those have row ids.
+    freed: HashMap<(usize, bool), Vec<u32>>,
+    /// For each definition the first tree that holds its rows.
+    trees: HashMap<usize, usize>,
+}
+
+impl Loose {
+    fn of(forest: &Forest, view: &View<'_>, survey: &Survey) -> Self {
+        let mut loose = Self { earlier: HashMap::new(), freed: HashMap::new(), trees: HashMap::new() };
+        for (number, _) in survey.old() {
+            let place = view.page(number).and_then(|page| forest.place(page.number));
+            if let Some(tree) = place.and_then(|(tree, _)| forest.trees.get(tree as usize)) {
+                loose.earlier.entry(tree.object).or_default().push(number);
+            }
+        }
+        let freed = survey.iter().filter(|(number, info)| info.sound && forest.standing(*number).is_none());
+        for (number, info) in freed {
+            if let Some(kind) = info.kind {
+                let key = (usize::from(info.columns), kind.is_table());
+                loose.freed.entry(key).or_default().push(number);
+            }
+        }
+        for (number, tree) in forest.trees.iter().enumerate() {
+            if let Object::Table(table) = tree.object {
+                loose.trees.entry(table).or_insert(number);
+            }
+        }
+        loose
     }
 }
 
@@ -95,6 +131,7 @@ fn earlier(table: &TableDef, number: usize, dropped: Dropped) -> TableDef {
 fn dropped(
     catalogue: &Catalogue,
     forest: &Forest,
+    loose: &Loose,
     view: &View<'_>,
     survey: &Survey,
     number: usize,
@@ -106,17 +143,19 @@ fn dropped(
     if table.dropped || known || columns > MOST_COLUMNS {
         return None;
     }
-    let tree = forest.trees.iter().find(|tree| tree.object == Object::Table(number))?;
+    let tree = forest.trees.get(*loose.trees.get(&number)?)?;
     let alias = table.ddl.rowid_alias == Some(0);
     let spare: Vec<u32> = spare_pages(survey, tree);
-    let old = old_records(forest, view, survey, tree, &spare, (columns, alias.then_some(Serial::NULL)));
+    let old = old_records(loose, view, survey, tree, &spare, (columns, alias.then_some(Serial::NULL)));
     if old.len() < ENOUGH {
         return None;
     }
     // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
     let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
-    let live = live_contents(view, survey, asked);
     let positions = if alias { 1..columns } else { 0..columns };
+    let tried = old.iter().flat_map(|old| positions.clone().map(|position| (&old.cells, position)));
+    let endings: Vec<u64> = tried.map(|(cells, position)| ending(&body(cells, Some(position)))).collect();
+    let live = live_contents(view, survey, asked, &Endings::of(endings.into_iter()));
     // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
     let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
     let long = |cells: &Cells| cells.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= LONG;
@@ -128,7 +167,7 @@ fn dropped(
 /// The column without which most of the records are live ones, when those are enough and no accident.
 fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<Dropped> {
     let matches = |position: usize| -> Vec<&Cells> {
-        let is_live = |record: &&&Cells| live.contains(&without(record, Some(position)));
+        let is_live = |record: &&&Cells| live.contains(&without(record, position));
         old.iter().filter(is_live).copied().collect()
     };
     let (count, position) = positions
@@ -141,29 +180,29 @@ fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<
 
 /// Records with so many columns in the free space of a tree's pages, on earlier versions of them and on freed pages.
 fn old_records(
-    forest: &Forest,
+    loose: &Loose,
     view: &View<'_>,
     survey: &Survey,
     tree: &Tree,
     spare: &[u32],
     (columns, first): (usize, Option<Serial>),
 ) -> BTreeSet<Old> {
+    // The leaves of a tree that shrank hold rows of both shapes, one in the free space of the other.
+    let narrow = loose.freed.get(&(columns.saturating_sub(1), tree.rowids)).into_iter().flatten();
+    let narrow = narrow.chain(loose.earlier.get(&tree.object).into_iter().flatten()).copied();
+    let narrow = some_spare(survey, narrow);
     let mut found: BTreeSet<Old> = spare
         .par_iter()
+        .chain(&narrow)
         .flat_map_iter(|page| freed_records(view, survey, tree, *page, (columns, first)))
         .collect();
-    let own = |number: u32| {
-        let place = view.page(number).and_then(|page| forest.place(page.number));
-        place.is_some_and(|(number, _)| {
-            forest.trees.get(number as usize).is_some_and(|other| other.object == tree.object)
-        })
-    };
-    let earlier = survey.old().filter(|(number, _)| own(*number));
-    let freed = survey.iter().filter(|(number, info)| info.sound && forest.standing(*number).is_none());
-    let wide = earlier.chain(freed).filter(|(_, info)| {
+    let is_wide = |number: &&u32| {
+        let info = survey.page(**number);
         usize::from(info.columns) == columns && info.kind.is_some_and(|kind| kind.is_table() == tree.rowids)
-    });
-    let wide: Vec<u32> = wide.map(|(number, _)| number).collect();
+    };
+    let earlier = loose.earlier.get(&tree.object).into_iter().flatten().filter(is_wide);
+    let freed = loose.freed.get(&(columns, tree.rowids)).into_iter().flatten();
+    let wide: Vec<u32> = earlier.chain(freed).copied().collect();
     let step = wide.len().div_ceil(MOST_FREED).max(1);
     for number in wide.into_iter().step_by(step) {
         sample::records(view, survey, number, sample::ROWS, |_, header, payload| {
@@ -178,7 +217,12 @@ fn old_records(
 
 /// Some pages of a tree that have bytes which no cell owns, from all over it.
 fn spare_pages(survey: &Survey, tree: &Tree) -> Vec<u32> {
-    let spare: Vec<u32> = tree.pages.iter().copied().filter(|page| survey.page(*page).spare).collect();
+    some_spare(survey, tree.pages.iter().copied())
+}
+
+/// Some of these pages that have bytes which no cell owns.
+fn some_spare(survey: &Survey, pages: impl Iterator<Item = u32>) -> Vec<u32> {
+    let spare: Vec<u32> = pages.filter(|page| survey.page(*page).spare).collect();
     let step = spare.len().div_ceil(PAGES).max(1);
     spare.into_iter().step_by(step).collect()
 }
@@ -195,14 +239,21 @@ fn freed_records(
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
     let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
     let reads = |_: &[u8]| true;
-    let shape =
-        Shape { least: columns, most: columns, first, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
+    let effort = &Effort::of_page(version.bytes.len());
+    let shape = Shape {
+        least: columns,
+        most: columns,
+        first,
+        fits: &fits,
+        reads: &reads,
+        odds: &|_, _, _| 0,
+        effort,
+    };
     let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let mut found = Vec::new();
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
-        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &HashSet::new())
-        {
+        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
             let payload = chains::read(view, survey, &version, &freed.cell);
             // Of a header whose length is lost nothing says how many columns it had.
             let counted = !freed.rebuilt || freed.cell.payload_at >= freed.cell.at + freed::LOST as u32;
@@ -226,26 +277,48 @@ fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells>
     record::cells(serials.iter().copied(), header_len, payload).map(cell).collect()
 }
 
-/// A fingerprint of a record without one of its cells; of all of it where there is no such cell.
-fn without(record: &Cells, position: Option<usize>) -> u64 {
-    let kept =
-        record.iter().enumerate().filter(|(column, _)| Some(*column) != position).map(|(_, cell)| cell);
-    let body: Vec<u8> = kept.clone().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-    content(kept.map(|(serial, _)| serial.0), &body)
+/// The cells of a record but for one of them; all where there is no such cell.
+fn kept(record: &Cells, position: Option<usize>) -> impl Iterator<Item = &(Serial, Vec<u8>)> {
+    record.iter().enumerate().filter(move |(column, _)| Some(*column) != position).map(|(_, cell)| cell)
 }
 
-/// The contents of all rows on these pages.
-fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32]) -> HashSet<u64> {
+/// The bytes of these.
+fn body(record: &Cells, position: Option<usize>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(kept(record, position).map(|(_, bytes)| bytes.len()).sum());
+    kept(record, position).for_each(|(_, bytes)| body.extend_from_slice(bytes));
+    body
+}
+
+/// A fingerprint of a record without one of its cells.
+fn without(record: &Cells, position: usize) -> u64 {
+    let position = Some(position);
+    content(kept(record, position).map(|(serial, _)| serial.0), &body(record, position))
+}
+
+/// The contents of the rows on these pages that have one of the endings.
+fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32], endings: &Endings) -> HashSet<u64> {
     let of_page = |number: &u32| {
         let mut found = Vec::new();
         let Some(version) = view.page(*number) else { return found };
         let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+        page.touch_cells();
         for cell in page.cells().filter_map(Result::ok) {
             let payload = chains::read(view, survey, &version, &cell);
-            if let Ok(header) = record::header(&payload.bytes, cell.payload_len) {
+            let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
+            // Most records need not be taken apart: they have none of the integers of two forms.
+            if header.serials().any(|serial| matches!(serial.0, 8 | 9)) {
                 let serials: Vec<Serial> = header.serials().collect();
                 let record = apart(&serials, header.len, &payload.bytes);
-                found.extend(record.map(|record| without(&record, None)));
+                found.extend(record.and_then(|record| {
+                    let body = body(&record, None);
+                    let serials = record.iter().map(|(serial, _)| serial.0);
+                    endings.contain(ending(&body)).then(|| content(serials, &body))
+                }));
+            } else if payload.whole
+                && let Some(body) = payload.bytes.get(header.len..)
+                && endings.contain(ending(body))
+            {
+                found.push(content(header.serials().map(|serial| serial.0), body));
             }
         }
         found

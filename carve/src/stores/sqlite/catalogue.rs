@@ -43,7 +43,13 @@ pub(super) struct TableDef {
 }
 
 impl TableDef {
-    fn new(name: String, ddl: TableDdl, root: Option<u32>, origin: SchemaOrigin, sql: String) -> Self {
+    pub(super) fn new(
+        name: String,
+        ddl: TableDdl,
+        root: Option<u32>,
+        origin: SchemaOrigin,
+        sql: String,
+    ) -> Self {
         let stored = ddl.stored_columns();
         Self {
             name,

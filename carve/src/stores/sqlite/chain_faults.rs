@@ -40,6 +40,7 @@ fn finding(database: &Database<'_>, faulty: &FaultyCell) -> Option<Finding> {
     let what = match fault.what {
         LinkFault::InTree => "a page of a tree".to_owned(),
         LinkFault::Again => "where the chain has been already".to_owned(),
+        LinkFault::Crowded => "to which very many chains lead".to_owned(),
         LinkFault::Absent => "beyond the end".to_owned(),
         LinkFault::Cut => "in which the file ends".to_owned(),
         LinkFault::Zeros => "all zeros".to_owned(),

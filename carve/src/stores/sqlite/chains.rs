@@ -84,6 +84,8 @@ pub(super) enum LinkFault {
     InTree,
     /// A page where the chain has been.
     Again,
+    /// A page of more chains than can be right.
+    Crowded,
     /// No file holds it.
     Absent,
     /// The file ends within it.
@@ -275,6 +277,9 @@ impl Walk {
             let take = left.min(capacity);
             if survey.page(next).kind.is_some() && survey.page(next).sound {
                 return self.breaks(next, LinkFault::InTree);
+            }
+            if survey.is_crowded(next) {
+                return self.breaks(next, LinkFault::Crowded);
             }
             if self.visited(next) {
                 return self.breaks(next, LinkFault::Again);

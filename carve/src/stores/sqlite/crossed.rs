@@ -121,9 +121,10 @@ fn is_table_page(ground: Ground<'_, '_>, page: u32) -> bool {
 /// One of the two must be. Where a page that nothing links to fits the range of the link, that page is the true
 /// child, and the root stands. Else the root is wrong, and the tree's true one may still turn up.
 pub(super) fn false_roots(ground: Ground<'_, '_>, links: &[Link], roots: &[u32]) -> HashSet<u32> {
+    let roots: HashSet<u32> = roots.iter().copied().collect();
     let holding = links.iter().filter(|link| link.holds);
     let doubtful: Vec<&Link> = holding.clone().filter(|link| roots.contains(&link.child)).collect();
-    if doubtful.is_empty() {
+    if doubtful.is_empty() || doubtful.len() > MOST_MISPLACED {
         return HashSet::new();
     }
     let linked: HashSet<u32> = holding.map(|link| link.child).collect();

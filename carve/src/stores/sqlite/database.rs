@@ -7,6 +7,7 @@ use super::emit::{Reader, Witnesses};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, Object, Tree};
 use super::freelist::Freelist;
+use super::history::{Commits, Lifetimes, OfTable, Pages};
 use super::layout::Layout;
 use super::leaf::Spot;
 use super::strays::Strays;
@@ -21,11 +22,12 @@ use crate::stores::{Instance, PageCounts, RowSink, TableCount};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
+use mudlark_parsers::sqlite::wal::Wal;
 use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Pages that are read into one batch: some hundred kilobytes.
 const BATCH_PAGES: usize = 32;
@@ -87,6 +89,10 @@ pub(super) struct Output {
 pub(super) struct Database<'a> {
     pub sources: &'a [Source],
     pub roles: Roles,
+    /// The log, when it is of this database's page size.
+    pub log: Option<(SourceId, Wal)>,
+    /// When the rows stood; made when it is first asked.
+    pub lifetimes: OnceLock<Option<Lifetimes>>,
     /// The overflow pages of all rows.
     pub chained: Chained,
     pub view: View<'a>,
@@ -136,6 +142,33 @@ impl<'a> Database<'a> {
             })
     }
 
+    /// Whether a log is there that holds anything.
+    pub(super) fn is_logged(&self) -> bool {
+        self.log.as_ref().is_some_and(|(_, log)| !log.frames.is_empty() || log.beyond > 0)
+    }
+
+    /// What the commits of the log did, when there is one.
+    pub(super) fn lifetimes(&self) -> Option<&Lifetimes> {
+        let make = || {
+            let (source, log) = self.log.as_ref().filter(|_| self.view.has_overlay())?;
+            let commits = Commits::of(log);
+            let geometry = self.view.geometry;
+            let pages = Pages::of(self.sources, self.roles.main, (*source, log), geometry, &commits);
+            Lifetimes::of(&pages, self.encoding)
+        };
+        self.lifetimes.get_or_init(make).as_ref()
+    }
+
+    /// When the rows of a table stood, when a log tells.
+    pub(super) fn lifetimes_of(&self, output: &Output) -> Option<OfTable<'_>> {
+        let lifetimes = self.lifetimes()?;
+        let tree = self.tree(output)?;
+        let dropped =
+            output.def.and_then(|def| self.catalogue.tables.get(def)).is_some_and(|def| def.dropped);
+        let root = (tree.root > 0 && !dropped).then_some(tree.root);
+        Some(lifetimes.of_table(output, root, dropped, tree.rowids))
+    }
+
     /// How the rows of a table are read.
     fn reader(&self, number: usize, damaged: bool) -> Option<Reader<'_, 'a>> {
         let output = self.outputs.get(number)?;
@@ -164,6 +197,7 @@ impl<'a> Database<'a> {
             strays: self.strays.get(&output.tree),
             chained: &self.chained,
             tree,
+            lifetimes: self.lifetimes_of(output),
         })
     }
 

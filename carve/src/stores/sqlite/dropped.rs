@@ -3,13 +3,12 @@
 use super::chains;
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::sqlite::freed::{self, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::{TextEncoding, Value};
-use std::collections::HashSet;
 
 /// Rows of `sqlite_schema` that once stood, whether or not they still do.
 pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
@@ -58,13 +57,20 @@ fn free_rows(
         _ => matches!(serial.kind(), SerialKind::Text | SerialKind::Null),
     };
     let reads = |text: &[u8]| encoding.decode(text).is_some();
-    let shape =
-        Shape { least: COLUMNS, most: COLUMNS, first: None, fits: &fits, reads: &reads, odds: &|_, _, _| 0 };
+    let shape = Shape {
+        least: COLUMNS,
+        most: COLUMNS,
+        first: None,
+        fits: &fits,
+        reads: &reads,
+        odds: &|_, _, _| 0,
+        effort: &Effort::of_page(page.bytes.len()),
+    };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let Some(version) = view.page(number) else { return };
     for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
-        let (kind, edges) = (PageKind::TableLeaf, HashSet::new());
-        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &edges) {
+        let kind = PageKind::TableLeaf;
+        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
             let payload = chains::read(view, survey, &version, &cell.cell);
             let cells = record::cells(cell.serials.iter().copied(), cell.header_len as usize, &payload.bytes);
             let value = |(serial, bytes): (Serial, Option<_>)| {

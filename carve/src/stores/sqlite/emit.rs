@@ -4,8 +4,10 @@ use super::catalogue::TableDef;
 use super::chains::{self, Chained};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, How, KeyRange, Tree};
+use super::history::OfTable;
 use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
+use super::prints::content;
 use super::settle::{self, Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
@@ -42,7 +44,12 @@ pub(super) struct Reader<'r, 'a> {
     pub chained: &'r Chained,
     /// The table's tree.
     pub tree: &'r Tree,
+    /// When its rows stood, when a log tells.
+    pub lifetimes: Option<OfTable<'r>>,
 }
+
+/// The lifetime of a row that was there before the log, and still is.
+const BEFORE_LOG: [Lifetime; 1] = [Lifetime { from: Some(Point::BeforeLog), to: None }];
 
 /// What the rows of a table are checked against.
 #[derive(Default)]
@@ -188,6 +195,8 @@ impl<'a> Reader<'_, 'a> {
         let (first_cell, first_evidence) = (batch.cells.len(), batch.evidence.len() as u32);
         let rowid = self.rowids.then_some(cell.rowid);
         let mut claims = found.claims;
+        // Of most rows no commit tells anything: then they were there before.
+        let mut lifetimes = None;
         if found.reads {
             let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             if cell.overflow != 0 {
@@ -205,6 +214,12 @@ impl<'a> Reader<'_, 'a> {
                         payload.doubtful || self.chained.is_shared(&payload.pages),
                         Claim::ChainDoubtful,
                     );
+            }
+            // A commit may write overflow pages only.
+            let of_log = |page: &u32| self.ground.view.page(*page).is_some_and(|page| page.commit.is_some());
+            let logged = || version.commit.is_some() || payload.pages.iter().any(of_log);
+            if let Some(of_table) = self.lifetimes.as_ref().filter(|_| logged()) {
+                lifetimes = self.told(of_table, cell, &payload);
             }
             let spans_from = batch.spans.len();
             chains::spans(self.ground.view, version, cell, &payload.pages, &mut batch.spans);
@@ -277,7 +292,9 @@ impl<'a> Reader<'_, 'a> {
         } else {
             State::Live
         };
-        let from = (!self.logged || version.commit.is_none()).then_some(Point::BeforeLog);
+        let quiet = [self.quiet(version, number)];
+        let lifetimes = if state == State::Live { lifetimes.as_deref().unwrap_or(&quiet) } else { &[] };
+        let lifetimes = batch.add_lifetimes(lifetimes);
         batch.rows.push(Row {
             rowid,
             state,
@@ -285,8 +302,37 @@ impl<'a> Reader<'_, 'a> {
             claims,
             cells: first_cell as u32..batch.cells.len() as u32,
             evidence: first_evidence..batch.evidence.len() as u32,
-            lifetime: Some(Lifetime { from, to: None }),
+            lifetimes,
         });
+    }
+
+    /// The lifetime of a live row of which nothing more is known than where it lies.
+    fn quiet(&self, version: &PageVersion<'_>, number: u32) -> Lifetime {
+        let before = !self.logged || version.commit.is_none() && !self.ground.view.is_old(number);
+        Lifetime { from: before.then_some(Point::BeforeLog), to: None }
+    }
+
+    /// What the commits of the log tell of a live row; `None` when its key or its cells can't be read.
+    fn told(
+        &self,
+        of_table: &OfTable<'_>,
+        cell: &Cell,
+        payload: &chains::Payload<'_>,
+    ) -> Option<Cow<'static, [Lifetime]>> {
+        if self.rowids && of_table.is_quiet(cell.rowid) {
+            return Some(Cow::Borrowed(&BEFORE_LOG));
+        }
+        let header = record::header(&payload.bytes, cell.payload_len).ok().filter(|_| payload.whole)?;
+        let serials = || header.serials().map(|serial| serial.0);
+        let body = payload.bytes.get(header.len..)?;
+        let key = if self.rowids {
+            cell.rowid
+        } else {
+            let cells = self.def?.ddl.primary_key.len();
+            let len: u64 = header.serials().take(cells).map(|serial| serial.len()).sum();
+            content(serials().take(cells), body.get(..usize::try_from(len).ok()?)?) as i64
+        };
+        Some(Cow::Owned(of_table.of_live(key, content(serials(), body))))
     }
 
     /// Takes back what was read from sectors of zeros: they were lost.
@@ -408,6 +454,8 @@ impl<'a> Reader<'_, 'a> {
         for entry in entries {
             self.index_evidence(entry, batch);
         }
+        let from = (!self.logged).then_some(Point::BeforeLog);
+        let lifetimes = batch.add_lifetimes(&[Lifetime { from, to: None }]);
         batch.rows.push(Row {
             rowid: Some(rowid),
             state: State::Live,
@@ -415,7 +463,7 @@ impl<'a> Reader<'_, 'a> {
             claims: self.claims.with(Claim::FromIndex),
             cells: first_cell as u32..batch.cells.len() as u32,
             evidence: first_evidence..batch.evidence.len() as u32,
-            lifetime: Some(Lifetime { from: (!self.logged).then_some(Point::BeforeLog), to: None }),
+            lifetimes,
         });
     }
 

@@ -109,6 +109,9 @@ pub(super) struct Forest {
     crossed: Crossed,
 }
 
+/// Exchanged roots that are looked for, each of which asks all trees, and trees that are held against all others for it.
+const MOST_EXCHANGED: usize = 64;
+
 /// Far deeper than any tree: SQLite's own limit is 20.
 const MAX_DEPTH: u32 = 40;
 
@@ -173,7 +176,7 @@ impl Forest {
     /// Takes back exchanged roots: of two trees whose first rows fit the other one better than their own.
     fn exchange_roots(&mut self, ground: Ground<'_, '_>) {
         // Each exchange mends at least one tree.
-        for _ in 0..self.trees.len() {
+        for _ in 0..self.trees.len().min(MOST_EXCHANGED) {
             let Some((a, b)) = self.exchanged_pair(ground) else { return };
             let root = |number: usize| self.trees.get(number).map_or(0, |tree| tree.root);
             let roots = (root(a), root(b));
@@ -199,7 +202,8 @@ impl Forest {
             .iter()
             .map(|(object, leaf)| if *leaf == 0 { Fit::Yes as u8 } else { fit(*object, *leaf) })
             .collect();
-        for a in (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8)) {
+        let misfits = (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8));
+        for a in misfits.take(MOST_EXCHANGED) {
             for b in (1..leaves.len()).filter(|b| *b != a) {
                 let (Some((one, leaf)), Some((other, other_leaf))) = (leaves.get(a), leaves.get(b)) else {
                     continue;
@@ -394,11 +398,17 @@ pub(super) fn links(
     // A link out of the file is no link, and the key beside it no better, unless it is in order.
     let in_file = |cell: &Cell| (1..=ground.view.page_count).contains(&cell.left_child);
     let mut cells: Vec<Option<Cell>> = page.cells().map(Result::ok).collect();
-    let good: Vec<Option<i64>> =
-        cells.iter().map(|cell| cell.filter(in_file).map(|cell| cell.rowid)).collect();
-    for (index, cell) in cells.iter_mut().enumerate() {
-        let before = good.iter().take(index).rev().find_map(|key| *key).or(range.above);
-        let after = good.iter().skip(index + 1).find_map(|key| *key).or(range.upto);
+    // For each cell the key of the next good one behind it.
+    let mut behind = vec![range.upto; cells.len()];
+    let mut next = range.upto;
+    for (cell, behind) in cells.iter().zip(&mut behind).rev() {
+        *behind = next;
+        next = cell.filter(in_file).map(|cell| cell.rowid).or(next);
+    }
+    let mut last_good = range.above;
+    for (cell, after) in cells.iter_mut().zip(behind) {
+        let before = last_good;
+        last_good = cell.filter(in_file).map(|cell| cell.rowid).or(last_good);
         let fits =
             |key: i64| before.is_some_and(|before| before < key) && after.is_some_and(|after| key < after);
         *cell = cell.filter(|cell| in_file(cell) || rowids && fits(cell.rowid));
@@ -442,6 +452,7 @@ pub(super) fn links(
 /// Adds the cells of an interior page that no pointer names, and puts all in key order where they have row ids.
 fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Option<Cell>>) {
     let named: Vec<Cell> = cells.iter().flatten().copied().collect();
+    let children: HashSet<u32> = named.iter().map(|cell| cell.left_child).collect();
     for extent in page.account(&named).unaccounted {
         let kind = page.header.kind;
         // The child's own keys must lie below the key of the cell.
@@ -453,7 +464,7 @@ fn add_lost_links(ground: Ground<'_, '_>, page: &Page<'_>, cells: &mut Vec<Optio
             } else {
                 record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
             };
-            same_kind && key_fits && !named.iter().any(|other| other.left_child == cell.left_child)
+            same_kind && key_fits && !children.contains(&cell.left_child)
         };
         let tiled = salvage::interior_tiles(page.bytes, extent, kind, page.geometry, ground.view.page_count);
         let found = if tiled.is_empty() {

@@ -8,6 +8,7 @@ mod catalogue;
 mod chain_faults;
 mod chains;
 mod crossed;
+mod crowded;
 mod cut;
 mod database;
 mod detect;
@@ -21,6 +22,7 @@ mod forest;
 mod freelist;
 mod given;
 mod gone;
+mod history;
 mod inspect;
 mod keyed;
 mod layout;
@@ -43,6 +45,7 @@ mod wiped;
 
 use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
+use crate::model::History;
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
@@ -117,6 +120,10 @@ impl Store for Sqlite {
         progress: &dyn Progress,
     ) -> Result<Box<dyn Instance + 'a>, Error> {
         Ok(Box::new(open::open(sources, options, progress)?))
+    }
+
+    fn history(&self, sources: &[Source]) -> Result<History, Error> {
+        history::timeline(sources)
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

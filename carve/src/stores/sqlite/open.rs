@@ -21,9 +21,11 @@ use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl
 use crate::progress::Progress;
 use crate::source::{Source, SourceId};
 use crate::stores::Options;
+use mudlark_parsers::damage::Damage;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::wal::Wal;
 use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
@@ -36,14 +38,18 @@ pub(super) fn open<'a>(
 ) -> Result<Database<'a>, Error> {
     let mut findings = Vec::new();
     let roles = Roles::of(sources);
-    let (mut view, detected) = view(sources, &roles, &mut findings)?;
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+    let (mut view, detected) = view(sources, &roles, log.as_ref(), &mut findings)?;
+    let log = log.and_then(|(id, log)| Some((id, log.ok()?)));
+    let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
     progress.stage("reading pages", u64::from(view.last_held()) * u64::from(view.geometry.page_size));
     let mut survey = Survey::of(&view, &|bytes| progress.advance(bytes));
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
     let encoding = encoding(&view, header.as_ref(), &mut findings);
     // Earlier versions hold rows that are gone, and an older page 1 may still name the tables.
-    add_old_versions(sources, &roles, &mut view, &mut survey);
+    add_old_versions(sources, &roles, log.as_ref(), &mut view, &mut survey);
     let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
     let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
@@ -67,6 +73,8 @@ pub(super) fn open<'a>(
     let mut database = Database {
         sources,
         roles,
+        log,
+        lifetimes: Default::default(),
         chained,
         view,
         survey,
@@ -140,15 +148,19 @@ fn add_streams(database: &mut Database<'_>) {
 }
 
 /// Numbers the old versions of pages that logs and journals hold.
-fn add_old_versions(sources: &[Source], roles: &Roles, view: &mut View<'_>, survey: &mut Survey) {
+fn add_old_versions(
+    sources: &[Source],
+    roles: &Roles,
+    log: Option<&(SourceId, Wal)>,
+    view: &mut View<'_>,
+    survey: &mut Survey,
+) {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
-    let log = roles.log.and_then(|id| Some((id, wal::wal(bytes(id)).ok()?)));
-    let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
     // A journal holds what was before its last transaction, and what longer ones before it left.
     let page_size = view.geometry.page_size;
     let records = roles.journal.map(|id| (id, journal::old_records(bytes(id), page_size)));
     view.add_old(
-        log.as_ref().map(|(id, log)| (*id, log)),
+        log.map(|(id, log)| (*id, log)),
         records.as_ref().map(|(id, records)| (*id, records.as_slice())),
     );
     // A statement journal's pages were written in the course of the last transaction, or amid an earlier one.
@@ -185,10 +197,10 @@ const DEFAULT_PAGE_SIZE: u32 = 4096;
 fn view<'a>(
     sources: &'a [Source],
     roles: &Roles,
+    log: Option<&(SourceId, Result<Wal, Damage>)>,
     findings: &mut Vec<Finding>,
 ) -> Result<(View<'a>, Detected), Error> {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
-    let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
     let rollback = roles.journal.map(|id| (id, journal::journal(bytes(id))));
     let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
     // What a sorter spills tells no page size, and has no pages.
@@ -197,7 +209,7 @@ fn view<'a>(
         Temp::Spill(_) | Temp::Database(_) => None,
     });
     let of_temps = of_statement.or((!roles.temps.is_empty()).then_some(DEFAULT_PAGE_SIZE));
-    let page_size = match (&log, &rollback) {
+    let page_size = match (log, &rollback) {
         (Some((_, Ok(log))), _) => Some(log.header.page_size),
         (_, Some((_, Ok(journal)))) => Some(journal.header.page_size),
         _ => of_temps,
@@ -224,8 +236,8 @@ fn view<'a>(
     let mut view = View::main(sources, roles.main, geometry);
     match log {
         Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
-            findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, id, None, 0)));
-            view = view.with_log(&log, id);
+            findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, *id, None, 0)));
+            view = view.with_log(log, *id);
         }
         Some((id, Ok(log))) => {
             let mut finding = Finding::note(
@@ -234,11 +246,11 @@ fn view<'a>(
                 log.header.page_size.to_string(),
                 format!("{}, the database's; the log is left out", geometry.page_size),
             );
-            finding.source = Some(id);
+            finding.source = Some(*id);
             findings.push(finding);
         }
-        Some((id, Err(damage))) if !bytes(id).is_empty() => {
-            findings.push(Finding::from_damage(&damage, id, None, 0));
+        Some((id, Err(damage))) if !bytes(*id).is_empty() => {
+            findings.push(Finding::from_damage(damage, *id, None, 0));
         }
         _ => {}
     }

@@ -111,9 +111,46 @@ pub(super) fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// The length of a record's body and its last bytes: they tell most records apart without a look at all bytes.
+pub(super) fn ending(body: &[u8]) -> u64 {
+    let last = body.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
+    (last ^ (body.len() as u64).rotate_right(16)).wrapping_mul(SPREAD)
+}
+
+/// An odd number with as many ones as zeros, in no order: the golden ratio's digits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A set of endings that may take further ones for its own.
+#[derive(Debug)]
+pub(super) struct Endings {
+    bits: Vec<u64>,
+    /// By how much an ending is shifted to give its place.
+    shift: u32,
+}
+
+impl Endings {
+    pub(super) fn of(all: impl ExactSizeIterator<Item = u64>) -> Self {
+        // Of sixteen places one at most is taken.
+        let places = (16 * all.len()).next_power_of_two().max(64);
+        let mut endings = Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() };
+        for ending in all {
+            let place = ending >> endings.shift;
+            if let Some(bits) = endings.bits.get_mut(place as usize / 64) {
+                *bits |= 1 << (place % 64);
+            }
+        }
+        endings
+    }
+
+    pub(super) fn contain(&self, ending: u64) -> bool {
+        let place = ending >> self.shift;
+        self.bits.get(place as usize / 64).is_some_and(|bits| bits >> (place % 64) & 1 != 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Print, RowCell};
+    use super::{Endings, Print, RowCell, ending};
     use mudlark_parsers::sqlite::record::header;
 
     /// The print of an entry with one key cell, "ok" as text or 7 as an integer, and row id 1.
@@ -147,5 +184,15 @@ mod tests {
         assert!(!row(RowCell::Missing).shows(row(RowCell::Missing)));
         let short = header(&[2, 9], 2).unwrap();
         assert_eq!(Print::of_entry(&short, &[2, 9], &[Some(1)]), Print::NONE);
+    }
+
+    #[test]
+    fn an_ending_that_was_noted_is_found_and_few_others_are() {
+        let body = |number: u32| format!("row of a table {number:5}");
+        let endings = Endings::of((0..100).map(|number| ending(body(number).as_bytes())));
+        let found = |number: u32| endings.contain(ending(body(number).as_bytes()));
+        assert!((0..100).all(found));
+        assert!((100..1000).filter(|number| found(*number)).count() < 200);
+        assert!(!Endings::of(std::iter::empty()).contain(ending(b"")));
     }
 }

@@ -32,9 +32,7 @@ pub(super) fn records(
 ) {
     let Some(version) = view.page(number) else { return };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
-    let count = page.pointer_count();
-    let step = count.div_ceil(most).max(1);
-    for pointer in page.pointers().step_by(step) {
+    for pointer in page.some_pointers(most) {
         let Ok(cell) = page.cell(pointer) else { continue };
         let local = cell.local_payload(version.bytes);
         if let Ok(header) = record::header(local, cell.payload_len) {
@@ -55,8 +53,7 @@ pub(super) fn touch(view: &View<'_>, pages: impl Iterator<Item = u32> + Clone) {
     let headers = versions.clone().filter_map(|page| page.bytes.first());
     std::hint::black_box(headers.fold(0, |all, byte| all ^ byte));
     for page in versions.filter_map(|page| Page::parse(page.bytes, page.number, view.geometry)) {
-        let step = page.pointer_count().div_ceil(LINKED_ROWS).max(1);
-        let first = page.pointers().step_by(step).filter_map(|at| page.bytes.get(at));
+        let first = page.some_pointers(LINKED_ROWS).filter_map(|at| page.bytes.get(at));
         std::hint::black_box(first.fold(0, |all, byte| all ^ byte));
     }
 }

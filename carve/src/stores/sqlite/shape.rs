@@ -84,6 +84,9 @@ pub(super) struct Profile {
     rows: u32,
 }
 
+/// The feature of a cell that holds nothing.
+const NULL: u16 = 0;
+
 /// Columns beyond this say nothing new about the table.
 const PROFILE_COLUMNS: usize = 64;
 
@@ -110,6 +113,17 @@ impl Profile {
 
     pub(super) const fn rows(&self) -> u32 {
         self.rows
+    }
+
+    /// Whether no row holds anything in this column.
+    pub(super) fn has_only_null(&self, column: usize) -> bool {
+        let column = u16::try_from(column).unwrap_or(u16::MAX);
+        self.counts.get(&(column, NULL)) == Some(&self.rows)
+    }
+
+    /// Whether a row holds nothing in this column.
+    pub(super) fn has_null(&self, column: usize) -> bool {
+        u16::try_from(column).is_ok_and(|column| self.counts.contains_key(&(column, NULL)))
     }
 }
 

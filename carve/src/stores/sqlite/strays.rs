@@ -3,6 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
+use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Object, Tree, fit_object, links};
 use super::sample;
@@ -42,6 +43,12 @@ struct LostRange {
 /// The least room that a row takes: its cell and the pointer to it.
 const LEAST_ROW: usize = MIN_CELL + 2;
 
+/// Trees as whose rows one page is read where many would do: the first.
+const MOST_TREES: usize = 64;
+
+/// Rows that hold nothing in a column by chance; of more it says something.
+const FEW_ROWS: u32 = 5;
+
 /// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
 const MOST_LEAVES: usize = 1024;
 
@@ -68,16 +75,25 @@ impl LostKeys {
         };
         // A link to a page that stands elsewhere hides the page that it led to.
         let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
-        // Where every page can be read, a root that nothing names is one of them, and no row of its table is lost.
-        let unnamed = |gap: &Gap| gap.parent == 0 && gap.child == 0;
+        // Where every page is there and can be read, the one that a link out of the file meant is one of them, and so is a
+        // root that nothing names: no row is lost.
+        let unnamed = |gap: &Gap| {
+            let nowhere = gap.child > ground.view.page_count && ground.view.is_whole();
+            nowhere || gap.parent == 0 && gap.child == 0
+        };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
         let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained));
+        let interior: HashSet<u32> = tree.interior.iter().copied().collect();
+        let is_upper = |page: u32| {
+            let children = links(ground, page, KeyRange::default(), true);
+            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior))
+        };
+        // A page may have thousands of gaps.
+        let mut upper: HashMap<u32, bool> = HashMap::new();
         let mut ranges: Vec<LostRange> = lost
             .map(|gap| {
-                let above_interior = tree.interior.contains(&gap.parent)
-                    && links(ground, gap.parent, KeyRange::default(), true)
-                        .iter()
-                        .any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior));
+                let above_interior = interior.contains(&gap.parent)
+                    && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
                 // Below a lost root stands all that the table holds.
                 let most = if above_interior || gap.parent == 0 { page * MOST_LEAVES } else { page };
                 LostRange { range: gap.range, most }
@@ -128,8 +144,10 @@ impl LostKeys {
         let mut fits: HashSet<i64> = HashSet::new();
         let mut over: Vec<i64> = Vec::new();
         for lost in &self.ranges {
-            let inside = rowids.iter().copied().filter(|rowid| lost.range.holds(*rowid, *rowid));
-            if inside.clone().count().saturating_mul(4) > lost.most.saturating_mul(quarters) {
+            let from = rowids.partition_point(|rowid| lost.range.above.is_some_and(|above| *rowid <= above));
+            let to = rowids.partition_point(|rowid| lost.range.upto.is_none_or(|upto| *rowid <= upto));
+            let inside = rowids.get(from..to).unwrap_or_default();
+            if inside.len().saturating_mul(4) > lost.most.saturating_mul(quarters) {
                 over.extend(inside);
             } else {
                 fits.extend(inside);
@@ -212,7 +230,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
                 // A page that a link names is no other tree's.
-                for tree in named.get(&number).unwrap_or(&numbers) {
+                for tree in named.get(&number).unwrap_or(&numbers).iter().take(MOST_TREES) {
                     found.entry(*tree).or_default().bare.insert(number);
                 }
             }
@@ -224,6 +242,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         }
         let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();
         let mut best: Option<(f64, usize)> = None;
+        let mut asked = 0;
         for tree_number in &numbers {
             let Some(tree) = forest.trees.get(*tree_number) else { continue };
             let meets = found.get(tree_number).is_some_and(|strays| strays.keys.meets(info));
@@ -234,6 +253,10 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             {
                 continue;
             }
+            asked += 1;
+            if asked > MOST_TREES {
+                break;
+            }
             let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
             // VACUUM gives pages new owners, so a number is a reason among others.
@@ -243,11 +266,43 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
                 best = Some((likeness, *tree_number));
             }
         }
+        let best = best.filter(|(_, tree)| {
+            !profiles.get(tree).is_some_and(|profile| is_of_dropped(ground, forest, *tree, profile, number))
+        });
         if let Some((_, tree)) = best {
             found.entry(tree).or_default().leaves.insert(number);
         }
     }
     found
+}
+
+/// Whether a page is rather that of a table that was dropped: every record holds nothing in the column that was its
+/// `INTEGER PRIMARY KEY`, which no row of the tree does.
+fn is_of_dropped(
+    ground: Ground<'_, '_>,
+    forest: &Forest,
+    tree: usize,
+    profile: &Profile,
+    number: u32,
+) -> bool {
+    let tables = &ground.catalogue.tables;
+    let alias = |table: &TableDef| {
+        let alias = table.ddl.rowid_alias?;
+        table.stored.iter().position(|column| *column == alias)
+    };
+    let own = match forest.trees.get(tree).map(|tree| tree.object) {
+        Some(Object::Table(def)) => tables.get(def).and_then(alias),
+        _ => None,
+    };
+    let fits = |table: &&TableDef| {
+        sample::fit_table(ground.view, ground.survey, number, table, sample::ROWS) != Fit::No
+    };
+    let dropped = tables.iter().filter(|table| table.dropped);
+    let mut others = dropped
+        .filter(|table| alias(table).is_some_and(|column| own != Some(column) && !profile.has_null(column)));
+    let Some(other) = others.find(fits).and_then(alias) else { return false };
+    let page = sample::profile(ground.view, ground.survey, &[number]);
+    page.rows() >= FEW_ROWS && page.has_only_null(other)
 }
 
 /// The tree that an old version belongs to by its page number: the one that misses the page, or has it now.

@@ -1,5 +1,6 @@
 //! One pass over all pages: what each is by its own bytes.
 
+use super::crowded;
 use super::view::View;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -7,6 +8,7 @@ use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
+use std::collections::HashSet;
 
 /// What a page is by its own bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +49,8 @@ pub(super) struct Survey {
     old: Vec<PageInfo>,
     /// The number of the first old version.
     first_old: u32,
+    /// Overflow pages of more chains than can be right.
+    crowded: HashSet<u32>,
 }
 
 impl Survey {
@@ -66,24 +70,31 @@ impl Survey {
                 })
             })
             .collect_into_vec(&mut pages);
-        Self { pages, old: Vec::new(), first_old: view.old().start }
+        let first_old = view.old().start;
+        let mut survey = Self { pages, old: Vec::new(), first_old, crowded: HashSet::new() };
+        survey.crowded = crowded::pages(view, &survey);
+        survey
     }
 
     /// Looks at the old versions of pages as well.
     pub(super) fn add_old(&mut self, view: &View<'_>) {
-        let mut scratch = Vec::new();
-        self.old.clear();
-        for number in view.old() {
-            let info = view.page(number).map_or_else(PageInfo::default, |page| {
-                look(page.bytes, page.number, view.geometry, view.last_linked(number), &mut scratch)
-            });
-            self.old.push(info);
-        }
+        let old = view.old().into_par_iter().with_min_len(64);
+        let look = |scratch: &mut Vec<Cell>, number: u32| {
+            view.page(number).map_or_else(PageInfo::default, |page| {
+                look(page.bytes, page.number, view.geometry, view.last_linked(number), scratch)
+            })
+        };
+        old.map_init(Vec::new, look).collect_into_vec(&mut self.old);
     }
 
     /// The old versions with their numbers.
     pub(super) fn old(&self) -> impl Iterator<Item = (u32, &PageInfo)> {
         (self.first_old..).zip(&self.old)
+    }
+
+    /// Whether so many chains lead through an overflow page that none is believed.
+    pub(super) fn is_crowded(&self, page: u32) -> bool {
+        !self.crowded.is_empty() && self.crowded.contains(&page)
     }
 
     /// What the page is; nothing for a page that is not there.

@@ -4,6 +4,7 @@
 //! version of a page as *stretches*.
 
 use crate::source::{Source, SourceId, Span};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::page::PageKind;
@@ -92,7 +93,9 @@ pub(super) struct View<'a> {
     pub page_count: u32,
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
-    overlay: HashMap<u32, Overlay>,
+    /// A header, a log or a journal counts the pages, so that none can be missing unseen.
+    counted: bool,
+    overlay: HashMap<u32, Overlay, RandomState>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<Old>,
     /// Stretches of temp files, numbered from [`FIRST_STRETCH`].
@@ -128,7 +131,8 @@ impl<'a> View<'a> {
             geometry,
             page_count: main_pages,
             main_pages,
-            overlay: HashMap::new(),
+            counted: false,
+            overlay: HashMap::default(),
             old: Vec::new(),
             stretches: Vec::new(),
             last_of_statement: 0,
@@ -164,6 +168,7 @@ impl<'a> View<'a> {
             self.page_count = self.main_pages;
             return self;
         }
+        self.counted = true;
         self.bound_page_count(log.frames.len());
         let count = self.page_count;
         self.overlay.retain(|page, _| *page <= count);
@@ -187,6 +192,7 @@ impl<'a> View<'a> {
     /// The same, after a rollback of a hot journal.
     pub(super) fn with_rollback(mut self, journal: &Journal, source: SourceId) -> Self {
         self.page_count = journal.header.page_count;
+        self.counted = true;
         self.bound_page_count(journal.records.len());
         for record in &journal.records {
             // The first record of a page is the one from before the transaction.
@@ -210,6 +216,7 @@ impl<'a> View<'a> {
 
     /// The same, with the pages that the header counts beyond the end of the file; a count beyond belief is not taken.
     pub(super) fn with_stated_count(mut self, stated: u32) -> Self {
+        self.counted = stated > 0;
         if stated > self.page_count && stated - self.page_count <= MAX_ABSENT_PAGES {
             self.page_count = stated;
         }
@@ -231,6 +238,11 @@ impl<'a> View<'a> {
     pub(super) fn absent(&self) -> u32 {
         let overlaid = self.overlay.keys().filter(|page| **page > self.main_pages).count() as u32;
         self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid)
+    }
+
+    /// Whether all pages that the database has are known to be there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.counted && self.absent() == 0
     }
 
     /// The last page of the main file when the file ends within it: its number, and the bytes that are there.

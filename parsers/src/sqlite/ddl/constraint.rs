@@ -2,7 +2,7 @@
 
 use super::column::skip_deferrable;
 use super::cursor::Cursor;
-use super::key::{RawKeyPart, take_key_parts};
+use super::key::{MAX_COLUMNS, RawKeyPart, take_key_parts};
 
 /// A PRIMARY KEY or UNIQUE constraint as written.
 #[derive(Clone, Debug)]
@@ -47,8 +47,10 @@ impl RawConstraints {
         let primary = cursor.take_words(&["PRIMARY", "KEY"]);
         if primary || cursor.take_words(&["UNIQUE"]) {
             let mut parts = Vec::new();
-            let whole =
+            let mut whole =
                 cursor.take_punct(b'(') && take_key_parts(cursor, &mut parts, &mut self.autoincrement);
+            // A key without columns is none, and one of more than a table can have columns says nothing new.
+            whole &= !parts.is_empty() && self.keys.len() < MAX_COLUMNS;
             // A key of which the end is missing would claim too much.
             if whole {
                 self.keys.push(RawKey { primary, parts, of_column: false });

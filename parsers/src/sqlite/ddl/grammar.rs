@@ -24,6 +24,9 @@ const MAX_OPEN: usize = 1_000;
 /// grows with the square.
 const MAX_COMMAS: usize = 4_000;
 
+/// Commas times the text's length: as many bytes of names may be compared. Two thousand columns of sixty bytes have fewer.
+const MAX_COMPARED: usize = 1 << 28;
+
 /// Names and strings in a row, those words counted that can stand in a type name.
 const MAX_WORDS: usize = 64;
 
@@ -76,7 +79,8 @@ fn measure(sql: &str, tokens: &[Token]) -> Result<(), DdlFault> {
         if before + open > MAX_OPEN {
             return Err(DdlFault::TooDeep { at: token.start });
         }
-        if commas > MAX_COMMAS || words > MAX_WORDS {
+        let compared = commas.saturating_mul(sql.len());
+        if commas > MAX_COMMAS || compared > MAX_COMPARED || words > MAX_WORDS {
             return Err(DdlFault::TooMany { at: token.start });
         }
     }
@@ -119,6 +123,9 @@ mod tests {
         let columns: Vec<String> = (0..5_000).map(|number| format!("c{number}")).collect();
         let wide = checked(&format!("CREATE TABLE t({})", columns.join(",")));
         assert!(matches!(wide, Err(DdlFault::TooMany { .. })));
+        let long: Vec<String> = (0..1_900).map(|number| format!("{}{number}", "c".repeat(480))).collect();
+        let long = checked(&format!("CREATE TABLE t({})", long.join(",")));
+        assert!(matches!(long, Err(DdlFault::TooMany { .. })));
         let words = checked(&format!("CREATE TABLE t(a {})", "x ".repeat(5_000)));
         assert!(matches!(words, Err(DdlFault::TooMany { .. })));
         let case = "CASE WHEN 'a' THEN 'b' ".to_owned() + &"WHEN 'a' THEN 'b' ".repeat(100) + "END";

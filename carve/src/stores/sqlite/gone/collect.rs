@@ -6,15 +6,15 @@ use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
 use super::shape::{Kinds, leaf_kind};
-use super::{Dead, Search};
+use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{FreedCell, RowidLeft, Space};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
-use std::collections::HashSet;
+use std::cell::LazyCell;
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,10 @@ enum Role {
 pub(super) fn all(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    live: &Live<'_, '_, '_>,
+    live: &mut Live<'_, '_, '_>,
     places: OfTree<'_>,
     later: Option<OfTree<'_>>,
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let is_old = |page: u32| search.database.view.is_old(page);
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
     let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
@@ -47,7 +47,22 @@ pub(super) fn all(
     let before = places.before.iter().map(|page| (*page, Role::Before));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
-    pages.flat_map_iter(|(page, role)| on_page(search, kinds, live, (*page, *role))).collect()
+    let known: &Live<'_, '_, '_> = live;
+    let found = pages.flat_map_iter(|(page, role)| on_page(search, kinds, known, (*page, *role)));
+    let mut dead: Vec<Candidate> = found.collect();
+    live.count(&dead);
+    dead.iter_mut().for_each(|dead| settle_chain(live, dead));
+    dead
+}
+
+/// Says of a chain whether it is whole: pages that a live row has taken since are that row's, unless it is the same one.
+fn settle_chain(live: &Live<'_, '_, '_>, dead: &mut Dead) {
+    dead.content = dead.content.filter(|content| !dead.taken || live.holds(*content) > 0);
+    let spilled = dead.freed.cell.overflow != 0;
+    dead.claims = dead
+        .claims
+        .with_if(spilled && dead.content.is_some(), Claim::ChainWhole)
+        .with_if(spilled && dead.content.is_none(), Claim::ChainBroken);
 }
 
 fn on_page(
@@ -55,7 +70,7 @@ fn on_page(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let mut found = Vec::new();
     let database = search.database;
     let geometry = database.view.geometry;
@@ -67,7 +82,12 @@ fn on_page(
     let kind = leaf_kind(search.tree.rowids);
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let Some(page) = parsed else {
-        let cells = kinds.bare_cells(database, version.bytes, search.tree.rowids);
+        let cells = kinds.bare_cells(
+            database,
+            version.bytes,
+            search.tree.rowids,
+            &Effort::of_page(version.bytes.len()),
+        );
         let cells = if convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found);
@@ -82,7 +102,8 @@ fn on_page(
             _ => "freed_page",
         };
         let cells = page.cells().filter_map(Result::ok);
-        let cells = cells.filter(|cell| !search.tree.rowids || !live.is_copy(version.bytes, cell));
+        let mut copies = live.copies();
+        let cells = cells.filter(|cell| !search.tree.rowids || !copies.has(version.bytes, cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let cells = cells.filter_map(|cell| whole(version.bytes, cell));
         let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));
@@ -96,15 +117,20 @@ fn on_page(
     if blocks.is_empty() && !used {
         return finish(search, kinds, live, (number, role), found);
     }
-    let edges = edges(&page, &blocks);
+    // Few blocks ask for them.
+    let edges = LazyCell::new(|| edges(&page, &blocks));
+    let is_edge = |at: u32| edges.binary_search(&at).is_ok();
+    let effort = || Effort::of_page(version.bytes.len());
+    let own_effort = effort();
+    let rivals: Vec<(&Kinds, Effort)> = search.rivals.iter().map(|rival| (rival, effort())).collect();
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let read = |extent: Extent, space: Space| {
-        let mut cells = kinds.cells(database, version.bytes, (extent, space), kind, &edges);
-        for rival in &search.rivals {
+        let mut cells = kinds.cells(database, version.bytes, (extent, space), &own_effort, kind, &is_edge);
+        for (rival, effort) in &rivals {
             if cells.is_empty() {
                 break;
             }
-            let others = rival.cells(database, version.bytes, (extent, space), kind, &edges);
+            let others = rival.cells(database, version.bytes, (extent, space), effort, kind, &is_edge);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
@@ -140,13 +166,13 @@ fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
     })
 }
 
-/// Where the cells and freeblocks of a page begin and end.
-fn edges(page: &Page<'_>, blocks: &[Extent]) -> HashSet<u32> {
+/// Where the cells and freeblocks of a page begin and end, in order.
+fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<u32> {
     let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
-    cells
-        .chain(blocks.iter().flat_map(|block| [block.from, block.to]))
-        .chain([page.geometry.usable()])
-        .collect()
+    let blocks = blocks.iter().flat_map(|block| [block.from, block.to]);
+    let mut edges: Vec<u32> = cells.chain(blocks).chain([page.geometry.usable()]).collect();
+    edges.sort_unstable();
+    edges
 }
 
 /// Whether cells found on a page that names no table are more than an accident.
@@ -181,7 +207,7 @@ fn finish(
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
     cells: Vec<(FreedCell, &'static str, Claim)>,
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let earlier = role == Role::Earlier || view.is_old(number);
@@ -202,8 +228,7 @@ fn finish(
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }
-        let (content, key) = search.fingerprints(live, number, &freed);
-        let spilled = freed.cell.overflow != 0;
+        let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
         // Found by its own bytes, a part of which other cells may have overwritten.
         let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
@@ -217,24 +242,23 @@ fn finish(
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
             .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
-            .with_if(spilled && content.is_some(), Claim::ChainWhole)
-            .with_if(spilled && content.is_none(), Claim::ChainBroken)
             .with_if(uncommitted, Claim::Uncommitted)
             .with_if(of_temp_file, Claim::FromTempFile);
-        let dead = Dead {
+        Some(Box::new(Dead {
             page: number,
             freed,
             method,
             claims,
             rowid,
             content,
+            ending,
             key,
             newness,
             uncommitted,
+            taken,
             undecided: of_temp_file,
             projection: None,
-        };
-        Some(dead)
+        }))
     });
     dead.collect()
 }

@@ -15,7 +15,7 @@ use super::collect::whole;
 use super::projected::Projection;
 use super::shape::{Kinds, has_controls, reads};
 use super::streams::of_index;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -125,7 +125,7 @@ fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32) -> (u32, u
 }
 
 /// The entries of a table's indexes that no live row explains by its place.
-pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<Dead> {
+pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<Candidate> {
     let database = search.database;
     let rowids = Rowids::of(search);
     let mut found = Vec::new();
@@ -171,7 +171,7 @@ fn on_page(
     (projection, fields): (&Arc<Projection>, &[IndexField]),
     rowids: Rowids,
     (number, own): (u32, bool),
-) -> Vec<Dead> {
+) -> Vec<Candidate> {
     let database = search.database;
     let view = &database.view;
     let info = database.survey.page(number);
@@ -262,7 +262,7 @@ fn on_page(
             .with_if(freed.in_run, Claim::InRun)
             .with_if(spilled, Claim::ChainWhole)
             .with_if(of_temp_file, Claim::FromTempFile);
-        Some(Dead {
+        Some(Box::new(Dead {
             page: number,
             freed,
             method: "index_entry",
@@ -274,7 +274,9 @@ fn on_page(
             uncommitted,
             undecided: of_temp_file,
             projection: Some(Arc::clone(projection)),
-        })
+            ending: 0,
+            taken: false,
+        }))
     });
     dead.collect()
 }

@@ -1,11 +1,15 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
-use super::kin;
+use super::kin::{self, Shared};
 use super::live::Live;
-use super::{Dead, Search};
+use super::reused::Later;
+use super::{Candidate, Dead, Search};
 use crate::model::{State, Transaction};
+use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
+use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 /// A version of a row that is not live, with all places where it was seen.
@@ -13,9 +17,9 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Judged {
     pub state: State,
     pub transaction: Transaction,
-    pub dead: Dead,
+    pub dead: Candidate,
     /// Further places: page and candidate.
-    pub also: Vec<Dead>,
+    pub also: Vec<Candidate>,
 }
 
 /// What tells one row from another.
@@ -37,6 +41,9 @@ const TELLING: u64 = 8;
 /// So many live rows have the same cells that a further one may be anyone's.
 const MANY: u32 = 8;
 
+/// Candidates that are too few to share among threads.
+const SHARE: usize = 64;
+
 /// The rows of which committed versions were found.
 pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
     let committed = judged.iter().filter(|judged| !judged.dead.uncommitted);
@@ -47,7 +54,7 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
     committed.filter_map(identity).collect()
 }
 
-pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Dead>) -> Vec<Judged> {
+pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Candidate>) -> Vec<Judged> {
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
@@ -59,18 +66,18 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
     let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
+    let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
+    // Under an id of its own that VACUUM has changed since.
+    let is_telling = |dead: &Dead| is_read(dead) && !is_short(dead);
     let is_copy = |dead: &Dead| {
-        let sure = matches!(dead.freed.rowid, RowidLeft::Whole(_)) && !renumbered;
         search.tree.rowids
-            && !sure
+            && (renumbered || !is_read(dead))
             && !is_common(dead)
             && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)
-            && dead.rowid.is_none_or(|rowid| live.find(rowid).is_none())
+            && (is_telling(dead) || dead.rowid.is_none_or(|rowid| live.find(rowid).is_none()))
     };
-    let mut groups: HashMap<Identity, Vec<Dead>> = HashMap::new();
-    let mut known_contents: HashSet<u64> = HashSet::new();
-    for mut dead in dead.into_iter().filter(|dead| !is_copy(dead)) {
+    let identified = |mut dead: Candidate| {
         let identity = match (dead.rowid, dead.key, dead.content) {
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
@@ -82,53 +89,88 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             (_, _, Some(content)) => Identity::Content(content),
             _ => Identity::Part(dead.page, dead.freed.cell.at),
         };
-        if matches!(identity, Identity::Rowid(_) | Identity::Key(_)) {
-            known_contents.extend(dead.content);
+        (identity, dead)
+    };
+    let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead));
+    let mut dead: Vec<(Identity, Candidate)> = dead.map(identified).collect();
+    let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_));
+    let known_contents: HashSet<u64, RandomState> =
+        dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
+    dead.par_sort_by_key(|(identity, _)| *identity);
+    let mut groups: Vec<(Identity, Vec<Candidate>)> = Vec::new();
+    for (identity, dead) in dead {
+        match groups.last_mut().filter(|(last, _)| *last == identity) {
+            Some((_, group)) => group.push(dead),
+            None => groups.push((identity, vec![dead])),
         }
-        groups.entry(identity).or_default().push(dead);
     }
-    let mut groups: Vec<(Identity, Vec<Dead>)> = groups.into_iter().collect();
-    groups.sort_by_key(|(identity, _)| *identity);
-    let mut judged = Vec::new();
-    for (identity, mut group) in groups {
+    let place = |(identity, _): &(Identity, Vec<Candidate>)| match identity {
+        Identity::Rowid(rowid) => live.find(*rowid),
+        _ => None,
+    };
+    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(place).collect();
+    let reused = reused(search, &groups, &places);
+    type Group = ((Identity, Vec<Candidate>), (Option<(u32, Cell)>, bool));
+    let judge = |mut judged: Vec<Judged>, ((identity, mut group), (place, reused)): Group| {
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
             (dead.content.is_none(), std::cmp::Reverse(dead.newness), dead.claims.bits(), place)
         });
         let standing = match identity {
-            Identity::Rowid(rowid) => live.content_of(rowid),
+            Identity::Rowid(_) => place.and_then(|(page, cell)| live.content_at(page, &cell)),
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
                 if live.holds(content) > 0 || known_contents.contains(&content) {
-                    continue;
+                    return judged;
                 }
                 None
             }
             Identity::Part(..) | Identity::Common(..) => None,
         };
-        if let Identity::Rowid(rowid) = identity {
+        if let Some(place) = place {
             group.retain(|dead| {
                 let columns = dead.freed.serials.len();
-                !dead.content.is_some_and(|short| live.is_grown(rowid, short, columns))
+                !dead.content.is_some_and(|short| live.is_grown(place, short, columns))
             });
         }
-        // A key that was given to another row since.
-        let place = match identity {
-            Identity::Rowid(rowid) => live.find(rowid),
-            _ => None,
-        };
-        let newest = group.iter().filter(|dead| !dead.uncommitted).max_by_key(|dead| dead.newness);
-        let reused = newest.zip(place).is_some_and(|(dead, place)| kin::is_stranger(search, dead, place));
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         let replaced = standing.is_some() && !reused || went_on;
         versions(standing, replaced, search.nameless, group, &mut judged);
-    }
-    judged.sort_by_key(|judged| {
+        judged
+    };
+    let groups: Vec<Group> = groups.into_iter().zip(places.into_iter().zip(reused)).collect();
+    let groups = groups.into_par_iter().with_min_len(SHARE);
+    let mut judged: Vec<Judged> = groups.fold(Vec::new, judge).flatten_iter().collect();
+    judged.par_sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
     judged
+}
+
+/// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
+fn reused(
+    search: &Search<'_, '_>,
+    groups: &[(Identity, Vec<Candidate>)],
+    places: &[Option<(u32, Cell)>],
+) -> Vec<bool> {
+    let shared = |from: usize, with: usize| {
+        let (_, group) = groups.get(from)?;
+        kin::shared_with(search, newest(group)?, places.get(with).copied().flatten()?)
+    };
+    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(|at| shared(at, at)).collect();
+    let of_next: Vec<Option<Shared>> =
+        (0..groups.len()).into_par_iter().map(|at| places.get(at)?.and(shared(at, at + 1))).collect();
+    let known = |shared: &[Option<Shared>]| shared.iter().flatten().copied().collect::<Vec<_>>();
+    let later = Later::of(&known(&of_own), &known(&of_next));
+    of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
+}
+
+/// The latest of them that was committed.
+fn newest(group: &[Candidate]) -> Option<&Dead> {
+    let committed = group.iter().filter(|dead| !dead.uncommitted);
+    committed.max_by_key(|dead| dead.newness).map(Box::as_ref)
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
@@ -137,10 +179,12 @@ fn versions(
     standing: Option<Option<u64>>,
     replaced: bool,
     nameless: bool,
-    group: Vec<Dead>,
+    group: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
     let mut found: Vec<Judged> = Vec::new();
+    // A log may hold a version of one row in each of its frames.
+    let mut by_content: HashMap<Option<u64>, usize> = HashMap::new();
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
         let is_standing = standing.is_some_and(|standing| standing.is_none() || standing == dead.content);
@@ -148,12 +192,14 @@ fn versions(
         if is_standing || dead.content.is_none() && any_whole {
             continue;
         }
-        if let Some(same) = found.iter_mut().find(|other| other.dead.content == dead.content) {
+        let known = by_content.get(&dead.content).and_then(|index| found.get_mut(*index));
+        if let Some(same) = known {
             same.dead.uncommitted &= dead.uncommitted;
             same.dead.undecided &= dead.undecided;
             same.also.push(dead);
             continue;
         }
+        by_content.insert(dead.content, found.len());
         found.push(Judged {
             state: State::Unknown,
             transaction: Transaction::Committed,

@@ -1,13 +1,14 @@
 //! Which live row a gone one is a version of, by the cells that they share.
 //!
 //! An UPDATE leaves most cells of a row as they were, and mostly the row on its page. So a candidate whose row id was
-//! overwritten is a version of the one live row beside it that has most of its cells; and a live row that shares none of
-//! its cells with one that had its key before was inserted anew.
+//! overwritten is a version of the one live row beside it that has most of its cells.
 
 use super::super::chains;
 use super::super::prints::content;
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
+use foldhash::fast::RandomState;
+use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -15,16 +16,15 @@ use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 
 /// Pages whose neighbours are read once for all of them.
 const CHUNK: usize = 32;
 
 /// Bytes of a cell that two rows seldom share by accident; fewer say nothing.
 const TELLING: usize = 2;
-
-/// Cells that tell which all must differ, before two rows are no versions of one another.
-const STRANGERS: usize = 2;
 
 /// Bytes of a cell that count: a long text is one cell of several all the same.
 const MOST_OF_CELL: usize = 16;
@@ -34,69 +34,95 @@ const LEAST_SHARED: usize = 8;
 
 /// What two rows have in common: telling cells and, of these, bytes that count.
 #[derive(Clone, Copy, Debug, Default)]
-struct Shared {
-    cells: usize,
-    bytes: usize,
+pub(super) struct Shared {
+    pub cells: usize,
+    pub bytes: usize,
     /// Telling cells of the gone row, and their bytes that count.
-    of_cells: usize,
-    of_bytes: usize,
+    pub of_cells: usize,
+    pub of_bytes: usize,
 }
 
-/// A cell: a fingerprint of its serial type and bytes, and how many bytes it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A cell: its serial type, and where its bytes stand in the row's payload.
+#[derive(Clone, Copy, Debug)]
 struct Known {
-    print: u64,
-    len: usize,
-}
-
-impl Known {
-    fn of(serial: Serial, bytes: &[u8]) -> Self {
-        Self { print: content(std::iter::once(serial.0), bytes), len: bytes.len() }
-    }
+    serial: Serial,
+    from: usize,
 }
 
 /// A row's cells, in the order of the live rows' columns; `None` where it lacks one.
-type Cells = Vec<Option<Known>>;
+#[derive(Debug)]
+struct Cells<'p> {
+    payload: Cow<'p, [u8]>,
+    cells: Vec<Option<Known>>,
+}
+
+impl Cells<'_> {
+    /// The serial type and the bytes of each cell.
+    fn iter(&self) -> impl Iterator<Item = Option<(Serial, &[u8])>> {
+        self.cells.iter().map(|cell| {
+            let Known { serial, from } = (*cell)?;
+            Some((serial, slice_at(&self.payload, from, serial.len() as usize)?))
+        })
+    }
+
+    /// A fingerprint of all cells.
+    fn print(&self) -> u64 {
+        let prints = self
+            .iter()
+            .map(|cell| cell.map_or(0, |(serial, bytes)| content(std::iter::once(serial.0), bytes)));
+        content(prints, &[])
+    }
+}
 
 /// Gives candidates without a row id that of the live row beside them that they are a version of.
-pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
+pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
     if !search.tree.rowids {
         return;
     }
-    let mut by_page: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (index, dead) in dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none()) {
-        by_page.entry(dead.page).or_default().push(index);
-    }
+    let open = dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none());
+    let mut by_page: Vec<(u32, usize)> = open.map(|(index, dead)| (dead.page, index)).collect();
+    by_page.sort_unstable();
     let leaf = |page: &&u32| search.database.survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
-    let position: BTreeMap<u32, usize> = leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
-    let known: &[Dead] = dead;
+    let position: HashMap<u32, usize, RandomState> =
+        leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
+    let known: &[Candidate] = dead;
     // When columns are dropped or added all rows are written anew, wherever there is room.
-    let mut equals: HashMap<Cells, Option<i64>> = HashMap::new();
+    let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
     if search.as_live.is_some() && !by_page.is_empty() {
-        let rows = leaves.par_iter().flat_map_iter(|page| page_rows(search, *page));
+        let rows = leaves.par_iter().flat_map_iter(|page| {
+            page_rows(search, *page).into_iter().filter_map(|row| Some((row.rowid, row.cells()?.print())))
+        });
         for (rowid, cells) in rows.collect::<Vec<_>>() {
             let only = equals.entry(cells).or_insert(Some(rowid));
             *only = only.filter(|other| *other == rowid);
         }
     }
-    let pages: Vec<(&u32, &Vec<usize>)> = by_page.iter().collect();
+    let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
-        let mut read: HashMap<u32, Vec<(i64, Cells)>> = HashMap::new();
+        let mut read: HashMap<u32, Vec<Row<'_, '_>>, RandomState> = HashMap::default();
         let mut kin_found = Vec::new();
-        for (page, indexes) in pages {
+        for indexes in pages {
+            let page = indexes.first().map_or(0, |(page, _)| *page);
             // A row that grew may stand on the page before or behind by now.
-            let near = position.get(page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
+            let near =
+                position.get(&page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
             let near = leaves.get(near).unwrap_or_default();
             for page in near {
                 read.entry(*page).or_insert_with(|| page_rows(search, *page));
             }
             let rows = || near.iter().filter_map(|page| read.get(page)).flatten();
-            kin_found.extend(indexes.iter().filter_map(|index| {
+            kin_found.extend(indexes.iter().filter_map(|(_, index)| {
                 let dead = known.get(*index)?;
+                // Most row ids rule out all rows, which then need not be read.
+                let fits = |row: &&Row<'_, '_>| fits(dead.freed.rowid, row.rowid);
+                if equals.is_empty() && !rows().any(|row| fits(&row)) {
+                    return None;
+                }
                 let cells = dead_cells(search, dead)?;
-                let equal = equals.get(&cells).copied().flatten();
-                Some((*index, equal.or_else(|| kin(rows(), &cells, dead.freed.rowid))?))
+                let equal = equals.get(&cells.print()).copied().flatten();
+                let rows = rows().filter(fits).filter_map(|row| Some((row.rowid, row.cells()?)));
+                Some((*index, equal.or_else(|| kin(rows, &cells))?))
             }));
         }
         kin_found
@@ -110,24 +136,24 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
 }
 
-/// Whether a candidate has cells enough to tell, and none of them in common with the live row of its id.
-pub(super) fn is_stranger(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u32, Cell)) -> bool {
-    let read = || Some((live_cells(search, page, &cell)?, dead_cells(search, dead)?));
-    read().is_some_and(|(live, dead)| {
-        let shared = shared(&live, &dead);
-        shared.cells == 0 && shared.of_cells >= STRANGERS
-    })
+/// What a candidate has in common with a live row.
+pub(super) fn shared_with(search: &Search<'_, '_>, dead: &Dead, (page, cell): (u32, Cell)) -> Option<Shared> {
+    Some(shared(&live_cells(search, page, &cell)?, &dead_cells(search, dead)?))
+}
+
+/// Whether a row id can be the one of which this is left.
+const fn fits(left: RowidLeft, rowid: i64) -> bool {
+    match left {
+        RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
+        _ => true,
+    }
 }
 
 /// The only row that has most of the telling bytes, and more than any other.
-fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: RowidLeft) -> Option<i64> {
-    let fits = |rowid: i64| match left {
-        RowidLeft::Low(low, bits) => bits >= 64 || rowid as u64 & ((1 << bits) - 1) == low,
-        _ => true,
-    };
+fn kin<'r>(rows: impl Iterator<Item = (i64, &'r Cells<'r>)>, dead: &Cells<'_>) -> Option<i64> {
     let mut best: Option<(usize, i64)> = None;
     let mut tied = false;
-    for (rowid, cells) in rows.filter(|(rowid, _)| fits(*rowid)) {
+    for (rowid, cells) in rows {
         let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
         if shared < LEAST_SHARED || 2 * shared <= of_bytes {
             continue;
@@ -136,7 +162,7 @@ fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: Row
             Some((most, _)) if shared < most => {}
             Some((most, _)) if shared == most => tied = true,
             _ => {
-                best = Some((shared, *rowid));
+                best = Some((shared, rowid));
                 tied = false;
             }
         }
@@ -144,14 +170,14 @@ fn kin<'r>(rows: impl Iterator<Item = &'r (i64, Cells)>, dead: &Cells, left: Row
     best.filter(|_| !tied).map(|(_, rowid)| rowid)
 }
 
-fn shared(live: &Cells, dead: &Cells) -> Shared {
+fn shared(live: &Cells<'_>, dead: &Cells<'_>) -> Shared {
     let mut shared = Shared::default();
-    for (live, dead) in live.iter().zip(dead) {
-        let Some(cell) = dead.as_ref().filter(|cell| cell.len >= TELLING) else { continue };
-        let weight = cell.len.min(MOST_OF_CELL);
+    for (live, dead) in live.iter().zip(dead.iter()) {
+        let Some(cell) = dead.filter(|(_, bytes)| bytes.len() >= TELLING) else { continue };
+        let weight = cell.1.len().min(MOST_OF_CELL);
         shared.of_cells += 1;
         shared.of_bytes += weight;
-        if live.as_ref() == Some(cell) {
+        if live == Some(cell) {
             shared.cells += 1;
             shared.bytes += weight;
         }
@@ -159,57 +185,106 @@ fn shared(live: &Cells, dead: &Cells) -> Shared {
     shared
 }
 
-fn page_rows(search: &Search<'_, '_>, number: u32) -> Vec<(i64, Cells)> {
+/// A live row, whose cells are read when they are asked for.
+struct Row<'r, 'a> {
+    search: &'r Search<'r, 'a>,
+    page: u32,
+    cell: Cell,
+    rowid: i64,
+    cells: OnceCell<Option<Cells<'a>>>,
+}
+
+impl<'a> Row<'_, 'a> {
+    fn cells(&self) -> Option<&Cells<'a>> {
+        self.cells.get_or_init(|| live_cells(self.search, self.page, &self.cell)).as_ref()
+    }
+}
+
+fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32) -> Vec<Row<'r, 'a>> {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    page.touch_cells();
+    let mut rows = Vec::with_capacity(page.pointer_count());
     let cells = page.cells().filter_map(Result::ok);
-    cells.filter_map(|cell| Some((cell.rowid, live_cells(search, number, &cell)?))).collect()
+    rows.extend(cells.map(|cell| Row {
+        search,
+        page: number,
+        cell,
+        rowid: cell.rowid,
+        cells: OnceCell::new(),
+    }));
+    rows
 }
 
-fn live_cells(search: &Search<'_, '_>, page: u32, cell: &Cell) -> Option<Cells> {
+fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(page)?, cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
-    Some(apart(header.serials(), header.len, &payload.bytes))
+    let cells = apart(header.serials(), header.columns, header.len, &payload.bytes);
+    Some(Cells { payload: payload.bytes, cells })
 }
 
-fn dead_cells(search: &Search<'_, '_>, dead: &Dead) -> Option<Cells> {
+fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
     let serials = dead.freed.serials.iter().copied();
-    let cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
-    let Some(positions) = &search.as_live else { return Some(cells) };
-    Some(positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect())
+    let mut cells = apart(serials, dead.freed.serials.len(), dead.freed.header_len as usize, &payload.bytes);
+    if let Some(positions) = &search.as_live {
+        cells = positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect();
+    }
+    Some(Cells { payload: payload.bytes, cells })
 }
 
-fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Cells {
-    let cells = record::cells(serials, header_len, payload);
-    cells.map(|(serial, bytes)| Some(Known::of(serial, bytes?))).collect()
+/// The cells of a record of which the payload holds all bytes.
+fn apart(
+    serials: impl Iterator<Item = Serial>,
+    columns: usize,
+    header_len: usize,
+    payload: &[u8],
+) -> Vec<Option<Known>> {
+    let mut cells = Vec::with_capacity(columns);
+    let mut next = header_len as u64;
+    cells.extend(serials.map(|serial| {
+        let from = next;
+        next = next.saturating_add(serial.len());
+        (next <= payload.len() as u64).then_some(Known { serial, from: from as usize })
+    }));
+    cells
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, Known, kin};
+    use super::{Cells, apart, fits, kin};
     use mudlark_parsers::sqlite::freed::RowidLeft;
     use mudlark_parsers::sqlite::serial::Serial;
 
-    fn row(texts: &[&str]) -> Cells {
-        let cell = |text: &&str| Some(Known::of(Serial(13 + 2 * text.len() as u64), text.as_bytes()));
-        texts.iter().map(cell).collect()
+    fn of<'r>(rows: &'r [(i64, Cells<'static>)]) -> impl Iterator<Item = (i64, &'r Cells<'r>)> {
+        rows.iter().map(|(rowid, cells)| (*rowid, cells))
+    }
+
+    fn row(texts: &[&str]) -> Cells<'static> {
+        let payload: Vec<u8> = texts.concat().into_bytes();
+        let serials = texts.iter().map(|text| Serial::text(text.len() as u64));
+        let cells = apart(serials, texts.len(), 0, &payload);
+        Cells { payload: payload.into(), cells }
     }
 
     #[test]
     fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
-        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Length(1)), Some(2));
-        assert_eq!(kin(rows.iter(), &row(&["Eve", "Bonn", "new"]), RowidLeft::Length(1)), None);
-        assert_eq!(kin(rows.iter(), &row(&["Bob Lund", "Rome", "old"]), RowidLeft::Low(1, 7)), None);
+        assert_eq!(kin(of(&rows), &row(&["Bob Lund", "Rome", "old"])), Some(2));
+        assert_eq!(kin(of(&rows), &row(&["Eve", "Bonn", "new"])), None);
+        assert!(
+            !fits(RowidLeft::Low(1, 7), 2)
+                && fits(RowidLeft::Low(2, 7), 130)
+                && fits(RowidLeft::Length(1), 2)
+        );
     }
 
     #[test]
     fn of_two_rows_that_share_as_much_neither_is_chosen() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
-        assert_eq!(kin(rows.iter(), &row(&["Ann Lund", "Oslo", "sent"]), RowidLeft::None), None);
+        assert_eq!(kin(of(&rows), &row(&["Ann Lund", "Oslo", "sent"])), None);
     }
 }

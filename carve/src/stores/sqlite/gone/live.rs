@@ -2,11 +2,13 @@
 
 use super::super::chains;
 use super::super::entries::owned;
-use super::super::prints::content;
+use super::super::prints::{Endings, content, ending};
 use super::super::settle::{self, Place};
-use super::{Kept, Search};
+use super::{Candidate, Dead, Kept, Search};
 use crate::model::Cell as RowCell;
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
@@ -22,26 +24,90 @@ pub(super) struct Live<'l, 's, 'a> {
     kept: &'l Kept,
     /// In a table without row ids, by the fingerprint of the key: the fingerprint of the row.
     keyed: HashMap<u64, Option<u64>>,
-    /// Fingerprints of the rows, and how many have them.
-    contents: OnceLock<HashMap<u64, u32>>,
+    /// Fingerprints that were asked for in advance, and how many rows have them.
+    asked: Counts,
+    /// Fingerprints of all rows, and how many have them.
+    contents: OnceLock<Counts>,
 }
 
-/// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them.
-fn contents(serials: &[(u64, usize)], body: &[u8], least: usize) -> Vec<u64> {
+/// Fingerprints, and how many rows have them.
+type Counts = HashMap<u64, u32, RandomState>;
+
+/// A leaf with live rows.
+struct Leaf<'a> {
+    first: i64,
+    last: i64,
+    number: u32,
+    page: Page<'a>,
+    /// The cell pointer behind that of the last row that was asked for.
+    next: usize,
+}
+
+/// Tells copies of live rows. Cells of an old page mostly are in the order of those of the live one that came after it.
+pub(super) struct Copies<'c, 'l, 's, 'a> {
+    live: &'c Live<'l, 's, 'a>,
+    leaf: Option<Leaf<'a>>,
+}
+
+impl Copies<'_, '_, '_, '_> {
+    /// Whether a live row has the same bytes as a cell, as far as both lie on their pages.
+    pub(super) fn has(&mut self, page: &[u8], cell: &Cell) -> bool {
+        let same = |bytes: &[u8], live: &Cell| {
+            live.payload_len == cell.payload_len
+                && live.overflow == cell.overflow
+                && live.local_payload(bytes) == cell.local_payload(page)
+        };
+        if let Some(((number, _), kept)) = self.live.kept.by_rowid.get(&cell.rowid) {
+            return self.live.search.database.view.page(*number).is_some_and(|page| same(page.bytes, kept));
+        }
+        if self.leaf.as_ref().is_none_or(|leaf| !(leaf.first..=leaf.last).contains(&cell.rowid)) {
+            self.leaf = self.live.leaf(cell.rowid);
+        }
+        let Some(leaf) = &mut self.leaf else { return false };
+        let next = leaf.page.pointer(leaf.next).and_then(|pointer| leaf.page.cell(pointer).ok());
+        match next.filter(|next| next.rowid == cell.rowid) {
+            Some(live) => {
+                leaf.next += 1;
+                same(leaf.page.bytes, &live)
+            }
+            None => leaf.page.row_at(cell.rowid).is_some_and(|(index, live)| {
+                leaf.next = index + 1;
+                same(leaf.page.bytes, &live)
+            }),
+        }
+    }
+}
+
+/// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
+/// those whose bodies are wanted.
+fn contents(
+    serials: &[(u64, usize)],
+    body: &[u8],
+    least: usize,
+    wanted: &impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = u64> {
     let lengths = least.clamp(1, serials.len().max(1))..=serials.len();
-    let shorter = lengths.filter_map(|columns| {
+    lengths.filter_map(move |columns| {
         let kept = serials.get(..columns)?;
         let body = body.get(..kept.iter().map(|serial| serial.1).sum())?;
+        if !wanted(body) {
+            return None;
+        }
         Some(content(kept.iter().map(|serial| serial.0), body))
-    });
-    shorter.collect()
+    })
 }
 
 impl<'l, 's, 'a> Live<'l, 's, 'a> {
     pub(super) fn of(search: &'l Search<'s, 'a>, kept: &'l Kept) -> Self {
         let database = search.database;
-        let mut live =
-            Self { search, pages: Vec::new(), kept, keyed: HashMap::new(), contents: OnceLock::new() };
+        let mut live = Self {
+            search,
+            pages: Vec::new(),
+            kept,
+            keyed: HashMap::new(),
+            asked: Counts::default(),
+            contents: OnceLock::new(),
+        };
         if search.tree.rowids {
             let settled = |page: &&u32| settle::is_settled(&database.forest, database.ground(), **page);
             let infos = search.tree.pages.iter().filter(settled);
@@ -83,6 +149,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             return;
         }
         let mut serials = Vec::new();
+        page.touch_cells();
         for cell in page.cells().filter_map(Result::ok) {
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
@@ -98,15 +165,26 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         if let Some(((page, _), cell)) = self.kept.by_rowid.get(&rowid) {
             return Some((*page, *cell));
         }
+        let leaf = self.leaf(rowid)?;
+        leaf.page.row(rowid).map(|cell| (leaf.number, cell))
+    }
+
+    /// The sound leaf among whose rows this id would be.
+    fn leaf(&self, rowid: i64) -> Option<Leaf<'a>> {
         let after = self.pages.partition_point(|(first, _, _)| *first <= rowid);
-        let (_, last, number) = *self.pages.get(after.checked_sub(1)?)?;
+        let (first, last, number) = *self.pages.get(after.checked_sub(1)?)?;
         if rowid > last {
             return None;
         }
         let database = self.search.database;
         let version = database.view.page(number)?;
         let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
-        page.row(rowid).map(|cell| (number, cell))
+        Some(Leaf { first, last, number, page, next: 0 })
+    }
+
+    /// What tells quickly which cells of a page are copies of live rows.
+    pub(super) const fn copies(&self) -> Copies<'_, 'l, 's, 'a> {
+        Copies { live: self, leaf: None }
     }
 
     /// The place of a live row among those that were put out although their pages are lost or damaged.
@@ -114,14 +192,14 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         self.kept.by_rowid.get(&rowid).is_some_and(|(kept, _)| *kept == place)
     }
 
-    /// The fingerprint of the cells of the live row with this id; the inner `None` where it is not whole.
-    pub(super) fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
+    /// The same, of the live row with this id.
+    fn content_of(&self, rowid: i64) -> Option<Option<u64>> {
         let (page, cell) = self.find(rowid)?;
         self.content_at(page, &cell)
     }
 
-    /// The fingerprint of the cells of a row.
-    fn content_at(&self, page: u32, cell: &Cell) -> Option<Option<u64>> {
+    /// The fingerprint of the cells of a row; the inner `None` where it is not whole.
+    pub(super) fn content_at(&self, page: u32, cell: &Cell) -> Option<Option<u64>> {
         let database = self.search.database;
         let version = database.view.page(page)?;
         let payload = chains::read(&database.view, &database.survey, &version, cell);
@@ -149,11 +227,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         Some(cells)
     }
 
-    /// Whether the live row with this id is a shorter record with the defaults of columns that were added since: `short`
+    /// Whether the live row at this place is a shorter record with the defaults of columns that were added since: `short`
     /// is the fingerprint of that record, of so many `columns`.
-    pub(super) fn is_grown(&self, rowid: i64, short: u64, columns: usize) -> bool {
+    pub(super) fn is_grown(&self, (page, cell): (u32, Cell), short: u64, columns: usize) -> bool {
         let grown = || {
-            let (page, cell) = self.find(rowid)?;
             let database = self.search.database;
             let version = database.view.page(page)?;
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
@@ -176,46 +253,68 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         grown().unwrap_or(false)
     }
 
-    /// Whether a live row has the same bytes as a cell, as far as both lie on their pages: the quick way to see a copy.
-    pub(super) fn is_copy(&self, page: &[u8], cell: &Cell) -> bool {
-        let same = |(number, live): (u32, Cell)| {
-            let version = self.search.database.view.page(number)?;
-            let same = live.payload_len == cell.payload_len
-                && live.overflow == cell.overflow
-                && live.local_payload(version.bytes) == cell.local_payload(page);
-            Some(same)
-        };
-        self.find(cell.rowid).and_then(same).unwrap_or(false)
-    }
-
     /// In a table without row ids: what is live under this key.
     pub(super) fn by_key(&self, key: u64) -> Option<Option<u64>> {
         self.keyed.get(&key).copied()
     }
 
+    /// Counts the live rows that have the cells of candidates, where that will be asked: most rows' cells no candidate
+    /// has, and so many fingerprints take long to gather.
+    pub(super) fn count(&mut self, dead: &[Candidate]) {
+        let renumbered = self.search.layout.alias().is_none();
+        let is_sure = |dead: &Dead| {
+            self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
+        };
+        let asked = dead.iter().filter(|dead| dead.taken || !is_sure(dead));
+        let asked: Vec<(u64, u64)> = asked.filter_map(|dead| Some((dead.content?, dead.ending))).collect();
+        let mut counts: Counts = asked.iter().map(|(content, _)| (*content, 0)).collect();
+        if !counts.is_empty() {
+            let endings = Endings::of(asked.iter().map(|(_, ending)| *ending));
+            for content in self.fingerprints(&|body| endings.contain(ending(body))) {
+                counts.entry(content).and_modify(|count| *count += 1);
+            }
+            for content in self.kept_contents() {
+                counts.entry(content).and_modify(|count| *count = (*count).max(1));
+            }
+        }
+        self.asked = counts;
+    }
+
     /// How many live rows have these cells.
     pub(super) fn holds(&self, fingerprint: u64) -> u32 {
+        if let Some(count) = self.asked.get(&fingerprint) {
+            return *count;
+        }
         let contents = self.contents.get_or_init(|| {
-            let least = self.search.least;
-            let pages = self.search.tree.pages.par_iter();
-            let read = pages.flat_map_iter(|page| {
-                let mut found = Vec::new();
-                self.each_record(*page, |serials, body, whole| {
-                    if whole {
-                        found.extend(contents(serials, body, least));
-                    }
-                });
-                found
-            });
-            let mut contents: HashMap<u64, u32> = HashMap::new();
-            for content in read.collect::<Vec<_>>() {
+            let mut contents = Counts::default();
+            for content in self.fingerprints(&|_: &[u8]| true) {
                 *contents.entry(content).or_default() += 1;
             }
-            for content in self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten()) {
+            for content in self.kept_contents() {
                 contents.entry(content).or_insert(1);
             }
             contents
         });
         contents.get(&fingerprint).copied().unwrap_or(0)
+    }
+
+    /// The fingerprints of the live rows on the pages of the tree whose bodies may be `wanted`.
+    fn fingerprints(&self, wanted: &(impl Fn(&[u8]) -> bool + Sync)) -> Vec<u64> {
+        let least = self.search.least;
+        let pages = self.search.tree.pages.par_iter().with_min_len(16);
+        let read = pages.fold(Vec::new, |mut found, page| {
+            self.each_record(*page, |serials, body, whole| {
+                if whole {
+                    found.extend(contents(serials, body, least, wanted));
+                }
+            });
+            found
+        });
+        read.flatten_iter().collect()
+    }
+
+    /// The fingerprints of the rows that were put out as live although their pages are lost or damaged.
+    fn kept_contents(&self) -> impl Iterator<Item = u64> {
+        self.kept.by_rowid.keys().filter_map(|rowid| self.content_of(*rowid).flatten())
     }
 }

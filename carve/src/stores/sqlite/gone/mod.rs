@@ -13,6 +13,7 @@ mod live;
 mod places;
 mod projected;
 mod put;
+mod reused;
 mod rowids;
 mod shape;
 mod streams;
@@ -29,7 +30,7 @@ use super::entries::Entries;
 use super::forest::Tree;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
-use super::prints::content;
+use super::prints::{content, ending};
 use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
@@ -61,6 +62,8 @@ struct Dead {
     rowid: Option<i64>,
     /// A fingerprint of its cells; `None` when they are not whole.
     content: Option<u64>,
+    /// What is soon compared of its cells, where they are whole.
+    ending: u64,
     /// A fingerprint of its primary key, in a table without row ids.
     key: Option<u64>,
     /// Later ones are of later times, as far as that is known.
@@ -71,7 +74,12 @@ struct Dead {
     undecided: bool,
     /// Where the table's columns stand in it, if it is no row of the table.
     projection: Option<Arc<Projection>>,
+    /// A page of its overflow chain is a live row's by now.
+    taken: bool,
 }
+
+/// A row that may be gone, where it can stay while it is sorted among others.
+type Candidate = Box<Dead>;
 
 /// What the search for the gone rows of one table needs.
 struct Search<'s, 'a> {
@@ -112,7 +120,8 @@ impl Altered {
             let Some(output) = database.outputs.get(number) else { continue };
             let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
             let (layout, table) = (&output.layout, TableId(number as u32));
-            put::all(&Target { database, layout, table, rowids, claims }, &judged, sink)?;
+            let lifetimes = database.lifetimes_of(output);
+            put::all(&Target { database, layout, table, rowids, claims, lifetimes }, &judged, sink)?;
         }
         Ok(())
     }
@@ -191,15 +200,16 @@ pub(super) fn rows<'a>(
         number: number_of_tree,
         nameless,
     };
-    let live = Live::of(&search, kept);
+    let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);
-    let mut dead = collect::all(&search, &kinds, &live, own, later_places);
+    let mut dead = collect::all(&search, &kinds, &mut live, own, later_places);
     if kinds.few_rows() && learn(database, &mut kinds, &dead) {
         // What the sure ones look like tells how to read the others.
-        dead = collect::all(&search, &kinds, &live, own, later_places);
+        dead = collect::all(&search, &kinds, &mut live, own, later_places);
     }
-    let streamed = streams::dead(&search, &live, output.tree);
-    let (mut projected, rows): (Vec<Dead>, Vec<Dead>) =
+    let live = live;
+    let streamed = streams::dead(&search, output.tree);
+    let (mut projected, rows): (Vec<Candidate>, Vec<Candidate>) =
         streamed.into_iter().partition(|dead| dead.projection.is_some());
     if let Some(def) = output.def.filter(|_| output.tree == search.number && search.tree.rowids) {
         projected.extend(entries::dead(&search, &kinds, def));
@@ -217,16 +227,26 @@ pub(super) fn rows<'a>(
         altered.waiting.push((number, claims, judged));
         return Ok(());
     }
-    put::all(&Target { database, layout, table, rowids: tree.rowids, claims }, &judged, sink)
+    let lifetimes = database.lifetimes_of(output);
+    put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)
 }
 
 /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
-fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Dead]) -> bool {
+fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool {
     let sure = dead.iter().filter(|dead| {
         !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
     });
     let rows = sure.filter_map(|dead| Some((database.view.page(dead.page)?.bytes, &dead.freed)));
     kinds.learn(rows)
+}
+
+/// What is compared of a candidate, as the fields of [`Dead`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Fingerprints {
+    content: Option<u64>,
+    ending: u64,
+    key: Option<u64>,
+    taken: bool,
 }
 
 impl Search<'_, '_> {
@@ -241,26 +261,22 @@ impl Search<'_, '_> {
         strays.is_some_and(|strays| strays.keys.hold(self.tree, rowid))
     }
 
-    /// Fingerprints of a candidate's cells, where they are whole, and of its key.
-    fn fingerprints(
-        &self,
-        live: &Live<'_, '_, '_>,
-        page: u32,
-        freed: &FreedCell,
-    ) -> (Option<u64>, Option<u64>) {
+    /// The fingerprints of a candidate.
+    fn fingerprints(&self, page: u32, freed: &FreedCell) -> Fingerprints {
         let view = &self.database.view;
-        let Some(version) = view.page(page) else { return (None, None) };
+        let Some(version) = view.page(page) else { return Fingerprints::default() };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
-        let Some(body) = payload.bytes.get(freed.header_len as usize..) else { return (None, None) };
+        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
+        let Some(body) = payload.bytes.get(freed.header_len as usize..) else {
+            return Fingerprints { taken, ..Fingerprints::default() };
+        };
         let serials = || freed.serials.iter().map(|serial| serial.0);
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
         let key = key.map(|key| content(serials().take(self.key_cells), key));
         let content = whole.then(|| content(serials(), body));
-        // Pages that a live row has taken since are that row's, unless it is the same one.
-        let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
-        (content.filter(|content| !taken || live.holds(*content) > 0), key)
+        Fingerprints { content, ending: ending(body), key, taken }
     }
 }

@@ -10,8 +10,9 @@ use super::entries;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::RowidLeft;
+use mudlark_parsers::sqlite::freed::{Effort, RowidLeft};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -71,9 +72,16 @@ const SAME_RANGE: f64 = 0.5;
 /// What it counts, in likeness, that a page was the root of a table that was dropped, or that a link of the tree led to it.
 const LINKED: f64 = 8.0;
 
-/// What it counts, in likeness, that a row is live with the same cells, and that another row has its id.
+/// What it counts, in likeness, that a row is live with the same cells, or with some of them, and against it that another
+/// row has its id, or one that has none of them.
 const SAME_ROW: f64 = 2.0;
+const SAME_CELL: f64 = 0.5;
 const OTHER_ROW: f64 = 0.5;
+const STRANGE_ROW: f64 = 2.0;
+
+/// Bytes of a cell that two rows seldom share by accident, and cells of them that must all differ in a strange row.
+const TELLING: usize = 2;
+const STRANGE_CELLS: usize = 2;
 
 /// What it counts against a tree, in likeness, that its row ids lie e times as close together as those of a page, or a
 /// page's as close as its; what that counts at most; and the rows that tell.
@@ -83,6 +91,9 @@ const FEW_ROWS: u64 = 5;
 
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
+
+/// Tables that are asked whether a page is theirs: in a file of more the largest, and the first that fit.
+const MOST_TABLES: usize = 256;
 
 /// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
 const EMPTIED: f64 = 0.75;
@@ -158,7 +169,16 @@ pub fn find(database: &Database<'_>) -> Places {
                     && fit_object(ground, tree.object, number) != Fit::No
             })
         };
-        let fitting: Vec<usize> = outputs.iter().filter(fits).map(|(tree, _)| *tree).collect();
+        // The commits of a log tell whose the page was when it was so.
+        let owner = owner_by_log(database, number).filter(|owner| {
+            outputs.iter().find(|(tree, _)| tree == owner).is_some_and(|output| fits(&output))
+        });
+        if let Some(owner) = owner {
+            places.by_tree.entry(owner).or_default().push(number);
+            continue;
+        }
+        let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
+        let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
         if let [only] = fitting[..] {
             places.by_tree.entry(only).or_default().push(number);
             continue;
@@ -207,8 +227,13 @@ pub fn find(database: &Database<'_>) -> Places {
     }
     let kinds =
         |output: &Output| Some((output.tree, database.tree(output)?.rowids, Kinds::of(database, output)));
-    let tables: Vec<(usize, bool, Kinds)> =
-        if bare.is_empty() { Vec::new() } else { database.outputs.iter().filter_map(kinds).collect() };
+    let size = |output: &Output| database.tree(output).map_or(0, |tree| tree.pages.len());
+    let mut largest: Vec<&Output> = database.outputs.iter().filter(|_| !bare.is_empty()).collect();
+    if largest.len() > MOST_TABLES {
+        largest.sort_by_key(|output| std::cmp::Reverse(size(output)));
+        largest.truncate(MOST_TABLES);
+    }
+    let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
     let owners: Vec<(u32, usize)> = bare
         .into_par_iter()
         .filter_map(|page| {
@@ -220,6 +245,23 @@ pub fn find(database: &Database<'_>) -> Places {
         places.bare.entry(tree).or_default().push(page);
     }
     places
+}
+
+/// The tree of the table that had a page while it was as this version of it is.
+fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
+    let version = database.view.page(number)?;
+    if Some(version.source) != database.roles.main && version.commit.is_none() {
+        return None;
+    }
+    let (name, root) = database.lifetimes()?.owner(version.number, version.commit)?;
+    let def = |output: &Output| database.catalogue.tables.get(output.def?);
+    let named = || database.outputs.iter().filter(|output| def(output).is_some_and(|def| def.name == name));
+    let has_root = |output: &&Output| {
+        let dropped = def(output).is_some_and(|def| def.dropped && def.old_root == Some(root));
+        dropped || database.tree(output).is_some_and(|tree| tree.root == root)
+    };
+    let only = || named().next().filter(|_| named().count() == 1);
+    named().find(has_root).or_else(only).map(|output| output.tree)
 }
 
 /// The row ids of a tree, or of a page: least, greatest, and how many.
@@ -266,13 +308,12 @@ fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let page = Page::parse(version.bytes, version.number, database.view.geometry);
     let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
-    let step = page.pointer_count().div_ceil(ASKED).max(1);
-    let cells = page.pointers().step_by(step).filter_map(|pointer| page.cell(pointer).ok());
+    let cells = page.some_pointers(ASKED).filter_map(|pointer| page.cell(pointer).ok());
     cells.map(|cell| (cell, version.bytes)).collect()
 }
 
-/// How rows agree with the live ones of a tree, from minus a half to two: those that are live there too speak for it,
-/// and those whose ids other rows have against it.
+/// How rows agree with the live ones of a tree, from minus two to two: those that are live there too speak for it, and
+/// those whose ids other rows have against it.
 fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f64 {
     if rows.is_empty() || !tree.rowids || tree.pages.is_empty() {
         return 0.0;
@@ -285,20 +326,44 @@ fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f6
         if let Some(((page, _), live)) = standing
             && let Some(version) = database.view.page(page)
         {
-            let same = live.payload_len == cell.payload_len
-                && live.local_payload(version.bytes) == cell.local_payload(bytes);
-            sum += if same { SAME_ROW } else { -OTHER_ROW };
+            let (live_bytes, old_bytes) = (live.local_payload(version.bytes), cell.local_payload(bytes));
+            sum += if live.payload_len == cell.payload_len && live_bytes == old_bytes {
+                SAME_ROW
+            } else {
+                resemblance((live_bytes, live.payload_len), (old_bytes, cell.payload_len))
+            };
         }
     }
     sum / all
+}
+
+/// What two records of one row id, which are not the same, say for being of one table.
+fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> f64 {
+    let headers = record::header(live, live_len).ok().zip(record::header(old, old_len).ok());
+    let Some((live_header, old_header)) = headers else { return -OTHER_ROW };
+    let live_cells = record::cells(live_header.serials(), live_header.len, live);
+    let old_cells = record::cells(old_header.serials(), old_header.len, old);
+    let telling =
+        live_cells.zip(old_cells).filter(|(_, (_, old))| old.is_some_and(|old| old.len() >= TELLING));
+    let (mut cells, mut same) = (0, 0);
+    for (live, old) in telling {
+        cells += 1;
+        same += usize::from(live == old);
+    }
+    match (same, cells) {
+        (0, STRANGE_CELLS..) => -STRANGE_ROW,
+        (0, _) => -OTHER_ROW,
+        _ => SAME_CELL,
+    }
 }
 
 /// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
 fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
     let version = database.view.page(number)?;
     let mut best: Option<(f64, usize)> = None;
+    let effort = Effort::shared(version.bytes.len());
     for (number, rowids, kinds) in tables {
-        let cells = kinds.bare_cells(database, version.bytes, *rowids);
+        let cells = kinds.bare_cells(database, version.bytes, *rowids, &effort);
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
         let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));

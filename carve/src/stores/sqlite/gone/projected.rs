@@ -9,7 +9,7 @@ use super::super::entries::owned;
 use super::super::prints::Print;
 use super::judge::Judged;
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
 use crate::model::{Cell as RowCell, State, Transaction};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
@@ -54,7 +54,7 @@ const MOST_NAMELESS: usize = 64;
 pub(super) fn judge(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    mut projected: Vec<Dead>,
+    mut projected: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
     // A row whose page is lost stands as long as an index names it.

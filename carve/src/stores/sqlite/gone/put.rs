@@ -2,13 +2,14 @@
 
 use super::super::chains;
 use super::super::database::Database;
+use super::super::history::OfTable;
 use super::super::layout::Layout;
 use super::super::solve::Solution;
-use super::Dead;
 use super::judge::Judged;
+use super::{Candidate, Dead};
 use crate::confidence;
 use crate::error::Error;
-use crate::model::{Batch, Cell, Evidence, Inferred, Row, State, TableId};
+use crate::model::{Batch, Cell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction};
 use crate::stores::RowSink;
 use mudlark_parsers::claim::{Claim, Claims};
 use rayon::prelude::*;
@@ -23,6 +24,8 @@ pub(super) struct Target<'t, 'a> {
     pub rowids: bool,
     /// Claims that all rows share.
     pub claims: Claims,
+    /// When the rows stood, when a log tells.
+    pub lifetimes: Option<OfTable<'t>>,
 }
 
 /// Rows of one batch.
@@ -83,6 +86,7 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
     let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
     let (state, claims) = settled(judged.state, row.iter().all(Cell::is_whole), claims);
+    let lifetimes = batch.add_lifetimes(&lifetimes(target, judged));
     batch.rows.push(Row {
         rowid,
         state,
@@ -90,7 +94,7 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         claims,
         cells: first_cell..batch.cells.len() as u32,
         evidence: first_evidence..batch.evidence.len() as u32,
-        lifetime: None,
+        lifetimes,
     });
 }
 
@@ -121,6 +125,38 @@ fn cells<'a>(target: &Target<'_, 'a>, dead: &Dead, row_index: u32, batch: &mut B
                 .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
     })
+}
+
+/// When a version stood. One that was never committed never did.
+fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Vec<Lifetime> {
+    let dead = &judged.dead;
+    if judged.transaction != Transaction::Committed {
+        return Vec::new();
+    }
+    let Some(of_table) = &target.lifetimes else {
+        // Without a log all that ended did so before one.
+        let before = (!target.database.is_logged()).then_some(Point::BeforeLog);
+        return before.map(|_| Lifetime { from: before, to: before }).into_iter().collect();
+    };
+    // Where an entry lies is not where the row stood, whose page's commits tell when.
+    if dead.projection.is_some() {
+        return Vec::new();
+    }
+    let view = &target.database.view;
+    let own = |dead: &&Candidate| dead.projection.is_none();
+    let mut places = std::iter::once(dead).chain(&judged.also).filter(own);
+    let in_base = places.any(|dead| {
+        let version = view.page(dead.page).filter(|_| !dead.uncommitted);
+        let roles = &target.database.roles;
+        version.is_some_and(|version| {
+            let in_main = Some(version.source) == roles.main;
+            // A journal beside a log is older than it.
+            Some(version.source) == roles.journal || in_main && of_table.is_base(version.number)
+        })
+    });
+    let key = if target.rowids { dead.rowid } else { dead.key.map(|key| key as i64) };
+    let sure = key.is_some() && !dead.claims.has(Claim::RowidInferred);
+    of_table.of_gone(key, sure, dead.content, in_base)
 }
 
 /// The state, or that it isn't known: where of rows with these claims fewer than half had it.

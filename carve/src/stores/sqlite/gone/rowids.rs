@@ -1,39 +1,48 @@
 //! Row ids that freeing a cell overwrote, restored where what is left and the neighbours leave one choice.
 
 use super::live::Live;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Search};
+use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::varint::varint_len;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rayon::prelude::*;
+use std::collections::HashMap;
 
 /// Ids that are looked through for one row: a leaf spans fewer.
 const MOST_TRIED: u64 = 1 << 16;
 
 /// Restores the row ids of the candidates on the table's own pages.
-pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Dead]) {
+pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
     if !search.tree.rowids {
         return;
     }
-    let mut by_page: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (index, dead) in dead.iter().enumerate() {
-        by_page.entry(dead.page).or_default().push(index);
-    }
-    by_page.retain(|_, indexes| {
-        indexes.iter().any(|index| dead.get(*index).is_some_and(|dead| dead.rowid.is_none()))
-    });
-    if by_page.is_empty() {
+    let mut by_page: Vec<(u32, usize)> = dead.iter().map(|dead| dead.page).zip(0..).collect();
+    by_page.sort_unstable();
+    let is_open = |(_, index): &(u32, usize)| dead.get(*index).is_some_and(|dead| dead.rowid.is_none());
+    let pages = by_page.chunk_by(|(a, _), (b, _)| a == b);
+    let pages: Vec<&[(u32, usize)]> = pages.filter(|indexes| indexes.iter().any(is_open)).collect();
+    if pages.is_empty() {
         return;
     }
     let bounds = bounds(search, dead);
-    for (page, indexes) in by_page {
-        on_page(search, live, dead, page, &indexes, bounds.get(&page).copied());
+    let known: &[Candidate] = dead;
+    let restored = pages.par_iter().with_min_len(16).flat_map_iter(|indexes| {
+        let page = indexes.first().map_or(0, |(page, _)| *page);
+        on_page(search, live, known, page, indexes, bounds.get(&page).copied())
+    });
+    let restored: Vec<(usize, i64)> = restored.collect();
+    for (index, rowid) in restored {
+        if let Some(dead) = dead.get_mut(index) {
+            dead.rowid = Some(rowid);
+            dead.claims = dead.claims.with(Claim::RowidInferred);
+        }
     }
 }
 
 /// The row ids between the neighbours of each leaf of the tree, with the gone rows on them whose ids are known.
-fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64)> {
+fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> HashMap<u32, (i64, i64), RandomState> {
     let survey = &search.database.survey;
     let leaf = |page: &&u32| survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
@@ -51,7 +60,7 @@ fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64)> {
         }
     }
     // The rows that stood on a page, live ones and those whose ids are known: only where they keep between the neighbours.
-    let position: HashMap<u32, usize> =
+    let position: HashMap<u32, usize, RandomState> =
         leaves.iter().enumerate().map(|(index, page)| (*page, index)).collect();
     let mut stood: Vec<Option<(i64, i64)>> =
         leaves.iter().map(|page| filled(page).map(|info| (info.first, info.last))).collect();
@@ -65,7 +74,7 @@ fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64)> {
             *stood = Some((from.min(rowid), to.max(rowid)));
         }
     }
-    let mut found = HashMap::new();
+    let mut found = HashMap::with_capacity_and_hasher(leaves.len(), RandomState::default());
     for (index, page) in leaves.iter().enumerate() {
         let Some((first, last)) = ranges.get(index).copied() else { continue };
         let neighbour = |index: Option<usize>| stood.get(index?).copied().flatten();
@@ -76,49 +85,84 @@ fn bounds(search: &Search<'_, '_>, dead: &[Dead]) -> HashMap<u32, (i64, i64)> {
     found
 }
 
+/// Rows of a page by their place, in order: SQLite fills a page from its end, so rows that came in order lie in reverse.
+struct Placed(Vec<(u32, i64)>);
+
+impl Placed {
+    /// Of several rows at one place the last counts.
+    fn of(mut rows: Vec<(u32, i64)>) -> Self {
+        rows.reverse();
+        rows.sort_by_key(|(at, _)| *at);
+        rows.dedup_by_key(|(at, _)| *at);
+        Self(rows)
+    }
+
+    fn insert(&mut self, at: u32, rowid: i64) {
+        let index = self.0.partition_point(|(place, _)| *place < at);
+        match self.0.get_mut(index).filter(|(place, _)| *place == at) {
+            Some(row) => row.1 = rowid,
+            None => self.0.insert(index, (at, rowid)),
+        }
+    }
+
+    /// The rows before a place.
+    fn before(&self, at: u32) -> &[(u32, i64)] {
+        self.0.get(..self.0.partition_point(|(place, _)| *place < at)).unwrap_or_default()
+    }
+
+    /// The rows behind a place.
+    fn behind(&self, at: u32) -> &[(u32, i64)] {
+        self.0.get(self.0.partition_point(|(place, _)| *place <= at)..).unwrap_or_default()
+    }
+}
+
+/// The candidates of a page whose row ids can be restored, with these.
 fn on_page(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    dead: &mut [Dead],
+    dead: &[Candidate],
     number: u32,
-    indexes: &[usize],
+    indexes: &[(u32, usize)],
     bounds: Option<(i64, i64)>,
-) {
+) -> Vec<(usize, i64)> {
     let view = &search.database.view;
-    let Some(version) = view.page(number) else { return };
-    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
-    // Cells by their place: SQLite fills a page from its end, so rows that came in order lie in reverse.
-    let mut placed: BTreeMap<u32, i64> =
-        page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)).collect();
-    let on_page: BTreeSet<i64> = placed.values().copied().collect();
-    let known = indexes
-        .iter()
-        .filter_map(|index| dead.get(*index))
-        .filter_map(|dead| Some((dead.freed.cell.at, dead.rowid?)));
-    placed.extend(known);
-    let (first, last) = match (bounds, on_page.first(), on_page.last()) {
+    let mut found: Vec<(usize, i64)> = Vec::new();
+    let Some(version) = view.page(number) else { return found };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+    let mut placed =
+        Placed::of(page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)).collect());
+    let ids = || placed.0.iter().map(|(_, rowid)| *rowid);
+    let (first, last) = match (bounds, ids().min(), ids().max()) {
         (Some((first, last)), _, _) => (first, last),
         // Of another page only what stands on it is known.
         (None, Some(first), Some(last)) => (first.saturating_sub(64), last.saturating_add(64)),
-        _ => return,
+        _ => return found,
     };
-    let mut taken: BTreeSet<i64> = placed.values().copied().collect();
-    let free = |rowid: i64, taken: &BTreeSet<i64>| !taken.contains(&rowid) && live.find(rowid).is_none();
-    let mut order: Vec<usize> = indexes.to_vec();
-    order.sort_by_key(|index| dead.get(*index).map(|dead| std::cmp::Reverse(dead.freed.cell.at)));
+    let mut open: Vec<(usize, &Dead)> = Vec::new();
+    for (index, dead) in indexes.iter().filter_map(|(_, index)| Some((*index, dead.get(*index)?))) {
+        match dead.rowid {
+            Some(rowid) => placed.insert(dead.freed.cell.at, rowid),
+            None => open.push((index, dead)),
+        }
+    }
+    open.sort_by_key(|(_, dead)| std::cmp::Reverse(dead.freed.cell.at));
+    let mut taken: Vec<i64> = placed.0.iter().map(|(_, rowid)| *rowid).collect();
+    taken.sort_unstable();
+    let free = |rowid: i64, taken: &[i64]| taken.binary_search(&rowid).is_err() && live.find(rowid).is_none();
     // Those of which some bits are left first: they narrow the choice for the others.
     for low_bits in [true, false] {
-        for index in &order {
-            let Some(this) = dead.get(*index).filter(|dead| dead.rowid.is_none()) else { continue };
+        let mut next = 0;
+        while let Some((index, this)) = open.get(next).copied() {
             let at = this.freed.cell.at;
             let (mut from, mut to) = (first, last);
-            let descending = is_descending(&placed, at);
+            let (before, behind) = (placed.before(at), placed.behind(at));
+            let descending = is_descending(before, behind);
             if descending {
                 // Between the nearest rows by place.
-                if let Some((_, below)) = placed.range(at + 1..).next() {
+                if let Some((_, below)) = behind.first() {
                     from = from.max(below.saturating_add(1));
                 }
-                if let Some((_, above)) = placed.range(..at).next_back() {
+                if let Some((_, above)) = before.last() {
                     to = to.min(above.saturating_sub(1));
                 }
             }
@@ -128,35 +172,37 @@ fn on_page(
                         .or_else(|| by_low_bits(low, bits, first, last, |id| free(id, &taken)))
                 }
                 RowidLeft::Length(len) if !low_bits && descending => {
-                    let rivals = order.iter().filter_map(|other| dead.get(*other)).filter(|other| {
+                    let rivals = open.iter().filter(|(_, other)| {
                         let there = other.freed.cell.at;
-                        let below = placed.range(at + 1..).next().is_none_or(|(place, _)| there < *place);
-                        let above = placed.range(..at).next_back().is_none_or(|(place, _)| there > *place);
-                        other.rowid.is_none() && below && above
+                        behind.first().is_none_or(|(place, _)| there < *place)
+                            && before.last().is_none_or(|(place, _)| there > *place)
                     });
                     in_order(from, to, len, rivals.count(), |id| free(id, &taken))
                 }
                 _ => None,
             };
-            if let (Some(rowid), Some(this)) = (restored, dead.get_mut(*index)) {
-                this.rowid = Some(rowid);
-                this.claims = this.claims.with(Claim::RowidInferred);
-                taken.insert(rowid);
-                placed.insert(at, rowid);
+            match restored {
+                Some(rowid) => {
+                    found.push((index, rowid));
+                    placed.insert(at, rowid);
+                    taken.insert(taken.partition_point(|other| *other < rowid), rowid);
+                    open.remove(next);
+                }
+                None => next += 1,
             }
         }
     }
+    found
 }
 
 /// Rows on either side of a place that show how row ids run there.
 const BESIDE: usize = 3;
 
-/// Whether row ids fall as places rise, around `at`.
-fn is_descending(placed: &BTreeMap<u32, i64>, at: u32) -> bool {
-    let mut ids: Vec<i64> = placed.range(..at).rev().take(BESIDE).map(|(_, rowid)| *rowid).collect();
-    ids.reverse();
-    ids.extend(placed.range(at + 1..).take(BESIDE).map(|(_, rowid)| *rowid));
-    ids.len() >= 2 && ids.is_sorted_by(|a, b| a > b)
+/// Whether row ids fall as places rise, from the last rows before a place to the first behind it.
+fn is_descending(before: &[(u32, i64)], behind: &[(u32, i64)]) -> bool {
+    let before = before.get(before.len().saturating_sub(BESIDE)..).unwrap_or_default();
+    let beside = || before.iter().chain(behind.iter().take(BESIDE)).map(|(_, rowid)| *rowid);
+    beside().nth(1).is_some() && beside().is_sorted_by(|a, b| a > b)
 }
 
 /// The only free id of a range with these low bits.

@@ -6,7 +6,7 @@ use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
-use mudlark_parsers::sqlite::freed::{self, FreedCell, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -114,9 +114,9 @@ impl Values {
 /// Whether a text has control characters, but for those of lines and tabs. In UTF-16 half of the bytes of most texts
 /// are zeros or small numbers, so there nothing tells.
 pub(super) fn has_controls(text: &[u8]) -> bool {
-    let wide =
-        text.len().is_multiple_of(2) && text.iter().filter(|byte| **byte < 0x20).count() * 4 > text.len();
-    !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
+    let low = text.iter().filter(|byte| **byte < 0x20).count();
+    let wide = text.len().is_multiple_of(2) && low * 4 > text.len();
+    low > 0 && !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -249,8 +249,9 @@ impl Kinds {
         database: &Database<'_>,
         page: &[u8],
         (extent, space): (Extent, Space),
+        effort: &Effort,
         kind: PageKind,
-        edges: &HashSet<u32>,
+        is_edge: &dyn Fn(u32) -> bool,
     ) -> Vec<FreedCell> {
         let fits = |column: usize, serial| self.fits(column, serial);
         let reads = |text: &[u8]| reads(database.encoding, text);
@@ -262,16 +263,23 @@ impl Kinds {
             fits: &fits,
             reads: &reads,
             odds: &odds,
+            effort,
         };
-        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, edges);
+        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, is_edge);
         cells.retain(|freed| !freed.rebuilt || self.reals_fit(page, freed));
         cells
     }
 
     /// What reads as cells on a page without a header.
-    pub(super) fn bare_cells(&self, database: &Database<'_>, page: &[u8], rowids: bool) -> Vec<FreedCell> {
+    pub(super) fn bare_cells(
+        &self,
+        database: &Database<'_>,
+        page: &[u8],
+        rowids: bool,
+        effort: &Effort,
+    ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        self.cells(database, page, (extent, Space::Other), leaf_kind(rowids), &HashSet::new())
+        self.cells(database, page, (extent, Space::Other), effort, leaf_kind(rowids), &|_| false)
     }
 
     /// Whether a record can be one of the table's.

@@ -14,10 +14,9 @@ use super::super::prints::{Print, content};
 use super::super::settle;
 use super::super::temp::{self, Temp};
 use super::collect::whole;
-use super::live::Live;
 use super::projected::Projection;
 use super::shape::Kinds;
-use super::{Dead, Search};
+use super::{Candidate, Dead, Fingerprints, Search};
 use crate::model::Cell as RowCell;
 use crate::source::SourceId;
 use mudlark_parsers::claim::{Claim, Claims};
@@ -563,20 +562,20 @@ pub(super) fn fits_index(kinds: &Kinds, projection: &Projection, serials: &[Seri
 }
 
 /// The records of temp files that are of a table, as candidates.
-pub(super) fn dead(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, tree: usize) -> Vec<Dead> {
+pub(super) fn dead(search: &Search<'_, '_>, tree: usize) -> Vec<Candidate> {
     let streams = search.database.streams.by_tree.get(&tree).map(Vec::as_slice).unwrap_or_default();
     let all = streams
         .par_iter()
-        .flat_map_iter(|stream| stream.cells.iter().filter_map(|cell| candidate(search, live, stream, cell)));
+        .flat_map_iter(|stream| stream.cells.iter().filter_map(|cell| candidate(search, stream, cell)));
     all.collect()
 }
 
-fn candidate(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, stream: &Stream, cell: &Cell) -> Option<Dead> {
+fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Candidate> {
     let version = search.database.view.page(stream.page)?;
     let freed = whole(version.bytes, *cell)?;
-    let (content, key) = match stream.projection {
-        None => search.fingerprints(live, stream.page, &freed),
-        Some(_) => (None, None),
+    let Fingerprints { content, ending, key, taken } = match stream.projection {
+        None => search.fingerprints(stream.page, &freed),
+        Some(_) => Fingerprints::default(),
     };
     let rowid = match &stream.projection {
         None => None,
@@ -597,7 +596,7 @@ fn candidate(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, stream: &Stream, 
         .with(Claim::Fitted)
         .with_if(in_part, Claim::FromIndex)
         .with_if(spilled && content.is_some(), Claim::ChainWhole);
-    Some(Dead {
+    Some(Box::new(Dead {
         page: stream.page,
         freed,
         method: stream.method,
@@ -609,5 +608,7 @@ fn candidate(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, stream: &Stream, 
         uncommitted: false,
         undecided: true,
         projection: stream.projection.clone(),
-    })
+        ending,
+        taken,
+    }))
 }

@@ -34,6 +34,18 @@ fn a_plain_table_is_written_anew_unchanged() {
 }
 
 #[test]
+fn a_key_of_damaged_text_that_has_no_columns_is_not_written_anew() {
+    for sql in
+        ["CREATE TABLE t(x, y, UNIQUE() COHLATE RTRIM)", "CREATE TABLE t(x, y, PRIMARY KEY(), UNIQUE(y)"]
+    {
+        let Some(Statement::Table(damaged)) = read_cut(sql.as_bytes()) else { panic!("{sql}") };
+        let anew = create_table(&damaged, "out");
+        assert!(read(anew.sql.as_bytes()).is_ok(), "{}", anew.sql);
+        assert!(!damaged.complete && damaged.uniques.iter().all(|key| !key.is_empty()));
+    }
+}
+
+#[test]
 fn each_thing_left_out_is_named() {
     let changed = reissued(
         "CREATE TABLE t(a INT CHECK(a>0) REFERENCES p, b DEFAULT (random()), c COLLATE german UNIQUE, d AS (a), e AS (a) STORED, CHECK(b), FOREIGN KEY(a) REFERENCES p(x), UNIQUE(d))",

@@ -1,0 +1,179 @@
+//! `mudlark timeline`.
+
+use super::gather::{self, Found};
+use super::recover::printable;
+use super::{Common, Exit};
+use crate::error::Error;
+use crate::model::{Bound, Commit, CommitState, History, RowCounts};
+use crate::moments;
+use crate::words::{count, grouped, grouped_count};
+use serde_json::{Value as Json, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files, or folders of them
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    gather::check_logs(&arguments.common)?;
+    let gathered = gather::gather(&arguments.sources, &arguments.common, "timeline")?;
+    gather::report(&gathered);
+    if gathered.stores.is_empty() {
+        return Ok(gather::nothing_found(&gathered.refused));
+    }
+    let mut all = Vec::new();
+    let mut commits = 0;
+    for found in &gathered.stores {
+        let history = found.store.history(&found.sources)?;
+        commits += history.commits.len();
+        if arguments.json {
+            all.push(as_json(found, &history));
+        } else {
+            super::put(&text(found, &history))?;
+        }
+    }
+    if arguments.json {
+        super::put(&format!("{:#}\n", json!({"format": 1, "stores": all})))?;
+    }
+    Ok(match (commits, gathered.refused.is_empty()) {
+        (0, _) => Exit::Nothing,
+        (_, true) => Exit::Done,
+        (_, false) => Exit::InPart,
+    })
+}
+
+fn text(found: &Found, history: &History) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", found.name, history.what);
+    for commit in &history.commits {
+        let _ = writeln!(text, "{}", head(commit));
+        if let Some(interval) = interval(commit) {
+            let _ = writeln!(text, "      {interval}");
+        }
+        for event in &commit.schema {
+            let from = event.from.as_deref().map(|from| format!(", before {}", printable(from)));
+            let name = printable(&event.name);
+            let _ = writeln!(text, "      {} {} {name}{}", event.what, event.kind, from.unwrap_or_default());
+        }
+        match &commit.rows {
+            None => {
+                let _ = writeln!(text, "      what it did to rows is not known");
+            }
+            Some(rows) => {
+                for rows in rows.iter().filter(|rows| !rows.internal) {
+                    let _ = writeln!(text, "      {}", of_table(rows));
+                }
+            }
+        }
+    }
+    for note in &history.notes {
+        let _ = writeln!(text, "  note    {note}");
+    }
+    text
+}
+
+fn head(commit: &Commit) -> String {
+    let point = match commit.point {
+        Some(point) => point.to_string(),
+        None if commit.generation == "journal" => "the journal's transaction".to_owned(),
+        None => format!("behind {}", commit.generation),
+    };
+    let state = match commit.state {
+        CommitState::Committed if commit.point.is_none() => "the last that committed",
+        CommitState::Committed => "committed",
+        CommitState::InDoubt => "never committed, or not whole",
+        CommitState::Torn => "behind a broken record",
+        CommitState::PartlyOverwritten => "committed, partly overwritten",
+    };
+    let records = match commit.records {
+        Some((first, last)) if first == last => format!(", frame {}", grouped(first.into())),
+        Some((first, last)) => format!(", frames {}-{}", grouped(first.into()), grouped(last.into())),
+        None => String::new(),
+    };
+    let damaged = match commit.damaged {
+        0 => String::new(),
+        damaged => format!(", {} damaged", grouped(damaged.into())),
+    };
+    format!("  {point}: {state}{records}{damaged}, {}", grouped_count(commit.pages, "page"))
+}
+
+fn interval(commit: &Commit) -> Option<String> {
+    let bound = |bound: &Bound| format!("{} ({})", moments::text(bound.micros), printable(&bound.evidence));
+    match (&commit.not_before, &commit.not_after) {
+        (Some(from), Some(to)) => Some(format!("between {} and {}", bound(from), bound(to))),
+        (Some(from), None) => Some(format!("not before {}", bound(from))),
+        (None, Some(to)) => Some(format!("not after {}", bound(to))),
+        (None, None) => None,
+    }
+}
+
+fn of_table(rows: &RowCounts) -> String {
+    let mut parts = Vec::new();
+    for (number, what) in [(rows.inserted, "inserted"), (rows.updated, "updated"), (rows.deleted, "deleted")]
+    {
+        if number > 0 {
+            parts.push(format!("{} {what}", grouped(number)));
+        }
+    }
+    if rows.unknown > 0 {
+        parts.push(format!("{} of which the state before or behind is lost", count(rows.unknown, "row")));
+    }
+    let stands_out = match (rows.bulk, rows.emptied) {
+        (_, true) => "   <== no row is left",
+        (true, false) => "   <== bulk delete",
+        (false, false) => "",
+    };
+    format!("{}: {}{stands_out}", printable(&rows.table), parts.join(", "))
+}
+
+fn as_json(found: &Found, history: &History) -> Json {
+    let commits: Vec<Json> = history.commits.iter().map(commit_json).collect();
+    json!({
+        "instance": found.name, "store": found.store.name(), "what": history.what,
+        "commits": commits, "notes": history.notes,
+    })
+}
+
+fn commit_json(commit: &Commit) -> Json {
+    let bound = |bound: &Option<Bound>| {
+        bound.as_ref().map(|bound| json!({"time": moments::text(bound.micros), "evidence": bound.evidence}))
+    };
+    let rows = commit.rows.as_ref().map(|rows| {
+        let of_table = |rows: &RowCounts| {
+            json!({
+                "table": rows.table, "internal": rows.internal, "inserted": rows.inserted,
+                "updated": rows.updated, "deleted": rows.deleted, "unknown": rows.unknown,
+                "exact": rows.exact, "bulk_delete": rows.bulk, "emptied": rows.emptied,
+            })
+        };
+        rows.iter().map(of_table).collect::<Vec<_>>()
+    });
+    let schema: Vec<Json> = commit
+        .schema
+        .iter()
+        .map(|event| json!({"what": event.what, "kind": event.kind, "name": event.name, "from": event.from}))
+        .collect();
+    json!({
+        "point": commit.point.map(|point| point.to_string()),
+        "generation": commit.generation,
+        "state": commit.state.name(),
+        "frames": commit.records.map(|(first, last)| json!({"first": first, "last": last})),
+        "damaged_frames": commit.damaged,
+        "pages": commit.pages,
+        "page_count": commit.page_count,
+        "change_counter": commit.change_counter,
+        "tables": rows,
+        "schema": schema,
+        "not_before": bound(&commit.not_before),
+        "not_after": bound(&commit.not_after),
+    })
+}

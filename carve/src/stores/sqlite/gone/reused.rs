@@ -1,0 +1,91 @@
+//! Which row ids were given to another row since.
+//!
+//! Of two rows that had one id at different times the later one is a version of the earlier, or a row of its own that
+//! took a free id. An UPDATE changes few cells rather than many, while two rows share a cell only by accident. How often each
+//! happens in this table is told by the rows themselves.
+
+use super::kin::Shared;
+
+/// Fewest cells that tell, before two rows that share none are no versions of one another.
+const LEAST_CELLS: usize = 2;
+
+/// Rounds of fitting: the shares have settled long before.
+const ROUNDS: usize = 40;
+
+/// How the live rows came to have the ids of rows that are gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Later {
+    /// The share of cells that two rows have in common by accident.
+    accident: f64,
+    /// The share of the ids that were given to another row.
+    reused: f64,
+}
+
+impl Later {
+    /// From what gone rows share with the live rows of their ids, and what they share with other live rows.
+    pub(super) fn of(pairs: &[Shared], others: &[Shared]) -> Self {
+        let sum = |of: fn(&Shared) -> usize| others.iter().map(of).sum::<usize>() as f64;
+        let accident = share(sum(|pair| pair.cells), sum(|pair| pair.of_cells));
+        let mut later = Self { accident, reused: 0.5 };
+        for _ in 0..ROUNDS {
+            let reused = pairs.iter().map(|pair| later.other_row(pair)).sum();
+            later.reused = share(reused, pairs.len() as f64);
+        }
+        later
+    }
+
+    /// Whether it is likelier that the live row took the id of a row that had been deleted, than that it is a later
+    /// version of it.
+    pub(super) fn is_other_row(&self, pair: &Shared) -> bool {
+        pair.of_cells >= LEAST_CELLS && self.other_row(pair) > 0.5
+    }
+
+    fn other_row(&self, pair: &Shared) -> f64 {
+        let (kept, of) = (pair.cells.min(pair.of_cells), pair.of_cells);
+        let ways: f64 = (0..kept).map(|at| (of - at) as f64 / (at + 1) as f64).product();
+        let by_accident =
+            ways * self.accident.powi(kept as i32) * (1.0 - self.accident).powi((of - kept) as i32);
+        let (other, update) = (self.reused * by_accident, (1.0 - self.reused) * updates(of - kept, of));
+        other / (other + update)
+    }
+}
+
+/// The share of updates that change so many cells of a row: each further one halves it.
+fn updates(changed: usize, of: usize) -> f64 {
+    let half = |cells: usize| 0.5_f64.powi(cells as i32);
+    half(changed) / (2.0 - half(of))
+}
+
+/// A share as it is estimated from a few: half a one more on either side, so that none is nought or one.
+fn share(some: f64, all: f64) -> f64 {
+    (some + 0.5) / (all + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Later, Shared};
+
+    fn pairs(groups: &[(usize, usize, usize)]) -> Vec<Shared> {
+        let pair = |cells, of_cells| Shared { cells, of_cells, ..Shared::default() };
+        groups.iter().flat_map(|(times, cells, of)| (0..*times).map(move |_| pair(*cells, *of))).collect()
+    }
+
+    #[test]
+    fn rows_that_share_nothing_are_others_where_updates_keep_most_cells() {
+        let later = Later::of(&pairs(&[(40, 3, 4), (12, 0, 4)]), &pairs(&[(50, 0, 4)]));
+        assert!(later.is_other_row(&pairs(&[(1, 0, 4)])[0]));
+        assert!(!later.is_other_row(&pairs(&[(1, 3, 4)])[0]));
+    }
+
+    #[test]
+    fn rows_that_share_nothing_are_versions_where_updates_change_every_other_cell() {
+        let later = Later::of(&pairs(&[(60, 1, 2), (25, 2, 2), (10, 0, 2)]), &pairs(&[(50, 0, 2)]));
+        assert!(!later.is_other_row(&pairs(&[(1, 0, 2)])[0]));
+    }
+
+    #[test]
+    fn rows_that_share_no_more_than_any_two_do_are_others() {
+        let later = Later::of(&pairs(&[(20, 0, 3), (8, 1, 3)]), &pairs(&[(20, 0, 3), (8, 1, 3)]));
+        assert!(later.is_other_row(&pairs(&[(1, 1, 3)])[0]));
+    }
+}

@@ -1,0 +1,19 @@
+//! What happened when: the states of a database behind each commit of its log.
+//!
+//! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
+//! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
+//! the transactions.
+
+mod commits;
+mod dated;
+mod lifetimes;
+mod objects;
+mod pages;
+mod rows;
+mod timeline;
+mod walk;
+
+pub(super) use commits::Commits;
+pub(super) use lifetimes::{Lifetimes, OfTable};
+pub(super) use pages::Pages;
+pub(super) use timeline::read as timeline;

@@ -1,0 +1,323 @@
+//! The versions of each page: the main file, and what each commit of the log made of it.
+
+use super::super::view::PageVersion;
+use super::commits::{Commits, Framed, Held, LogCommit};
+use crate::model::Point;
+use crate::source::{Source, SourceId};
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::journal::Record;
+use mudlark_parsers::sqlite::wal::Wal;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a page was in a state.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// These bytes.
+    Image(PageVersion<'a>),
+    /// No page of the database yet.
+    Absent,
+    /// Its bytes are lost, or can't be proved.
+    Unknown,
+}
+
+impl<'a> Seen<'a> {
+    pub fn image(self) -> Option<PageVersion<'a>> {
+        match self {
+            Self::Image(version) => Some(version),
+            _ => None,
+        }
+    }
+}
+
+/// The pages of a database over time. State 0 is the oldest that is known, state N the one behind the N-th commit.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    sources: &'a [Source],
+    main: Option<SourceId>,
+    pub geometry: Geometry,
+    pub main_pages: u32,
+    /// The commits between the states, in order.
+    pub commits: Vec<LogCommit>,
+    /// By page: the states from which on it was this, in order.
+    versions: HashMap<u32, Vec<Version>>,
+    /// Pages with versions of which the main file holds none that is older.
+    lost_bases: HashSet<u32>,
+    /// Overflow pages that were followed since the last [`Pages::begin`], and how many may be.
+    followed: AtomicU64,
+    most_followed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Version {
+    state: u32,
+    source: SourceId,
+    offset: u64,
+    sound: bool,
+    /// There is no such page from here on.
+    absent: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// The pages under a log. The generation before the current one counts, since it was copied to the main file as a
+    /// whole before the current one began: the first commit that it still holds makes state 0.
+    pub(in super::super) fn of(
+        sources: &'a [Source],
+        main: Option<SourceId>,
+        (log, wal): (SourceId, &Wal),
+        geometry: Geometry,
+        commits: &Commits,
+    ) -> Self {
+        let file = main.and_then(|main| sources.get(usize::from(main.0)));
+        let len = file.map_or(0, |file| file.bytes().len() as u64);
+        let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
+        // Frames name no page beyond what they and the file could hold, unless the log is damaged.
+        let frames = wal.frames.len() + wal.older.len();
+        let most = main_pages.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
+        let previous = commits.previous(wal).unwrap_or_default();
+        let previous: Vec<&LogCommit> = previous.iter().filter(|commit| commit.point.is_some()).collect();
+        let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
+        let mut add = |commit: &LogCommit, state: u32| {
+            // What a checkpoint copied of an unproved first commit stands in the main file.
+            let counts = |framed: &&Framed| framed.page <= most && (framed.sound || state > 0);
+            for framed in commit.pages.iter().filter(counts) {
+                let (offset, sound) = (framed.offset, framed.sound);
+                let version = Version { state, source: log, offset, sound, absent: false };
+                versions.entry(framed.page).or_default().push(version);
+            }
+        };
+        let mut counted: Vec<LogCommit> = Vec::new();
+        if let Some((first, rest)) = previous.split_first() {
+            add(first, 0);
+            counted.extend(rest.iter().map(|commit| (*commit).clone()));
+        }
+        let before_current = counted.len() as u32;
+        counted.extend(commits.current.iter().cloned());
+        for (index, commit) in counted.iter().enumerate() {
+            add(commit, index as u32 + 1);
+        }
+        for commit in &mut counted {
+            commit.pages.retain(|framed| framed.page <= most);
+        }
+        let mut pages = Self {
+            sources,
+            main,
+            geometry,
+            main_pages,
+            commits: counted,
+            versions,
+            lost_bases: HashSet::new(),
+            followed: AtomicU64::new(0),
+            // A page is in one chain at most, in each of the two states that are compared.
+            most_followed: 4 * u64::from(most) + 1024,
+        };
+        pages.lost_bases = pages.find_lost_bases(before_current);
+        pages
+    }
+
+    /// The pages around the last transaction of a rollback journal: state 0 is before it, as its records say, state 1 what
+    /// the main file holds. `before` is how many pages there were; pages behind them the transaction added.
+    pub(in super::super) fn of_journal(
+        sources: &'a [Source],
+        main: SourceId,
+        (journal, records): (SourceId, &[Record]),
+        before: u32,
+        geometry: Geometry,
+    ) -> Self {
+        let len = sources.get(usize::from(main.0)).map_or(0, |file| file.bytes().len() as u64);
+        let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
+        let most = main_pages.saturating_add(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        let in_main = |page: u32| Version {
+            state: 1,
+            source: main,
+            offset: u64::from(page - 1) * u64::from(geometry.page_size),
+            sound: true,
+            absent: page > main_pages,
+        };
+        let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
+        for record in records.iter().filter(|record| (1..=before.min(most)).contains(&record.page)) {
+            let old =
+                Version { state: 0, source: journal, offset: record.offset, sound: true, absent: false };
+            // The first record of a page is the one from before the transaction.
+            versions.entry(record.page).or_insert_with(|| vec![old, in_main(record.page)]);
+        }
+        for page in before.saturating_add(1)..=main_pages {
+            let old = Version { state: 0, source: main, offset: 0, sound: true, absent: true };
+            versions.entry(page).or_insert_with(|| vec![old, in_main(page)]);
+        }
+        let mut pages: Vec<Framed> =
+            versions.keys().map(|page| Framed { page: *page, offset: 0, sound: true }).collect();
+        pages.sort_unstable_by_key(|framed| framed.page);
+        let commit = LogCommit {
+            point: None,
+            salts: [0; 2],
+            frames: (0, 0),
+            pages,
+            page_count: main_pages,
+            unsound: 0,
+            held: Held::Open,
+        };
+        Self {
+            sources,
+            main: Some(main),
+            geometry,
+            main_pages,
+            commits: vec![commit],
+            versions,
+            lost_bases: HashSet::new(),
+            followed: AtomicU64::new(0),
+            most_followed: 4 * u64::from(most) + 1024,
+        }
+    }
+
+    /// Counts overflow pages anew.
+    pub fn begin(&self) {
+        self.followed.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether one more overflow page may be followed: chains of a damaged file may share pages without end.
+    pub fn may_follow(&self) -> bool {
+        self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed
+    }
+
+    /// Whether more overflow pages were asked for than there can be.
+    pub fn is_overrun(&self) -> bool {
+        self.followed.load(Ordering::Relaxed) > self.most_followed
+    }
+
+    /// Number of the last state.
+    pub fn last(&self) -> u32 {
+        self.commits.len() as u32
+    }
+
+    /// The pages that the commit before a state wrote.
+    pub fn written(&self, state: u32) -> impl Iterator<Item = u32> + '_ {
+        let commit = (state as usize).checked_sub(1).and_then(|index| self.commits.get(index));
+        commit.into_iter().flat_map(|commit| commit.pages.iter().map(|framed| framed.page))
+    }
+
+    /// How many frames all commits wrote, at most.
+    pub fn written_in_all(&self) -> u32 {
+        let frames = self.commits.iter().map(|commit| commit.pages.len() as u64).sum::<u64>();
+        u32::try_from(frames).unwrap_or(u32::MAX)
+    }
+
+    /// The commit that made a state.
+    pub fn point(&self, state: u32) -> Point {
+        let commit = (state as usize).checked_sub(1).and_then(|index| self.commits.get(index));
+        commit.and_then(|commit| commit.point).unwrap_or(Point::BeforeLog)
+    }
+
+    /// A page in a state.
+    pub fn at(&self, page: u32, state: u32) -> Seen<'a> {
+        let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
+        let after = versions.partition_point(|version| version.state <= state);
+        match after.checked_sub(1).and_then(|index| versions.get(index)) {
+            Some(version) if version.absent => Seen::Absent,
+            Some(version) if !version.sound => Seen::Unknown,
+            Some(version) => self.framed(page, version),
+            None if self.lost_bases.contains(&page) => Seen::Unknown,
+            None => self.in_main(page),
+        }
+    }
+
+    /// A page in a state, or as it was first known later.
+    pub fn at_or_later(&self, page: u32, state: u32) -> Seen<'a> {
+        match self.at(page, state) {
+            Seen::Unknown => {
+                let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
+                let next = versions.iter().find(|version| version.state > state && version.sound);
+                next.map_or(Seen::Unknown, |version| self.framed(page, version))
+            }
+            seen => seen,
+        }
+    }
+
+    /// The first state behind this one in which a page is known that is not known in this one.
+    pub fn first_known(&self, page: u32, state: u32) -> Option<u32> {
+        let mut later = self.versions.get(&page)?.iter().filter(|version| version.state > state);
+        later.find(|version| version.sound).map(|version| version.state)
+    }
+
+    /// Whether the commit that made a state wrote the page.
+    pub fn is_written_by(&self, page: u32, state: u32) -> bool {
+        self.versions.get(&page).is_some_and(|all| all.iter().any(|version| version.state == state))
+    }
+
+    /// Whether the page was written, and the main file holds it as it was before.
+    pub fn has_older_base(&self, page: u32) -> bool {
+        self.versions.contains_key(&page) && self.is_base(page)
+    }
+
+    /// How many pages the main file does not hold as they were before the commits that wrote them.
+    pub fn lost_bases(&self) -> u64 {
+        self.lost_bases.len() as u64
+    }
+
+    /// The pages of which the main file does not hold what was in state 0.
+    pub fn without_base(&self) -> HashSet<u32> {
+        self.versions.keys().copied().filter(|page| !self.is_base(*page)).collect()
+    }
+
+    fn is_base(&self, page: u32) -> bool {
+        !self.lost_bases.contains(&page)
+            && self.versions.get(&page).and_then(|v| v.first()).is_none_or(|first| first.state > 0)
+    }
+
+    fn framed(&self, page: u32, version: &Version) -> Seen<'a> {
+        self.bytes(page, version.source, version.offset).map_or(Seen::Unknown, Seen::Image)
+    }
+
+    fn in_main(&self, page: u32) -> Seen<'a> {
+        let Some((main, index)) = self.main.zip(page.checked_sub(1)) else { return Seen::Unknown };
+        if page > self.main_pages {
+            return Seen::Absent;
+        }
+        let offset = u64::from(index) * u64::from(self.geometry.page_size);
+        self.bytes(page, main, offset).map_or(Seen::Unknown, Seen::Image)
+    }
+
+    fn bytes(&self, number: u32, source: SourceId, offset: u64) -> Option<PageVersion<'a>> {
+        let bytes = self.sources.get(usize::from(source.0))?.bytes();
+        let from = usize::try_from(offset).ok()?;
+        let bytes = bytes.get(from..from.checked_add(self.geometry.page_size as usize)?)?;
+        Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
+    }
+
+    /// The pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,
+    /// and those that the main file holds as a commit of this log left them. SQLite copies the pages whose last frame is
+    /// of some first commits, in the order of their numbers: one of those that it passed over shows that it didn't.
+    fn find_lost_bases(&self, before_current: u32) -> HashSet<u32> {
+        let mut lost = HashSet::new();
+        let mut pages: Vec<u32> = self.versions.keys().copied().collect();
+        pages.sort_unstable();
+        // The earliest commit that was the last to write a page which no checkpoint reached, among the pages so far.
+        let mut passed_over = u32::MAX;
+        for page in pages {
+            let Some(versions) = self.versions.get(&page) else { continue };
+            let main = match self.in_main(page) {
+                Seen::Image(main) => Some(main.bytes),
+                Seen::Absent => None,
+                Seen::Unknown => {
+                    lost.insert(page);
+                    continue;
+                }
+            };
+            let mut current = versions.iter().filter(|version| version.state > before_current);
+            let image = |version: &Version| self.framed(page, version).image().map(|image| image.bytes);
+            let copied = main.and_then(|main| current.clone().find(|version| image(version) == Some(main)));
+            let last = current.next_back().map(|version| version.state);
+            match copied {
+                Some(copied) if passed_over > copied.state => {
+                    lost.insert(page);
+                }
+                Some(_) => {}
+                None => passed_over = passed_over.min(last.unwrap_or(u32::MAX)),
+            }
+            if versions.first().is_some_and(|first| (1..=before_current).contains(&first.state)) {
+                lost.insert(page);
+            }
+        }
+        lost
+    }
+}

@@ -1,0 +1,310 @@
+//! The transactions that a log holds, with what each did.
+
+use super::commits::{Commits, Held, LogCommit};
+use super::dated;
+use super::objects::Object;
+use super::pages::Pages;
+use super::walk::{SchemaAct, Step, TableChange, Walk};
+use crate::error::Error;
+use crate::model::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
+use crate::moments;
+use crate::source::{Source, SourceId};
+use crate::stores::sqlite::database::Roles;
+use crate::stores::sqlite::detect::{self, Detected};
+use crate::words::{count, grouped_count};
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::header::{self, Header};
+use mudlark_parsers::sqlite::journal;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::wal;
+use mudlark_parsers::value::TextEncoding;
+use std::collections::HashMap;
+
+/// As many deleted rows of one table in one commit as stand out: few programs delete so many at a time on purpose.
+const BULK: u64 = 100;
+
+/// What the log in `sources` tells.
+pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
+    let roles = Roles::of(sources);
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
+    let mut history = History::default();
+    let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+    let Some((id, Ok(log))) = log else {
+        history.what = "SQLite database".to_owned();
+        if of_journal(sources, &roles, detected.as_ref(), &mut history) {
+            return Ok(history);
+        }
+        history.notes.push(match log {
+            Some((id, Err(_))) if !bytes(id).is_empty() => {
+                "the header of the log is broken: the database alone is read".to_owned()
+            }
+            Some(_) => "the log is empty".to_owned(),
+            None => "no write-ahead log and no journal of use: nothing tells of single commits".to_owned(),
+        });
+        return Ok(history);
+    };
+    let geometry = detected
+        .as_ref()
+        .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |detected| detected.geometry);
+    history.what = format!("SQLite database, pages of {} bytes", geometry.page_size);
+    if geometry.page_size != log.header.page_size {
+        history
+            .notes
+            .push(format!("the log is of another database: its pages are of {} bytes", log.header.page_size));
+        return Ok(history);
+    }
+    let commits = Commits::of(&log);
+    let pages = Pages::of(sources, roles.main, (id, &log), geometry, &commits);
+    let mut told = told(&pages, sources, &roles, id);
+    let older = commits.older.iter().flatten();
+    for (commit, current) in
+        older.map(|c| (c, false)).chain(commits.current.iter().chain(&commits.open).map(|c| (c, true)))
+    {
+        let told = commit.point.and_then(|point| told.remove(&point)).unwrap_or_default();
+        history.commits.push(listed(commit, current, log.torn, told, sources, &roles, id));
+    }
+    // A later commit is not before an earlier one.
+    let mut latest: Option<Bound> = None;
+    for commit in &mut history.commits {
+        match (&commit.not_before, &latest) {
+            (Some(own), Some(before)) if own.micros < before.micros => commit.not_before = latest.clone(),
+            (None, _) => commit.not_before.clone_from(&latest),
+            _ => latest.clone_from(&commit.not_before),
+        }
+    }
+    notes(&mut history, &commits, &log, &pages);
+    Ok(history)
+}
+
+/// Lists the transaction of a rollback journal: one that is hot was never committed, of one whose header is zeroed the
+/// last that was. False without such a journal.
+fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, history: &mut History) -> bool {
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let (Some(main), Some(id), Some(detected)) = (roles.main, roles.journal, detected) else { return false };
+    let geometry = detected.geometry;
+    let hot = journal::journal(bytes(id)).ok().filter(|hot| hot.header.page_size == geometry.page_size);
+    let (records, before, state) = match hot {
+        Some(hot) => (hot.records, hot.header.page_count, CommitState::InDoubt),
+        None => {
+            let records = journal::last_records(bytes(id), geometry.page_size);
+            let first = records.iter().find(|record| record.page == 1);
+            let header = first.and_then(|first| header::header(bytes(id).get(first.offset as usize..)?).ok());
+            let Some((_, header)) = header else { return false };
+            (records, header.page_count, CommitState::Committed)
+        }
+    };
+    if records.is_empty() {
+        return false;
+    }
+    let pages = Pages::of_journal(sources, main, (id, &records), before, geometry);
+    let not_after = upper(sources, roles, id, true);
+    let last = not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
+    let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
+    let told = told_of(&pages, &mut walk, 1, last).unwrap_or_default();
+    history.what = format!("SQLite database, pages of {} bytes, with a rollback journal", geometry.page_size);
+    history.notes.push(match state {
+        CommitState::InDoubt => "the journal is hot: SQLite would roll its transaction back".to_owned(),
+        _ => "the journal's header is zeroed: its last transaction committed".to_owned(),
+    });
+    history.commits.push(Commit {
+        point: None,
+        generation: "journal".to_owned(),
+        state,
+        records: None,
+        damaged: 0,
+        pages: pages.written(1).count() as u64,
+        page_count: Some(pages.main_pages),
+        change_counter: told.change_counter,
+        rows: told.rows,
+        schema: told.schema,
+        not_before: told.not_before,
+        not_after,
+    });
+    true
+}
+
+/// What following the pages told of a commit.
+#[derive(Debug, Default)]
+struct Told {
+    rows: Option<Vec<RowCounts>>,
+    schema: Vec<SchemaEvent>,
+    not_before: Option<Bound>,
+    change_counter: Option<u32>,
+}
+
+/// Follows all commits.
+fn told(
+    pages: &Pages<'_>,
+    sources: &[Source],
+    roles: &Roles,
+    log: SourceId,
+) -> HashMap<crate::model::Point, Told> {
+    let mut all = HashMap::new();
+    let mut walk = Walk::begin(pages, encoding_at(pages, 0));
+    let last = upper(sources, roles, log, true).map_or(i64::MAX, |bound| bound.micros);
+    for state in 1..=pages.last() {
+        let Some(told) = told_of(pages, &mut walk, state, last) else { break };
+        all.insert(pages.point(state), told);
+    }
+    all
+}
+
+fn header_at(pages: &Pages<'_>, state: u32) -> Option<Header> {
+    let first = pages.at_or_later(1, state).image()?;
+    header::header(first.bytes).ok().map(|(_, header)| header)
+}
+
+fn encoding_at(pages: &Pages<'_>, state: u32) -> TextEncoding {
+    header_at(pages, state).as_ref().and_then(Header::text_encoding).unwrap_or_default()
+}
+
+/// Follows the commit that made a state; `None` when more would have to be read than it could need. No moment after
+/// `last` is believed.
+fn told_of(pages: &Pages<'_>, walk: &mut Walk<'_, '_>, state: u32, last: i64) -> Option<Told> {
+    let step = walk.step(state);
+    if walk.overrun {
+        return None;
+    }
+    let mut told = Told { schema: step.schema.iter().map(event).collect(), ..Told::default() };
+    told.rows = Some(counted(pages, state, &walk.objects, &step));
+    let encoding = encoding_at(pages, state);
+    for change in &step.tables {
+        let Some(object) = walk.objects.get(change.object) else { continue };
+        let bound = dated::latest(pages, state, object, change, encoding, last);
+        if bound.as_ref().map(|bound| bound.micros) > told.not_before.as_ref().map(|bound| bound.micros) {
+            told.not_before = bound;
+        }
+    }
+    if pages.is_written_by(1, state) {
+        told.change_counter = header_at(pages, state).map(|header| header.change_counter);
+    }
+    Some(told)
+}
+
+fn event(change: &super::walk::SchemaChange) -> SchemaEvent {
+    let (what, from) = match &change.what {
+        SchemaAct::Created => ("created", None),
+        SchemaAct::Dropped => ("dropped", None),
+        SchemaAct::Altered => ("altered", None),
+        SchemaAct::Renamed(from) => ("renamed", Some(from.clone())),
+    };
+    SchemaEvent { what, kind: change.kind.name().to_owned(), name: change.name.clone(), from }
+}
+
+/// The rows that a commit changed, by table.
+fn counted(pages: &Pages<'_>, state: u32, objects: &[Object], step: &Step) -> Vec<RowCounts> {
+    let mut all = Vec::new();
+    for change in step.tables.iter().filter(|change| change.object > 0) {
+        let Some(object) = objects.get(change.object) else { continue };
+        let mut counts = RowCounts {
+            table: object.name.clone(),
+            internal: object.name.to_ascii_lowercase().starts_with("sqlite_"),
+            ..RowCounts::default()
+        };
+        count_rows(change, &mut counts);
+        counts.exact = counts.unknown == 0 && !object.broken;
+        counts.bulk = counts.deleted >= BULK;
+        counts.emptied =
+            counts.deleted > 0 && (object.died == Some(state) || is_empty(pages, object.root, state));
+        if counts.inserted + counts.updated + counts.deleted + counts.unknown > 0 {
+            all.push(counts);
+        }
+    }
+    all.sort_by(|a, b| a.table.cmp(&b.table));
+    all
+}
+
+fn count_rows(change: &TableChange, counts: &mut RowCounts) {
+    for row in &change.rows {
+        match (row.before, row.after) {
+            (Some(_), Some(_)) => counts.updated += 1,
+            (None, Some(_)) if change.before_known => counts.inserted += 1,
+            (Some(_), None) if change.after_known => counts.deleted += 1,
+            _ => counts.unknown += 1,
+        }
+    }
+}
+
+/// Whether a tree holds no row: its root is a leaf without cells.
+fn is_empty(pages: &Pages<'_>, root: u32, state: u32) -> bool {
+    let version = pages.at(root, state).image();
+    let page = version.and_then(|version| Page::parse(version.bytes, root, pages.geometry));
+    page.is_some_and(|page| !page.header.kind.is_interior() && page.header.cell_count == 0)
+}
+
+fn listed(
+    commit: &LogCommit,
+    current: bool,
+    torn: bool,
+    told: Told,
+    sources: &[Source],
+    roles: &Roles,
+    log: SourceId,
+) -> Commit {
+    let state = match commit.held {
+        Held::Whole => CommitState::Committed,
+        Held::TailOnly => CommitState::PartlyOverwritten,
+        Held::Open if current && torn && commit.unsound > 0 => CommitState::Torn,
+        Held::Open => CommitState::InDoubt,
+    };
+    let [first, second] = commit.salts;
+    Commit {
+        point: commit.point,
+        generation: if current { "current".to_owned() } else { format!("g{first:08x}-{second:08x}") },
+        state,
+        records: Some(commit.frames),
+        damaged: if commit.held == Held::TailOnly { 0 } else { commit.unsound },
+        pages: commit.pages.len() as u64,
+        page_count: (commit.page_count > 0).then_some(commit.page_count),
+        change_counter: told.change_counter,
+        rows: told.rows,
+        schema: told.schema,
+        not_before: told.not_before,
+        not_after: upper(sources, roles, log, current),
+    }
+}
+
+/// When the log was last written; an older generation was copied to the main file before the current one began, so that
+/// this is not older than it either.
+fn upper(sources: &[Source], roles: &Roles, log: SourceId, current: bool) -> Option<Bound> {
+    let written = |id: SourceId| {
+        let source = sources.get(usize::from(id.0))?;
+        let modified = std::fs::metadata(source.path()).and_then(|metadata| metadata.modified()).ok()?;
+        let evidence = format!("{} was last written", source.name());
+        Some(Bound { micros: moments::of_system(modified)?, evidence })
+    };
+    let of_log = written(log);
+    let of_main = roles.main.filter(|_| !current).and_then(written);
+    [of_log, of_main].into_iter().flatten().min_by_key(|bound| bound.micros)
+}
+
+fn notes(history: &mut History, commits: &Commits, log: &wal::Wal, pages: &Pages<'_>) {
+    let (current, older) = (commits.current.len() as u64, commits.older.len() as u64);
+    let mut what = vec![format!("{} in the log", grouped_count(current, "commit"))];
+    if older > 0 {
+        what.push(format!("remnants of {}", count(older, "older generation")));
+    }
+    history.what.push_str(&format!(", {}", what.join(", ")));
+    if log.torn {
+        let at = log.damage.last().map(|damage| format!(" at {:#x}", damage.at)).unwrap_or_default();
+        history.notes.push(format!(
+            "the log is torn or damaged{at}: commits behind that are told as torn or in doubt, and SQLite reads none of them"
+        ));
+    }
+    let lost = pages.lost_bases();
+    if lost > 0 {
+        history.notes.push(format!(
+            "of {} that commits wrote the main file no longer holds what was before them, since a checkpoint may have \
+             copied them: what the first of these commits did to their rows is not known",
+            grouped_count(lost, "page")
+        ));
+    }
+    if history.commits.iter().any(|commit| commit.not_before.is_some() || commit.not_after.is_some()) {
+        history.notes.push(
+            "SQLite writes no time into its log: the intervals follow from file times, and from times in the rows as far \
+             as the application set them to the time of writing"
+                .to_owned(),
+        );
+    }
+}

@@ -1,0 +1,663 @@
+//! From one state to the next: which pages joined and left each tree, and what that did to its rows.
+//!
+//! Only the pages that a commit wrote are looked at, and those that left a tree without being written, as freed pages do.
+//! A page that joins a tree is always written. So the rows of the pages before and behind a commit, as sets, differ by
+//! just what the commit did, however balancing moved cells between pages.
+
+use super::objects::{Object, children, schema_at};
+use super::pages::{Pages, Seen};
+use super::rows::{self, Keys, PageRows, RowAt};
+use mudlark_parsers::sqlite::freelist::trunk;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
+use mudlark_parsers::value::TextEncoding;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The tree that a page belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Owner {
+    #[default]
+    None,
+    Is(u32),
+    /// By a page that is known in a later state only.
+    Perhaps(u32),
+}
+
+impl Owner {
+    const fn object(self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::Is(object) | Self::Perhaps(object) => Some(object),
+        }
+    }
+}
+
+/// A row that a commit changed: as it was and as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    pub key: i64,
+    pub before: Option<RowAt>,
+    pub after: Option<RowAt>,
+}
+
+/// What a commit did to the rows of a table.
+#[derive(Debug)]
+pub struct TableChange {
+    /// Index into [`Walk::objects`].
+    pub object: usize,
+    pub rows: Vec<RowChange>,
+    /// All pages are known as they were before: a row that is not among them was not there.
+    pub before_known: bool,
+    /// The same of the pages behind the commit.
+    pub after_known: bool,
+    /// VACUUM gave its rows other ids: old and new ones, in order.
+    pub renumbered: Vec<(i64, i64)>,
+    /// Rows that were written anew with the defaults of columns that they lacked, and no other change.
+    pub grown: Vec<RowChange>,
+}
+
+/// What a commit did to definitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaChange {
+    pub kind: SchemaKind,
+    pub name: String,
+    pub what: SchemaAct,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaAct {
+    Created,
+    Dropped,
+    Altered,
+    /// From this name.
+    Renamed(String),
+}
+
+/// What a commit did.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub tables: Vec<TableChange>,
+    pub schema: Vec<SchemaChange>,
+}
+
+/// The trees of a database in one state.
+#[derive(Debug)]
+pub struct Walk<'p, 'a> {
+    pages: &'p Pages<'a>,
+    encoding: TextEncoding,
+    pub objects: Vec<Object>,
+    /// By page.
+    owners: Vec<Owner>,
+    /// The leaf that leads to an overflow page; made when it is first asked.
+    spilled: Option<HashMap<u32, u32>>,
+    /// The definitions of state 0 are known.
+    pub schema_known: bool,
+    /// More was asked of the pages than a sound file could need.
+    pub overrun: bool,
+}
+
+/// The states in which a page is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+    Both,
+}
+
+/// The pages whose rows a commit may have changed, of one object.
+#[derive(Debug, Default)]
+struct Touched {
+    before: BTreeSet<u32>,
+    after: BTreeSet<u32>,
+    /// Pages before or behind that are not known for sure to be of the object.
+    unsure_before: bool,
+    unsure_after: bool,
+}
+
+impl<'p, 'a> Walk<'p, 'a> {
+    /// The trees in state 0.
+    pub fn begin(pages: &'p Pages<'a>, encoding: TextEncoding) -> Self {
+        let most =
+            pages.main_pages.max(pages.commits.iter().map(|commit| commit.page_count).max().unwrap_or(0));
+        let written = (1..=pages.last()).flat_map(|state| pages.written(state)).max().unwrap_or(0);
+        let held = pages.main_pages.saturating_add(pages.written_in_all());
+        let size = most.max(written).min(held) as usize + 1;
+        let mut walk = Self {
+            pages,
+            encoding,
+            objects: vec![Object::schema()],
+            owners: vec![Owner::None; size],
+            spilled: None,
+            schema_known: false,
+            overrun: false,
+        };
+        pages.begin();
+        walk.grow(1, Owner::Is(0), 0);
+        let (rows, known) = schema_at(pages, 0, encoding);
+        walk.schema_known = known;
+        for row in rows {
+            let root = row.root;
+            walk.objects.push(Object::of(&row, None, encoding));
+            if let Some(root) = root.filter(|root| *root > 1) {
+                let owner = Owner::Is(walk.objects.len() as u32 - 1);
+                walk.grow(root, if known { owner } else { walk.below_unknown(1, owner, root, 0) }, 0);
+            }
+        }
+        walk
+    }
+
+    /// The owner of a page to which one leads that is known in a later state only: a page joins a tree when it is written,
+    /// so one that was not written then hung there before.
+    fn below_unknown(&self, parent: u32, owner: Owner, page: u32, state: u32) -> Owner {
+        let Some(object) = owner.object() else { return Owner::None };
+        let first = self.pages.first_known(parent, state);
+        let joined = |first| self.pages.is_written_by(page, first) || self.pages.has_older_base(page);
+        if first.is_none_or(joined) { Owner::Perhaps(object) } else { owner }
+    }
+
+    /// The pages that are known to be an object's, with its index.
+    pub fn owned(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..self.owners.len() as u32).filter_map(|page| Some((page, self.surely_owned(page)?)))
+    }
+
+    /// The object that a page is known to be of.
+    pub fn surely_owned(&self, page: u32) -> Option<u32> {
+        match self.owner(page) {
+            Owner::Is(object) => Some(object),
+            Owner::None | Owner::Perhaps(_) => None,
+        }
+    }
+
+    fn owner(&self, page: u32) -> Owner {
+        self.owners.get(page as usize).copied().unwrap_or_default()
+    }
+
+    fn set_owner(&mut self, page: u32, owner: Owner) {
+        if let Some(place) = self.owners.get_mut(page as usize) {
+            *place = owner;
+        }
+    }
+
+    /// Whether a page can be a child.
+    fn is_link(&self, page: u32) -> bool {
+        page > 1 && (page as usize) < self.owners.len()
+    }
+
+    fn set_broken(&mut self, owner: Owner) {
+        let object = owner.object().and_then(|object| self.objects.get_mut(object as usize));
+        if let Some(object) = object {
+            object.broken = true;
+        }
+    }
+
+    /// An interior page's children in a state, and whether the page is known then. A page that is known only later
+    /// stands for what it was.
+    fn children(&self, page: u32, state: u32) -> (Vec<u32>, bool) {
+        let seen = self.pages.at(page, state);
+        let known = !matches!(seen, Seen::Unknown);
+        let version = seen.image().or_else(|| self.pages.at_or_later(page, state).image());
+        let parsed = version.and_then(|version| Page::parse(version.bytes, page, self.pages.geometry));
+        (parsed.map(|page| children(&page)).unwrap_or_default(), known)
+    }
+
+    fn is_interior(&self, page: u32, state: u32) -> bool {
+        let version = self.pages.at_or_later(page, state).image();
+        let parsed = version.and_then(|version| Page::parse(version.bytes, page, self.pages.geometry));
+        parsed.is_some_and(|page| page.header.kind.is_interior())
+    }
+
+    /// Gives a page and all below it that no tree has to an object.
+    fn grow(&mut self, root: u32, owner: Owner, state: u32) {
+        if self.owner(root) != Owner::None {
+            return;
+        }
+        self.set_owner(root, owner);
+        let mut next = vec![root];
+        while let Some(page) = next.pop() {
+            let (children, known) = self.children(page, state);
+            let owner = self.owner(page);
+            // All leaves of a tree lie equally deep.
+            let deeper = children.first().is_some_and(|first| self.is_interior(*first, state));
+            for child in children {
+                if self.owner(child) != Owner::None || !self.is_link(child) {
+                    self.set_broken(owner);
+                } else {
+                    let below = if known { owner } else { self.below_unknown(page, owner, child, state) };
+                    self.set_owner(child, below);
+                    next.extend(deeper.then_some(child));
+                }
+            }
+        }
+    }
+
+    /// Goes on to the next state.
+    pub fn step(&mut self, state: u32) -> Step {
+        self.pages.begin();
+        let mut step = Step::default();
+        let written: Vec<u32> = self.pages.written(state).collect();
+        let before: HashMap<u32, Owner> = written.iter().map(|page| (*page, self.owner(*page))).collect();
+        let mut touched: BTreeMap<u32, Touched> = BTreeMap::new();
+        // Pages that their parents may no longer lead to.
+        let mut loose: BTreeMap<u32, Owner> = BTreeMap::new();
+        let mut roots: Vec<(u32, u32)> = Vec::new();
+        if before.iter().any(|(page, owner)| *page == 1 || owner.object() == Some(0)) {
+            self.change_schema(state, &mut step.schema, &mut loose, &mut roots);
+        }
+        for page in &written {
+            let owner = self.owner(*page);
+            if owner == Owner::None {
+                continue;
+            }
+            for child in self.children(*page, state - 1).0 {
+                if self.owner(child).object() == owner.object() {
+                    loose.insert(child, self.owner(child));
+                }
+            }
+        }
+        for page in loose.keys() {
+            self.set_owner(*page, Owner::None);
+        }
+        let claimed = self.claim(state, &written, &before, roots, &loose, &mut touched);
+        let left = self.leave(state, &loose, &claimed, &before);
+        for (page, owner) in before.iter().map(|(page, owner)| (*page, *owner)).chain(left) {
+            let Some(object) = owner.object() else { continue };
+            let of = touched.entry(object).or_default();
+            of.before.insert(page);
+            of.unsure_before |= matches!(owner, Owner::Perhaps(_));
+        }
+        for page in &written {
+            let owner = self.owner(*page);
+            let Some(object) = owner.object() else { continue };
+            let of = touched.entry(object).or_default();
+            of.after.insert(*page);
+            of.unsure_after |= matches!(owner, Owner::Perhaps(_));
+        }
+        let vacuumed = written.len() as u32 + 1 >= self.page_count(state).max(2);
+        self.compare(state, &written, touched, vacuumed, &mut step);
+        self.overrun |= self.pages.is_overrun();
+        step
+    }
+
+    fn page_count(&self, state: u32) -> u32 {
+        let commit = (state as usize).checked_sub(1).and_then(|index| self.pages.commits.get(index));
+        commit.map_or(0, |commit| commit.page_count)
+    }
+
+    /// Holds the definitions against those of the state before. Roots of what was dropped or moved become loose, those of
+    /// what is new or moved are to be claimed.
+    fn change_schema(
+        &mut self,
+        state: u32,
+        changes: &mut Vec<SchemaChange>,
+        loose: &mut BTreeMap<u32, Owner>,
+        roots: &mut Vec<(u32, u32)>,
+    ) {
+        let (rows, whole) = schema_at(self.pages, state, self.encoding);
+        // What can't be read would look dropped.
+        if !whole {
+            return;
+        }
+        let (_, known_before) = schema_at(self.pages, state - 1, self.encoding);
+        let living: Vec<usize> = (1..self.objects.len())
+            .filter(|index| self.objects.get(*index).is_some_and(|o| o.died.is_none()))
+            .collect();
+        let mut by_name: HashMap<(SchemaKind, &str), &SchemaRow> = HashMap::new();
+        by_name.extend(rows.iter().map(|row| ((row.kind, row.name.as_str()), row)));
+        let mut goes_on: HashMap<(SchemaKind, &str), usize> = HashMap::new();
+        for index in &living {
+            let Some(object) = self.objects.get(*index) else { continue };
+            let same_name = by_name.get(&(object.kind, object.name.as_str()));
+            let same = same_name.filter(|row| row.root.unwrap_or(0) == object.root || row.sql == object.sql);
+            if let Some(row) = same {
+                goes_on.insert((row.kind, &row.name), *index);
+            }
+        }
+        // A name that is new over a root that is not.
+        let continued: HashSet<usize> = goes_on.values().copied().collect();
+        for row in rows.iter().filter(|row| row.root.unwrap_or(0) > 0) {
+            if goes_on.contains_key(&(row.kind, row.name.as_str())) {
+                continue;
+            }
+            let renamed = living.iter().filter(|index| !continued.contains(index)).find(|index| {
+                let object = self.objects.get(**index);
+                object.is_some_and(|object| {
+                    object.kind == row.kind
+                        && Some(object.root) == row.root
+                        && !by_name.contains_key(&(object.kind, object.name.as_str()))
+                })
+            });
+            if let Some(index) = renamed {
+                goes_on.insert((row.kind, &row.name), *index);
+            }
+        }
+        let continued: HashSet<usize> = goes_on.values().copied().collect();
+        for index in living.iter().filter(|index| !continued.contains(index)) {
+            let Some(object) = self.objects.get_mut(*index) else { continue };
+            object.died = Some(state);
+            let (kind, name, root) = (object.kind, object.name.clone(), object.root);
+            if known_before {
+                changes.push(SchemaChange { kind, name, what: SchemaAct::Dropped });
+            }
+            if self.owner(root).object() == Some(*index as u32) {
+                loose.insert(root, self.owner(root));
+            }
+        }
+        for row in &rows {
+            let kind = row.kind;
+            if let Some(index) = goes_on.get(&(kind, row.name.as_str())) {
+                let Some(object) = self.objects.get_mut(*index) else { continue };
+                let (old_name, old_root) = (object.name.clone(), object.root);
+                let altered = object.sql != row.sql;
+                let fresh = Object::of(row, object.born, self.encoding);
+                let mut former = std::mem::take(&mut object.former);
+                former.extend((old_name != row.name).then(|| old_name.clone()));
+                *object = Object { incomplete: object.incomplete, broken: object.broken, former, ..fresh };
+                let what =
+                    if old_name == row.name { SchemaAct::Altered } else { SchemaAct::Renamed(old_name) };
+                if altered && known_before {
+                    changes.push(SchemaChange { kind, name: row.name.clone(), what });
+                }
+                let root = row.root.unwrap_or(0);
+                if root != old_root || matches!(self.owner(root), Owner::Perhaps(_)) {
+                    if root != old_root && self.owner(old_root).object() == Some(*index as u32) {
+                        loose.insert(old_root, self.owner(old_root));
+                    }
+                    roots.extend((root > 1).then_some((root, *index as u32)));
+                }
+                continue;
+            }
+            self.objects.push(Object::of(row, known_before.then_some(state), self.encoding));
+            let index = self.objects.len() as u32 - 1;
+            if let Some(object) = self.objects.last_mut().filter(|_| !known_before) {
+                object.incomplete = true;
+            }
+            roots.extend(row.root.filter(|root| *root > 1).map(|root| (root, index)));
+            if known_before {
+                changes.push(SchemaChange { kind, name: row.name.clone(), what: SchemaAct::Created });
+            }
+        }
+    }
+
+    /// Gives pages to the trees that lead to them now; these pages.
+    fn claim(
+        &mut self,
+        state: u32,
+        written: &[u32],
+        before: &HashMap<u32, Owner>,
+        roots: Vec<(u32, u32)>,
+        loose: &BTreeMap<u32, Owner>,
+        touched: &mut BTreeMap<u32, Touched>,
+    ) -> HashSet<u32> {
+        let mut claimed: HashSet<u32> = HashSet::new();
+        let mut next: Vec<u32> = Vec::new();
+        for (root, object) in roots {
+            self.set_owner(root, Owner::Is(object));
+            claimed.insert(root);
+            next.push(root);
+        }
+        next.extend(written.iter().filter(|page| self.owner(**page) != Owner::None));
+        let mut done: HashSet<u32> = HashSet::new();
+        while let Some(page) = next.pop() {
+            let owner = self.owner(page);
+            let Some(object) = owner.object().filter(|_| done.insert(page)) else { continue };
+            let (children, known) = self.children(page, state);
+            let sure = known && matches!(owner, Owner::Is(_));
+            for child in children {
+                if !self.is_link(child) {
+                    self.set_broken(owner);
+                    continue;
+                }
+                if self.owner(child) != Owner::None && claimed.contains(&child) {
+                    // Two links to one page.
+                    self.set_broken(owner);
+                    self.set_broken(self.owner(child));
+                }
+                let had = loose.get(&child).copied().unwrap_or_else(|| self.owner(child));
+                let is_written = before.contains_key(&child);
+                if had == Owner::None && !is_written {
+                    // No page joins a tree without being written: something is not as it seems.
+                    touched.entry(object).or_default().unsure_before = true;
+                    if let Some(object) = self.objects.get_mut(object as usize) {
+                        object.incomplete = true;
+                    }
+                }
+                self.set_owner(child, if sure { Owner::Is(object) } else { Owner::Perhaps(object) });
+                claimed.insert(child);
+                if is_written || had == Owner::None {
+                    next.push(child);
+                }
+            }
+        }
+        claimed
+    }
+
+    /// The pages that left their trees, with all that hung below them.
+    fn leave(
+        &mut self,
+        state: u32,
+        loose: &BTreeMap<u32, Owner>,
+        claimed: &HashSet<u32>,
+        before: &HashMap<u32, Owner>,
+    ) -> Vec<(u32, Owner)> {
+        let mut left = Vec::new();
+        let mut next: Vec<(u32, Owner)> = loose.iter().map(|(page, owner)| (*page, *owner)).collect();
+        let mut done: HashSet<u32> = HashSet::new();
+        while let Some((page, owner)) = next.pop() {
+            let stays = claimed.contains(&page) && self.owner(page).object() == owner.object();
+            if stays || !done.insert(page) {
+                continue;
+            }
+            left.push((page, owner));
+            if !claimed.contains(&page) {
+                self.set_owner(page, Owner::None);
+            }
+            // Those of pages that were written are loose already.
+            if before.contains_key(&page) {
+                continue;
+            }
+            for child in self.children(page, state - 1).0 {
+                let own = self.owner(child);
+                if own.object() == owner.object() && !claimed.contains(&child) {
+                    next.push((child, own));
+                }
+            }
+        }
+        left
+    }
+
+    /// Compares the rows of the pages before with those behind.
+    fn compare(
+        &mut self,
+        state: u32,
+        written: &[u32],
+        mut touched: BTreeMap<u32, Touched>,
+        vacuumed: bool,
+        step: &mut Step,
+    ) {
+        let keys_of =
+            |object: u32| self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
+        let mut jobs: Vec<(u32, Side, u32)> = Vec::new();
+        for (object, of) in &touched {
+            // After VACUUM all rows are compared, since they may have other ids.
+            let stays = |page: &u32| !vacuumed && of.before.contains(page) && of.after.contains(page);
+            jobs.extend(
+                of.before
+                    .iter()
+                    .map(|page| (*object, if stays(page) { Side::Both } else { Side::Before }, *page)),
+            );
+            let joined = of.after.iter().filter(|page| !stays(page));
+            jobs.extend(joined.map(|page| (*object, Side::After, *page)));
+        }
+        let read = |(object, side, page): &(u32, Side, u32)| {
+            let keys = keys_of(*object);
+            match side {
+                Side::Before => [rows::on_page(self.pages, *page, state - 1, keys), PageRows::none()],
+                Side::After => [PageRows::none(), rows::on_page(self.pages, *page, state, keys)],
+                Side::Both => rows::changed_on_page(self.pages, *page, state, keys),
+            }
+        };
+        let mut all: Vec<[PageRows; 2]> = jobs.par_iter().with_min_len(16).map(read).collect();
+        // Overflow pages may be written while their leaf is not.
+        let explained: HashSet<u32> = all.iter().flatten().flat_map(|rows| &rows.chained).copied().collect();
+        let strange: Vec<u32> = written
+            .iter()
+            .filter(|page| !explained.contains(page) && self.is_strange(**page, state))
+            .copied()
+            .collect();
+        if !strange.is_empty() {
+            let leaves = self.leaves_of(&strange, state - 1);
+            for (leaf, object) in leaves {
+                let of = touched.entry(object).or_default();
+                if !of.before.insert(leaf) || !of.after.insert(leaf) {
+                    continue;
+                }
+                let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
+                jobs.push((object, Side::Both, leaf));
+                all.push(rows::changed_on_page(self.pages, leaf, state, keys));
+            }
+        }
+        if let Some(spilled) = &mut self.spilled {
+            for ((_, _, page), [_, rows]) in jobs.iter().zip(&all) {
+                spilled.extend(rows.chained.iter().map(|chained| (*chained, *page)));
+            }
+        }
+        let mut sides: BTreeMap<u32, [(Vec<RowAt>, bool); 2]> = BTreeMap::new();
+        for ((object, _, _), both) in jobs.iter().zip(all) {
+            let sides = sides.entry(*object).or_insert_with(|| [(Vec::new(), true), (Vec::new(), true)]);
+            for ((side, whole), rows) in sides.iter_mut().zip(both) {
+                side.extend(rows.rows);
+                *whole &= rows.whole;
+                if let Some(object) = self.objects.get_mut(*object as usize) {
+                    object.broken |= rows.broken;
+                }
+            }
+        }
+        for (object, [(mut before, before_whole), (mut after, after_whole)]) in sides {
+            let Some(info) = self.objects.get_mut(object as usize).filter(|info| info.keys != Keys::None)
+            else {
+                continue;
+            };
+            let of = touched.remove(&object).unwrap_or_default();
+            let before_known = before_whole && !of.unsure_before && !self.pages.is_overrun();
+            let after_known = after_whole && !of.unsure_after && !self.pages.is_overrun();
+            info.incomplete |= !before_known || !after_known;
+            // Rows of pages that may have been another's prove nothing.
+            if of.unsure_before {
+                before.clear();
+            }
+            if of.unsure_after {
+                after.clear();
+            }
+            before.par_sort_unstable();
+            after.par_sort_unstable();
+            let mut change = TableChange {
+                object: object as usize,
+                rows: Vec::new(),
+                before_known,
+                after_known,
+                renumbered: Vec::new(),
+                grown: Vec::new(),
+            };
+            let same = |(a, b): (&RowAt, &RowAt)| a.content.is_some() && a.content == b.content;
+            if vacuumed
+                && info.keys == Keys::Rowid
+                && !info.has_alias()
+                && before_known
+                && after_known
+                && before.len() == after.len()
+                && before.iter().zip(&after).all(same)
+            {
+                let pairs = before.iter().zip(&after).map(|(before, after)| (before.key, after.key));
+                change.renumbered = pairs.filter(|(before, after)| before != after).collect();
+            } else {
+                change.rows = differences(&before, &after);
+                let (pages, layout) = (self.pages, info.layout.as_ref());
+                let is_grown = |row: &mut RowChange| {
+                    let both = row.before.zip(row.after).zip(layout);
+                    both.is_some_and(|((old, new), layout)| {
+                        rows::is_grown(pages, (&old, &new), state, layout)
+                    })
+                };
+                change.grown = change.rows.extract_if(.., is_grown).collect();
+            }
+            if !change.rows.is_empty()
+                || !change.renumbered.is_empty()
+                || !change.grown.is_empty()
+                || !before_known
+                || !after_known
+            {
+                step.tables.push(change);
+            }
+        }
+    }
+
+    /// Whether nothing yet says what a page is: no page of a tree, pointer map or trunk of the freelist.
+    fn is_strange(&self, page: u32, state: u32) -> bool {
+        if self.owner(page) != Owner::None || page == 1 {
+            return false;
+        }
+        let Some(version) = self.pages.at(page, state).image() else { return true };
+        let first = self.pages.at(1, state).image().or_else(|| self.pages.at_or_later(1, state).image());
+        let header = first.and_then(|first| mudlark_parsers::sqlite::header::header(first.bytes).ok());
+        if header.is_some_and(|(_, header)| header.auto_vacuum()) && self.pages.geometry.is_pointer_map(page)
+        {
+            return false;
+        }
+        let usable = self.pages.geometry.usable();
+        let list = trunk(version.bytes, usable);
+        let is_trunk = list.is_some_and(|list| {
+            let last = self.page_count(state);
+            list.leaf_count <= usable / 4 - 2
+                && (list.next == 0 || (2..=last).contains(&list.next))
+                && list.leaf_count > 0
+                && list.leaves.iter().all(|leaf| (2..=last).contains(leaf))
+        });
+        !is_trunk
+    }
+
+    /// The leaves whose rows go on in these overflow pages, with their objects.
+    fn leaves_of(&mut self, overflow: &[u32], state: u32) -> Vec<(u32, u32)> {
+        if self.spilled.is_none() {
+            let owned: Vec<u32> =
+                (1..self.owners.len() as u32).filter(|page| self.owner(*page) != Owner::None).collect();
+            let spilled = owned.par_iter().with_min_len(64).flat_map_iter(|page| {
+                let rows = rows::on_page(self.pages, *page, state, Keys::None);
+                rows.chained.into_iter().map(|chained| (chained, *page))
+            });
+            self.spilled = Some(spilled.collect::<Vec<_>>().into_iter().collect());
+        }
+        let spilled = self.spilled.as_ref();
+        let leaves =
+            overflow.iter().filter_map(|page| spilled?.get(page).copied()).collect::<BTreeSet<u32>>();
+        let owned = leaves.into_iter().filter_map(|leaf| Some((leaf, self.owner(leaf).object()?)));
+        owned.collect()
+    }
+}
+
+/// The rows that are not the same on both sides; both are in order.
+fn differences(before: &[RowAt], after: &[RowAt]) -> Vec<RowChange> {
+    let mut found = Vec::new();
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let (old, new) = (before.peek().copied().copied(), after.peek().copied().copied());
+        let order = match (old, new) {
+            (None, None) => return found,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(old), Some(new)) => old.key.cmp(&new.key),
+        };
+        let (old, new) = (old.filter(|_| order.is_le()), new.filter(|_| order.is_ge()));
+        if old.is_some() {
+            before.next();
+        }
+        if new.is_some() {
+            after.next();
+        }
+        let Some(key) = old.or(new).map(|row| row.key) else { return found };
+        let same = old.zip(new).is_some_and(|(old, new)| old.content == new.content);
+        if !same {
+            found.push(RowChange { key, before: old, after: new });
+        }
+    }
+}
