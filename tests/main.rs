@@ -7,6 +7,7 @@ mod evidence_untouched;
 mod findings;
 mod gone_rows;
 mod hostile;
+mod index_entries;
 mod interrupted;
 mod json_lines;
 mod lifetimes;
@@ -19,5 +20,7 @@ mod same_output;
 mod schema_given;
 mod summary;
 mod support;
+#[cfg(target_os = "linux")]
+mod temp_files;
 mod timeline;
 mod undelete;

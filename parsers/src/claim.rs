@@ -53,7 +53,7 @@ claims! {
     IndexDisagrees = 14, "an index holds other cells for this row";
     /// A whole index lacks this row.
     IndexLacks = 15, "an index that is whole lacks this row";
-    /// Read from an index entry: only the columns of the index are known.
+    /// Read from an index entry, or from a record like one in a temp file: only some columns are known.
     FromIndex = 16, "read from an index entry";
     /// A text cell is not valid in the store's encoding.
     TextInvalid = 17, "a text cell is not valid in its encoding";
@@ -69,7 +69,7 @@ claims! {
     DefaultUsed = 22, "columns added later take their default";
     /// The page is free, or another took its place; the row's own page is lost.
     OldPage = 24, "read from a freed or replaced page: the page that followed it is lost";
-    /// The page is an earlier version, in a log or a journal.
+    /// The page is an earlier version, in a log, a journal or a temp file.
     EarlierVersion = 25, "read from an earlier version of a page, in a log or a journal";
     /// Some of the old rows for these lost keys were deleted: there are more of them than lost cells.
     Crowded = 26, "one of more old rows than can be missing";
@@ -105,6 +105,8 @@ claims! {
     PerhapsDeleted = 43, "it may have been deleted, or replaced";
     /// Its place says that it was replaced by a later version, which of such rows fewer than half were.
     PerhapsSuperseded = 44, "it may have been replaced, or deleted";
+    /// Read from a temp file: a statement journal, a temp database, what a sorter spilled.
+    FromTempFile = 45, "read from a temp file";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -30,6 +30,8 @@ pub(super) struct Gathered {
     pub passed_over: u64,
     /// What the user may not have meant.
     pub notes: Vec<String>,
+    /// Temp files, which are read with the stores that they are of.
+    temps: Vec<Found>,
 }
 
 /// Finds the stores in the user's sources, for the command of this name.
@@ -42,13 +44,14 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Resul
     let mut used = HashSet::new();
     let named: HashSet<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let mut sidecars = Vec::new();
+    let found = |gathered: &Gathered| gathered.stores.len() + gathered.temps.len();
     for path in paths {
         if path.is_dir() {
             let mut files = Vec::new();
             if let Err(error) = list(path, &mut files) {
                 gathered.refused.push(error);
             }
-            let before = gathered.stores.len();
+            let before = found(&gathered);
             let (beside, mains): (Vec<_>, Vec<_>) = files.iter().partition(|file| main_of(file).is_some());
             for file in mains {
                 take(file, Some(path), common, &mut used, &mut gathered);
@@ -58,7 +61,7 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Resul
                     take(file, Some(path), common, &mut used, &mut gathered);
                 }
             }
-            if gathered.stores.len() == before {
+            if found(&gathered) == before {
                 let reason = match files.len() {
                     0 => "no store: this folder holds no file".to_owned(),
                     1 => "no store: the one file of this folder is none".to_owned(),
@@ -77,16 +80,35 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Resul
         if is_read_with_main(path, &used) {
             continue;
         }
-        let before = gathered.stores.len();
+        let before = found(&gathered);
         take(path, None, common, &mut used, &mut gathered);
-        if gathered.stores.len() > before && !main.canonicalize().is_ok_and(|main| named.contains(&main)) {
+        if found(&gathered) > before && !main.canonicalize().is_ok_and(|main| named.contains(&main)) {
             let (path, main) = (path.display(), main.display());
             gathered.notes.push(format!(
                 "{path}: is read alone, though {main} stands beside it; `mudlark {command} {main}` reads both"
             ));
         }
     }
+    place_temps(&mut gathered);
     Ok(gathered)
+}
+
+/// Gives each temp file to the store that it is most likely of; one that fits none is read alone.
+fn place_temps(gathered: &mut Gathered) {
+    for temp in std::mem::take(&mut gathered.temps) {
+        let Some(file) = temp.sources.first() else { continue };
+        let kinship = |found: &Found| {
+            let main = found.sources.first().filter(|_| found.store.name() == temp.store.name())?;
+            found.store.kinship(main, file)
+        };
+        let kin = gathered.stores.iter().enumerate().filter_map(|(at, found)| Some((kinship(found)?, at)));
+        // Of equals the first.
+        let best = kin.max_by_key(|(kinship, at)| (*kinship, usize::MAX - at));
+        match best.and_then(|(_, at)| gathered.stores.get_mut(at)) {
+            Some(found) => found.sources.extend(temp.sources),
+            None => gathered.stores.push(temp),
+        }
+    }
 }
 
 /// Refuses logs of the user's that are none.
@@ -157,13 +179,19 @@ fn take(
         gathered.refused.push(Error::NotAStore { path: path.to_owned(), reason });
         return;
     }
-    let sources = with_sidecars(store, source, common, &mut gathered.refused);
+    let sources = if recognition.temp {
+        vec![source]
+    } else {
+        with_sidecars(store, source, common, &mut gathered.refused)
+    };
     let below = folder.and_then(|folder| path.strip_prefix(folder).ok());
     let name = below.map_or_else(
         || sources.first().map(|source| source.name().to_owned()).unwrap_or_default(),
         |below| below.display().to_string(),
     );
-    gathered.stores.push(Found { store, recognition, name, sources });
+    let is_temp = recognition.temp;
+    let found = Found { store, recognition, name, sources };
+    if is_temp { gathered.temps.push(found) } else { gathered.stores.push(found) }
 }
 
 /// A main file, the logs that the user names, and the files that stand beside it; those that can't be read go into

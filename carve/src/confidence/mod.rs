@@ -42,13 +42,21 @@ pub struct Counted {
 /// Levels of detail, finest first: where a combination was never counted, a coarser one answers.
 pub const LEVELS: [&[Claim]; 4] = [
     &[],
-    &[Claim::DefaultUsed, Claim::ChainWhole, Claim::PageDamaged, Claim::KeyOutOfOrder, Claim::TypeUnlikely],
     &[
         Claim::DefaultUsed,
         Claim::ChainWhole,
         Claim::PageDamaged,
         Claim::KeyOutOfOrder,
         Claim::TypeUnlikely,
+        Claim::FromTempFile,
+    ],
+    &[
+        Claim::DefaultUsed,
+        Claim::ChainWhole,
+        Claim::PageDamaged,
+        Claim::KeyOutOfOrder,
+        Claim::TypeUnlikely,
+        Claim::FromTempFile,
         Claim::IndexAgrees,
         Claim::IndexLacks,
         Claim::IndexDisagrees,

@@ -19,6 +19,8 @@ pub struct Recognition {
     pub what: String,
     /// Whether it holds rows that can be read: an encrypted database is recognised and can't.
     pub readable: bool,
+    /// Whether it is a temp file, which goes with the store that it is of where that is among the sources.
+    pub temp: bool,
 }
 
 /// What a user adds to the evidence.
@@ -61,6 +63,9 @@ pub trait Store: Sync {
 
     /// Whether `source` can be a log or a journal of a store, by its content or its name.
     fn is_log(&self, source: &Source) -> bool;
+
+    /// How much speaks for it that a temp file is of the store with this main file; `None` where it can't be.
+    fn kinship(&self, main: &Source, temp: &Source) -> Option<u64>;
 
     /// What DDL that the user gives comes to.
     fn read_schema(&self, ddl: &str) -> SchemaRead;

@@ -1,7 +1,7 @@
 //! Payloads, with their overflow chains followed.
 
 use super::survey::Survey;
-use super::view::{PageVersion, View};
+use super::view::{PageVersion, Space, View};
 use crate::source::Span;
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -114,7 +114,7 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
         };
     }
     let mut walk = Walk { bytes: local.to_vec(), ..Walk::default() };
-    let whole = walk.follow(view, survey, cell.overflow, cell.spilled());
+    let whole = walk.follow(view, survey, page.space, cell.overflow, cell.spilled());
     let doubtful = whole && walk.fault.is_some();
     let Walk { bytes, pages, fault, suspect, .. } = walk;
     Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, fault, suspect }
@@ -130,12 +130,17 @@ pub(super) fn read_gone<'a>(
 ) -> Payload<'a> {
     let mut payload = read(view, survey, page, cell);
     if let Some(place) = payload.pages.iter().position(|page| chained.contains(*page)) {
-        let capacity = view.geometry.overflow_capacity() as usize;
+        let capacity = capacity(view, page.space) as usize;
         payload.bytes.to_mut().truncate((cell.local as usize).saturating_add(place.saturating_mul(capacity)));
         payload.pages.truncate(place);
         payload.whole = false;
     }
     payload
+}
+
+/// Bytes of a payload that an overflow page holds.
+fn capacity(view: &View<'_>, space: Option<Space>) -> u32 {
+    space.map_or(view.geometry, |space| space.geometry).overflow_capacity()
 }
 
 /// The spans of a payload that was read: its cell, and its bytes in the pages of its chain.
@@ -149,7 +154,7 @@ pub(super) fn spans(
     out.push(page.span(cell.at, cell.end - cell.at));
     let mut left = cell.spilled();
     for number in chain {
-        let take = left.min(u64::from(view.geometry.overflow_capacity()));
+        let take = left.min(u64::from(capacity(view, page.space)));
         left -= take;
         out.extend(view.page(*number).map(|page| page.span(4, take as u32)));
     }
@@ -256,10 +261,19 @@ struct Walk {
 impl Walk {
     /// Follows a chain for `left` bytes; `false` where it breaks. The bytes of the page at which it breaks are
     /// not taken: a page whose pointer is wrong is no longer the page that was written.
-    fn follow(&mut self, view: &View<'_>, survey: &Survey, first: u32, mut left: u64) -> bool {
-        let capacity = u64::from(view.geometry.overflow_capacity());
-        let mut next = first;
+    fn follow(
+        &mut self,
+        view: &View<'_>,
+        survey: &Survey,
+        space: Option<Space>,
+        first: u32,
+        mut left: u64,
+    ) -> bool {
+        let capacity = u64::from(capacity(view, space));
+        let last = space.map_or(view.page_count, |space| space.pages);
+        let mut link = first;
         while left > 0 {
+            let Some(next) = view.linked(space, link) else { return self.breaks(link, LinkFault::Absent) };
             let take = left.min(capacity);
             if survey.page(next).kind.is_some() && survey.page(next).sound {
                 return self.breaks(next, LinkFault::InTree);
@@ -271,15 +285,15 @@ impl Walk {
                 return self.breaks(next, LinkFault::Again);
             }
             let Some(page) = view.page(next) else { return self.breaks(next, LinkFault::Absent) };
-            let (link, content) = (be_u32_at(page.bytes, 0), slice_at(page.bytes, 4, take as usize));
-            let (Some(link), Some(content)) = (link, content) else {
+            let (onward, content) = (be_u32_at(page.bytes, 0), slice_at(page.bytes, 4, take as usize));
+            let (Some(onward), Some(content)) = (onward, content) else {
                 return self.breaks(next, LinkFault::Cut);
             };
             left -= take;
             // The last page's link is zero. Another one may be all that is wrong with the page, but one that leads out of
             // the file makes it suspect.
-            let out = link > view.page_count;
-            let link_fits = left == 0 || !out && link != 0;
+            let out = onward > last;
+            let link_fits = left == 0 || !out && onward != 0;
             // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
             let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
             let wiped = left == 0
@@ -287,15 +301,15 @@ impl Walk {
                 && !before.is_some_and(|before| !before.is_empty() && all_zero(before));
             if wiped || !link_fits {
                 let zeros = wiped || all_zero(page.bytes);
-                return self.breaks(next, if zeros { LinkFault::Zeros } else { LinkFault::Link(link) });
+                return self.breaks(next, if zeros { LinkFault::Zeros } else { LinkFault::Link(onward) });
             }
-            if left == 0 && link != 0 {
-                self.breaks(next, LinkFault::GoesOn(link));
+            if left == 0 && onward != 0 {
+                self.breaks(next, LinkFault::GoesOn(onward));
             }
             self.suspect = (left == 0 && out).then_some(self.bytes.len());
             self.bytes.extend_from_slice(content);
             self.pages.push(next);
-            next = link;
+            link = onward;
         }
         true
     }
@@ -338,7 +352,7 @@ mod tests {
         let view = View::main(&sources, Some(SourceId(0)), Geometry { page_size: 512, reserved: 0 });
         let survey = Survey::of(&view, &|_| {});
         let mut walk = Walk::default();
-        assert!(!walk.follow(&view, &survey, 2, 1 << 50));
+        assert!(!walk.follow(&view, &survey, None, 2, 1 << 50));
         assert_eq!((walk.pages.len(), walk.bytes.len()), (199, 199 * 508));
         assert_eq!(walk.fault, Some(ChainFault { page: 50, place: 200, what: LinkFault::Again }));
     }

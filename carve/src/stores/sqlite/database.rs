@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
+use super::temp::{self, Temp};
 use super::view::{Applied, View};
 use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
@@ -38,11 +39,12 @@ const WINDOW: usize = 1;
 const WINDOW_BYTES: u64 = 128 << 20;
 
 /// What each source is to the database.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Roles {
     pub main: Option<SourceId>,
     pub log: Option<SourceId>,
     pub journal: Option<SourceId>,
+    pub temps: Vec<(SourceId, Temp)>,
 }
 
 impl Roles {
@@ -57,8 +59,12 @@ impl Roles {
                 roles.log.get_or_insert(id);
             } else if journal::segment_header(bytes).is_ok() || number > 0 && named("-journal") {
                 roles.journal.get_or_insert(id);
+            } else if let Some(temp) = temp::read(bytes) {
+                roles.temps.push((id, temp));
             } else if roles.main.is_none() && !named("-shm") {
                 roles.main = Some(id);
+            } else if number > 0 && temp::is_named(source) {
+                roles.temps.extend(Temp::database(bytes).map(|temp| (id, temp)));
             }
         }
         roles
@@ -102,6 +108,8 @@ pub(super) struct Database<'a> {
     pub outputs: Vec<Output>,
     /// Where rows that are gone may be found.
     pub places: gone::Places,
+    /// What temp files hold of each tree.
+    pub streams: gone::Streams,
     pub tables: Vec<Table>,
     pub findings: Vec<Finding>,
     /// For each table whose rows were read: rows that only index entries name, and rows with a broken chain.
@@ -254,7 +262,7 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         let shared = reader.claims;
-        gone::rows(self, number, shared, &kept, altered, sink)?;
+        gone::rows(self, number, shared, &kept, &witnesses.entries, altered, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }
@@ -358,6 +366,8 @@ impl Instance for Database<'_> {
             let id = Some(SourceId(number as u16));
             if id == self.roles.main {
                 "SQLite database"
+            } else if let Some((_, temp)) = self.roles.temps.iter().find(|(temp, _)| Some(*temp) == id) {
+                temp.role()
             } else if id == self.roles.log {
                 "SQLite write-ahead log"
             } else if id == self.roles.journal {

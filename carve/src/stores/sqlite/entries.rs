@@ -237,7 +237,7 @@ fn same_cell(value: &Value<'_>, cell: &RowCell<'_>) -> bool {
     }
 }
 
-fn owned(value: &Value<'_>) -> RowCell<'static> {
+pub(super) fn owned(value: &Value<'_>) -> RowCell<'static> {
     match value {
         Value::Null => RowCell::Null,
         Value::Int(int) => RowCell::Int(*int),

@@ -91,6 +91,16 @@ impl Layout {
         self.slots.iter().position(|slot| slot.alias)
     }
 
+    /// The stored position of the column that shows the row id.
+    pub(super) fn alias_position(&self) -> Option<usize> {
+        self.slots.iter().find(|slot| slot.alias).map(|slot| slot.position)
+    }
+
+    /// What rows read at a stored position that were written before its column was added.
+    pub(super) fn default_at(&self, position: usize) -> Option<&RowCell<'static>> {
+        self.slots.iter().find(|slot| slot.position == position).map(|slot| &slot.default)
+    }
+
     /// Whether a value is what rows read that were written before the column was added.
     pub(super) fn is_default(&self, position: usize, value: &Value<'_>) -> bool {
         let slot = self.slots.iter().find(|slot| slot.position == position);

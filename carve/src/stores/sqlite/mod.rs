@@ -39,6 +39,7 @@ mod shape;
 mod solve;
 mod strays;
 mod survey;
+mod temp;
 mod view;
 mod wiped;
 
@@ -65,18 +66,21 @@ impl Store for Sqlite {
 
     fn recognise(&self, source: &Source) -> Option<Recognition> {
         let bytes = source.bytes();
-        let readable = |what| Some(Recognition { what, readable: true });
+        let readable = |what| Some(Recognition { what, readable: true, temp: temp::is_named(source) });
         if let Ok((_, head)) = wal::wal_header(bytes) {
             return readable(format!("SQLite write-ahead log, page size {}", head.page_size));
         }
         if journal::segment_header(bytes).is_ok() {
             return readable("SQLite rollback journal".to_owned());
         }
+        if let Some(temp) = temp::read(bytes) {
+            return Some(Recognition { what: temp.what(), readable: true, temp: true });
+        }
         let head = header::header(bytes).ok().map(|(_, head)| head);
         let detected = detect::detect(bytes);
         let borne_out = detected.as_ref().is_some_and(|detected| detected.borne_out);
         if !borne_out && let Some(why) = encrypted::evidence(bytes, head.as_ref()) {
-            return Some(Recognition { what: why, readable: false });
+            return Some(Recognition { what: why, readable: false, temp: false });
         }
         let detected = detected?;
         let size = detected.geometry.page_size;
@@ -100,6 +104,10 @@ impl Store for Sqlite {
         wal::wal_header(bytes).is_ok()
             || journal::segment_header(bytes).is_ok()
             || SIDECARS.iter().any(|ending| source.name().ends_with(ending))
+    }
+
+    fn kinship(&self, main: &Source, temp: &Source) -> Option<u64> {
+        temp::kinship(main.bytes(), temp.bytes())
     }
 
     fn read_schema(&self, ddl: &str) -> SchemaRead {

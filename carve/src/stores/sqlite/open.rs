@@ -14,6 +14,7 @@ use super::gone;
 use super::layout::Layout;
 use super::strays;
 use super::survey::Survey;
+use super::temp::Temp;
 use super::view::View;
 use crate::error::Error;
 use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl};
@@ -88,6 +89,7 @@ pub(super) fn open<'a>(
         outputs,
         findings,
         places: gone::Places::default(),
+        streams: gone::Streams::default(),
         missing: Default::default(),
     };
     database.places = gone::places(&database);
@@ -95,6 +97,7 @@ pub(super) fn open<'a>(
         database.places = gone::places(&database);
     }
     add_predecessor(&mut database);
+    add_streams(&mut database);
     Ok(database)
 }
 
@@ -130,6 +133,20 @@ fn add_strangers(database: &mut Database<'_>) -> bool {
     !widths.is_empty()
 }
 
+/// Sorts what temp files hold by table, and adds tables without a name for what fits none.
+fn add_streams(database: &mut Database<'_>) {
+    if database.roles.temps.is_empty() {
+        return;
+    }
+    let mut streams = gone::streams(database);
+    for columns in streams.lost_widths() {
+        let tree = database.forest.add_empty(true);
+        add_lost_table(database, columns, tree, None);
+        streams.take_lost(columns, tree);
+    }
+    database.streams = streams;
+}
+
 /// Numbers the old versions of pages that logs and journals hold.
 fn add_old_versions(
     sources: &[Source],
@@ -146,6 +163,14 @@ fn add_old_versions(
         log.map(|(id, log)| (*id, log)),
         records.as_ref().map(|(id, records)| (*id, records.as_slice())),
     );
+    // A statement journal's pages were written in the course of the last transaction, or amid an earlier one.
+    for (source, temp) in &roles.temps {
+        if let Temp::Statement { page_size: size, records } = temp
+            && *size == page_size
+        {
+            view.add_statement(*source, records);
+        }
+    }
     survey.add_old(view);
 }
 
@@ -165,6 +190,9 @@ fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding
     }
 }
 
+/// The page size of SQLite's own choice.
+const DEFAULT_PAGE_SIZE: u32 = 4096;
+
 /// The current view: through the committed part of a log, or after rollback of a hot journal.
 fn view<'a>(
     sources: &'a [Source],
@@ -175,10 +203,16 @@ fn view<'a>(
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
     let rollback = roles.journal.map(|id| (id, journal::journal(bytes(id))));
     let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
+    // What a sorter spills tells no page size, and has no pages.
+    let of_statement = roles.temps.iter().find_map(|(_, temp)| match temp {
+        Temp::Statement { page_size, .. } => Some(*page_size),
+        Temp::Spill(_) | Temp::Database(_) => None,
+    });
+    let of_temps = of_statement.or((!roles.temps.is_empty()).then_some(DEFAULT_PAGE_SIZE));
     let page_size = match (log, &rollback) {
         (Some((_, Ok(log))), _) => Some(log.header.page_size),
         (_, Some((_, Ok(journal)))) => Some(journal.header.page_size),
-        _ => None,
+        _ => of_temps,
     };
     let detected = match (detected, page_size) {
         (Some(detected), _) => detected,

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 
 /// A hash of key cells; cells that are the same to an index have the same. Zeros stand for none: then the cells
 /// themselves have to be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Print([u8; 6]);
 
 impl Print {

@@ -216,7 +216,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             named.entry(gap.child).or_default().push(*number);
         }
     }
-    for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
+    // What a temp file holds may never have been committed, so it stands in for nothing.
+    let old = ground.survey.old().filter(|(number, _)| !ground.view.is_of_temp_file(*number));
+    for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
             forest.trees.get(tree as usize).is_some_and(|tree| tree.object == Object::Stale)

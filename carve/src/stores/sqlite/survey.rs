@@ -81,7 +81,7 @@ impl Survey {
         let old = view.old().into_par_iter().with_min_len(64);
         let look = |scratch: &mut Vec<Cell>, number: u32| {
             view.page(number).map_or_else(PageInfo::default, |page| {
-                look(page.bytes, page.number, view.geometry, view.page_count, scratch)
+                look(page.bytes, page.number, view.geometry, view.last_linked(number), scratch)
             })
         };
         old.map_init(Vec::new, look).collect_into_vec(&mut self.old);

@@ -1,4 +1,7 @@
 //! The pages of a database at one point: the main file, overlaid by its log or its journal.
+//!
+//! What temp files hold is numbered behind the pages: the pages of statement journals as old versions, and what is no
+//! version of a page as *stretches*.
 
 use crate::source::{Source, SourceId, Span};
 use foldhash::fast::RandomState;
@@ -17,6 +20,9 @@ const MAX_ABSENT_PAGES: u32 = 1 << 20;
 /// accident.
 const FIRST_OLD: u32 = 0xc000_0000;
 
+/// The number of the first stretch of a temp file.
+const FIRST_STRETCH: u32 = 0xe000_0000;
+
 /// A version of a page: its bytes and where they are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageVersion<'a> {
@@ -27,6 +33,17 @@ pub(super) struct PageVersion<'a> {
     pub offset: u64,
     /// The commit of the log that wrote it.
     pub commit: Option<u32>,
+    /// The pages that its links lead to, where they are not the database's.
+    pub space: Option<Space>,
+}
+
+/// The pages of a temp file that is a database of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    /// The number of its page 1 in the view.
+    pub first: u32,
+    pub pages: u32,
+    pub geometry: Geometry,
 }
 
 impl PageVersion<'_> {
@@ -34,6 +51,17 @@ impl PageVersion<'_> {
     pub(super) fn span(&self, at: u32, length: u32) -> Span {
         Span { source: self.source, offset: self.offset + u64::from(at), length: u64::from(length) }
     }
+}
+
+/// Bytes of a temp file that are no version of a page of the database.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    source: SourceId,
+    offset: u64,
+    length: u64,
+    /// Its number in the temp file, where that is a database.
+    page: u32,
+    space: Option<Space>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +78,8 @@ struct Old {
     at: Overlay,
     /// Its transaction never committed.
     uncommitted: bool,
+    /// A statement journal holds it: the page as it stood before a statement, perhaps amid a transaction.
+    of_statement: bool,
 }
 
 /// The pages of a database at one point.
@@ -68,6 +98,10 @@ pub(super) struct View<'a> {
     overlay: HashMap<u32, Overlay, RandomState>,
     /// Old versions of pages, numbered from [`FIRST_OLD`].
     old: Vec<Old>,
+    /// Stretches of temp files, numbered from [`FIRST_STRETCH`].
+    stretches: Vec<Stretch>,
+    /// The greatest page number of a statement journal.
+    last_of_statement: u32,
     pub applied: Applied,
 }
 
@@ -100,6 +134,8 @@ impl<'a> View<'a> {
             counted: false,
             overlay: HashMap::default(),
             old: Vec::new(),
+            stretches: Vec::new(),
+            last_of_statement: 0,
             applied: Applied::Nothing,
         }
     }
@@ -230,6 +266,9 @@ impl<'a> View<'a> {
             return None;
         }
         if number > self.page_count {
+            if let Some(index) = number.checked_sub(FIRST_STRETCH) {
+                return self.stretch(self.stretches.get(index as usize)?);
+            }
             let Old { page, at, .. } = self.old.get(number.checked_sub(FIRST_OLD)? as usize)?;
             return self.version(*page, at.source, at.offset, at.commit);
         }
@@ -252,6 +291,76 @@ impl<'a> View<'a> {
     pub(super) fn is_uncommitted(&self, number: u32) -> bool {
         let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
         old.is_some_and(|old| old.uncommitted)
+    }
+
+    /// Whether a number is that of what a temp file holds.
+    pub(super) fn is_of_temp_file(&self, number: u32) -> bool {
+        let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
+        number >= FIRST_STRETCH && self.page_count < FIRST_OLD || old.is_some_and(|old| old.of_statement)
+    }
+
+    /// The greatest page number that a link on a version of a page can name.
+    pub(super) fn last_linked(&self, number: u32) -> u32 {
+        // A statement journal tells nothing of how many pages there were.
+        if self.is_of_temp_file(number) {
+            self.last_of_statement.max(self.page_count)
+        } else {
+            self.page_count
+        }
+    }
+
+    /// The number by which the view knows the page that a link on a version of a page names.
+    pub(super) fn linked(&self, space: Option<Space>, link: u32) -> Option<u32> {
+        match space {
+            None => Some(link),
+            Some(space) => (1..=space.pages).contains(&link).then(|| space.first + (link - 1)),
+        }
+    }
+
+    /// Adds the pages of a statement journal to the old versions.
+    pub(super) fn add_statement(&mut self, source: SourceId, records: &[Record]) {
+        if self.page_count >= FIRST_OLD {
+            return;
+        }
+        for record in records {
+            let at = Overlay { source, offset: record.offset, commit: None };
+            self.old.push(Old { page: record.page, at, uncommitted: false, of_statement: true });
+            self.last_of_statement = self.last_of_statement.max(record.page);
+        }
+        self.old.truncate((FIRST_STRETCH - FIRST_OLD) as usize);
+    }
+
+    /// Adds bytes of a temp file, and returns the number that stands for them.
+    pub(super) fn add_stretch(&mut self, source: SourceId, offset: u64, length: u64) -> u32 {
+        self.stretches.push(Stretch { source, offset, length, page: 0, space: None });
+        FIRST_STRETCH + (self.stretches.len() - 1) as u32
+    }
+
+    /// Adds the pages of a temp file that is a database of `geometry`, and returns their numbers.
+    pub(super) fn add_space(&mut self, source: SourceId, geometry: Geometry) -> Range<u32> {
+        let first = FIRST_STRETCH + self.stretches.len() as u32;
+        let length = self.sources.get(usize::from(source.0)).map_or(0, |source| source.bytes().len() as u64);
+        let size = u64::from(geometry.page_size);
+        let pages = u32::try_from(length.div_ceil(size)).unwrap_or(u32::MAX).min(u32::MAX - first);
+        let space = Some(Space { first, pages, geometry });
+        let page = |index: u32| Stretch {
+            source,
+            offset: u64::from(index) * size,
+            length: size,
+            page: index + 1,
+            space,
+        };
+        self.stretches.extend((0..pages).map(page));
+        first..first + pages
+    }
+
+    fn stretch(&self, stretch: &Stretch) -> Option<PageVersion<'a>> {
+        let bytes = self.sources.get(usize::from(stretch.source.0))?.bytes();
+        let from = usize::try_from(stretch.offset).ok()?;
+        let to = from.saturating_add(usize::try_from(stretch.length).ok()?).min(bytes.len());
+        let bytes = bytes.get(from..to).filter(|bytes| !bytes.is_empty())?;
+        let Stretch { source, offset, page, space, .. } = *stretch;
+        Some(PageVersion { number: page, bytes, source, offset, commit: None, space })
     }
 
     /// Whether a number is that of an old version.
@@ -277,7 +386,7 @@ impl<'a> View<'a> {
                 if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
                     let at = Overlay { source, offset: frame.offset, commit };
-                    old.push(Old { page: frame.page, at, uncommitted });
+                    old.push(Old { page: frame.page, at, uncommitted, of_statement: false });
                 }
             }
         }
@@ -287,7 +396,7 @@ impl<'a> View<'a> {
                 continue;
             }
             let at = Overlay { source, offset: record.offset, commit: None };
-            old.push(Old { page: record.page, at, uncommitted: false });
+            old.push(Old { page: record.page, at, uncommitted: false, of_statement: false });
         }
         // Under a log the main file holds what was before it; under a hot journal what was never committed.
         if let Some(source) = self.main.filter(|_| self.has_overlay()) {
@@ -297,13 +406,13 @@ impl<'a> View<'a> {
             let uncommitted = matches!(self.applied, Applied::Rollback { .. });
             old.extend(hidden.map(|page| {
                 let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None };
-                Old { page, at, uncommitted }
+                Old { page, at, uncommitted, of_statement: false }
             }));
         }
         if self.page_count >= FIRST_OLD {
             old.clear();
         }
-        old.truncate((u32::MAX - FIRST_OLD) as usize);
+        old.truncate((FIRST_STRETCH - FIRST_OLD) as usize);
         self.old = old;
     }
 
@@ -318,7 +427,7 @@ impl<'a> View<'a> {
         let from = usize::try_from(offset).ok()?;
         let to = from.saturating_add(self.geometry.page_size as usize).min(bytes.len());
         let bytes = bytes.get(from..to).filter(|bytes| !bytes.is_empty())?;
-        Some(PageVersion { number, bytes, source, offset, commit })
+        Some(PageVersion { number, bytes, source, offset, commit, space: None })
     }
 
     /// Whether anything overlays the main file.

@@ -96,7 +96,11 @@ fn on_page(
         && page.header.kind.is_table() == search.tree.rowids
         && page.header.kind != PageKind::TableInterior
     {
-        let method = if role == Role::Earlier { "earlier_page" } else { "freed_page" };
+        let method = match role {
+            Role::Earlier if database.view.is_of_temp_file(number) => "statement_journal",
+            Role::Earlier => "earlier_page",
+            _ => "freed_page",
+        };
         let cells = page.cells().filter_map(Result::ok);
         let mut copies = live.copies();
         let cells = cells.filter(|cell| !search.tree.rowids || !copies.has(version.bytes, cell));
@@ -179,7 +183,7 @@ fn convincing(cells: &[FreedCell]) -> bool {
 }
 
 /// A cell that stands whole, as a candidate.
-fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
+pub(super) fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
     let header = record::header(cell.local_payload(page), cell.payload_len).ok()?;
     let rowid = RowidLeft::Whole(cell.rowid);
     Some(FreedCell {
@@ -214,6 +218,7 @@ fn finish(
         (false, None) => 0,
     };
     let uncommitted = view.is_uncommitted(number);
+    let of_temp_file = view.is_of_temp_file(number);
     let dead = cells.into_iter().filter_map(|(freed, method, claim)| {
         let rowid = match freed.rowid {
             RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
@@ -237,7 +242,8 @@ fn finish(
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
             .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
-            .with_if(uncommitted, Claim::Uncommitted);
+            .with_if(uncommitted, Claim::Uncommitted)
+            .with_if(of_temp_file, Claim::FromTempFile);
         Some(Box::new(Dead {
             page: number,
             freed,
@@ -250,6 +256,8 @@ fn finish(
             newness,
             uncommitted,
             taken,
+            undecided: of_temp_file,
+            projection: None,
         }))
     });
     dead.collect()

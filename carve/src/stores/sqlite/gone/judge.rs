@@ -136,7 +136,8 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         }
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
-        versions(standing, standing.is_some() && !reused || went_on, group, &mut judged);
+        let replaced = standing.is_some() && !reused || went_on;
+        versions(standing, replaced, search.nameless, group, &mut judged);
         judged
     };
     let groups: Vec<Group> = groups.into_iter().zip(places.into_iter().zip(reused)).collect();
@@ -173,8 +174,14 @@ fn newest(group: &[Candidate]) -> Option<&Dead> {
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
-/// later version than those of the group is known.
-fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>, judged: &mut Vec<Judged>) {
+/// later version than those of the group is known; `nameless` when nothing is known of the table but its old rows.
+fn versions(
+    standing: Option<Option<u64>>,
+    replaced: bool,
+    nameless: bool,
+    group: Vec<Candidate>,
+    judged: &mut Vec<Judged>,
+) {
     let mut found: Vec<Judged> = Vec::new();
     // A log may hold a version of one row in each of its frames.
     let mut by_content: HashMap<Option<u64>, usize> = HashMap::new();
@@ -187,9 +194,8 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>
         }
         let known = by_content.get(&dead.content).and_then(|index| found.get_mut(*index));
         if let Some(same) = known {
-            if !dead.uncommitted {
-                same.dead.uncommitted = false;
-            }
+            same.dead.uncommitted &= dead.uncommitted;
+            same.dead.undecided &= dead.undecided;
             same.also.push(dead);
             continue;
         }
@@ -203,6 +209,11 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>
     }
     let mut gone = replaced;
     for mut version in found {
+        if nameless && version.dead.claims.has(Claim::FromTempFile) {
+            (version.state, version.transaction) = (State::Unknown, Transaction::Unknown);
+            judged.push(version);
+            continue;
+        }
         (version.state, version.transaction) = if version.dead.uncommitted {
             (State::Later, Transaction::InDoubt)
         } else if gone {
@@ -211,6 +222,9 @@ fn versions(standing: Option<Option<u64>>, replaced: bool, group: Vec<Candidate>
             gone = true;
             (State::Deleted, Transaction::Committed)
         };
+        if version.dead.undecided && !version.dead.uncommitted {
+            version.transaction = Transaction::Unknown;
+        }
         judged.push(version);
     }
 }

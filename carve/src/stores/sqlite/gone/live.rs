@@ -1,14 +1,18 @@
 //! The live rows of a table, to tell copies and older versions of them from rows that are gone.
 
 use super::super::chains;
+use super::super::entries::owned;
 use super::super::prints::{Endings, content, ending};
 use super::super::settle::{self, Place};
 use super::{Candidate, Dead, Kept, Search};
+use crate::model::Cell as RowCell;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::Serial;
+use mudlark_parsers::value::Value;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -202,6 +206,25 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { return Some(None) };
         let body = payload.bytes.get(header.len..).unwrap_or_default();
         Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
+    }
+
+    /// The cells of the live row with this id, in stored order, with the defaults of columns that were added since.
+    pub(super) fn cells_of(&self, rowid: i64) -> Option<Vec<RowCell<'static>>> {
+        let (page, cell) = self.find(rowid)?;
+        let database = self.search.database;
+        let version = database.view.page(page)?;
+        let payload = chains::read(&database.view, &database.survey, &version, &cell);
+        let header = record::header(&payload.bytes, cell.payload_len).ok();
+        let cells =
+            header.iter().flat_map(|header| record::cells(header.serials(), header.len, &payload.bytes));
+        let value = |(serial, bytes): (Serial, Option<&[u8]>)| {
+            owned(&bytes.map_or(Value::Missing, |bytes| serial.decode(bytes)))
+        };
+        let mut cells: Vec<RowCell<'static>> = cells.map(value).collect();
+        if header.is_some() {
+            cells.extend((cells.len()..).map_while(|at| self.search.layout.default_at(at).cloned()));
+        }
+        Some(cells)
     }
 
     /// Whether the live row at this place is a shorter record with the defaults of columns that were added since: `short`

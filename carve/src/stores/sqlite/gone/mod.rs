@@ -6,22 +6,27 @@
 //! neighbours leave one choice (`rowids`).
 
 mod collect;
+mod entries;
 mod judge;
 mod kin;
 mod live;
 mod places;
+mod projected;
 mod put;
 mod reused;
 mod rowids;
 mod shape;
+mod streams;
 mod traces;
 
 use judge::{Identity, Judged};
 pub(super) use places::{Places, find as places};
+pub(super) use streams::{Streams, find as streams};
 
 use super::catalogue::TableDef;
 use super::chains;
 use super::database::{Database, Output};
+use super::entries::Entries;
 use super::forest::Tree;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
@@ -33,9 +38,11 @@ use crate::stores::RowSink;
 use live::Live;
 use mudlark_parsers::claim::Claims;
 use mudlark_parsers::sqlite::freed::FreedCell;
+use projected::Projection;
 use put::Target;
 use shape::Kinds;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The live rows that were compared, because their pages are lost or damaged: they are not gone.
 #[derive(Debug, Default)]
@@ -63,6 +70,10 @@ struct Dead {
     newness: i64,
     /// Written by a transaction that never committed.
     uncommitted: bool,
+    /// Read where what a transaction wrote may lie that never committed.
+    undecided: bool,
+    /// Where the table's columns stand in it, if it is no row of the table.
+    projection: Option<Arc<Projection>>,
     /// A page of its overflow chain is a live row's by now.
     taken: bool,
 }
@@ -86,6 +97,12 @@ struct Search<'s, 'a> {
     as_live: Option<Vec<Option<usize>>>,
     /// Rows of which a version of a later shape is gone too.
     went_on: HashSet<Identity>,
+    /// The entries of the table's indexes.
+    entries: &'s Entries,
+    /// The table's own number among the trees.
+    number: usize,
+    /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
+    nameless: bool,
 }
 
 /// The gone rows of tables that were altered: they are put out behind those of the earlier shapes.
@@ -141,6 +158,7 @@ pub(super) fn rows<'a>(
     number: usize,
     claims: Claims,
     kept: &Kept,
+    entries: &Entries,
     altered: &mut Altered,
     sink: &mut RowSink<'_, 'a>,
 ) -> Result<(), Error> {
@@ -167,7 +185,21 @@ pub(super) fn rows<'a>(
     let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
     // Tables come before their earlier shapes.
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
-    let search = Search { database, tree, layout, key_cells, least, rivals, as_live, went_on };
+    let nameless = output.table.name.is_none();
+    let number_of_tree = output.tree;
+    let search = Search {
+        database,
+        tree,
+        layout,
+        key_cells,
+        least,
+        rivals,
+        as_live,
+        went_on,
+        entries,
+        number: number_of_tree,
+        nameless,
+    };
     let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);
     let mut dead = collect::all(&search, &kinds, &mut live, own, later_places);
@@ -176,12 +208,20 @@ pub(super) fn rows<'a>(
         dead = collect::all(&search, &kinds, &mut live, own, later_places);
     }
     let live = live;
-    if dead.is_empty() {
+    let streamed = streams::dead(&search, output.tree);
+    let (mut projected, rows): (Vec<Candidate>, Vec<Candidate>) =
+        streamed.into_iter().partition(|dead| dead.projection.is_some());
+    if let Some(def) = output.def.filter(|_| output.tree == search.number && search.tree.rowids) {
+        projected.extend(entries::dead(&search, &kinds, def));
+    }
+    if dead.is_empty() && projected.is_empty() && rows.is_empty() {
         return Ok(());
     }
     kin::restore(&search, &live, &mut dead);
     rowids::restore(&search, &live, &mut dead);
-    let judged = judge::judge(&search, &live, dead);
+    dead.extend(rows);
+    let mut judged = judge::judge(&search, &live, dead);
+    projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
         altered.identities.insert(def, judge::identities(&search, &judged));
         altered.waiting.push((number, claims, judged));
@@ -210,6 +250,17 @@ struct Fingerprints {
 }
 
 impl Search<'_, '_> {
+    /// The stored position of the column that the row id stands for.
+    fn alias(&self) -> Option<usize> {
+        self.layout.alias_position().filter(|_| self.tree.rowids)
+    }
+
+    /// Whether the page on which a row stood may be lost.
+    fn may_stand(&self, rowid: i64) -> bool {
+        let strays = self.database.strays.get(&self.number);
+        strays.is_some_and(|strays| strays.keys.hold(self.tree, rowid))
+    }
+
     /// The fingerprints of a candidate.
     fn fingerprints(&self, page: u32, freed: &FreedCell) -> Fingerprints {
         let view = &self.database.view;

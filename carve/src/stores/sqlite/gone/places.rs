@@ -6,6 +6,7 @@ use super::super::sample;
 use super::super::settle;
 use super::super::shape::{Fit, Profile};
 use super::super::survey::PageInfo;
+use super::entries;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -23,6 +24,8 @@ pub struct Places {
     bare: HashMap<usize, Vec<u32>>,
     /// Pages of other trees below whose cells its rows lie, which stood there before.
     before: HashMap<usize, Vec<u32>>,
+    /// For each index of the catalogue pages that it had, and earlier versions of its own.
+    by_index: HashMap<usize, Vec<u32>>,
     /// Pages of rows that fit no table, by the number of their columns.
     strange: BTreeMap<u16, usize>,
 }
@@ -49,6 +52,11 @@ impl Places {
     /// Whether what lies below the cells of a page stood there before they did, as another table's.
     pub(super) fn is_older_below(&self, page: u32) -> bool {
         self.before.values().any(|pages| pages.contains(&page))
+    }
+
+    /// The further pages of an index.
+    pub(super) fn of_index(&self, index: usize) -> &[u32] {
+        self.by_index.get(&index).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(super) fn of<'p>(&'p self, tree: usize) -> OfTree<'p> {
@@ -93,7 +101,7 @@ const EMPTIED: f64 = 0.75;
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
 pub fn find(database: &Database<'_>) -> Places {
     let ground = database.ground();
-    let mut places = Places::default();
+    let mut places = Places { by_index: entries::pages(database), ..Places::default() };
     let mut profiles: HashMap<usize, (Profile, f64)> = HashMap::new();
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
@@ -126,7 +134,9 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
-        if database.forest.standing(number).is_some() && !old || number == 1 {
+        // Page 1 is the catalogue's in each of its versions.
+        let is_first = number == 1 || old && ground.view.page(number).is_some_and(|page| page.number == 1);
+        if database.forest.standing(number).is_some() && !old || is_first {
             continue;
         }
         let Some(kind) = info.kind else {

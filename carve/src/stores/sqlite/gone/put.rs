@@ -5,8 +5,8 @@ use super::super::database::Database;
 use super::super::history::OfTable;
 use super::super::layout::Layout;
 use super::super::solve::Solution;
-use super::Dead;
 use super::judge::Judged;
+use super::{Candidate, Dead};
 use crate::confidence;
 use crate::error::Error;
 use crate::model::{Batch, Cell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction};
@@ -54,30 +54,21 @@ pub(super) fn all<'a>(
 
 fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
     let dead = &judged.dead;
-    let view = &target.database.view;
-    let Some(version) = view.page(dead.page) else { return };
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
-    let (survey, chained) = (&target.database.survey, &target.database.chained);
-    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
-    let mut at = u64::from(dead.freed.header_len);
-    let columns = dead.freed.serials.iter().map(|serial| {
-        let here = at;
-        at = at.saturating_add(serial.len());
-        Some((*serial, here))
-    });
-    let solution = Solution { columns: columns.collect() };
     let rowid = dead.rowid;
-    let doubt = match payload.bytes {
-        Cow::Borrowed(bytes) => {
-            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+    let Some(doubt) = cells(target, dead, row_index, batch) else { return };
+    // What other indexes hold of the row.
+    let others = judged.also.iter().filter(|also| also.projection.is_some() && dead.projection.is_some());
+    for also in others.filter(|also| also.projection != dead.projection) {
+        let from = batch.cells.len();
+        cells(target, also, row_index, batch);
+        let further: Vec<Cell<'a>> = batch.cells.drain(from..).collect();
+        let own = batch.cells.get_mut(first_cell as usize..).unwrap_or_default();
+        for (cell, other) in own.iter_mut().zip(further).filter(|(cell, _)| !cell.is_whole()) {
+            *cell = other;
         }
-        Cow::Owned(bytes) => {
-            target
-                .layout
-                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
-        }
-    };
+    }
     for dead in std::iter::once(dead).chain(&judged.also) {
         evidence(target, dead, batch);
     }
@@ -92,9 +83,9 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         .and(doubt)
         .and(target.claims)
         .with_if(unknown, Claim::RowidUnknown)
-        .with_if(!judged.also.is_empty(), Claim::SeenAgain);
-    let cells = batch.cells.get(first_cell as usize..).unwrap_or_default();
-    let (state, claims) = settled(judged.state, cells.iter().all(Cell::is_whole), claims);
+        .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
+    let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
+    let (state, claims) = settled(judged.state, row.iter().all(Cell::is_whole), claims);
     let lifetimes = batch.add_lifetimes(&lifetimes(target, judged));
     batch.rows.push(Row {
         rowid,
@@ -105,6 +96,35 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
         evidence: first_evidence..batch.evidence.len() as u32,
         lifetimes,
     });
+}
+
+/// Adds the cells of a candidate to a batch; returns what they say against it, and `None` where its page is not there.
+fn cells<'a>(target: &Target<'_, 'a>, dead: &Dead, row_index: u32, batch: &mut Batch<'a>) -> Option<Claims> {
+    let view = &target.database.view;
+    let version = view.page(dead.page)?;
+    let (survey, chained) = (&target.database.survey, &target.database.chained);
+    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
+    let mut at = u64::from(dead.freed.header_len);
+    let columns = dead.freed.serials.iter().map(|serial| {
+        let here = at;
+        at = at.saturating_add(serial.len());
+        Some((*serial, here))
+    });
+    let mut columns: Vec<_> = columns.collect();
+    if let Some(projection) = &dead.projection {
+        columns = projection.columns(&columns, target.layout.alias_position());
+    }
+    let (solution, rowid) = (Solution { columns }, dead.rowid);
+    Some(match payload.bytes {
+        Cow::Borrowed(bytes) => {
+            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+        }
+        Cow::Owned(bytes) => {
+            target
+                .layout
+                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
+        }
+    })
 }
 
 /// When a version stood. One that was never committed never did.
@@ -118,11 +138,16 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Vec<Lifetime> {
         let before = (!target.database.is_logged()).then_some(Point::BeforeLog);
         return before.map(|_| Lifetime { from: before, to: before }).into_iter().collect();
     };
+    // Where an entry lies is not where the row stood, whose page's commits tell when.
+    if dead.projection.is_some() {
+        return Vec::new();
+    }
     let view = &target.database.view;
-    let mut places = std::iter::once(dead).chain(&judged.also);
+    let own = |dead: &&Candidate| dead.projection.is_none();
+    let mut places = std::iter::once(dead).chain(&judged.also).filter(own);
     let in_base = places.any(|dead| {
         let version = view.page(dead.page).filter(|_| !dead.uncommitted);
-        let roles = target.database.roles;
+        let roles = &target.database.roles;
         version.is_some_and(|version| {
             let in_main = Some(version.source) == roles.main;
             // A journal beside a log is older than it.
@@ -156,6 +181,7 @@ fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let chain = chains::read_gone(view, survey, chained, &version, &dead.freed.cell).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
-    let (page, commit) = (Some(version.number), version.commit);
+    // What a sorter spills lies on no page.
+    let (page, commit) = (Some(version.number).filter(|page| *page > 0), version.commit);
     batch.evidence.push(Evidence { method: dead.method, page, commit, spans });
 }

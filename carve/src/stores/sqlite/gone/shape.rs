@@ -113,7 +113,7 @@ impl Values {
 
 /// Whether a text has control characters, but for those of lines and tabs. In UTF-16 half of the bytes of most texts
 /// are zeros or small numbers, so there nothing tells.
-fn has_controls(text: &[u8]) -> bool {
+pub(super) fn has_controls(text: &[u8]) -> bool {
     let low = text.iter().filter(|byte| **byte < 0x20).count();
     let wide = text.len().is_multiple_of(2) && low * 4 > text.len();
     low > 0 && !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
@@ -304,6 +304,11 @@ impl Kinds {
         odds + if known { SEEN_TEXT } else { 0 }
     }
 
+    /// Whether a value is unlike all that were seen of its column.
+    pub(super) fn is_beyond(&self, column: usize, serial: Serial, bytes: &[u8]) -> bool {
+        self.rows >= TELLING && self.values.get(column).is_some_and(|values| values.is_beyond(serial, bytes))
+    }
+
     /// Whether a cell has a value that is unlike all that were seen of its column.
     pub(super) fn is_unlike(&self, page: &[u8], freed: &FreedCell) -> bool {
         let body_at = (freed.cell.payload_at + freed.header_len) as usize;
@@ -341,7 +346,7 @@ pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
 }
 
 /// Whether bytes read as text of a database.
-fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
+pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
     match encoding {
         TextEncoding::Utf8 => std::str::from_utf8(text).is_ok(),
         // Nearly all pairs of bytes are some character, but few are such as texts consist of.

@@ -302,7 +302,7 @@ impl<'a> Pages<'a> {
         let bytes = self.sources.get(usize::from(source.0))?.bytes();
         let from = usize::try_from(offset).ok()?;
         let bytes = bytes.get(from..from.checked_add(self.geometry.page_size as usize)?)?;
-        Some(PageVersion { number, bytes, source, offset, commit: None })
+        Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
     }
 
     /// The pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,

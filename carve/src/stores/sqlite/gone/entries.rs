@@ -1,0 +1,308 @@
+//! Index entries of rows that are gone: in free space of an index, on pages that it had, in earlier versions of them.
+//!
+//! An entry holds the columns of its index and the row id, and often outlives the row's own cell.
+
+use super::super::agree::same;
+use super::super::catalogue::IndexDef;
+use super::super::chains;
+use super::super::database::Database;
+use super::super::forest::{Object, Tree, bounds};
+use super::super::sample;
+use super::super::settle;
+use super::super::shape::Fit;
+use super::super::view::PageVersion;
+use super::collect::whole;
+use super::projected::Projection;
+use super::shape::{Kinds, has_controls, reads};
+use super::streams::of_index;
+use super::{Candidate, Dead, Search};
+use mudlark_parsers::bytes::all_zero;
+use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::ddl::IndexField;
+use mudlark_parsers::sqlite::freed::FreedCell;
+use mudlark_parsers::sqlite::freed_entry::{IsLike, only_entry};
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
+use mudlark_parsers::sqlite::salvage;
+use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::value::Value;
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// For each index the pages outside of its tree that hold its entries.
+pub(super) fn pages(database: &Database<'_>) -> HashMap<usize, Vec<u32>> {
+    let ground = database.ground();
+    let mut found: HashMap<usize, Vec<u32>> = HashMap::new();
+    if ground.catalogue.indexes.is_empty() {
+        return found;
+    }
+    let indexes: Vec<Index<'_>> =
+        (0..ground.catalogue.indexes.len()).filter_map(|number| Index::of(database, number)).collect();
+    let is_index = |kind: PageKind| matches!(kind, PageKind::IndexLeaf | PageKind::IndexInterior);
+    for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
+        let old = ground.view.is_old(number);
+        let stands = database.forest.standing(number).is_some() && !old;
+        if stands || info.cells == 0 || !info.kind.is_some_and(is_index) {
+            continue;
+        }
+        if let Some(index) = owner(database, &indexes, number) {
+            found.entry(index).or_default().push(number);
+        }
+    }
+    found
+}
+
+/// An index of a table that has row ids.
+struct Index<'i> {
+    number: usize,
+    def: &'i IndexDef,
+    projection: Projection,
+    /// The tree of its table.
+    table: &'i Tree,
+}
+
+impl<'i> Index<'i> {
+    fn of(database: &'i Database<'_>, number: usize) -> Option<Self> {
+        let def = database.catalogue.indexes.get(number)?;
+        let projection = of_index(database.catalogue.tables.get(def.table), &def.fields)?;
+        let of_table = |tree: &&Tree| tree.object == Object::Table(def.table) && tree.rowids;
+        let table = database.forest.trees.iter().find(of_table)?;
+        Some(Self { number, def, projection, table })
+    }
+}
+
+/// The index whose entries a page holds: one that has the page now, or the one with whose rows they agree.
+fn owner(database: &Database<'_>, indexes: &[Index<'_>], number: u32) -> Option<usize> {
+    let ground = database.ground();
+    let fits = |index: &&Index<'_>| {
+        sample::fit_index(ground.view, ground.survey, number, index.def, ground.catalogue, sample::ROWS)
+            != Fit::No
+    };
+    let page = ground.view.page(number)?.number;
+    let place = database.forest.place(page).filter(|_| ground.view.is_old(number));
+    let own = place.and_then(|(tree, _)| database.forest.trees.get(tree as usize)).map(|tree| tree.object);
+    let mut best: Option<(u32, usize)> = None;
+    for index in indexes.iter().filter(fits) {
+        let (agrees, known) = agreement(database, index, number);
+        let is_own = own == Some(Object::Index(index.number));
+        if agrees * 2 < known || agrees == 0 && !is_own {
+            continue;
+        }
+        let worth = 2 * agrees + u32::from(is_own);
+        if best.is_none_or(|(most, _)| worth > most) {
+            best = Some((worth, index.number));
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+/// Of some entries of a page, how many are of live rows, and how many of these agree with them.
+fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32) -> (u32, u32) {
+    let ground = database.ground();
+    let (mut agrees, mut known) = (0, 0);
+    sample::records(ground.view, ground.survey, number, sample::ROWS, |_, header, payload| {
+        let mut entry = Vec::new();
+        record::decode(header, payload, &mut entry);
+        let Some(Value::Int(rowid)) = entry.last() else { return };
+        let standing = settle::settled_cell(ground, &index.table.pages, *rowid);
+        let Some(((page, _), cell)) = standing else { return };
+        let Some(version) = ground.view.page(page) else { return };
+        let local = cell.local_payload(version.bytes);
+        let Ok(header) = record::header(local, cell.payload_len) else { return };
+        let mut row = Vec::new();
+        record::decode(&header, local, &mut row);
+        let mut columns = index.projection.columns.iter().enumerate();
+        known += 1;
+        agrees += u32::from(columns.all(|(column, position)| {
+            let cell = position.and_then(|position| entry.get(position));
+            cell.zip(row.get(column)).is_none_or(|(cell, other)| same(cell, other))
+        }));
+    });
+    (agrees, known)
+}
+
+/// The entries of a table's indexes that no live row explains by its place.
+pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<Candidate> {
+    let database = search.database;
+    let rowids = Rowids::of(search);
+    let mut found = Vec::new();
+    for (number, def) in database.catalogue.indexes.iter().enumerate().filter(|(_, def)| def.table == table) {
+        let Some(projection) = of_index(database.catalogue.tables.get(table), &def.fields) else { continue };
+        let projection = Arc::new(projection);
+        let own = database.forest.trees.iter().filter(|tree| tree.object == Object::Index(number));
+        let own = own.flat_map(|tree| &tree.pages).map(|page| (*page, true));
+        let further = database.places.of_index(number).iter().map(|page| (*page, false));
+        let pages: Vec<(u32, bool)> = own.chain(further).collect();
+        let on_page = |page: &(u32, bool)| on_page(search, kinds, (&projection, &def.fields), rowids, *page);
+        found.par_extend(pages.par_iter().with_min_len(8).flat_map_iter(on_page));
+    }
+    found
+}
+
+/// The row ids that a table's rows can have.
+#[derive(Clone, Copy, Debug)]
+struct Rowids {
+    first: i64,
+    last: i64,
+}
+
+impl Rowids {
+    fn contains(self, rowid: i64) -> bool {
+        (self.first..=self.last).contains(&rowid)
+    }
+
+    fn of(search: &Search<'_, '_>) -> Self {
+        let (first, last) = bounds(search.database.ground(), &search.tree.pages);
+        if first > last {
+            return Self { first: 1, last: i64::from(u32::MAX) };
+        }
+        let slack = last.saturating_sub(first) / 2 + 64;
+        Self { first: first.saturating_sub(slack).max(first.min(1)), last: last.saturating_add(slack) }
+    }
+}
+
+/// The entries on one page; `own` is a page of the index's tree, whose cells are live.
+fn on_page(
+    search: &Search<'_, '_>,
+    kinds: &Kinds,
+    (projection, fields): (&Arc<Projection>, &[IndexField]),
+    rowids: Rowids,
+    (number, own): (u32, bool),
+) -> Vec<Candidate> {
+    let database = search.database;
+    let view = &database.view;
+    let info = database.survey.page(number);
+    let page = view.page(number).filter(|_| !own || info.kind.is_some() && info.spare);
+    let Some(version) = page else { return Vec::new() };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    let earlier = view.is_old(number);
+    let mut cells: Vec<(FreedCell, Claim)> = Vec::new();
+    if !own {
+        let claim = if earlier { Claim::EarlierVersion } else { Claim::OldPage };
+        let read = page.cells().filter_map(Result::ok).filter_map(|cell| whole(version.bytes, cell));
+        cells.extend(read.map(|freed| (freed, claim)));
+    }
+    let (blocks, damage) = page.freeblocks();
+    let gap = page.gap();
+    let column = |position: usize| projection.columns.iter().position(|found| *found == Some(position));
+    let columns: Vec<Option<usize>> = (0..fields.len()).map(column).collect();
+    let column = |position: usize| columns.get(position).copied().flatten();
+    let fits = |position: usize, serial: Serial| {
+        if projection.rowid == Some(position) {
+            return serial.kind() == SerialKind::Int;
+        }
+        column(position).is_none_or(|column| kinds.fits(column, serial))
+    };
+    let text_reads = |text: &[u8]| reads(database.encoding, text);
+    let is_like = |position: usize, serial: Serial, bytes: &[u8]| {
+        let is_text = serial.kind() == SerialKind::Text;
+        let known_rowid = || match serial.decode(bytes) {
+            Value::Int(rowid) => rowids.contains(rowid),
+            _ => false,
+        };
+        fits(position, serial)
+            && (!is_text || text_reads(bytes) && !has_controls(bytes))
+            && (projection.rowid != Some(position) || known_rowid())
+            && column(position).is_none_or(|column| !kinds.is_beyond(column, serial, bytes))
+    };
+    // What was put together must read without a doubt.
+    let is_plain = |position: usize, serial: Serial, bytes: &[u8]| {
+        let text = (serial.kind() == SerialKind::Text).then(|| database.encoding.decode(bytes));
+        is_like(position, serial, bytes)
+            && text.is_none_or(|text| text.is_some_and(|text| !text.contains(char::is_control)))
+    };
+    let longest = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at).max().unwrap_or(0);
+    for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
+        // A block that is longer than any entry holds several, of which those are read that were swallowed whole.
+        let mut found = swallowed(&version, *block, view.geometry, fields.len(), &is_like);
+        if found.is_empty() && block.to - block.from <= longest {
+            found.extend(only_entry(version.bytes, *block, fields.len(), &is_plain));
+        }
+        cells.extend(found.into_iter().map(|freed| (freed, Claim::InFreeblock)));
+    }
+    if version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes)) {
+        let found = swallowed(&version, gap, view.geometry, fields.len(), &is_like);
+        cells.extend(found.into_iter().map(|freed| (freed, Claim::InGap)));
+    }
+    let newness = match (earlier, version.commit) {
+        (true, Some(commit)) => 2 * i64::from(commit),
+        (true, None) => -1,
+        (false, Some(commit)) => 2 * i64::from(commit) - 1,
+        (false, None) => 0,
+    };
+    let (uncommitted, of_temp_file) = (view.is_uncommitted(number), view.is_of_temp_file(number));
+    let dead = cells.into_iter().filter_map(|(freed, claim)| {
+        let payload = chains::read(view, &database.survey, &version, &freed.cell);
+        let body_at = freed.header_len as usize;
+        let last = record::cells(freed.serials.iter().copied(), body_at, &payload.bytes).last();
+        let Some((serial, Some(bytes))) = last.filter(|_| freed.serials.len() == fields.len()) else {
+            return None;
+        };
+        let Value::Int(rowid) = serial.decode(bytes) else { return None };
+        // Where the end of the block was given to another cell, what reads as the row id may be the end of a text, or
+        // lack its own last byte.
+        let like_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let may_be_cut = freed.rebuilt && (like_text || rowids.contains(rowid.saturating_mul(256)));
+        if freed.cut || !payload.whole || may_be_cut {
+            return None;
+        }
+        let spilled = freed.cell.overflow != 0;
+        let claims = Claims::NONE
+            .with(Claim::FromIndex)
+            .with(claim)
+            .with_if(earlier, Claim::EarlierVersion)
+            .with_if(!own && !earlier, Claim::OldPage)
+            .with_if(freed.rebuilt, Claim::HeadRebuilt)
+            .with_if(freed.first_solved, Claim::FirstSolved)
+            .with_if(freed.fitted, Claim::Fitted)
+            .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
+            .with_if(freed.in_run, Claim::InRun)
+            .with_if(spilled, Claim::ChainWhole)
+            .with_if(of_temp_file, Claim::FromTempFile);
+        Some(Box::new(Dead {
+            page: number,
+            freed,
+            method: "index_entry",
+            claims,
+            rowid: Some(rowid),
+            content: None,
+            key: None,
+            newness,
+            uncommitted,
+            undecided: of_temp_file,
+            projection: Some(Arc::clone(projection)),
+            ending: 0,
+            taken: false,
+        }))
+    });
+    dead.collect()
+}
+
+/// The entries that stand whole in a run of free bytes, each beside another one or at its end.
+fn swallowed(
+    version: &PageVersion<'_>,
+    extent: Extent,
+    geometry: Geometry,
+    columns: usize,
+    is_like: &IsLike<'_>,
+) -> Vec<FreedCell> {
+    let accept = |_: &Cell, header: &RecordHeader<'_>| header.columns == columns;
+    let found = salvage::cells(version.bytes, extent, PageKind::IndexLeaf, geometry, &accept);
+    let (starts, ends): (HashSet<u32>, HashSet<u32>) = found.iter().map(|cell| (cell.at, cell.end)).unzip();
+    let beside =
+        |cell: &&Cell| cell.end == extent.to || starts.contains(&cell.end) || ends.contains(&cell.at);
+    let read = found.iter().filter(beside).filter_map(|cell| whole(version.bytes, *cell));
+    read.filter(|freed| all_like(version.bytes, freed, is_like)).collect()
+}
+
+/// Whether all values of a cell that lie on its page are like those of the index.
+fn all_like(page: &[u8], freed: &FreedCell, is_like: &IsLike<'_>) -> bool {
+    let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+    let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+    freed.cell.overflow != 0
+        || cells
+            .all(|(position, (serial, bytes))| bytes.is_some_and(|bytes| is_like(position, serial, bytes)))
+}

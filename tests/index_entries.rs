@@ -1,0 +1,84 @@
+//! Do index entries in free space give back what is left of rows, and do they tell no live row as gone?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The rows in part that `method` gives as gone, by their ids and names.
+fn parts(path: &Path) -> Done<Vec<(i64, String, String)>> {
+    let lines = recovered_lines(path, &["--min-confidence", "0"])?;
+    let of_index = |line: &&Json| line["state"] != "live" && line["evidence"][0]["method"] == "index_entry";
+    let part = |line: &Json| {
+        let name = line["values"]["name"].as_str()?.to_owned();
+        Some((line["rowid"].as_i64()?, name, line["state"].as_str()?.to_owned()))
+    };
+    Ok(lines.iter().filter(of_index).filter_map(part).collect())
+}
+
+const FILL: &str = "PRAGMA secure_delete = off;
+    CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, points INTEGER);
+    CREATE INDEX by_name ON people(name);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+    INSERT INTO people SELECT i, printf('a name of some length %05d', i * 7919 % 10007), i * 31 FROM n;";
+
+/// The name of a row as it was filled in.
+fn name(id: i64) -> String {
+    format!("a name of some length {:05}", id * 7919 % 10007)
+}
+
+#[test]
+fn an_entry_outlives_the_cell_of_its_row() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // The new names are as long, so that the rows take the places of the old ones; their entries go elsewhere.
+    let replace = "UPDATE people SET name = printf('z name of some length %05d', id) WHERE id % 40 = 0;";
+    store(&path, &format!("{FILL}{replace}"))?;
+    let parts = parts(&path)?;
+    assert!(parts.len() >= 40, "{} of 75", parts.len());
+    for (id, known, state) in &parts {
+        assert_eq!((known.as_str(), id % 40, state.as_str()), (name(*id).as_str(), 0, "superseded"));
+    }
+    let ids: BTreeSet<i64> = parts.iter().map(|(id, ..)| *id).collect();
+    assert_eq!(ids.len(), parts.len(), "a version is put out once");
+    Ok(())
+}
+
+#[test]
+fn an_earlier_version_of_a_row_that_is_gone_is_told_as_one_of_several() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let change = "UPDATE people SET name = printf('z name of some length %05d', id) WHERE id % 40 = 0;
+        DELETE FROM people WHERE id % 40 = 0;";
+    store(&path, &format!("{FILL}{change}"))?;
+    let parts = parts(&path)?;
+    assert!(parts.len() >= 30, "{} of 75", parts.len());
+    for (id, known, state) in parts {
+        assert_eq!((known, id % 40), (name(id), 0));
+        assert_eq!(state, "unknown", "which of two versions came last, nothing tells");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_entry_of_a_row_that_was_found_is_no_row_of_its_own() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("{FILL} DELETE FROM people WHERE id % 40 = 0;"))?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    let gone: Vec<&Json> = lines.iter().filter(|line| line["state"] != "live").collect();
+    assert_eq!(gone.len(), 75);
+    assert!(gone.iter().all(|row| row["values"]["points"].is_i64()), "rows in part beside whole ones");
+    Ok(())
+}
+
+#[test]
+fn entries_of_rows_that_stand_are_no_rows_that_are_gone() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Rebuilding moves all entries; the pages that the index had are full of copies.
+    store(&path, &format!("{FILL} DROP INDEX by_name; CREATE INDEX by_name ON people(name); REINDEX;"))?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    assert!(lines.iter().all(|line| line["state"] == "live"));
+    Ok(())
+}
