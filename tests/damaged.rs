@@ -182,3 +182,35 @@ fn first_children_that_two_tables_have_exchanged_are_set_right() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn the_words_of_the_schema_tell_the_encoding_when_the_header_is_wrong() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, "CREATE TABLE t(a INT, b INT); INSERT INTO t VALUES (1, 2), (3, 4)")?;
+    let mut bytes = fs::read(&path)?;
+    // The encoding, at offset 56: UTF-16le.
+    bytes[56..60].copy_from_slice(&2_u32.to_be_bytes());
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(lines.iter().filter(|line| line["table"] == "t" && line["state"] == "live").count(), 2);
+    Ok(())
+}
+
+#[test]
+fn rows_that_were_deleted_are_not_live_because_a_root_leads_out_of_the_file() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA secure_delete = off; CREATE TABLE t(a TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+         INSERT INTO t SELECT 'row number ' || i FROM n;
+         DELETE FROM t; PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 2000000 WHERE name = 't'",
+    )?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    assert!(lines.iter().all(|line| line["state"] != "live"), "{lines:#?}");
+    let deleted = lines.iter().filter(|line| line["state"] == "deleted").count();
+    assert!((48..=52).contains(&deleted), "{deleted} of 50");
+    Ok(())
+}

@@ -5,6 +5,7 @@ use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::report;
 use rusqlite::Connection;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 use std::fs;
 
 // The numbers below lie a little beyond what was measured when they were set, to show when something gets worse.
@@ -177,6 +178,27 @@ fn rows_of_an_emptied_table_are_told_from_those_of_others_of_its_shape() -> Done
     });
     let right = right.count();
     assert!(right >= 1990 && right + 1 >= gone.len(), "{right} of 2000, {} in all", gone.len());
+    Ok(())
+}
+
+#[test]
+fn rows_that_vacuum_gave_other_ids_are_not_deleted() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA secure_delete = off; PRAGMA journal_mode = persist; CREATE TABLE t(name TEXT, city TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO t SELECT 'customer number ' || i, 'city ' || (i % 13) FROM n;
+         DELETE FROM t WHERE rowid % 3 = 0; VACUUM;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let name = |row: &Json| row["values"]["name"].as_str().unwrap_or_default().to_owned();
+    let live: HashSet<String> = in_state(&lines, "live").into_iter().map(name).collect();
+    let deleted = in_state(&lines, "deleted");
+    assert_eq!(live.len(), 200);
+    assert!(deleted.iter().all(|row| !live.contains(&name(row))), "a live row is told as deleted");
+    assert!(deleted.len() >= 50, "{} of 100", deleted.len());
     Ok(())
 }
 

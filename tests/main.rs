@@ -15,6 +15,7 @@ mod live_rows;
 mod output_database;
 mod output_folder;
 mod output_refused;
+mod replay;
 mod same_output;
 mod schema_given;
 mod summary;

@@ -15,7 +15,7 @@ type Rows = BTreeMap<String, String>;
 type State = BTreeMap<String, Rows>;
 
 /// Inserted, updated, deleted.
-type Counts = BTreeMap<String, (u64, u64, u64)>;
+pub type Counts = BTreeMap<String, (u64, u64, u64)>;
 
 /// Numbers that look random and are the same in every run.
 struct Numbers(u64);
@@ -53,7 +53,8 @@ fn difference(before: &State, after: &State) -> Counts {
     tables.into_iter().map(of).filter(|(_, counts)| *counts != (0, 0, 0)).collect()
 }
 
-fn timeline(path: &Path) -> Done<Json> {
+/// The timeline of a store, as JSON.
+pub fn timeline(path: &Path) -> Done<Json> {
     let ran = mudlark(["timeline".as_ref(), "--json".as_ref(), path.as_os_str()])?;
     assert_eq!(ran.status, Some(0), "{}", ran.err);
     let told: Json = serde_json::from_str(&ran.out)?;
@@ -72,7 +73,7 @@ fn told(commit: &Json) -> Counts {
         .collect()
 }
 
-fn copied(folder: &Path) -> Done<PathBuf> {
+pub fn copied(folder: &Path) -> Done<PathBuf> {
     let path = folder.join("store.db");
     fs::copy(folder.join("live.db"), &path)?;
     fs::copy(folder.join("live.db-wal"), folder.join("store.db-wal"))?;
@@ -112,53 +113,60 @@ fn statement(numbers: &mut Numbers, step: u64) -> String {
     }
 }
 
+/// Page sizes, and auto-vacuum.
+pub const SETTINGS: [(u32, u32); 5] = [(512, 0), (1024, 1), (4096, 0), (4096, 2), (65536, 0)];
+
+/// Fills a log with commits of all kinds; for each the step, and what lies between the states around it.
+pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64, Counts)>> {
+    let (page_size, auto_vacuum) = SETTINGS[seed];
+    connection.execute_batch(&format!(
+        "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = wal;
+         PRAGMA wal_autocheckpoint = 0; {TABLES} PRAGMA wal_checkpoint(TRUNCATE);"
+    ))?;
+    let mut numbers = Numbers(seed as u64);
+    let (mut before, mut expected) = (state(connection)?, Vec::new());
+    for step in 0..48 {
+        let several = 1 + numbers.below(4);
+        let work: Vec<String> = (0..several).map(|_| statement(&mut numbers, step)).collect();
+        let work = match step {
+            15 => "ALTER TABLE people ADD COLUMN age INTEGER DEFAULT 7".to_owned(),
+            20 => "VACUUM".to_owned(),
+            25 => "CREATE TABLE extra(x); INSERT INTO extra VALUES (1), (2)".to_owned(),
+            30 => "DROP TABLE wide".to_owned(),
+            31 => "CREATE TABLE wide(id INTEGER PRIMARY KEY, data BLOB); INSERT INTO wide VALUES (1, zeroblob(9000))".to_owned(),
+            35 => "ALTER TABLE extra RENAME TO further".to_owned(),
+            40 => "DELETE FROM people".to_owned(),
+            _ => work.join(";"),
+        };
+        let length = fs::metadata(log)?.len();
+        let batch = if step == 20 { work } else { format!("BEGIN; {work}; COMMIT;") };
+        connection.execute_batch(&batch)?;
+        if fs::metadata(log)?.len() == length {
+            // Nothing was to be written.
+            continue;
+        }
+        let after = state(connection)?;
+        let mut counts = difference(&before, &after);
+        match step {
+            // The default is read and not written.
+            15 => _ = counts.remove("people"),
+            // VACUUM gives other row ids to rows that have none of their own.
+            20 => counts.clear(),
+            35 => counts.clear(),
+            _ => {}
+        }
+        expected.push((step, counts));
+        before = after;
+    }
+    Ok(expected)
+}
+
 #[test]
 fn every_commit_of_a_log_has_the_row_counts_of_the_states_around_it() -> Done {
-    for (seed, (page_size, auto_vacuum)) in
-        [(512, 0), (1024, 1), (4096, 0), (4096, 2), (65536, 0)].into_iter().enumerate()
-    {
+    for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate() {
         let folder = folder()?;
         let connection = Connection::open(folder.path().join("live.db"))?;
-        connection.execute_batch(&format!(
-            "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = wal;
-             PRAGMA wal_autocheckpoint = 0; {TABLES} PRAGMA wal_checkpoint(TRUNCATE);"
-        ))?;
-        let mut numbers = Numbers(seed as u64);
-        let (mut before, mut expected) = (state(&connection)?, Vec::new());
-        for step in 0..48 {
-            let several = 1 + numbers.below(4);
-            let work: Vec<String> = (0..several).map(|_| statement(&mut numbers, step)).collect();
-            let work = match step {
-                15 => "ALTER TABLE people ADD COLUMN age INTEGER DEFAULT 7".to_owned(),
-                20 => "VACUUM".to_owned(),
-                25 => "CREATE TABLE extra(x); INSERT INTO extra VALUES (1), (2)".to_owned(),
-                30 => "DROP TABLE wide".to_owned(),
-                31 => "CREATE TABLE wide(id INTEGER PRIMARY KEY, data BLOB); INSERT INTO wide VALUES (1, zeroblob(9000))".to_owned(),
-                35 => "ALTER TABLE extra RENAME TO further".to_owned(),
-                40 => "DELETE FROM people".to_owned(),
-                _ => work.join(";"),
-            };
-            let log = folder.path().join("live.db-wal");
-            let length = fs::metadata(&log)?.len();
-            let batch = if step == 20 { work } else { format!("BEGIN; {work}; COMMIT;") };
-            connection.execute_batch(&batch)?;
-            if fs::metadata(&log)?.len() == length {
-                // Nothing was to be written.
-                continue;
-            }
-            let after = state(&connection)?;
-            let mut counts = difference(&before, &after);
-            match step {
-                // The default is read and not written.
-                15 => _ = counts.remove("people"),
-                // VACUUM gives other row ids to rows that have none of their own.
-                20 => counts.clear(),
-                35 => counts.clear(),
-                _ => {}
-            }
-            expected.push((step, counts));
-            before = after;
-        }
+        let expected = worked(&connection, &folder.path().join("live.db-wal"), seed)?;
         let told_all = timeline(&copied(folder.path())?)?;
         let commits = told_all["commits"].as_array().cloned().unwrap_or_default();
         assert_eq!(commits.len(), expected.len());

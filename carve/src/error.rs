@@ -56,6 +56,14 @@ pub enum Error {
         /// What SQLite says.
         error: rusqlite::Error,
     },
+    /// A store can't be brought to a point.
+    #[error("{}: {reason}", path.display())]
+    Replay {
+        /// The store.
+        path: PathBuf,
+        /// Why, and what there is.
+        reason: String,
+    },
     /// Options that don't go together.
     #[error("{0}")]
     Usage(String),

@@ -6,6 +6,7 @@ mod exit;
 mod gather;
 mod inspect;
 mod recover;
+mod replay;
 mod timeline;
 mod undelete;
 mod verify;
@@ -71,6 +72,14 @@ Examples:
 SQLite's logs carry no time: the interval of a commit follows from the times of files and from times
 in the rows that it wrote, each with its evidence.")]
     Timeline(timeline::Arguments),
+    /// Write a store as it stood at a point that its logs hold
+    #[command(after_help = "\
+Examples:
+  mudlark timeline store.db                                     which points there are
+  mudlark replay store.db --until commit:12 -o before.db
+
+A point is refused, with the pages and tables, when a later checkpoint has overwritten what it needs.")]
+    Replay(replay::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -118,6 +127,7 @@ pub fn main() -> ExitCode {
     let threads = match &cli.command {
         Command::Assess(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Replay(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Timeline(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
@@ -132,6 +142,7 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Assess(arguments) => assess::run(arguments),
         Command::Recover(arguments) => recover::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::Timeline(arguments) => timeline::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),

@@ -112,3 +112,16 @@ pub struct History {
     /// What the logs can't tell, and why.
     pub notes: Vec<String>,
 }
+
+/// A store that was brought to a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The point; `None` for the main file as it lies.
+    pub point: Option<Point>,
+    /// Pages that were written.
+    pub pages: u64,
+    /// Of these, the ones that the log held.
+    pub from_log: u64,
+    /// Later commits that were left out.
+    pub behind: u64,
+}

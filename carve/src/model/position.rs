@@ -1,6 +1,7 @@
 //! Points in a store's history.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A point in the history that a store's logs hold.
 ///
@@ -40,4 +41,54 @@ pub struct Lifetime {
     pub from: Option<Point>,
     /// The point that ended it.
     pub to: Option<Point>,
+}
+
+/// Up to where a store is brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// This point.
+    Point(Point),
+    /// The last commit.
+    Last,
+    /// The main file as it lies.
+    Checkpoint,
+}
+
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Point(Point::BeforeLog) => f.write_str("commit:0"),
+            Self::Point(point) => point.fmt(f),
+            Self::Last => f.write_str("last"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+        }
+    }
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let older = |text: &str| {
+            let (generation, commit) = text.strip_prefix('g')?.split_once(':')?;
+            let (first, second) = generation.split_once('-')?;
+            let salt = |text: &str| u32::from_str_radix(text, 16).ok();
+            Some(Point::Older { salts: [salt(first)?, salt(second)?], commit: commit.parse().ok()? })
+        };
+        match text {
+            "last" => Ok(Self::Last),
+            "checkpoint" => Ok(Self::Checkpoint),
+            "commit:0" | "before-log" => Ok(Self::Point(Point::BeforeLog)),
+            _ => {
+                let commit = text.strip_prefix("commit:").and_then(|number| number.parse().ok());
+                let point = commit.map(Point::Commit).or_else(|| older(text));
+                point.map(Self::Point).ok_or_else(|| {
+                    format!(
+                        "{text} is no point: give commit:N, g<salt1>-<salt2>:N, last or checkpoint, as `mudlark timeline` \
+                         lists them"
+                    )
+                })
+            }
+        }
+    }
 }

@@ -3,9 +3,10 @@
 pub mod sqlite;
 
 use crate::error::Error;
-use crate::model::{Batch, Finding, History, Loss, Table};
+use crate::model::{Batch, Finding, History, Loss, Replayed, Table, Until};
 use crate::progress::Progress;
 use crate::source::Source;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Every store, in the order in which they are asked.
@@ -86,6 +87,19 @@ pub trait Store: Sync {
     /// # Errors
     /// When the sources can't be read; damage is no error.
     fn history(&self, sources: &[Source]) -> Result<History, Error>;
+
+    /// Writes the store as it stood at a point to `out`, byte for byte as its engine would have left it; `output` is the
+    /// name to tell when that fails.
+    ///
+    /// # Errors
+    /// When there is no such point, when something that it needs is lost, or when `out` can't be written.
+    fn replay(
+        &self,
+        sources: &[Source],
+        until: Until,
+        output: &Path,
+        out: &mut dyn Write,
+    ) -> Result<Replayed, Error>;
 
     /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
     /// versions of it that its sidecars hold.

@@ -958,7 +958,7 @@ mod tests {
                     for from in (8..size as u32).step_by(size / 8) {
                         let extent = Extent { from, to: from + size as u32 / 8 };
                         let found =
-                            cells(&page, extent, Space::Freeblock, kind, geometry, &shape, &HashSet::new());
+                            cells(&page, extent, Space::Freeblock, kind, geometry, &shape, &|_| false);
                         assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
                     }
                     assert!(effort.left() < Effort::of_page(size).left());

@@ -5,6 +5,7 @@ use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::serial::SerialKind;
 use mudlark_parsers::value::TextEncoding;
 
@@ -184,6 +185,11 @@ pub(super) fn seen_encoding<'a>(
                 if serial.kind() != SerialKind::Text || text.is_empty() {
                     continue;
                 }
+                if number == 1
+                    && let Some(encoding) = of_schema_word(text)
+                {
+                    return Some(encoding);
+                }
                 texts += 1;
                 // UTF-16 of many scripts is valid UTF-8 too, but full of control characters.
                 let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
@@ -211,6 +217,16 @@ pub(super) fn seen_encoding<'a>(
         return None;
     }
     Some(if even < odd { TextEncoding::Utf16be } else { TextEncoding::Utf16le })
+}
+
+/// The encoding in which a text is one of the words that stand in the first column of `sqlite_schema`: no other one makes
+/// the same bytes of them.
+fn of_schema_word(text: &[u8]) -> Option<TextEncoding> {
+    let encodings = [TextEncoding::Utf8, TextEncoding::Utf16le, TextEncoding::Utf16be];
+    let is_word = |encoding: &TextEncoding| {
+        encoding.decode(text).is_some_and(|text| SchemaKind::from_text(&text).is_some())
+    };
+    encodings.into_iter().find(is_word)
 }
 
 /// Entropy of a byte's distribution, in bits.

@@ -45,10 +45,11 @@ mod wiped;
 
 use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
-use crate::model::History;
+use crate::model::{History, Replayed, Until};
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// SQLite.
@@ -124,6 +125,16 @@ impl Store for Sqlite {
 
     fn history(&self, sources: &[Source]) -> Result<History, Error> {
         history::timeline(sources)
+    }
+
+    fn replay(
+        &self,
+        sources: &[Source],
+        until: Until,
+        output: &Path,
+        out: &mut dyn Write,
+    ) -> Result<Replayed, Error> {
+        history::replay(sources, until, output, out)
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

@@ -9,7 +9,9 @@ use mudlark_parsers::sqlite::page::Page;
 /// What the free space of a database is made of.
 #[derive(Debug, Default)]
 struct FreeSpace {
-    /// Free pages but for trunks, and of these those that are all zeros.
+    /// Trunks of the freelist.
+    trunks: u64,
+    /// The other free pages, and of these those that are all zeros.
     pages: u64,
     zero_pages: u64,
     /// Freeblocks, and of these those that are all zeros behind their heads.
@@ -25,7 +27,9 @@ impl FreeSpace {
         for (number, info) in database.survey.iter() {
             let Some(version) = database.view.page(number) else { continue };
             if database.free.pages.contains(&number) {
-                if !database.free.trunks.contains(&number) {
+                if database.free.trunks.contains(&number) {
+                    space.trunks += 1;
+                } else {
                     space.pages += 1;
                     space.zero_pages += u64::from(all_zero(version.bytes));
                 }
@@ -64,6 +68,12 @@ pub(super) fn reasons(database: &Database<'_>) -> Vec<String> {
             "{pages} and {blocks} hold nothing but zeros: PRAGMA secure_delete wipes what is deleted, and so may \
              the application"
         ));
+    } else if space.trunks > 0 {
+        let trunks = grouped_count(space.trunks, "free page");
+        reasons.push(format!(
+            "{trunks} held the list of free pages itself, which overwrote what stood there; the rest reads as no row of \
+             these tables"
+        ));
     } else {
         reasons.push(
             "no page is free and no page has a freeblock: nothing was deleted since the file was made, or since VACUUM \
@@ -77,7 +87,7 @@ pub(super) fn reasons(database: &Database<'_>) -> Vec<String> {
             );
         }
     }
-    if database.auto_vacuum && space.pages == 0 {
+    if database.auto_vacuum && space.pages + space.trunks == 0 {
         reasons.push(
             "auto_vacuum is on and cuts freed pages off the end of the file: in an image of the disk they may lie \
              behind it"

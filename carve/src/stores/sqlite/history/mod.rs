@@ -2,13 +2,14 @@
 //!
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
 //! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
-//! the transactions.
+//! the transactions, `replay` writes the pages of a state.
 
 mod commits;
 mod dated;
 mod lifetimes;
 mod objects;
 mod pages;
+mod replay;
 mod rows;
 mod timeline;
 mod walk;
@@ -16,4 +17,5 @@ mod walk;
 pub(super) use commits::Commits;
 pub(super) use lifetimes::{Lifetimes, OfTable};
 pub(super) use pages::Pages;
+pub(super) use replay::write as replay;
 pub(super) use timeline::read as timeline;

@@ -41,12 +41,19 @@ pub struct Pages<'a> {
     pub commits: Vec<LogCommit>,
     /// By page: the states from which on it was this, in order.
     versions: HashMap<u32, Vec<Version>>,
+    /// The state before the first commit of the current generation.
+    before_current: u32,
+    /// More pages than the files can hold.
+    most: u32,
     /// Pages with versions of which the main file holds none that is older.
     lost_bases: HashSet<u32>,
     /// Overflow pages that were followed since the last [`Pages::begin`], and how many may be.
     followed: AtomicU64,
     most_followed: u64,
 }
+
+/// Pages that are asked whether a checkpoint passed them over, for each that it may have copied.
+const MOST_ASKED: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Version {
@@ -106,6 +113,8 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: counted,
             versions,
+            before_current,
+            most,
             lost_bases: HashSet::new(),
             followed: AtomicU64::new(0),
             // A page is in one chain at most, in each of the two states that are compared.
@@ -164,6 +173,8 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: vec![commit],
             versions,
+            before_current: 0,
+            most,
             lost_bases: HashSet::new(),
             followed: AtomicU64::new(0),
             most_followed: 4 * u64::from(most) + 1024,
@@ -183,6 +194,16 @@ impl<'a> Pages<'a> {
     /// Whether more overflow pages were asked for than there can be.
     pub fn is_overrun(&self) -> bool {
         self.followed.load(Ordering::Relaxed) > self.most_followed
+    }
+
+    /// The state before the first commit of the current generation.
+    pub const fn before_current(&self) -> u32 {
+        self.before_current
+    }
+
+    /// As many pages as the files can hold at most.
+    pub const fn most(&self) -> u32 {
+        self.most
     }
 
     /// Number of the last state.
@@ -291,8 +312,8 @@ impl<'a> Pages<'a> {
         let mut lost = HashSet::new();
         let mut pages: Vec<u32> = self.versions.keys().copied().collect();
         pages.sort_unstable();
-        // The earliest commit that was the last to write a page which no checkpoint reached, among the pages so far.
-        let mut passed_over = u32::MAX;
+        // Pages so far that no checkpoint reached.
+        let mut passed_over: Vec<&[Version]> = Vec::new();
         for page in pages {
             let Some(versions) = self.versions.get(&page) else { continue };
             let main = match self.in_main(page) {
@@ -303,16 +324,25 @@ impl<'a> Pages<'a> {
                     continue;
                 }
             };
-            let mut current = versions.iter().filter(|version| version.state > before_current);
+            let current = || versions.iter().filter(|version| version.state > before_current);
             let image = |version: &Version| self.framed(page, version).image().map(|image| image.bytes);
-            let copied = main.and_then(|main| current.clone().find(|version| image(version) == Some(main)));
-            let last = current.next_back().map(|version| version.state);
-            match copied {
-                Some(copied) if passed_over > copied.state => {
-                    lost.insert(page);
-                }
-                Some(_) => {}
-                None => passed_over = passed_over.min(last.unwrap_or(u32::MAX)),
+            let copies = || current().filter(|version| main.is_some() && image(version) == main);
+            // Whether one of the pages before it would have been copied with this version: the log went no further then
+            // than to where it has the page again.
+            let is_disproved = |copied: &Version| {
+                let again = versions.iter().map(|version| version.state).find(|state| *state > copied.state);
+                let again = again.unwrap_or(u32::MAX);
+                let would_be_copied = |other: &&[Version]| {
+                    let mut states = other.iter().map(|version| version.state);
+                    states.clone().any(|state| state > before_current && state <= copied.state)
+                        && !states.any(|state| state > copied.state && state < again)
+                };
+                passed_over.iter().rev().take(MOST_ASKED).any(would_be_copied)
+            };
+            if copies().next().is_none() {
+                passed_over.push(versions);
+            } else if !copies().all(is_disproved) {
+                lost.insert(page);
             }
             if versions.first().is_some_and(|first| (1..=before_current).contains(&first.state)) {
                 lost.insert(page);

@@ -155,7 +155,7 @@ fn header_at(pages: &Pages<'_>, state: u32) -> Option<Header> {
     header::header(first.bytes).ok().map(|(_, header)| header)
 }
 
-fn encoding_at(pages: &Pages<'_>, state: u32) -> TextEncoding {
+pub(super) fn encoding_at(pages: &Pages<'_>, state: u32) -> TextEncoding {
     header_at(pages, state).as_ref().and_then(Header::text_encoding).unwrap_or_default()
 }
 

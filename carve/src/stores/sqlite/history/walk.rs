@@ -173,6 +173,12 @@ impl<'p, 'a> Walk<'p, 'a> {
         self.owners.get(page as usize).copied().unwrap_or_default()
     }
 
+    /// The name of the table or index that a page belongs to.
+    pub fn object_of(&self, page: u32) -> Option<&str> {
+        let object = self.owner(page).object()?;
+        self.objects.get(object as usize).map(|object| object.name.as_str())
+    }
+
     fn set_owner(&mut self, page: u32, owner: Owner) {
         if let Some(place) = self.owners.get_mut(page as usize) {
             *place = owner;

@@ -1,0 +1,86 @@
+//! `mudlark replay`.
+
+use super::gather::{self, Found};
+use super::{Common, Exit};
+use crate::error::Error;
+use crate::model::Until;
+use crate::sinks::{self, Pending};
+use crate::words::{count, grouped_count};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The database
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+    /// The point: commit:N, g<salt1>-<salt2>:N, last, or checkpoint for the main file as it lies
+    #[arg(long, value_name = "POINT")]
+    until: Until,
+    /// The database to write
+    #[arg(short, long, value_name = "OUT.db")]
+    output: PathBuf,
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let gathered = gather::gather(std::slice::from_ref(&arguments.source), &arguments.common, "replay")?;
+    gather::report(&gathered);
+    let [found] = gathered.stores.as_slice() else {
+        if gathered.stores.is_empty() {
+            return Ok(gather::nothing_found(&gathered.refused));
+        }
+        let names: Vec<&str> = gathered.stores.iter().map(|found| found.name.as_str()).collect();
+        return Err(Error::Usage(format!("replay takes one store; found {}", names.join(", "))));
+    };
+    check(arguments, found)?;
+    let pending = Pending::new(&arguments.output)?;
+    let failed = |error| Error::Output { path: arguments.output.clone(), what: "can't be written", error };
+    let file: File = OpenOptions::new().write(true).open(pending.temporary()).map_err(failed)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let replayed = found.store.replay(&found.sources, arguments.until, &arguments.output, &mut out)?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    pending.keep()?;
+    if !arguments.common.quiet {
+        let what = match replayed.point {
+            None => "the main file as it lies, without its log".to_owned(),
+            Some(point) => format!(
+                "as of {point}: {}, {} of them from the log; {} left out",
+                grouped_count(replayed.pages, "page"),
+                replayed.from_log,
+                count(replayed.behind, "later commit")
+            ),
+        };
+        eprintln!("written   {}: {what}", arguments.output.display());
+    }
+    Ok(if gathered.refused.is_empty() { Exit::Done } else { Exit::InPart })
+}
+
+/// Refuses an output that would overwrite a source or be taken for a part of one, and one beside which a log stands that
+/// SQLite would take for the output's own.
+fn check(arguments: &Arguments, found: &Found) -> Result<(), Error> {
+    let output = arguments.output.as_path();
+    let refused = |reason: String| Err(Error::OutputRefused { path: output.to_owned(), reason });
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        return refused("its folder does not exist; make it first".to_owned());
+    }
+    if arguments.source.is_dir() && sinks::resolve(parent).starts_with(sinks::resolve(&arguments.source)) {
+        return refused("lies inside a source; write somewhere else".to_owned());
+    }
+    let taken = found.sources.first().map(|source| found.store.sidecars(source.path())).unwrap_or_default();
+    sinks::check(output, &found.sources, &taken, arguments.force)?;
+    match found.store.sidecars(output).into_iter().find(|sidecar| sidecar.exists()) {
+        Some(sidecar) => refused(format!(
+            "{} stands beside it and would be taken for a part of it; give another name",
+            sidecar.display()
+        )),
+        None => Ok(()),
+    }
+}
