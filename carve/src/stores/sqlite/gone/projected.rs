@@ -57,16 +57,23 @@ pub(super) fn judge(
     mut projected: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
-    // A row whose page is lost stands as long as an index names it.
-    let is_named = |rowid: i64| !search.entries.of_row(rowid).is_empty() && live.find(rowid).is_none();
-    projected.retain(|dead| !dead.uncommitted && dead.rowid.is_some_and(|rowid| !is_named(rowid)));
-    if projected.is_empty() {
-        return;
-    }
+    projected.retain(|dead| !dead.uncommitted && dead.rowid.is_some());
     projected.sort_by_key(|dead| {
         let place = (dead.page, dead.freed.cell.at);
         (dead.rowid, Reverse(dead.newness), dead.freed.rebuilt, place)
     });
+    // A row whose page is lost stands as long as an index names it.
+    let is_named = |rowid: i64| !search.entries.of_row(rowid).is_empty() && live.find(rowid).is_none();
+    let mut last = None;
+    projected.retain(|dead| {
+        let known = last.filter(|(rowid, _)| *rowid == dead.rowid).map(|(_, named)| named);
+        let named = known.unwrap_or_else(|| dead.rowid.is_some_and(is_named));
+        last = Some((dead.rowid, named));
+        !named
+    });
+    if projected.is_empty() {
+        return;
+    }
     let mut found = Found::default();
     judged.iter().enumerate().for_each(|(number, judged)| found.add(search, number, &judged.dead));
     let mut parts: Vec<Judged> = Vec::new();
