@@ -5,6 +5,7 @@ mod conformance;
 mod damaged;
 mod evidence_untouched;
 mod findings;
+mod foreign_log;
 mod gone_rows;
 mod hostile;
 mod index_entries;

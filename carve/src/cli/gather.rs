@@ -210,6 +210,7 @@ pub(super) fn with_sidecars(
             continue;
         }
         match Source::open(&sidecar) {
+            Ok(source) if common.log.contains(&sidecar) => sources.push(source.trusted()),
             Ok(source) => sources.push(source),
             Err(error) => refused.push(error),
         }

@@ -34,6 +34,7 @@ pub struct Source {
     metadata: Metadata,
     /// `None` for an empty file, which can't be mapped.
     mapped: Option<Mapped>,
+    trusted: bool,
 }
 
 impl Source {
@@ -60,7 +61,20 @@ impl Source {
         let name = path
             .file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { path: path.to_owned(), name, metadata, mapped })
+        Ok(Self { path: path.to_owned(), name, metadata, mapped, trusted: false })
+    }
+
+    /// The same, named by the user as a part of the store.
+    #[must_use]
+    pub fn trusted(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
+    /// Whether the user names it as a part of the store, instead of its standing beside the main file.
+    #[must_use]
+    pub const fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The path as it was given.

@@ -1,5 +1,6 @@
 //! An opened database: its tables, and the rows of them.
 
+use super::belongs::Judged;
 use super::catalogue::Catalogue;
 use super::chains::Chained;
 use super::detect::Detected;
@@ -89,8 +90,10 @@ pub(super) struct Output {
 pub(super) struct Database<'a> {
     pub sources: &'a [Source],
     pub roles: Roles,
-    /// The log, when it is of this database's page size.
+    /// The log, when it is not left out.
     pub log: Option<(SourceId, Wal)>,
+    /// Whether the log that is there belongs to the database.
+    pub judged: Option<Judged>,
     /// When the rows stood; made when it is first asked.
     pub lifetimes: OnceLock<Option<Lifetimes>>,
     /// The overflow pages of all rows.
@@ -353,8 +356,10 @@ impl Instance for Database<'_> {
             _ if self.roles.main.is_none() => String::new(),
             absent => format!(", cut short: {} missing", count(u64::from(absent), "page")),
         };
+        let judged = self.judged.as_ref().and_then(Judged::told);
+        let judged = judged.map(|told| format!("; {told}")).unwrap_or_default();
         format!(
-            "SQLite database, {} of {} bytes, {}{log}{missing}",
+            "SQLite database, {} of {} bytes, {}{log}{missing}{judged}",
             count(u64::from(self.view.page_count), "page"),
             geometry.page_size,
             self.encoding.name()
@@ -370,6 +375,8 @@ impl Instance for Database<'_> {
                 temp.role()
             } else if id == self.roles.log {
                 "SQLite write-ahead log"
+            } else if id.is_some() && id == self.judged.as_ref().map(Judged::log) {
+                "SQLite write-ahead log of another database, left out"
             } else if id == self.roles.journal {
                 "SQLite rollback journal"
             } else if self.sources.get(number).is_some_and(|source| source.name().ends_with("-shm")) {

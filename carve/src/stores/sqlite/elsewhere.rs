@@ -1,5 +1,6 @@
 //! Versions of a page outside of the main file, for a person.
 
+use super::belongs::Judged;
 use super::database::Roles;
 use super::open::beside;
 use crate::source::{Source, SourceId};
@@ -11,7 +12,13 @@ pub(super) fn versions(sources: &[Source], geometry: Geometry, page: u32) -> Vec
     let roles = Roles::of(sources);
     let source = |id: SourceId| sources.get(usize::from(id.0));
     let mut found = Vec::new();
-    found.extend(roles.log.and_then(source).and_then(|log| in_log(log, geometry, page)));
+    let log = roles.log.and_then(|id| Some((id, source(id)?)));
+    let read = log.and_then(|(id, log)| Some((id, wal::wal(log.bytes()).ok()?)));
+    let judged = Judged::of(sources, &roles, read.as_ref().map(|(id, log)| (*id, log)));
+    match judged.filter(Judged::is_left_out) {
+        Some(judged) => found.extend(judged.told()),
+        None => found.extend(log.and_then(|(_, log)| in_log(log, geometry, page))),
+    }
     let journal = roles.journal.and_then(|id| in_journal(sources, id, source(id)?, geometry, page));
     found.extend(journal);
     found

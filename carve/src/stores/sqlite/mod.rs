@@ -4,6 +4,7 @@ mod adopt;
 mod agree;
 mod altered;
 mod before;
+mod belongs;
 mod catalogue;
 mod chain_faults;
 mod chains;

@@ -3,6 +3,7 @@
 use super::adopt;
 use super::altered;
 use super::before;
+use super::belongs::Judged;
 use super::catalogue::{self, Catalogue};
 use super::chains::Chained;
 use super::database::{Database, Output, Roles};
@@ -37,9 +38,16 @@ pub(super) fn open<'a>(
     progress: &dyn Progress,
 ) -> Result<Database<'a>, Error> {
     let mut findings = Vec::new();
-    let roles = Roles::of(sources);
+    let mut roles = Roles::of(sources);
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
-    let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+    let mut log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+    let judged =
+        Judged::of(sources, &roles, log.as_ref().and_then(|(id, log)| Some((*id, log.as_ref().ok()?))));
+    findings.extend(judged.as_ref().and_then(Judged::finding));
+    if judged.as_ref().is_some_and(Judged::is_left_out) {
+        // The main file is read alone.
+        (roles.log, log) = (None, None);
+    }
     let (mut view, detected) = view(sources, &roles, log.as_ref(), &mut findings)?;
     let log = log.and_then(|(id, log)| Some((id, log.ok()?)));
     let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
@@ -74,6 +82,7 @@ pub(super) fn open<'a>(
         sources,
         roles,
         log,
+        judged,
         lifetimes: Default::default(),
         chained,
         view,

@@ -7,6 +7,7 @@ use super::walk::Walk;
 use crate::error::Error;
 use crate::model::{Point, Replayed, Until};
 use crate::source::{Source, SourceId};
+use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -51,6 +52,10 @@ pub(in super::super) fn write(
             "the log is of another database: its pages are of {} bytes, those of the database of {}",
             log.header.page_size, geometry.page_size
         )));
+    }
+    let judged = Judged::of(sources, &roles, Some((id, &log))).filter(Judged::is_left_out);
+    if let Some(told) = judged.as_ref().and_then(Judged::told) {
+        return Err(refused(told));
     }
     let commits = Commits::of(&log);
     let pages = Pages::of(sources, roles.main, (id, &log), geometry, &commits);

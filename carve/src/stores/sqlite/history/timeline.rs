@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::model::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
 use crate::moments;
 use crate::source::{Source, SourceId};
+use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect::{self, Detected};
 use crate::words::{count, grouped_count};
@@ -52,6 +53,11 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
         history
             .notes
             .push(format!("the log is of another database: its pages are of {} bytes", log.header.page_size));
+        return Ok(history);
+    }
+    let judged = Judged::of(sources, &roles, Some((id, &log)));
+    history.notes.extend(judged.as_ref().and_then(Judged::told));
+    if judged.is_some_and(|judged| judged.is_left_out()) {
         return Ok(history);
     }
     let commits = Commits::of(&log);
