@@ -13,6 +13,8 @@ use super::serial::{Serial, SerialKind};
 use super::varint::{varint_at, varint_len};
 use crate::bytes::all_zero;
 use std::cell::Cell as StdCell;
+use std::iter::once;
+use std::ops::Range;
 
 /// Bytes that freeing a cell overwrites.
 pub const LOST: usize = 4;
@@ -160,24 +162,44 @@ pub enum Space {
     Other,
 }
 
+/// What is kept from one run of free bytes to the next, to allocate once: pages have many short ones.
+#[derive(Default)]
+pub struct Scratch {
+    found: Vec<Possible>,
+    joints: Vec<usize>,
+    heads: Vec<Head>,
+    places: Vec<bool>,
+    starts: Vec<usize>,
+    ends: Vec<usize>,
+    next_starts: Vec<usize>,
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
 /// Finds the cells that `extent` held. `is_edge` says whether a cell or a block of the page begins or ends at a place today.
 #[must_use]
 pub fn cells(
     page: &[u8],
-    extent: Extent,
-    space: Space,
+    (extent, space): (Extent, Space),
     kind: PageKind,
     geometry: Geometry,
     shape: &Shape<'_>,
     is_edge: &dyn Fn(u32) -> bool,
+    scratch: &mut Scratch,
 ) -> Vec<FreedCell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
     if kind == PageKind::TableInterior || from + MIN_CELL > to || shape.most == 0 {
         return Vec::new();
     }
-    let mut walk = Walk { page, from, to, joints: Vec::new(), space, kind, geometry, shape };
-    let mut found = Vec::new();
+    let Scratch { found, joints, heads, places, starts, ends, next_starts } = scratch;
+    found.clear();
+    joints.clear();
+    let walk = Walk { page, from, to, joints: &[], space, kind, geometry, shape };
     match shape.first {
         // Two bytes rule out most places.
         Some(Serial(first @ 0..0x80)) => {
@@ -188,16 +210,17 @@ pub fn cells(
                     && second == first as u8
                     && usize::from(len) >= least
                 {
-                    walk.by_header(at, &mut found);
+                    walk.by_header(at, found);
                 }
             }
         }
-        _ => (from..to).for_each(|at| walk.by_header(at, &mut found)),
+        _ => (from..to).for_each(|at| walk.by_header(at, found)),
     }
-    walk.joints = joints(page, from, to, &found, is_edge);
-    walk.without_header(&mut found);
-    walk.cut_at_whole_cells(&mut found);
-    walk.choose(found)
+    find_joints(page, from..to, found, is_edge, (heads, places), joints);
+    let walk = Walk { joints, ..walk };
+    walk.without_header(found, (starts, next_starts, places));
+    walk.cut_at_whole_cells(found, starts);
+    walk.choose(found, starts, ends)
 }
 
 struct Walk<'w> {
@@ -205,25 +228,28 @@ struct Walk<'w> {
     from: usize,
     to: usize,
     /// Where blocks began that were joined to this one, in order.
-    joints: Vec<usize>,
+    joints: &'w [usize],
     space: Space,
     kind: PageKind,
     geometry: Geometry,
     shape: &'w Shape<'w>,
 }
 
+/// What may be the head of a freeblock: where it stands, the next block, and its end.
+type Head = (usize, usize, usize);
+
 /// Where freeblocks began that are no longer in the chain: a block in front of them has swallowed them, or the page was
 /// emptied. Their heads still stand there: the next block's offset, which is greater or 0, and a size that leads to the
 /// end of the extent, to another such head, or to a cell.
-fn joints(
+fn find_joints(
     page: &[u8],
-    from: usize,
-    to: usize,
+    Range { start: from, end: to }: Range<usize>,
     cells: &[Possible],
     is_edge: &dyn Fn(u32) -> bool,
-) -> Vec<usize> {
-    // What may be heads: where each stands, the next block, and its end.
-    let mut heads: Vec<(usize, usize, usize)> = Vec::new();
+    (heads, known): (&mut Vec<Head>, &mut Vec<bool>),
+    found: &mut Vec<usize>,
+) {
+    heads.clear();
     for (at, bytes) in (from..).zip(page.get(from..to).unwrap_or_default().windows(LOST)) {
         let &[a, b, c, d] = bytes else { continue };
         let next = usize::from(u16::from_be_bytes([a, b]));
@@ -241,10 +267,11 @@ fn joints(
         let met = |end: usize| {
             end == to || end > to && is_edge(end as u32) || cells.iter().any(|possible| possible.at == end)
         };
-        return if (end..end + LOST).any(met) { vec![at] } else { Vec::new() };
+        found.extend(Some(at).filter(|_| (end..end + LOST).any(met)));
+        return;
     }
     if heads.is_empty() {
-        return Vec::new();
+        return;
     }
     // A block that swallows others again and again leaves heads that lead to one end and one next block.
     let inner = heads.iter().filter(|(_, next, end)| *next != 0 && *end <= page.len());
@@ -254,23 +281,27 @@ fn joints(
         let first = leads.partition_point(|other| *other < lead);
         leads.get(first) == Some(&lead) && leads.get(first + 1) == Some(&lead)
     };
-    let mut known = vec![false; to + 1 - from];
+    none_of(known, to + 1 - from);
     for at in cells.iter().map(|possible| possible.at).chain([to]) {
-        mark(&mut known, at.wrapping_sub(from));
+        mark(known, at.wrapping_sub(from));
     }
-    let mut found: Vec<usize> = Vec::new();
-    for (at, next, end) in heads.into_iter().rev() {
+    for (at, next, end) in heads.iter().copied().rev() {
         // Up to three bytes between two blocks are a fragment, which the joined block takes in. The end may have been
         // given to new cells since.
         let met =
             |end: usize| known.get(end - from).copied().unwrap_or(false) || end > to && is_edge(end as u32);
         if (end..end + LOST).any(met) || met_again((next, end)) {
             found.push(at);
-            mark(&mut known, at - from);
+            mark(known, at - from);
         }
     }
     found.reverse();
-    found
+}
+
+/// So many places, none of them noted.
+fn none_of(places: &mut Vec<bool>, count: usize) {
+    places.clear();
+    places.resize(count, false);
 }
 
 /// Notes a place; whether it was new.
@@ -288,9 +319,10 @@ struct Possible {
     freed: FreedCell,
 }
 
-/// A record's serial types with their length in bytes, and the length of its body.
+/// A record's serial types: where they stand, how many they are, their length in bytes, and the length of its body.
 struct Types {
-    serials: Vec<Serial>,
+    at: usize,
+    count: usize,
     len: usize,
     body: u64,
 }
@@ -318,15 +350,18 @@ impl Walk<'_> {
             count += 1;
             next += size;
         }
-        // Most bytes are none: memory is only taken for those that are.
-        let mut serials = Vec::with_capacity(count + 1);
-        let mut again = at;
-        while serials.len() < count {
-            let (number, size) = varint_at(bytes, again)?;
-            serials.push(Serial(number));
-            again += size;
-        }
-        Some(Types { serials, len: next - at, body })
+        Some(Types { at, count, len: next - at, body })
+    }
+
+    /// Serial types that were read, once more: most ways to read bytes come to nothing, and take no memory.
+    fn serials(&self, types: &Types) -> impl Iterator<Item = Serial> + Clone {
+        let bytes = self.page.get(..self.to).unwrap_or_default();
+        let mut next = types.at;
+        (0..types.count).map_while(move |_| {
+            let (number, size) = varint_at(bytes, next)?;
+            next += size;
+            Some(Serial(number))
+        })
     }
 
     /// Cells whose record header stands whole at `at`.
@@ -349,11 +384,12 @@ impl Walk<'_> {
             return;
         }
         let Some(types) = self.types(at + size, 0, |_, len| len + size >= header_len) else { return };
-        if types.len + size != header_len || types.serials.len() < self.shape.least {
+        if types.len + size != header_len || types.count < self.shape.least {
             return;
         }
         let payload_len = types.body.saturating_add(header_len as u64);
         let length_len = varint_len(payload_len);
+        let serials = self.serials(&types);
         let rowid_lens = if self.kind.is_table() { 1..=9 } else { 0..=0 };
         for rowid_len in rowid_lens {
             let Some(start) = at.checked_sub(length_len + rowid_len).filter(|start| *start >= self.from)
@@ -371,11 +407,11 @@ impl Walk<'_> {
                 _ => None,
             };
             if let Some(left) = left {
-                self.add(start, at, payload_len, header_len, types.serials.clone(), left, false, found);
+                self.add(start, at, payload_len, header_len, (types.count, &serials), left, false, found);
             } else if start + LOST <= at
                 && let Some(left) = self.rowid_left(start + length_len, rowid_len, start + LOST)
             {
-                self.add(start, at, payload_len, header_len, types.serials.clone(), left, true, found);
+                self.add(start, at, payload_len, header_len, (types.count, &serials), left, true, found);
             }
         }
     }
@@ -404,40 +440,46 @@ impl Walk<'_> {
 
     /// Cells of which the header's length was overwritten as well: at the start of a freeblock, and where another one
     /// may have been joined to it, behind a cell.
-    fn without_header(&self, found: &mut Vec<Possible>) {
+    fn without_header(
+        &self,
+        found: &mut Vec<Possible>,
+        (starts, next_starts, tried): (&mut Vec<usize>, &mut Vec<usize>, &mut Vec<bool>),
+    ) {
         if self.space == Space::Other && self.joints.is_empty() {
             return;
         }
-        let mut next_starts: Vec<usize> = found.iter().map(|possible| possible.at).collect();
-        next_starts.extend(&self.joints);
+        next_starts.clear();
+        next_starts.extend(found.iter().map(|possible| possible.at));
+        next_starts.extend(self.joints);
         next_starts.sort_unstable();
         next_starts.dedup();
-        let mut starts: Vec<usize> = self.joints.clone();
+        starts.clear();
+        starts.extend(self.joints);
         if self.space == Space::Freeblock {
             starts.extend(found.iter().map(|possible| possible.end));
             starts.push(self.from);
         }
-        let mut tried = vec![false; self.to - self.from];
+        none_of(tried, self.to - self.from);
         let (mut tries, mut pairs) = (0, 0);
         while let Some(start) = starts.pop().filter(|_| self.shape.effort.left() > 0) {
             // Up to three bytes between two cells are a fragment, which a freeblock absorbs.
             for start in start..start + LOST {
                 if start + LOST > self.to
                     || tries >= MOST_STARTS
-                    || !mark(&mut tried, start.wrapping_sub(self.from))
+                    || !mark(tried, start.wrapping_sub(self.from))
                 {
                     continue;
                 }
                 tries += 1;
                 let known = found.len();
-                self.headless(start, &next_starts, found);
+                self.headless(start, next_starts, found);
                 pairs += 1;
                 if !self.kind.is_table() && pairs <= MOST_PAIR_STARTS {
                     for columns in (self.shape.least.max(2)..=self.shape.most).rev() {
-                        self.lost_pair(start, columns, &next_starts, found);
+                        self.lost_pair(start, columns, next_starts, found);
                     }
                 }
-                self.keep_likeliest(found, known, &next_starts);
+                self.keep_likeliest(found, known, next_starts);
                 starts.extend(found.iter().skip(known).map(|possible| possible.end));
             }
         }
@@ -482,7 +524,8 @@ impl Walk<'_> {
             for columns in (self.shape.least..=self.shape.most).rev() {
                 if !first_lost {
                     let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
-                    self.add_headless(start, prefix, types.serials, types.len, types.body, false, found);
+                    let serials = (types.count, &self.serials(&types));
+                    self.add_headless(start, prefix, serials, types.len, types.body, false, found);
                 } else {
                     self.lost_type(start, prefix, columns, next_starts, found);
                 }
@@ -502,12 +545,11 @@ impl Walk<'_> {
         let types_at = start + LOST;
         if let Some(first) = self.shape.first.filter(|first| varint_len(first.0) == 1) {
             if let Some(types) = self.types(types_at, 1, |count, _| count >= columns) {
-                let mut serials = vec![first];
-                serials.extend(types.serials);
+                let serials = once(first).chain(self.serials(&types));
                 self.add_headless(
                     start,
                     prefix,
-                    serials,
+                    (types.count + 1, &serials),
                     types.len + 1,
                     types.body.saturating_add(first.len()),
                     false,
@@ -540,8 +582,7 @@ impl Walk<'_> {
                     if !matches || varint_len(serial.0) != first_len || !(self.shape.fits)(0, serial) {
                         continue;
                     }
-                    let mut serials = vec![serial];
-                    serials.extend(types.serials.iter().copied());
+                    let serials = (types.count + 1, &once(serial).chain(self.serials(&types)));
                     let (types_len, body) = (types.len + first_len, types.body + serial.len());
                     self.add_headless(start, prefix, serials, types_len, body, true, found);
                 }
@@ -588,8 +629,7 @@ impl Walk<'_> {
                 let room = end.checked_sub(body_at).and_then(|room| (room as u64).checked_sub(types.body));
                 let Some(room) = room.filter(|_| end - start <= 0x7f) else { continue };
                 let Some((first, second)) = self.best_pair(body_at, room, low) else { continue };
-                let mut serials = vec![first, second];
-                serials.extend(types.serials.iter().copied());
+                let serials = (types.count + 2, &once(first).chain(once(second)).chain(self.serials(&types)));
                 self.add_headless(start, 1, serials, types.len + pair_len, types.body + room, true, found);
             }
         }
@@ -649,14 +689,14 @@ impl Walk<'_> {
         &self,
         start: usize,
         prefix: usize,
-        serials: Vec<Serial>,
+        serials: (usize, &(impl Iterator<Item = Serial> + Clone)),
         types_len: usize,
         body: u64,
         first_solved: bool,
         found: &mut Vec<Possible>,
     ) {
         let header_len = types_len + 1;
-        if header_len >= 0x80 || serials.len() < self.shape.least {
+        if header_len >= 0x80 || serials.0 < self.shape.least {
             return;
         }
         let payload_len = body.saturating_add(header_len as u64);
@@ -680,7 +720,7 @@ impl Walk<'_> {
         payload_at: usize,
         payload_len: u64,
         header_len: usize,
-        serials: Vec<Serial>,
+        (columns, serials): (usize, &(impl Iterator<Item = Serial> + Clone)),
         rowid: RowidLeft,
         rebuilt: bool,
         found: &mut Vec<Possible>,
@@ -699,16 +739,17 @@ impl Walk<'_> {
             return;
         }
         let end = end.min(self.to);
-        if self.shape.effort.spend(CELL_STEPS + serials.len() + (end - start) / TEXT_STEP).is_none() {
+        if self.shape.effort.spend(CELL_STEPS + columns + (end - start) / TEXT_STEP).is_none() {
             return;
         }
         // Zeros are what wiped space holds, and read as NULLs and as texts of NUL characters.
         let kept = self.page.get(start + LOST..end).unwrap_or_default();
-        if rebuilt && (serials.iter().all(|serial| *serial == Serial::NULL) || all_zero(kept)) {
+        if rebuilt && (serials.clone().all(|serial| serial == Serial::NULL) || all_zero(kept)) {
             return;
         }
         // What was put together from parts must read.
-        if (rebuilt || cut) && !self.texts_read(&serials, payload_at + header_len, end.min(local_end)) {
+        if (rebuilt || cut) && !self.texts_read(serials.clone(), payload_at + header_len, end.min(local_end))
+        {
             return;
         }
         let cell = Cell {
@@ -722,9 +763,11 @@ impl Walk<'_> {
             overflow,
         };
         let header_len = header_len as u32;
+        let mut own = Vec::with_capacity(columns);
+        own.extend(serials.clone());
         let freed = FreedCell {
             cell,
-            serials,
+            serials: own,
             header_len,
             rowid,
             rebuilt,
@@ -738,8 +781,8 @@ impl Walk<'_> {
     }
 
     /// Whether the texts of a body read that stand whole between `at` and `end`.
-    fn texts_read(&self, serials: &[Serial], mut at: usize, end: usize) -> bool {
-        serials.iter().all(|serial| {
+    fn texts_read(&self, mut serials: impl Iterator<Item = Serial>, mut at: usize, end: usize) -> bool {
+        serials.all(|serial| {
             let from = at;
             at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
             let text = self.page.get(from..at).filter(|_| at <= end && serial.kind() == SerialKind::Text);
@@ -748,9 +791,10 @@ impl Walk<'_> {
     }
 
     /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end.
-    fn cut_at_whole_cells(&self, found: &mut Vec<Possible>) {
+    fn cut_at_whole_cells(&self, found: &mut Vec<Possible>, whole: &mut Vec<usize>) {
         let is_whole = |possible: &&Possible| !possible.freed.rebuilt && !possible.freed.cut;
-        let mut whole: Vec<usize> = found.iter().filter(is_whole).map(|possible| possible.at).collect();
+        whole.clear();
+        whole.extend(found.iter().filter(is_whole).map(|possible| possible.at));
         whole.sort_unstable();
         found.retain_mut(|possible| {
             if !possible.freed.rebuilt {
@@ -771,24 +815,31 @@ impl Walk<'_> {
         freed.cell.overflow = 0;
         freed.cell.local = freed.cell.local.min(end.saturating_sub(payload_at) as u32);
         possible.end = end;
-        body_at < end && self.texts_read(&freed.serials, body_at, end)
+        body_at < end && self.texts_read(freed.serials.iter().copied(), body_at, end)
     }
 
     /// The set of cells that explains most bytes without overlap.
-    fn choose(&self, mut possible: Vec<Possible>) -> Vec<FreedCell> {
+    fn choose(
+        &self,
+        possible: &mut Vec<Possible>,
+        starts: &mut Vec<usize>,
+        ends: &mut Vec<usize>,
+    ) -> Vec<FreedCell> {
         if possible.is_empty() {
             return Vec::new();
         }
-        let mut starts: Vec<usize> = possible.iter().map(|possible| possible.at).collect();
-        let mut ends: Vec<usize> = possible.iter().map(|possible| possible.end).collect();
+        starts.clear();
+        starts.extend(possible.iter().map(|possible| possible.at));
+        ends.clear();
+        ends.extend(possible.iter().map(|possible| possible.end));
         starts.sort_unstable();
         ends.sort_unstable();
         // Whether one of them lies in this range.
         let any = |places: &[usize], from: usize, to: usize| {
             places.get(places.partition_point(|place| *place < from)).is_some_and(|place| *place < to)
         };
-        let touches_before = |at: usize| at == self.from || any(&ends, at.saturating_sub(LOST - 1), at + 1);
-        let touches_behind = |end: usize| end + LOST > self.to || any(&starts, end, end + LOST);
+        let touches_before = |at: usize| at == self.from || any(ends, at.saturating_sub(LOST - 1), at + 1);
+        let touches_behind = |end: usize| end + LOST > self.to || any(starts, end, end + LOST);
         // A rebuilt cell must stand where one can: at the start of the block, or between others.
         possible.retain(|possible| {
             let freed = &possible.freed;
@@ -796,7 +847,7 @@ impl Walk<'_> {
                 || self.begins(possible.at)
                 || touches_before(possible.at) && possible.at > self.from && touches_behind(possible.end)
         });
-        for possible in &mut possible {
+        for possible in &mut *possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
         }
@@ -821,9 +872,10 @@ impl Walk<'_> {
             at = before;
         }
         chosen.reverse();
-        let mut possible: Vec<Option<Possible>> = possible.into_iter().map(Some).collect();
-        let taken = chosen.into_iter().filter_map(|index| possible.get_mut(index).and_then(Option::take));
-        let mut cells: Vec<FreedCell> = taken.map(|possible| possible.freed).collect();
+        let mut cells = Vec::with_capacity(chosen.len());
+        let mut chosen = chosen.into_iter().peekable();
+        let taken = possible.drain(..).enumerate().filter(|(index, _)| chosen.next_if_eq(index).is_some());
+        cells.extend(taken.map(|(_, possible)| possible.freed));
         for run in cells.chunk_by_mut(|a, b| a.cell.end == b.cell.at).filter(|run| run.len() >= RUN) {
             run.iter_mut().for_each(|cell| cell.in_run = true);
         }
@@ -845,7 +897,8 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Serial, SerialKind, Shape, Space, cells,
+        Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Scratch, Serial, SerialKind, Shape, Space,
+        cells,
     };
 
     const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
@@ -867,7 +920,8 @@ mod tests {
             odds: &|_, _, _| 0,
             effort: &Effort::of_page(page.len()),
         };
-        cells(page, Extent { from, to }, space, PageKind::TableLeaf, PAGE, &shape, &|_| false)
+        let place = (Extent { from, to }, space);
+        cells(page, place, PageKind::TableLeaf, PAGE, &shape, &|_| false, &mut Scratch::default())
     }
 
     fn cell(rowid: &[u8], text: &[u8], number: u8) -> Vec<u8> {
@@ -954,11 +1008,11 @@ mod tests {
                         odds: &|_, _, _| 0,
                         effort: &effort,
                     };
+                    let mut scratch = Scratch::default();
                     // Many short blocks share what the page is worth.
                     for from in (8..size as u32).step_by(size / 8) {
-                        let extent = Extent { from, to: from + size as u32 / 8 };
-                        let found =
-                            cells(&page, extent, Space::Freeblock, kind, geometry, &shape, &|_| false);
+                        let place = (Extent { from, to: from + size as u32 / 8 }, Space::Freeblock);
+                        let found = cells(&page, place, kind, geometry, &shape, &|_| false, &mut scratch);
                         assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
                     }
                     assert!(effort.left() < Effort::of_page(size).left());

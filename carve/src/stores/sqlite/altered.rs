@@ -12,7 +12,7 @@ use super::survey::Survey;
 use super::view::View;
 use crate::model::SchemaOrigin;
 use mudlark_parsers::sqlite::ddl::Column;
-use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -251,9 +251,11 @@ fn freed_records(
     };
     let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
-    let mut found = Vec::new();
-    for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
-        for freed in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
+    let (mut found, mut scratch) = (Vec::new(), Scratch::default());
+    for place in blocks.chain([(page.gap(), Space::Other)]) {
+        let geometry = view.geometry;
+        let cells = freed::cells(version.bytes, place, kind, geometry, &shape, &|_| false, &mut scratch);
+        for freed in cells {
             let payload = chains::read(view, survey, &version, &freed.cell);
             // Of a header whose length is lost nothing says how many columns it had.
             let counted = !freed.rebuilt || freed.cell.payload_at >= freed.cell.at + freed::LOST as u32;

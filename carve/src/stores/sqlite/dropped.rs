@@ -3,7 +3,7 @@
 use super::chains;
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::sqlite::freed::{self, Effort, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
@@ -68,9 +68,12 @@ fn free_rows(
     };
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let Some(version) = view.page(number) else { return };
-    for (extent, space) in blocks.chain([(page.gap(), Space::Other)]) {
+    let mut scratch = Scratch::default();
+    for place in blocks.chain([(page.gap(), Space::Other)]) {
         let kind = PageKind::TableLeaf;
-        for cell in freed::cells(version.bytes, extent, space, kind, view.geometry, &shape, &|_| false) {
+        let geometry = view.geometry;
+        let cells = freed::cells(version.bytes, place, kind, geometry, &shape, &|_| false, &mut scratch);
+        for cell in cells {
             let payload = chains::read(view, survey, &version, &cell.cell);
             let cells = record::cells(cell.serials.iter().copied(), cell.header_len as usize, &payload.bytes);
             let value = |(serial, bytes): (Serial, Option<_>)| {

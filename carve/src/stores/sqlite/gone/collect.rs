@@ -10,7 +10,7 @@ use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Space};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Scratch, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -48,8 +48,10 @@ pub(super) fn all(
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
     let known: &Live<'_, '_, '_> = live;
-    let found = pages.flat_map_iter(|(page, role)| on_page(search, kinds, known, (*page, *role)));
-    let mut dead: Vec<Candidate> = found.collect();
+    let found = pages.map_init(Scratch::default, |scratch, (page, role)| {
+        on_page(search, kinds, known, (*page, *role), scratch)
+    });
+    let mut dead: Vec<Candidate> = found.flatten_iter().collect();
     live.count(&dead);
     dead.iter_mut().for_each(|dead| settle_chain(live, dead));
     dead
@@ -70,6 +72,7 @@ fn on_page(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
+    scratch: &mut Scratch,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
     let database = search.database;
@@ -119,18 +122,19 @@ fn on_page(
     }
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
-    let is_edge = |at: u32| edges.binary_search(&at).is_ok();
+    let is_edge = |at: u32| edges.get(at as usize).copied().unwrap_or(false);
     let effort = || Effort::of_page(version.bytes.len());
     let own_effort = effort();
     let rivals: Vec<(&Kinds, Effort)> = search.rivals.iter().map(|rival| (rival, effort())).collect();
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
-    let read = |extent: Extent, space: Space| {
-        let mut cells = kinds.cells(database, version.bytes, (extent, space), &own_effort, kind, &is_edge);
+    let mut read = |extent: Extent, space: Space| {
+        let place = (extent, space);
+        let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, &is_edge, scratch);
         for (rival, effort) in &rivals {
             if cells.is_empty() {
                 break;
             }
-            let others = rival.cells(database, version.bytes, (extent, space), effort, kind, &is_edge);
+            let others = rival.cells(database, version.bytes, place, effort, kind, &is_edge, scratch);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
@@ -166,12 +170,17 @@ fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
     })
 }
 
-/// Where the cells and freeblocks of a page begin and end, in order.
-fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<u32> {
+/// For each place on a page whether a cell or a freeblock begins or ends there, or its content does.
+fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<bool> {
     let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
     let blocks = blocks.iter().flat_map(|block| [block.from, block.to]);
-    let mut edges: Vec<u32> = cells.chain(blocks).chain([page.geometry.usable()]).collect();
-    edges.sort_unstable();
+    let usable = page.geometry.usable();
+    let mut edges = vec![false; usable as usize + 1];
+    for at in cells.chain(blocks).chain([usable]) {
+        if let Some(edge) = edges.get_mut(at as usize) {
+            *edge = true;
+        }
+    }
     edges
 }
 

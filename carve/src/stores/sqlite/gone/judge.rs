@@ -182,9 +182,10 @@ fn versions(
     group: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
-    let mut found: Vec<Judged> = Vec::new();
-    // A log may hold a version of one row in each of its frames.
-    let mut by_content: HashMap<Option<u64>, usize> = HashMap::new();
+    let first = judged.len();
+    // A log may hold a version of one row in each of its frames. Most rows have one version, and need no map.
+    let mut by_content: HashMap<Option<u64>, usize, RandomState> = HashMap::default();
+    let alone = group.len() == 1;
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
     for dead in group {
         let is_standing = standing.is_some_and(|standing| standing.is_none() || standing == dead.content);
@@ -192,15 +193,17 @@ fn versions(
         if is_standing || dead.content.is_none() && any_whole {
             continue;
         }
-        let known = by_content.get(&dead.content).and_then(|index| found.get_mut(*index));
+        let known = by_content.get(&dead.content).and_then(|index| judged.get_mut(*index));
         if let Some(same) = known {
             same.dead.uncommitted &= dead.uncommitted;
             same.dead.undecided &= dead.undecided;
             same.also.push(dead);
             continue;
         }
-        by_content.insert(dead.content, found.len());
-        found.push(Judged {
+        if !alone {
+            by_content.insert(dead.content, judged.len());
+        }
+        judged.push(Judged {
             state: State::Unknown,
             transaction: Transaction::Committed,
             dead,
@@ -208,10 +211,9 @@ fn versions(
         });
     }
     let mut gone = replaced;
-    for mut version in found {
+    for version in judged.iter_mut().skip(first) {
         if nameless && version.dead.claims.has(Claim::FromTempFile) {
             (version.state, version.transaction) = (State::Unknown, Transaction::Unknown);
-            judged.push(version);
             continue;
         }
         (version.state, version.transaction) = if version.dead.uncommitted {
@@ -225,6 +227,5 @@ fn versions(
         if version.dead.undecided && !version.dead.uncommitted {
             version.transaction = Transaction::Unknown;
         }
-        judged.push(version);
     }
 }

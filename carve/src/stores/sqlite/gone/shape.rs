@@ -6,7 +6,7 @@ use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use mudlark_parsers::sqlite::ddl::Affinity;
-use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -244,14 +244,16 @@ impl Kinds {
     }
 
     /// The cells that an extent of a page held, read as the table's records.
+    #[expect(clippy::too_many_arguments, reason = "an extent and all that says how it is read")]
     pub(super) fn cells(
         &self,
         database: &Database<'_>,
         page: &[u8],
-        (extent, space): (Extent, Space),
+        place: (Extent, Space),
         effort: &Effort,
         kind: PageKind,
         is_edge: &dyn Fn(u32) -> bool,
+        scratch: &mut Scratch,
     ) -> Vec<FreedCell> {
         let fits = |column: usize, serial| self.fits(column, serial);
         let reads = |text: &[u8]| reads(database.encoding, text);
@@ -265,7 +267,8 @@ impl Kinds {
             odds: &odds,
             effort,
         };
-        let mut cells = freed::cells(page, extent, space, kind, database.view.geometry, &shape, is_edge);
+        let geometry = database.view.geometry;
+        let mut cells = freed::cells(page, place, kind, geometry, &shape, is_edge, scratch);
         cells.retain(|freed| !freed.rebuilt || self.reals_fit(page, freed));
         cells
     }
@@ -279,7 +282,8 @@ impl Kinds {
         effort: &Effort,
     ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        self.cells(database, page, (extent, Space::Other), effort, leaf_kind(rowids), &|_| false)
+        let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
+        self.cells(database, page, place, effort, kind, &|_| false, &mut Scratch::default())
     }
 
     /// Whether a record can be one of the table's.
