@@ -161,12 +161,12 @@ impl<'r> Run<'r> {
         if self.buffers.len() < batches.len() {
             self.buffers.resize_with(batches.len(), || vec![Vec::new(); encoders.len()]);
         }
-        let ready: Vec<Weighed<'_>> = batches
+        let ready: Vec<(Weighed<'_>, Tally)> = batches
             .par_iter()
             .zip(firsts)
             .zip(&mut self.buffers)
             .map(|((batch, first_version), buffers)| {
-                let weights = weigh(story, batch);
+                let (weights, tally) = weigh(story, batch, least);
                 let weighed = Weighed { batch, weights, first_version };
                 for (encode, buffer) in encoders.iter().zip(buffers) {
                     renew(buffer);
@@ -174,34 +174,20 @@ impl<'r> Run<'r> {
                         encode(story, &weighed, least, buffer);
                     }
                 }
-                weighed
+                (weighed, tally)
             })
             .collect();
         let buffers = std::mem::take(&mut self.buffers);
-        for (weighed, buffers) in ready.iter().zip(&buffers) {
-            self.count(weighed);
+        for ((weighed, tally), buffers) in ready.iter().zip(&buffers) {
+            if let Some(outcome) = self.outcome.tables.get_mut(weighed.batch.table.0 as usize) {
+                tally.add_to(outcome);
+            }
             for (sink, encoded) in self.sinks.iter_mut().zip(buffers) {
                 sink.write(story, weighed, encoded, least)?;
             }
         }
         self.buffers = buffers;
         Ok(())
-    }
-
-    fn count(&mut self, weighed: &Weighed<'_>) {
-        let number = weighed.batch.table.0 as usize;
-        let Some(outcome) = self.outcome.tables.get_mut(number) else { return };
-        for (row, weight) in weighed.batch.rows.iter().zip(&weighed.weights) {
-            if weight.confidence < self.least {
-                outcome.left_out += 1;
-                continue;
-            }
-            *outcome.by_state.entry(row.state).or_default() += 1;
-            let full = is_full(self.story, number, weighed.batch.cells_of(row));
-            outcome.partial += u64::from(!full);
-            outcome.full_live += u64::from(full && row.state == State::Live);
-            outcome.sure += u64::from(weight.confidence >= 0.9);
-        }
     }
 
     fn finish(mut self, instance: &dyn Instance, hashes: Vec<String>) -> Result<Outcome, Error> {
@@ -241,26 +227,64 @@ fn renew(buffer: &mut Vec<u8>) {
     buffer.shrink_to(MOST_KEPT);
 }
 
-fn weigh(story: &Story<'_>, batch: &Batch<'_>) -> Vec<Confidence> {
+/// What the rows of one batch add to their table's outcome: counted where they are weighed, by many threads.
+#[derive(Default)]
+struct Tally {
+    by_state: BTreeMap<State, u64>,
+    full_live: u64,
+    partial: u64,
+    sure: u64,
+    left_out: u64,
+}
+
+impl Tally {
+    /// Counts rows of one state and one weight that are full or are not.
+    fn count(&mut self, rows: u64, (state, full, weight): (State, bool, Confidence), least: f64) {
+        if weight.confidence < least {
+            self.left_out += rows;
+            return;
+        }
+        *self.by_state.entry(state).or_default() += rows;
+        self.partial += if full { 0 } else { rows };
+        self.full_live += if full && state == State::Live { rows } else { 0 };
+        self.sure += if weight.confidence >= 0.9 { rows } else { 0 };
+    }
+
+    fn add_to(&self, outcome: &mut TableOutcome) {
+        for (state, rows) in &self.by_state {
+            *outcome.by_state.entry(*state).or_default() += rows;
+        }
+        outcome.full_live += self.full_live;
+        outcome.partial += self.partial;
+        outcome.sure += self.sure;
+        outcome.left_out += self.left_out;
+    }
+}
+
+/// The weights of a batch's rows, and what they come to.
+fn weigh(story: &Story<'_>, batch: &Batch<'_>, least: f64) -> (Vec<Confidence>, Tally) {
     let number = batch.table.0 as usize;
-    let mut last = None;
-    batch
-        .rows
-        .iter()
-        .map(|row| {
-            let full = is_full(story, number, batch.cells_of(row));
-            let key = (row.state, full, row.claims);
-            // Rows of a page mostly share their claims.
-            match last {
-                Some((same, weight)) if same == key => weight,
-                _ => {
-                    let weight = confidence::weigh(row.state, full, row.claims);
-                    last = Some((key, weight));
-                    weight
-                }
+    let (mut weights, mut tally) = (Vec::with_capacity(batch.rows.len()), Tally::default());
+    let mut rows = batch.rows.iter().map(|row| {
+        let full = is_full(story, number, batch.cells_of(row));
+        (row.state, full, row.claims)
+    });
+    let mut next = rows.next();
+    while let Some(key) = next {
+        let weight = confidence::weigh(key.0, key.1, key.2);
+        let known = weights.len();
+        weights.push(weight);
+        // Rows of a page mostly share their claims.
+        next = rows.find(|other| {
+            let same = *other == key;
+            if same {
+                weights.push(weight);
             }
-        })
-        .collect()
+            !same
+        });
+        tally.count((weights.len() - known) as u64, (key.0, key.1, weight), least);
+    }
+    (weights, tally)
 }
 
 fn is_full(story: &Story<'_>, table: usize, cells: &[Cell<'_>]) -> bool {
