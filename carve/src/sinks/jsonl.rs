@@ -67,6 +67,8 @@ struct Encoder<'e, 'a> {
     sources: Vec<Vec<u8>>,
     /// The last head and what it was made of.
     last: Option<((State, Transaction, Confidence), Vec<u8>)>,
+    /// The last lifetime that stood alone, and how it was written.
+    last_lifetime: Option<(Lifetime, Vec<u8>)>,
 }
 
 impl<'e, 'a> Encoder<'e, 'a> {
@@ -95,6 +97,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             names: columns.iter().map(|column| column.name.as_str()).collect(),
             sources: story.sources.iter().map(|s| source_text(s.name())).collect(),
             last: None,
+            last_lifetime: None,
         }
     }
 
@@ -114,22 +117,25 @@ impl<'e, 'a> Encoder<'e, 'a> {
             None => self.out.extend_from_slice(b"null"),
         }
         self.values(row);
-        let point = |point: Option<Point>| point.map(|point| point.to_string());
-        match batch.lifetimes_of(row) {
-            [] => self.out.extend_from_slice(b",\"lifetimes\":[]"),
-            [Lifetime { from: Some(Point::BeforeLog), to: None }] => {
-                self.out.extend_from_slice(b",\"lifetimes\":[{\"from\":\"before-log\",\"to\":null}]");
-            }
-            lifetimes => {
-                let lifetimes = lifetimes.iter();
-                let lifetimes =
-                    lifetimes.map(|lifetime| json!({"from": point(lifetime.from), "to": point(lifetime.to)}));
-                let lifetimes = serde_json::Value::Array(lifetimes.collect());
-                self.text(format_args!(",\"lifetimes\":{lifetimes}"));
-            }
+        match (batch.lifetimes_of(row), &self.last_lifetime) {
+            // Most rows have one, which is that of the row before.
+            ([only], Some((last, text))) if only == last => self.out.extend_from_slice(text),
+            (lifetimes, _) => self.lifetimes(lifetimes),
         }
         self.evidence(row, index);
         self.out.extend_from_slice(b"}\n");
+    }
+
+    fn lifetimes(&mut self, lifetimes: &[Lifetime]) {
+        let point = |point: Option<Point>| point.map(|point| point.to_string());
+        let from = self.out.len();
+        let each = lifetimes.iter();
+        let each = each.map(|lifetime| json!({"from": point(lifetime.from), "to": point(lifetime.to)}));
+        let each = Json::Array(each.collect());
+        self.text(format_args!(",\"lifetimes\":{each}"));
+        if let [only] = lifetimes {
+            self.last_lifetime = Some((*only, self.out.get(from..).unwrap_or_default().to_vec()));
+        }
     }
 
     fn text(&mut self, text: std::fmt::Arguments<'_>) {
@@ -260,6 +266,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
 }
 
 /// An integer of the evidence, as text where a double would not hold it.
+#[inline]
 fn int(value: i64, out: &mut Vec<u8>) {
     if (-EXACT..=EXACT).contains(&value) {
         integer(value, out);
