@@ -259,7 +259,8 @@ impl<'a> Page<'a> {
     /// The freeblocks, in order; what broke the chain, if anything did.
     #[must_use]
     pub fn freeblocks(&self) -> (Vec<Extent>, Option<Damage>) {
-        let mut blocks = Vec::new();
+        // Most pages have none, and those that have some have several.
+        let mut blocks = Vec::with_capacity(if self.header.first_freeblock == 0 { 0 } else { 8 });
         let mut field_at = self.header_at + 1;
         let mut at = usize::from(self.header.first_freeblock);
         let usable = self.geometry.usable() as usize;
