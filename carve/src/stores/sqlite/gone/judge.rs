@@ -128,6 +128,9 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
             }
             Identity::Part(..) | Identity::Common(..) => None,
         };
+        if let Identity::Key(key) = identity {
+            group.retain(|dead| !dead.content.is_some_and(|short| live.is_grown_by_key(key, short)));
+        }
         if let Some(place) = place {
             group.retain(|dead| {
                 let columns = dead.freed.serials.len();

@@ -14,7 +14,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 pub(super) struct Live<'l, 's, 'a> {
@@ -24,6 +24,9 @@ pub(super) struct Live<'l, 's, 'a> {
     kept: &'l Kept,
     /// In a table without row ids, by the fingerprint of the key: the fingerprint of the row.
     keyed: HashMap<u64, Option<u64>>,
+    /// There also, with such a key: the fingerprints of rows as they would have been before columns were added whose
+    /// defaults they hold.
+    grown: HashSet<(u64, u64)>,
     /// Fingerprints that were asked for in advance, and how many rows have them.
     asked: Counts,
     /// Fingerprints of all rows, and how many have them.
@@ -105,6 +108,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             pages: Vec::new(),
             kept,
             keyed: HashMap::new(),
+            grown: HashSet::new(),
             asked: Counts::default(),
             contents: OnceLock::new(),
         };
@@ -117,7 +121,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             live.pages.sort_unstable();
         } else {
             let rows = search.tree.pages.par_iter().flat_map_iter(|page| live.keyed_page(*page));
-            live.keyed = rows.collect::<Vec<_>>().into_iter().collect();
+            for (key, row, shorter) in rows.collect::<Vec<_>>() {
+                live.keyed.insert(key, row);
+                live.grown.extend(shorter.into_iter().map(|short| (key, short)));
+            }
             let content = |page: u32, cell: &Cell| live.content_at(page, cell).flatten();
             let kept = kept.by_key.iter().map(|(key, ((page, _), cell))| (*key, content(*page, cell)));
             let kept: Vec<(u64, Option<u64>)> = kept.collect();
@@ -127,16 +134,34 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     }
 
     /// Keys and contents of a page of a table without row ids.
-    fn keyed_page(&self, number: u32) -> Vec<(u64, Option<u64>)> {
+    fn keyed_page(&self, number: u32) -> Vec<(u64, Option<u64>, Vec<u64>)> {
         let mut found = Vec::new();
         self.each_record(number, |serials, body, whole| {
             let key_len: usize = serials.iter().take(self.search.key_cells).map(|serial| serial.1).sum();
             if let Some(key) = body.get(..key_len) {
                 let numbers = || serials.iter().map(|serial| serial.0);
                 let key = content(numbers().take(self.search.key_cells), key);
-                found.push((key, whole.then(|| content(numbers(), body))));
+                let shorter = if whole { self.shorter(serials, body) } else { Vec::new() };
+                found.push((key, whole.then(|| content(numbers(), body)), shorter));
             }
         });
+        found
+    }
+
+    /// The fingerprints of a record without columns at its end that hold their defaults.
+    fn shorter(&self, serials: &[(u64, usize)], body: &[u8]) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut end = body.len();
+        for (position, (serial, len)) in serials.iter().enumerate().skip(1).rev() {
+            let Some(from) = end.checked_sub(*len) else { break };
+            let value = Serial(*serial).decode(body.get(from..end).unwrap_or_default());
+            if position < self.search.key_cells || !self.search.layout.is_default(position, &value) {
+                break;
+            }
+            end = from;
+            let kept = serials.iter().take(position).map(|serial| serial.0);
+            found.push(content(kept, body.get(..end).unwrap_or_default()));
+        }
         found
     }
 
@@ -251,6 +276,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             Some(content(header.serials().take(columns).map(|serial| serial.0), body) == short)
         };
         grown().unwrap_or(false)
+    }
+
+    /// In a table without row ids: whether the live row with this key is such a shorter record with defaults.
+    pub(super) fn is_grown_by_key(&self, key: u64, short: u64) -> bool {
+        self.grown.contains(&(key, short))
     }
 
     /// In a table without row ids: what is live under this key.
