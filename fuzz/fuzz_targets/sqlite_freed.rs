@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::layout::PageInput;
-use mudlark_parsers::sqlite::freed::{Effort, Shape, Space, cells};
+use mudlark_parsers::sqlite::freed::{Effort, Scratch, Shape, Space, cells};
 use mudlark_parsers::sqlite::page::Extent;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 
@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
     let odds = |_: usize, serial: Serial, value: &[u8]| serial.0 as i64 % 64 - value.len() as i64;
     let edges = [number, number * 2, geometry.usable()];
     let is_edge = |at: u32| edges.contains(&at);
+    let mut scratch = Scratch::default();
     for first in [None, Some(Serial::NULL)] {
         let shape = Shape {
             least: most / 2,
@@ -36,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
             for space in [Space::Freeblock, Space::Other] {
                 let effort = &Effort::of_page(bytes.len());
                 let shape = Shape { effort, ..shape };
-                let found = cells(bytes, extent, space, kind, geometry, &shape, &is_edge);
+                let found = cells(bytes, (extent, space), kind, geometry, &shape, &is_edge, &mut scratch);
                 assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
                 assert!(
                     found.iter().all(|freed| freed.cell.at >= extent.from && freed.cell.end <= extent.to)
