@@ -14,6 +14,7 @@ use crate::model::{Cell as RowCell, State, Transaction};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
+use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -50,6 +51,9 @@ type Known = Vec<(usize, RowCell<'static>)>;
 /// Rows without an id that a record is compared with: those that share its rarest cell.
 const MOST_NAMELESS: usize = 64;
 
+/// Groups that a thread takes at a time.
+const SHARE: usize = 64;
+
 /// Adds what is left of rows to those that were found; records that are copies of these become their evidence.
 pub(super) fn judge(
     search: &Search<'_, '_>,
@@ -58,37 +62,23 @@ pub(super) fn judge(
     judged: &mut Vec<Judged>,
 ) {
     projected.retain(|dead| !dead.uncommitted && dead.rowid.is_some());
-    projected.sort_by_key(|dead| {
+    projected.par_sort_by_key(|dead| {
         let place = (dead.page, dead.freed.cell.at);
         (dead.rowid, Reverse(dead.newness), dead.freed.rebuilt, place)
-    });
-    // A row whose page is lost stands as long as an index names it.
-    let is_named = |rowid: i64| !search.entries.of_row(rowid).is_empty() && live.find(rowid).is_none();
-    let mut last = None;
-    projected.retain(|dead| {
-        let known = last.filter(|(rowid, _)| *rowid == dead.rowid).map(|(_, named)| named);
-        let named = known.unwrap_or_else(|| dead.rowid.is_some_and(is_named));
-        last = Some((dead.rowid, named));
-        !named
     });
     if projected.is_empty() {
         return;
     }
-    let mut found = Found::default();
-    judged.iter().enumerate().for_each(|(number, judged)| found.add(search, number, &judged.dead));
+    let found = Found::of(search, judged, &projected);
+    let groups: Vec<&[Candidate]> = projected.chunk_by(|a, b| a.rowid == b.rowid).collect();
+    let told: Vec<Told> =
+        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, group)).collect();
     let mut parts: Vec<Judged> = Vec::new();
-    for group in projected.chunk_by(|a, b| a.rowid == b.rowid) {
+    for (group, told) in groups.into_iter().zip(told) {
         let Some(rowid) = group.first().and_then(|dead| dead.rowid) else { continue };
-        let standing = live.cells_of(rowid);
         let mut versions: Vec<(Known, Judged)> = Vec::new();
-        for dead in group {
-            let known = known(search, dead);
-            let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(value));
-            // A row whose page may be lost is no row that is gone.
-            let may_stand = standing.is_none() && search.may_stand(rowid);
-            if known.is_empty() || may_stand || standing.as_deref().is_some_and(is_copy) {
-                continue;
-            }
+        for (dead, known) in group.iter().zip(told.known) {
+            let Some(known) = known else { continue };
             if let Some(number) = found.same(&known, rowid) {
                 // A row that lost its id may be another one.
                 let same = judged.get_mut(number).filter(|judged| judged.dead.rowid.is_some());
@@ -112,10 +102,10 @@ pub(super) fn judge(
             versions.push((known, judged));
         }
         let known_gone = found.by_rowid.contains_key(&rowid);
-        if standing.is_none() && !known_gone {
+        if !told.stands && !known_gone {
             join(&mut versions);
         }
-        let state = if standing.is_some() {
+        let state = if told.stands {
             State::Superseded
         } else if known_gone || versions.len() > 1 {
             // Which of several came last, nothing tells.
@@ -132,6 +122,32 @@ pub(super) fn judge(
         }));
     }
     judged.append(&mut parts);
+}
+
+/// What the records of one row id hold that no live row explains.
+struct Told {
+    /// A row with this id is live.
+    stands: bool,
+    /// For each of them the columns that it holds; `None` for a copy of the live row.
+    known: Vec<Option<Known>>,
+}
+
+fn told(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, group: &[Candidate]) -> Told {
+    let Some(rowid) = group.first().and_then(|dead| dead.rowid) else {
+        return Told { stands: false, known: Vec::new() };
+    };
+    let standing = live.cells_of(rowid);
+    // A row whose page is lost stands as long as an index names it, and one whose page may be lost is no row that is gone.
+    let may_stand =
+        || search.may_stand(rowid) || live.find(rowid).is_none() && !search.entries.of_row(rowid).is_empty();
+    let may_stand = standing.is_none() && may_stand();
+    let of_one = |dead: &Candidate| {
+        let known = known(search, dead);
+        let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(value));
+        let explained = known.is_empty() || may_stand || standing.as_deref().is_some_and(is_copy);
+        (!explained).then_some(known)
+    };
+    Told { stands: standing.is_some(), known: group.iter().map(of_one).collect() }
 }
 
 /// Joins what several indexes hold of one row: each has one entry for it, and they don't contradict one another.
@@ -154,7 +170,6 @@ fn join(versions: &mut Vec<(Known, Judged)>) {
 }
 
 /// The rows that were found, to be asked for those that hold what a record does.
-#[derive(Default)]
 struct Found {
     rows: Vec<Known>,
     by_rowid: HashMap<i64, Vec<usize>>,
@@ -163,17 +178,31 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, search: &Search<'_, '_>, number: usize, dead: &Dead) {
-        let cells = known(search, dead);
-        match dead.rowid {
-            Some(rowid) => self.by_rowid.entry(rowid).or_default().push(number),
-            None => {
-                for (_, cell) in &cells {
-                    self.by_cell.entry(print(cell)).or_default().push(number);
+    /// `projected` are in the order of their row ids.
+    fn of(search: &Search<'_, '_>, judged: &[Judged], projected: &[Candidate]) -> Self {
+        // Rows of other ids are never asked for.
+        let is_asked = |dead: &Dead| {
+            dead.rowid.is_none()
+                || projected.binary_search_by_key(&dead.rowid, |projected| projected.rowid).is_ok()
+        };
+        let cells =
+            |judged: &Judged| if is_asked(&judged.dead) { known(search, &judged.dead) } else { Vec::new() };
+        let mut found = Self {
+            rows: judged.par_iter().with_min_len(SHARE).map(cells).collect(),
+            by_rowid: HashMap::new(),
+            by_cell: HashMap::new(),
+        };
+        for (number, (judged, cells)) in judged.iter().zip(&found.rows).enumerate() {
+            match judged.dead.rowid {
+                Some(rowid) => found.by_rowid.entry(rowid).or_default().push(number),
+                None => {
+                    for (_, cell) in cells {
+                        found.by_cell.entry(print(cell)).or_default().push(number);
+                    }
                 }
             }
         }
-        self.rows.push(cells);
+        found
     }
 
     /// The row with this id, or without one, that holds the same.
