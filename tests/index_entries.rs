@@ -37,7 +37,9 @@ fn an_entry_outlives_the_cell_of_its_row() -> Done {
     let parts = parts(&path)?;
     assert!(parts.len() >= 40, "{} of 75", parts.len());
     for (id, known, state) in &parts {
-        assert_eq!((known.as_str(), id % 40, state.as_str()), (name(*id).as_str(), 0, "superseded"));
+        assert_eq!((known.as_str(), id % 40), (name(*id).as_str(), 0));
+        // The id may have been another row's.
+        assert!(matches!(state.as_str(), "superseded" | "unknown"), "{state}");
     }
     let ids: BTreeSet<i64> = parts.iter().map(|(id, ..)| *id).collect();
     assert_eq!(ids.len(), parts.len(), "a version is put out once");

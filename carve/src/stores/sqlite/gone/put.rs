@@ -166,7 +166,8 @@ fn settled(state: State, full: bool, claims: Claims) -> (State, Claims) {
         State::Superseded => Claim::PerhapsSuperseded,
         _ => return (state, claims),
     };
-    if confidence::is_state_unsure(state, full, claims) {
+    // No case that was counted has a temp file.
+    if !claims.has(Claim::FromTempFile) && confidence::is_state_unsure(state, full, claims) {
         (State::Unknown, claims.with(perhaps))
     } else {
         (state, claims)
