@@ -3,7 +3,7 @@
 use super::{Lifetime, TableId};
 use crate::source::Span;
 use mudlark_parsers::claim::Claims;
-use mudlark_parsers::value::TextEncoding;
+use mudlark_parsers::value::{TextEncoding, Value};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -82,6 +82,19 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// Its value; [`Value::Missing`] when it is not whole.
+    #[must_use]
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(int) => Value::Int(*int),
+            Self::Real(real) => Value::Real(*real),
+            Self::Text(bytes) => Value::Text(bytes),
+            Self::Blob(bytes) => Value::Blob(bytes),
+            Self::Missing | Self::Partial(_) => Value::Missing,
+        }
+    }
+
     /// Whether the whole cell is known.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

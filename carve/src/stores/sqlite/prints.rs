@@ -55,6 +55,11 @@ impl Print {
         finish(&hasher)
     }
 
+    /// The print of one cell; none where it is not whole.
+    pub(super) fn of_cell(cell: &RowCell<'_>) -> Self {
+        Self::of_row(std::slice::from_ref(cell), &[Some(0)])
+    }
+
     /// Whether the prints show that the cells are the same. If not, the cells may be the same nevertheless.
     pub(super) fn shows(self, other: Self) -> bool {
         self == other && self != Self::NONE

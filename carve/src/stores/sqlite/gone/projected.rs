@@ -143,7 +143,7 @@ fn told(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, group: &[Candidate]) -
     let may_stand = standing.is_none() && may_stand();
     let of_one = |dead: &Candidate| {
         let known = known(search, dead);
-        let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(value));
+        let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(RowCell::value));
         let explained = known.is_empty() || may_stand || standing.as_deref().is_some_and(is_copy);
         (!explained).then_some(known)
     };
@@ -197,7 +197,7 @@ impl Found {
                 Some(rowid) => found.by_rowid.entry(rowid).or_default().push(number),
                 None => {
                     for (_, cell) in cells {
-                        found.by_cell.entry(print(cell)).or_default().push(number);
+                        found.by_cell.entry(Print::of_cell(cell)).or_default().push(number);
                     }
                 }
             }
@@ -213,7 +213,7 @@ impl Found {
         let own = self.by_rowid.get(&rowid).into_iter().flatten().copied().find(holds);
         own.or_else(|| {
             let of_cell = |(_, cell): &(usize, RowCell<'_>)| {
-                self.by_cell.get(&print(cell)).map(Vec::as_slice).unwrap_or_default()
+                self.by_cell.get(&Print::of_cell(cell)).map(Vec::as_slice).unwrap_or_default()
             };
             let fewest = known.iter().map(of_cell).min_by_key(|rows| rows.len())?;
             fewest.iter().take(MOST_NAMELESS).copied().find(holds)
@@ -248,24 +248,9 @@ fn known(search: &Search<'_, '_>, dead: &Dead) -> Known {
 
 /// Whether what is known is also what `other` holds; a cell that is not whole there contradicts nothing.
 fn agrees<'o>(known: &Known, other: impl Fn(usize) -> Option<Value<'o>>) -> bool {
-    known.iter().all(|(column, cell)| other(*column).is_none_or(|other| same(&value(cell), &other)))
+    known.iter().all(|(column, cell)| other(*column).is_none_or(|other| same(&cell.value(), &other)))
 }
 
 fn value_in<'k>(known: &'k Known, column: usize) -> Option<Value<'k>> {
-    known.iter().find(|(other, _)| *other == column).map(|(_, cell)| value(cell))
-}
-
-fn value<'c>(cell: &'c RowCell<'_>) -> Value<'c> {
-    match cell {
-        RowCell::Null => Value::Null,
-        RowCell::Int(int) => Value::Int(*int),
-        RowCell::Real(real) => Value::Real(*real),
-        RowCell::Text(bytes) => Value::Text(bytes),
-        RowCell::Blob(bytes) => Value::Blob(bytes),
-        RowCell::Missing | RowCell::Partial(_) => Value::Missing,
-    }
-}
-
-fn print(cell: &RowCell<'_>) -> Print {
-    Print::of_row(std::slice::from_ref(cell), &[Some(0)])
+    known.iter().find(|(other, _)| *other == column).map(|(_, cell)| cell.value())
 }

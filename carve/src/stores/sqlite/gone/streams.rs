@@ -211,7 +211,7 @@ fn sort(database: &Database<'_>, all: Vec<Stream>) -> Streams {
 fn drop_copies(database: &Database<'_>, lost: &mut BTreeMap<usize, Vec<Stream>>) {
     let prints = |stream: &Stream, cell: &Cell| -> Vec<Print> {
         let cells = read(database, stream.page, cell).map(|(_, _, cells)| cells).unwrap_or_default();
-        cells.iter().filter(|cell| telling(cell) >= TELLING).map(print).collect()
+        cells.iter().filter(|cell| telling(cell) >= TELLING).map(Print::of_cell).collect()
     };
     let streams = || lost.values().flatten();
     let wanted: HashSet<Print> =
@@ -230,7 +230,7 @@ fn drop_copies(database: &Database<'_>, lost: &mut BTreeMap<usize, Vec<Stream>>)
         each_record(database, *page, |serials, body| {
             for (serial, bytes) in record::cells(serials.iter().copied(), 0, body) {
                 let cell = owned(&bytes.map_or(Value::Missing, |bytes| serial.decode(bytes)));
-                held.extend(Some(print(&cell)).filter(|print| wanted.contains(print)));
+                held.extend(Some(Print::of_cell(&cell)).filter(|print| wanted.contains(print)));
             }
         });
         held
@@ -248,10 +248,6 @@ fn drop_copies(database: &Database<'_>, lost: &mut BTreeMap<usize, Vec<Stream>>)
         streams.retain(|stream| !stream.cells.is_empty());
     }
     lost.retain(|_, streams| !streams.is_empty());
-}
-
-fn print(cell: &RowCell<'_>) -> Print {
-    Print::of_row(std::slice::from_ref(cell), &[Some(0)])
 }
 
 /// A table that records may be of.
@@ -390,7 +386,7 @@ fn projection(
             let (mut equal, mut told) = (0_usize, 0_usize);
             for (cells, row) in &rows {
                 let (Some(cell), Some(other)) = (cells.get(position), row.get(column)) else { continue };
-                let (cell, other) = (value(cell), value(other));
+                let (cell, other) = (cell.value(), other.value());
                 if cell != Value::Null || other != Value::Null {
                     told += 1;
                     equal += usize::from(same(&cell, &other));
@@ -414,7 +410,7 @@ fn projection(
         let equal = mapped().all(|(column, position)| {
             let (Some(cell), Some(other)) = (cells.get(position), row.get(column)) else { return true };
             told += telling(cell);
-            same(&value(cell), &value(other))
+            same(&cell.value(), &other.value())
         });
         equal && told >= TELLING
     };
@@ -457,17 +453,6 @@ fn telling(cell: &RowCell<'_>) -> usize {
     }
 }
 
-fn value<'c>(cell: &'c RowCell<'_>) -> Value<'c> {
-    match cell {
-        RowCell::Null => Value::Null,
-        RowCell::Int(int) => Value::Int(*int),
-        RowCell::Real(real) => Value::Real(*real),
-        RowCell::Text(bytes) => Value::Text(bytes),
-        RowCell::Blob(bytes) => Value::Blob(bytes),
-        RowCell::Missing | RowCell::Partial(_) => Value::Missing,
-    }
-}
-
 /// The only table or index that the records fit by their shape.
 fn by_shape(database: &Database<'_>, tables: &[Table<'_>], stream: &Stream) -> Option<Owner> {
     let step = stream.cells.len().div_ceil(ASKED).max(1);
@@ -479,12 +464,11 @@ fn by_shape(database: &Database<'_>, tables: &[Table<'_>], stream: &Stream) -> O
         .collect();
     let mut found: Vec<Owner> = Vec::new();
     for table in tables.iter().filter(|table| table.def.is_some()) {
+        let columns = (0..table.stored).map(|column| Some(column).filter(|_| table.alias != Some(column)));
+        let own = |rowid| Arc::new(Projection { columns: columns.clone().collect(), rowid });
         let is_row = stream.columns == table.stored && sample.iter().all(|serials| table.kinds.fit(serials));
         if is_row && stream.rowids == table.rowids {
-            let columns =
-                (0..table.stored).map(|column| Some(column).filter(|_| table.alias != Some(column)));
-            let projection = Projection { columns: columns.collect(), rowid: None };
-            found.push((table.tree, table.rowids.then(|| Arc::new(projection))));
+            found.push((table.tree, table.rowids.then(|| own(None))));
             continue;
         }
         // All columns of a table, as `SELECT *` gives them: with the row id where its column stands.
@@ -495,12 +479,7 @@ fn by_shape(database: &Database<'_>, tables: &[Table<'_>], stream: &Stream) -> O
             })
         };
         if table.alias.is_some() && stream.columns == table.stored && sample.iter().all(is_all) {
-            let columns =
-                (0..table.stored).map(|column| Some(column).filter(|_| table.alias != Some(column)));
-            found.push((
-                table.tree,
-                Some(Arc::new(Projection { columns: columns.collect(), rowid: table.alias })),
-            ));
+            found.push((table.tree, Some(own(table.alias))));
         }
     }
     for index in database.catalogue.indexes.iter().filter(|_| !stream.rowids) {
