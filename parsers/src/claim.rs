@@ -107,6 +107,8 @@ claims! {
     PerhapsSuperseded = 44, "it may have been replaced, or deleted";
     /// Read from a temp file: a statement journal, a temp database, what a sorter spilled.
     FromTempFile = 45, "read from a temp file";
+    /// A pointer leads to it that its page kept when it was cleared, or became a trunk.
+    PointerStale = 46, "a cell pointer of before the page was cleared leads to it";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -20,6 +20,7 @@ pub mod schema_row;
 pub mod serial;
 pub mod shm;
 pub mod spill;
+pub mod stale_pointers;
 pub mod statement_journal;
 pub mod varint;
 pub mod wal;

@@ -5,16 +5,18 @@
 
 use super::catalogue::{Catalogue, TableDef};
 use super::chains;
+use super::cleared;
 use super::forest::{Forest, Object, Tree};
 use super::prints::{Endings, content, ending};
 use super::sample;
 use super::survey::Survey;
 use super::view::View;
 use crate::model::SchemaOrigin;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::Column;
 use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -83,13 +85,16 @@ struct Loose {
     earlier: HashMap<Object, Vec<u32>>,
     /// Sound pages that hang in no tree, by the width of their records and whether those have row ids.
     freed: HashMap<(usize, bool), Vec<u32>>,
+    /// Cells of pages that were cleared, each with its page, the same way.
+    cleared: HashMap<(usize, bool), Vec<(u32, Cell)>>,
     /// For each definition the first tree that holds its rows.
     trees: HashMap<usize, usize>,
 }
 
 impl Loose {
     fn of(forest: &Forest, view: &View<'_>, survey: &Survey) -> Self {
-        let mut loose = Self { earlier: HashMap::new(), freed: HashMap::new(), trees: HashMap::new() };
+        let (earlier, freed) = (HashMap::new(), HashMap::new());
+        let mut loose = Self { earlier, freed, cleared: HashMap::new(), trees: HashMap::new() };
         for (number, _) in survey.old() {
             let place = view.page(number).and_then(|page| forest.place(page.number));
             if let Some(tree) = place.and_then(|(tree, _)| forest.trees.get(tree as usize)) {
@@ -101,6 +106,21 @@ impl Loose {
             if let Some(kind) = info.kind {
                 let key = (usize::from(info.columns), kind.is_table());
                 loose.freed.entry(key).or_default().push(number);
+            }
+        }
+        let cleared =
+            survey.iter().filter(|(number, info)| info.cells == 0 && forest.standing(*number).is_none());
+        let cleared: Vec<u32> = cleared.map(|(number, _)| number).collect();
+        let step = cleared.len().div_ceil(MOST_FREED).max(1);
+        for (number, rowids) in
+            cleared.into_iter().step_by(step).flat_map(|page| [(page, true), (page, false)])
+        {
+            let Some(bytes) = view.page(number).map(|page| page.bytes) else { continue };
+            for cell in cleared::cells(view, survey, number, rowids) {
+                let Ok(header) = record::header(cell.local_payload(bytes), cell.payload_len) else {
+                    continue;
+                };
+                loose.cleared.entry((header.columns, rowids)).or_default().push((number, cell));
             }
         }
         for (number, tree) in forest.trees.iter().enumerate() {
@@ -203,16 +223,31 @@ fn old_records(
     let earlier = loose.earlier.get(&tree.object).into_iter().flatten().filter(is_wide);
     let freed = loose.freed.get(&(columns, tree.rowids)).into_iter().flatten();
     let wide: Vec<u32> = earlier.chain(freed).copied().collect();
+    for (number, cell) in loose.cleared.get(&(columns, tree.rowids)).into_iter().flatten() {
+        let Some(version) = view.page(*number) else { continue };
+        let payload = chains::read(view, survey, &version, cell);
+        let header = record::header(&payload.bytes, cell.payload_len).ok();
+        found.extend(header.and_then(|header| counted(&header, &payload.bytes, (columns, first))));
+    }
     let step = wide.len().div_ceil(MOST_FREED).max(1);
     for number in wide.into_iter().step_by(step) {
         sample::records(view, survey, number, sample::ROWS, |_, header, payload| {
-            let serials: Vec<Serial> = header.serials().collect();
-            let fits = serials.len() == columns && first.is_none_or(|first| serials.first() == Some(&first));
-            let cells = fits.then(|| apart(&serials, header.len, payload)).flatten();
-            found.extend(cells.map(|cells| Old { counted: true, cells }));
+            found.extend(counted(header, payload, (columns, first)));
         });
     }
     found
+}
+
+/// A record whose header is whole, when it has so many columns.
+fn counted(
+    header: &RecordHeader<'_>,
+    payload: &[u8],
+    (columns, first): (usize, Option<Serial>),
+) -> Option<Old> {
+    let serials: Vec<Serial> = header.serials().collect();
+    let fits = serials.len() == columns && first.is_none_or(|first| serials.first() == Some(&first));
+    let cells = fits.then(|| apart(&serials, header.len, payload)).flatten()?;
+    Some(Old { counted: true, cells })
 }
 
 /// Some pages of a tree that have bytes which no cell owns, from all over it.

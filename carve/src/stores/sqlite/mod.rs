@@ -8,6 +8,7 @@ mod belongs;
 mod catalogue;
 mod chain_faults;
 mod chains;
+mod cleared;
 mod crossed;
 mod crowded;
 mod cut;

@@ -1,5 +1,6 @@
 //! Candidates from every run of bytes that no live row owns.
 
+use super::super::cleared;
 use super::super::database::Database;
 use super::super::forest::Object;
 use super::super::settle;
@@ -84,14 +85,18 @@ fn on_page(
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let kind = leaf_kind(search.tree.rowids);
     let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
+    let cleared = cleared::cells(&database.view, &database.survey, number, search.tree.rowids);
+    let cleared: Vec<FreedCell> = cleared.into_iter().filter_map(|cell| whole(version.bytes, cell)).collect();
+    let fits = |freed: &&FreedCell| {
+        kinds.fit(&freed.serials) || search.rivals.is_empty() && kinds.allow(&freed.serials)
+    };
+    let cleared = || cleared.iter().filter(fits).cloned();
+    let taken: Vec<Cell> = cleared().map(|freed| freed.cell).collect();
     let Some(page) = parsed else {
-        let cells = kinds.bare_cells(
-            database,
-            version.bytes,
-            search.tree.rowids,
-            &Effort::of_page(version.bytes.len()),
-        );
-        let cells = if convincing(&cells) { cells } else { Vec::new() };
+        let place = (taken.as_slice(), search.tree.rowids);
+        let cells = kinds.bare_cells(database, version.bytes, place, &Effort::of_page(version.bytes.len()));
+        let cells = if convincing(&cells) || !taken.is_empty() { cells } else { Vec::new() };
+        found.extend(cleared().map(|cell| (cell, "bare_page", Claim::PointerStale)));
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found);
     };
@@ -148,7 +153,10 @@ fn on_page(
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     if used {
-        let mut cells = read(gap, Space::Other);
+        found.extend(cleared().map(|cell| (cell, "gap", Claim::PointerStale)));
+        let between = cleared::between(gap, &taken);
+        let mut cells: Vec<FreedCell> =
+            between.into_iter().flat_map(|extent| read(extent, Space::Other)).collect();
         if role == Role::Before {
             cells.retain(|freed| !is_live_anywhere(database, version.bytes, &freed.cell));
         }

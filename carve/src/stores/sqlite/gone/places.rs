@@ -1,20 +1,22 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
+use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
 use super::super::sample;
 use super::super::settle;
 use super::super::shape::{Fit, Profile};
 use super::super::survey::PageInfo;
+use super::collect::whole;
 use super::entries;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{Effort, RowidLeft};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// For each tree, pages that were its own, or look like it.
 #[derive(Debug, Default)]
@@ -234,15 +236,19 @@ pub fn find(database: &Database<'_>) -> Places {
         largest.truncate(MOST_TABLES);
     }
     let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
-    let owners: Vec<(u32, usize)> = bare
+    let owners: Vec<(u32, Option<usize>)> = bare
         .into_par_iter()
-        .filter_map(|page| {
+        .map(|page| {
             let known = dropped.get(&page).copied().or_else(|| traces.only(page));
-            Some((page, known.or_else(|| owner_of_bare(database, page, &tables))?))
+            (page, known.or_else(|| owner_of_bare(database, page, &tables)))
         })
         .collect();
     for (page, tree) in owners {
-        places.bare.entry(tree).or_default().push(page);
+        if let Some(tree) = tree {
+            places.bare.entry(tree).or_default().push(page);
+        } else if let Some(columns) = width_of_cleared(database, page) {
+            *places.strange.entry(columns).or_default() += 1;
+        }
     }
     places
 }
@@ -357,13 +363,31 @@ fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> 
     }
 }
 
+/// How many columns the rows have whose pointers a page kept when it was cleared: all the same, or they are of no table.
+fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
+    let bytes = database.view.page(number)?.bytes;
+    let cells = cleared::cells(&database.view, &database.survey, number, true).into_iter();
+    let widths: BTreeSet<usize> = cells.filter_map(|cell| Some(whole(bytes, cell)?.serials.len())).collect();
+    widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
+}
+
 /// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
 fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
     let version = database.view.page(number)?;
     let mut best: Option<(f64, usize)> = None;
     let effort = Effort::shared(version.bytes.len());
+    let cleared = |rowids: bool| -> Vec<FreedCell> {
+        let cells = cleared::cells(&database.view, &database.survey, number, rowids).into_iter();
+        cells.filter_map(|cell| whole(version.bytes, cell)).collect()
+    };
+    let (of_rows, of_keys) = (cleared(true), cleared(false));
     for (number, rowids, kinds) in tables {
-        let cells = kinds.bare_cells(database, version.bytes, *rowids, &effort);
+        let cleared = if *rowids { &of_rows } else { &of_keys };
+        let allowed = cleared.iter().filter(|freed| kinds.allow(&freed.serials));
+        let mut cells: Vec<FreedCell> = allowed.cloned().collect();
+        if cells.is_empty() {
+            cells = kinds.bare_cells(database, version.bytes, (&[], *rowids), &effort);
+        }
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
         let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));

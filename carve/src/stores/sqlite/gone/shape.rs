@@ -1,10 +1,12 @@
 //! What the records of a table can look like, for bytes that nothing points to.
 
 use super::super::altered::Dropped;
+use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
@@ -21,6 +23,8 @@ const ENOUGH: u32 = 64;
 pub(super) struct Kinds {
     /// For each stored column a bit for each kind.
     allowed: Vec<u8>,
+    /// The same, of what no rule forbids: rows that are known to be the table's can hold it.
+    possible: Vec<u8>,
     pub(super) least: usize,
     most: usize,
     first: Option<Serial>,
@@ -197,12 +201,17 @@ impl Kinds {
                         allowed | if fits { bit(*kind) } else { 0 }
                     })
                 };
+                let possible = |column: &usize| {
+                    let kinds = ALL.iter().filter(|(_, serial)| fit_cell(*serial, *column, def) != Fit::No);
+                    kinds.fold(0, |possible, (kind, _)| possible | bit(*kind))
+                };
                 let allowed: Vec<u8> = def.stored.iter().enumerate().map(allow).collect();
+                let possible = def.stored.iter().map(possible).collect();
                 let alias =
                     def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
                 let first = alias.then_some(Serial::NULL);
-                Self { allowed, least: fewest.min(most), most, first, values, rows }
+                Self { allowed, possible, least: fewest.min(most), most, first, values, rows }
             }
             None => {
                 let most = output.layout.columns.len();
@@ -210,7 +219,8 @@ impl Kinds {
                 let allowed: Vec<u8> =
                     (0..most).map(|column| kinds_of(&values, column) | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
-                Self { allowed, least: most, most, first: constant.then_some(Serial::NULL), values, rows }
+                let first = constant.then_some(Serial::NULL);
+                Self { allowed, possible: vec![u8::MAX; most], least: most, most, first, values, rows }
             }
         }
     }
@@ -238,6 +248,7 @@ impl Kinds {
     fn with(mut self, lost: Dropped) -> Self {
         let at = lost.position.min(self.allowed.len());
         self.allowed.insert(at, lost.kinds | bit(SerialKind::Null));
+        self.possible.insert(at.min(self.possible.len()), u8::MAX);
         self.values.insert(at.min(self.values.len()), Values::default());
         self.first = self.first.filter(|_| at > 0);
         Self { least: self.least + 1, most: self.most + 1, ..self }
@@ -273,23 +284,36 @@ impl Kinds {
         cells
     }
 
-    /// What reads as cells on a page without a header.
+    /// What reads as cells on a page without a header, beside those that are known; `rowids` says of which kind of table.
     pub(super) fn bare_cells(
         &self,
         database: &Database<'_>,
         page: &[u8],
-        rowids: bool,
+        (known, rowids): (&[Cell], bool),
         effort: &Effort,
     ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
-        self.cells(database, page, place, effort, kind, &|_| false, &mut Scratch::default())
+        let (kind, mut scratch) = (leaf_kind(rowids), Scratch::default());
+        let between = cleared::between(extent, known).into_iter();
+        between
+            .flat_map(|extent| {
+                let place = (extent, Space::Other);
+                self.cells(database, page, place, effort, kind, &|_| false, &mut scratch)
+            })
+            .collect()
     }
 
     /// Whether a record can be one of the table's.
     pub(super) fn fit(&self, serials: &[Serial]) -> bool {
         (self.least..=self.most).contains(&serials.len())
             && serials.iter().enumerate().all(|(column, serial)| self.fits(column, *serial))
+    }
+
+    /// Whether no rule forbids that a record is one of the table's.
+    pub(super) fn allow(&self, serials: &[Serial]) -> bool {
+        let kinds = self.possible.iter().zip(serials);
+        (self.least..=self.most).contains(&serials.len())
+            && kinds.into_iter().all(|(possible, serial)| possible & bit(serial.kind()) != 0)
     }
 
     /// How likely a column has a value, in sixteenths of a bit; serial types that were not seen are as rare as a quarter

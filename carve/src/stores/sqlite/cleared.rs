@@ -1,0 +1,41 @@
+//! Cells of pages that were cleared, or made trunks of the freelist: pointers that are left lead to them.
+
+use super::survey::Survey;
+use super::view::View;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freelist;
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::stale_pointers;
+
+/// The cells of a page of which no header says that it has any, for tables with or without row ids.
+pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool) -> Vec<Cell> {
+    let geometry = view.geometry;
+    let info = survey.page(number);
+    let Some(version) = view.page(number).filter(|_| info.cells == 0 && !info.zero) else {
+        return Vec::new();
+    };
+    let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let page = Page::parse(version.bytes, version.number, geometry);
+    let from = match page.filter(|_| info.kind.is_some()) {
+        Some(page) if page.header.kind == kind && page.header.cell_count == 0 => page.pointers_at(),
+        Some(_) => return Vec::new(),
+        None => freelist::plausible_trunk(version.bytes, geometry.usable(), view.page_count)
+            .map_or(8, |trunk| 8 + 4 * trunk.leaves.len()),
+    };
+    stale_pointers::cells(version.bytes, from, kind, geometry)
+}
+
+/// What of an extent none of the cells takes.
+pub(super) fn between(extent: Extent, cells: &[Cell]) -> Vec<Extent> {
+    let mut taken: Vec<Extent> = cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }).collect();
+    taken.sort_unstable();
+    let mut from = extent.from;
+    let mut left = Vec::with_capacity(taken.len() + 1);
+    for cell in taken.into_iter().chain([Extent { from: extent.to, to: extent.to }]) {
+        if from < cell.from.min(extent.to) {
+            left.push(Extent { from, to: cell.from.min(extent.to) });
+        }
+        from = from.max(cell.to);
+    }
+    left
+}

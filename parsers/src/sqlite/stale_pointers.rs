@@ -1,0 +1,118 @@
+//! Cells to which a cell pointer array still leads whose page was emptied or made a trunk.
+//!
+//! SQLite clears a root by writing a new page header (`zeroPage` in its source), and makes a page that it frees a trunk
+//! by writing the trunk's numbers (`freePage2`). What these do not reach of the pointers stands, and so do the cells.
+
+use super::cell::Cell;
+use super::geometry::Geometry;
+use super::page::{Extent, PageKind};
+use super::salvage::strict_cell;
+use crate::bytes::be_u16_at;
+
+/// Places of the array that may lead nowhere: a trunk that had more leaves has left their numbers there.
+const MOST_MISSES: usize = 64;
+
+/// The cells of `kind` to which the pointers lead that stand from `from` on, in their order; none where they don't read as
+/// the pointers of one page.
+///
+/// Row ids ascend along them, and no two cells overlap. A pointer alone counts where its cell ends the page, as the
+/// first one of a page does.
+#[must_use]
+pub fn cells(page: &[u8], from: usize, kind: PageKind, geometry: Geometry) -> Vec<Cell> {
+    let usable = geometry.usable() as usize;
+    let (mut at, mut content, mut misses) = (from, usable, 0);
+    // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
+    let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
+    while at + 2 <= content && misses <= MOST_MISSES {
+        let pointer = be_u16_at(page, at).map(usize::from);
+        at += 2;
+        let lead = pointer.filter(|pointer| (at..usable).contains(pointer));
+        let read = lead.and_then(|pointer| strict_cell(page, pointer, kind, geometry, &|_, _| true));
+        let Some(cell) = read.filter(|cell| cell.end as usize <= usable) else {
+            misses += 1;
+            continue;
+        };
+        content = content.min(cell.at as usize);
+        if kind.is_table() && run.last().is_some_and(|before| before.rowid >= cell.rowid) {
+            longest = longer(longest, std::mem::take(&mut run));
+        }
+        run.push(cell);
+    }
+    let mut found = longer(longest, run);
+    drop_overlapping(&mut found);
+    let ends_the_page = found.first().is_some_and(|only| only.end as usize == usable);
+    if found.len() >= 2 || ends_the_page { found } else { Vec::new() }
+}
+
+fn longer(one: Vec<Cell>, other: Vec<Cell>) -> Vec<Cell> {
+    if other.len() > one.len() { other } else { one }
+}
+
+/// Drops cells that share a byte with another one.
+fn drop_overlapping(cells: &mut Vec<Cell>) {
+    let mut extents: Vec<Extent> = cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }).collect();
+    extents.sort_unstable();
+    let mut bad: Vec<u32> = Vec::new();
+    let mut widest: Option<Extent> = None;
+    for extent in extents {
+        if let Some(before) = widest.filter(|before| extent.from < before.to) {
+            bad.extend([before.from, extent.from]);
+        }
+        if widest.is_none_or(|before| before.to < extent.to) {
+            widest = Some(extent);
+        }
+    }
+    cells.retain(|cell| !bad.contains(&cell.at));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cells;
+    use crate::sqlite::geometry::Geometry;
+    use crate::sqlite::page::PageKind;
+
+    const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
+
+    /// A page that had three cells, of row ids 5, 6 and 7.
+    fn emptied() -> Vec<u8> {
+        let mut page = vec![0_u8; 512];
+        page[506..512].copy_from_slice(&[4, 5, 2, 17, b'a', b'b']);
+        page[500..506].copy_from_slice(&[4, 6, 2, 17, b'c', b'd']);
+        page[495..500].copy_from_slice(&[3, 7, 2, 15, b'e']);
+        page[8..14].copy_from_slice(&[1, 250, 1, 244, 1, 239]);
+        page
+    }
+
+    fn rowids(page: &[u8], from: usize) -> Vec<i64> {
+        cells(page, from, PageKind::TableLeaf, PAGE).iter().map(|cell| cell.rowid).collect()
+    }
+
+    #[test]
+    fn the_pointers_of_an_emptied_page_lead_to_its_cells() {
+        assert_eq!(rowids(&emptied(), 8), [5, 6, 7]);
+    }
+
+    #[test]
+    fn pointers_that_a_trunk_has_overwritten_cost_their_own_cells_only() {
+        let mut page = emptied();
+        page[..12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3]);
+        assert_eq!(rowids(&page, 12), [7]);
+        page[8..10].copy_from_slice(&[0, 3]);
+        assert_eq!(rowids(&page, 8), [6, 7]);
+    }
+
+    #[test]
+    fn cells_that_overlap_are_none() {
+        let mut page = emptied();
+        page[14..16].copy_from_slice(&[1, 245]);
+        page[501..503].copy_from_slice(&[9, 8]);
+        assert!(!rowids(&page, 8).contains(&8));
+    }
+
+    #[test]
+    fn bytes_that_lead_nowhere_give_no_cells() {
+        assert!(rowids(&[0; 512], 8).is_empty());
+        assert!(rowids(&[255; 512], 8).is_empty());
+        assert!(rowids(&[], 8).is_empty());
+    }
+}
