@@ -12,15 +12,24 @@ use crate::bytes::be_u16_at;
 /// Places of the array that may lead nowhere: a trunk that had more leaves has left their numbers there.
 const MOST_MISSES: usize = 64;
 
-/// The cells of `kind` to which the pointers lead that stand from `from` on, in their order; none where they don't read as
-/// the pointers of one page.
+/// What is left of a cell pointer array, and the cells to which it leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// The cells, in the order of their pointers.
+    pub cells: Vec<Cell>,
+    /// Behind the last pointer that leads to one of them; 0 without any.
+    pub end: usize,
+}
+
+/// The cells of `kind` to which the pointers lead that stand from `from` on; none where they don't read as the
+/// pointers of one page.
 ///
 /// Row ids ascend along them, and no two cells overlap. A pointer alone counts where its cell ends the page, as the
 /// first one of a page does.
 #[must_use]
-pub fn cells(page: &[u8], from: usize, kind: PageKind, geometry: Geometry) -> Vec<Cell> {
+pub fn cells(page: &[u8], from: usize, kind: PageKind, geometry: Geometry) -> Stale {
     let usable = geometry.usable() as usize;
-    let (mut at, mut content, mut misses) = (from, usable, 0);
+    let (mut at, mut end, mut content, mut misses) = (from, from, usable, 0);
     // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
     let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
     while at + 2 <= content && misses <= MOST_MISSES {
@@ -32,16 +41,16 @@ pub fn cells(page: &[u8], from: usize, kind: PageKind, geometry: Geometry) -> Ve
             misses += 1;
             continue;
         };
-        content = content.min(cell.at as usize);
+        (content, end) = (content.min(cell.at as usize), at);
         if kind.is_table() && run.last().is_some_and(|before| before.rowid >= cell.rowid) {
             longest = longer(longest, std::mem::take(&mut run));
         }
         run.push(cell);
     }
-    let mut found = longer(longest, run);
-    drop_overlapping(&mut found);
-    let ends_the_page = found.first().is_some_and(|only| only.end as usize == usable);
-    if found.len() >= 2 || ends_the_page { found } else { Vec::new() }
+    let mut cells = longer(longest, run);
+    drop_overlapping(&mut cells);
+    let ends_the_page = cells.first().is_some_and(|only| only.end as usize == usable);
+    if cells.len() >= 2 || ends_the_page { Stale { cells, end } } else { Stale::default() }
 }
 
 fn longer(one: Vec<Cell>, other: Vec<Cell>) -> Vec<Cell> {
@@ -84,7 +93,7 @@ mod tests {
     }
 
     fn rowids(page: &[u8], from: usize) -> Vec<i64> {
-        cells(page, from, PageKind::TableLeaf, PAGE).iter().map(|cell| cell.rowid).collect()
+        cells(page, from, PageKind::TableLeaf, PAGE).cells.iter().map(|cell| cell.rowid).collect()
     }
 
     #[test]

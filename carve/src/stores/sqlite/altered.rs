@@ -116,7 +116,7 @@ impl Loose {
             cleared.into_iter().step_by(step).flat_map(|page| [(page, true), (page, false)])
         {
             let Some(bytes) = view.page(number).map(|page| page.bytes) else { continue };
-            for cell in cleared::cells(view, survey, number, rowids) {
+            for cell in cleared::cells(view, survey, number, rowids).cells {
                 let Ok(header) = record::header(cell.local_payload(bytes), cell.payload_len) else {
                     continue;
                 };

@@ -2,34 +2,34 @@
 
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
-use mudlark_parsers::sqlite::stale_pointers;
+use mudlark_parsers::sqlite::stale_pointers::{self, Stale};
 
 /// The cells of a page of which no header says that it has any, for tables with or without row ids.
-pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool) -> Vec<Cell> {
+pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool) -> Stale {
     let geometry = view.geometry;
     let info = survey.page(number);
     let Some(version) = view.page(number).filter(|_| info.cells == 0 && !info.zero) else {
-        return Vec::new();
+        return Stale::default();
     };
     let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
     let page = Page::parse(version.bytes, version.number, geometry);
     let from = match page.filter(|_| info.kind.is_some()) {
         Some(page) if page.header.kind == kind && page.header.cell_count == 0 => page.pointers_at(),
-        Some(_) => return Vec::new(),
+        Some(_) => return Stale::default(),
         None => freelist::plausible_trunk(version.bytes, geometry.usable(), view.page_count)
             .map_or(8, |trunk| 8 + 4 * trunk.leaves.len()),
     };
     stale_pointers::cells(version.bytes, from, kind, geometry)
 }
 
-/// What of an extent none of the cells takes.
-pub(super) fn between(extent: Extent, cells: &[Cell]) -> Vec<Extent> {
-    let mut taken: Vec<Extent> = cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }).collect();
+/// What of an extent neither the pointers nor the cells take.
+pub(super) fn between(extent: Extent, stale: &Stale) -> Vec<Extent> {
+    let mut taken: Vec<Extent> =
+        stale.cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }).collect();
     taken.sort_unstable();
-    let mut from = extent.from;
+    let mut from = extent.from.max(stale.end as u32);
     let mut left = Vec::with_capacity(taken.len() + 1);
     for cell in taken.into_iter().chain([Extent { from: extent.to, to: extent.to }]) {
         if from < cell.from.min(extent.to) {

@@ -16,6 +16,7 @@ use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::cell::LazyCell;
+use std::collections::HashSet;
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub(super) fn all(
     let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
     let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
     let further = places.pages.iter().chain(later.map(|later| later.pages).unwrap_or_default()).map(role);
-    let bare = places.bare.iter().map(|page| (*page, Role::Bare));
+    let bare = places.bare.iter().chain(later.map(|later| later.bare).unwrap_or_default());
+    let bare = bare.map(|page| (*page, Role::Bare));
     let before = places.before.iter().map(|page| (*page, Role::Before));
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
@@ -84,19 +86,49 @@ fn on_page(
     }
     let Some(version) = database.view.page(number) else { return Vec::new() };
     let kind = leaf_kind(search.tree.rowids);
-    let parsed = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
+    let page = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let cleared = cleared::cells(&database.view, &database.survey, number, search.tree.rowids);
-    let cleared: Vec<FreedCell> = cleared.into_iter().filter_map(|cell| whole(version.bytes, cell)).collect();
-    let fits = |freed: &&FreedCell| {
-        kinds.fit(&freed.serials) || search.rivals.is_empty() && kinds.allow(&freed.serials)
+    let own_effort = Effort::of_page(version.bytes.len());
+    let rivals: Vec<(&Kinds, Effort)> =
+        search.rivals.iter().map(|rival| (rival, Effort::of_page(version.bytes.len()))).collect();
+    // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
+    let mut read = |extent: Extent, space: Space, is_edge: &dyn Fn(u32) -> bool| {
+        let place = (extent, space);
+        let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, is_edge, scratch);
+        for (rival, effort) in &rivals {
+            if cells.is_empty() {
+                break;
+            }
+            let others = rival.cells(database, version.bytes, place, effort, kind, is_edge, scratch);
+            cells.retain(|own| {
+                let overlaps =
+                    |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
+                others.iter().filter(overlaps).all(|other| other.worth() <= own.worth())
+            });
+        }
+        cells
     };
-    let cleared = || cleared.iter().filter(fits).cloned();
-    let taken: Vec<Cell> = cleared().map(|freed| freed.cell).collect();
-    let Some(page) = parsed else {
-        let place = (taken.as_slice(), search.tree.rowids);
-        let cells = kinds.bare_cells(database, version.bytes, place, &Effort::of_page(version.bytes.len()));
-        let cells = if convincing(&cells) || !taken.is_empty() { cells } else { Vec::new() };
-        found.extend(cleared().map(|cell| (cell, "bare_page", Claim::PointerStale)));
+    let ends: HashSet<u32> = cleared.cells.iter().flat_map(|cell| [cell.at, cell.end]).collect();
+    let ends = |at: u32| ends.contains(&at);
+    let pointed: Vec<FreedCell> =
+        cleared.cells.iter().filter_map(|cell| whole(version.bytes, *cell)).collect();
+    let of_any_shape = |freed: &FreedCell| {
+        kinds.allow(&freed.serials) || search.rivals.iter().any(|rival| rival.allow(&freed.serials))
+    };
+    // What pointers lead to tells whose the page was.
+    let is_strange = !pointed.is_empty() && !pointed.iter().any(of_any_shape);
+    let pointed = pointed
+        .into_iter()
+        .filter(|freed| kinds.fit(&freed.serials) || search.rivals.is_empty() && kinds.allow(&freed.serials));
+    if is_strange && role == Role::Bare {
+        return Vec::new();
+    }
+    let Some(page) = page else {
+        let all = Extent { from: 0, to: geometry.usable() };
+        let between = cleared::between(all, &cleared).into_iter();
+        let cells: Vec<FreedCell> = between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();
+        found.extend(pointed.map(|cell| (cell, "bare_page", Claim::PointerStale)));
+        let cells = if convincing(&cells) || !found.is_empty() { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found);
     };
@@ -128,35 +160,16 @@ fn on_page(
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
     let is_edge = |at: u32| edges.get(at as usize).copied().unwrap_or(false);
-    let effort = || Effort::of_page(version.bytes.len());
-    let own_effort = effort();
-    let rivals: Vec<(&Kinds, Effort)> = search.rivals.iter().map(|rival| (rival, effort())).collect();
-    // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
-    let mut read = |extent: Extent, space: Space| {
-        let place = (extent, space);
-        let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, &is_edge, scratch);
-        for (rival, effort) in &rivals {
-            if cells.is_empty() {
-                break;
-            }
-            let others = rival.cells(database, version.bytes, place, effort, kind, &is_edge, scratch);
-            cells.retain(|own| {
-                let overlaps =
-                    |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
-                others.iter().filter(overlaps).all(|other| other.worth() <= own.worth())
-            });
-        }
-        cells
-    };
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
-        let cells = read(*block, Space::Freeblock);
+        let cells = read(*block, Space::Freeblock, &is_edge);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     if used {
-        found.extend(cleared().map(|cell| (cell, "gap", Claim::PointerStale)));
-        let between = cleared::between(gap, &taken);
+        found.extend(pointed.map(|cell| (cell, "gap", Claim::PointerStale)));
+        let between = cleared::between(gap, &cleared).into_iter();
+        let is_edge = |at: u32| is_edge(at) || ends(at);
         let mut cells: Vec<FreedCell> =
-            between.into_iter().flat_map(|extent| read(extent, Space::Other)).collect();
+            between.flat_map(|extent| read(extent, Space::Other, &is_edge)).collect();
         if role == Role::Before {
             cells.retain(|freed| !is_live_anywhere(database, version.bytes, &freed.cell));
         }

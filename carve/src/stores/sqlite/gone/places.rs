@@ -366,7 +366,7 @@ fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> 
 /// How many columns the rows have whose pointers a page kept when it was cleared: all the same, or they are of no table.
 fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
     let bytes = database.view.page(number)?.bytes;
-    let cells = cleared::cells(&database.view, &database.survey, number, true).into_iter();
+    let cells = cleared::cells(&database.view, &database.survey, number, true).cells.into_iter();
     let widths: BTreeSet<usize> = cells.filter_map(|cell| Some(whole(bytes, cell)?.serials.len())).collect();
     widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
 }
@@ -377,7 +377,7 @@ fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, K
     let mut best: Option<(f64, usize)> = None;
     let effort = Effort::shared(version.bytes.len());
     let cleared = |rowids: bool| -> Vec<FreedCell> {
-        let cells = cleared::cells(&database.view, &database.survey, number, rowids).into_iter();
+        let cells = cleared::cells(&database.view, &database.survey, number, rowids).cells.into_iter();
         cells.filter_map(|cell| whole(version.bytes, cell)).collect()
     };
     let (of_rows, of_keys) = (cleared(true), cleared(false));
@@ -385,8 +385,8 @@ fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, K
         let cleared = if *rowids { &of_rows } else { &of_keys };
         let allowed = cleared.iter().filter(|freed| kinds.allow(&freed.serials));
         let mut cells: Vec<FreedCell> = allowed.cloned().collect();
-        if cells.is_empty() {
-            cells = kinds.bare_cells(database, version.bytes, (&[], *rowids), &effort);
+        if cleared.is_empty() {
+            cells = kinds.bare_cells(database, version.bytes, *rowids, &effort);
         }
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };

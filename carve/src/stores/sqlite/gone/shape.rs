@@ -1,12 +1,10 @@
 //! What the records of a table can look like, for bytes that nothing points to.
 
 use super::super::altered::Dropped;
-use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
-use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
@@ -284,23 +282,17 @@ impl Kinds {
         cells
     }
 
-    /// What reads as cells on a page without a header, beside those that are known; `rowids` says of which kind of table.
+    /// What reads as cells on a page without a header.
     pub(super) fn bare_cells(
         &self,
         database: &Database<'_>,
         page: &[u8],
-        (known, rowids): (&[Cell], bool),
+        rowids: bool,
         effort: &Effort,
     ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
-        let (kind, mut scratch) = (leaf_kind(rowids), Scratch::default());
-        let between = cleared::between(extent, known).into_iter();
-        between
-            .flat_map(|extent| {
-                let place = (extent, Space::Other);
-                self.cells(database, page, place, effort, kind, &|_| false, &mut scratch)
-            })
-            .collect()
+        let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
+        self.cells(database, page, place, effort, kind, &|_| false, &mut Scratch::default())
     }
 
     /// Whether a record can be one of the table's.
