@@ -204,7 +204,7 @@ fn on_page(
             _ => false,
         };
         fits(position, serial)
-            && (!is_text || text_reads(bytes) && !has_controls(bytes))
+            && (!is_text || text_reads(bytes) && !has_controls(database.encoding, bytes))
             && (projection.rowid != Some(position) || known_rowid())
             && column(position).is_none_or(|column| !kinds.is_beyond(column, serial, bytes))
     };

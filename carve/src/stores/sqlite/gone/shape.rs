@@ -19,6 +19,7 @@ const ENOUGH: u32 = 64;
 /// The kinds of values that each column holds, and how many columns records have.
 #[derive(Debug)]
 pub(super) struct Kinds {
+    encoding: TextEncoding,
     /// For each stored column a bit for each kind.
     allowed: Vec<u8>,
     /// The same, of what no rule forbids: rows that are known to be the table's can hold it.
@@ -69,7 +70,7 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
 }
 
 impl Values {
-    fn see(&mut self, serial: Serial, bytes: Option<&[u8]>) {
+    fn see(&mut self, encoding: TextEncoding, serial: Serial, bytes: Option<&[u8]>) {
         self.kinds |= bit(serial.kind());
         *self.often.entry(serial.0).or_default() += 1;
         let widen = |range: &mut Option<(i64, i64)>, value: i64| {
@@ -85,7 +86,7 @@ impl Values {
             }
             (SerialKind::Text, _) => {
                 self.texts.insert(content(std::iter::empty(), bytes));
-                self.odd_texts |= has_controls(bytes);
+                self.odd_texts |= has_controls(encoding, bytes);
             }
             _ => {}
         }
@@ -94,7 +95,7 @@ impl Values {
 
 impl Values {
     /// Whether a value is unlike all that were seen: a number far off, or a text with characters that none has.
-    fn is_beyond(&self, serial: Serial, bytes: &[u8]) -> bool {
+    fn is_beyond(&self, encoding: TextEncoding, serial: Serial, bytes: &[u8]) -> bool {
         match (serial.kind(), serial.decode(bytes)) {
             (SerialKind::Int, Value::Int(int)) => self.ints.is_some_and(|(least, most)| {
                 // Only some rows were seen.
@@ -107,18 +108,21 @@ impl Values {
                     !(least - SELDOM_EXPONENT..=most + SELDOM_EXPONENT).contains(&exponent)
                 })
             }
-            (SerialKind::Text, _) => !self.odd_texts && has_controls(bytes),
+            (SerialKind::Text, _) => !self.odd_texts && has_controls(encoding, bytes),
             _ => false,
         }
     }
 }
 
-/// Whether a text has control characters, but for those of lines and tabs. In UTF-16 half of the bytes of most texts
-/// are zeros or small numbers, so there nothing tells.
-pub(super) fn has_controls(text: &[u8]) -> bool {
-    let low = text.iter().filter(|byte| **byte < 0x20).count();
-    let wide = text.len().is_multiple_of(2) && low * 4 > text.len();
-    low > 0 && !wide && text.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'))
+/// Whether a text has control characters, but for those of lines and tabs.
+pub(super) fn has_controls(encoding: TextEncoding, text: &[u8]) -> bool {
+    let is_control = |unit: u16| unit < 0x20 && !matches!(unit, 9 | 10 | 13);
+    let (pairs, _) = text.as_chunks::<2>();
+    match encoding {
+        TextEncoding::Utf8 => text.iter().any(|byte| is_control(u16::from(*byte))),
+        TextEncoding::Utf16le => pairs.iter().any(|pair| is_control(u16::from_le_bytes(*pair))),
+        TextEncoding::Utf16be => pairs.iter().any(|pair| is_control(u16::from_be_bytes(*pair))),
+    }
 }
 
 const fn bit(kind: SerialKind) -> u8 {
@@ -136,16 +140,11 @@ const ALL: [(SerialKind, Serial); 5] = [
 /// What was seen of some records.
 #[derive(Debug)]
 struct Seen {
+    encoding: TextEncoding,
     values: Vec<Values>,
     rows: u32,
     /// Fewest columns.
     fewest: usize,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self { values: Vec::new(), rows: 0, fewest: usize::MAX }
-    }
 }
 
 impl Seen {
@@ -157,7 +156,7 @@ impl Seen {
                 self.values.push(Values::default());
             }
             if let Some(values) = self.values.get_mut(column) {
-                values.see(serial, bytes);
+                values.see(self.encoding, serial, bytes);
             }
             columns += 1;
         }
@@ -174,13 +173,14 @@ impl Kinds {
         {
             return Self::of(database, successor).with(lost);
         }
-        let mut seen = Seen::default();
+        let encoding = database.encoding;
+        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX };
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
                 seen.record(record::cells(header.serials(), header.len, payload));
             });
         }
-        let Seen { mut values, rows, fewest } = seen;
+        let Seen { mut values, rows, fewest, .. } = seen;
         let kinds_of = |values: &[Values], column: usize| values.get(column).map_or(0, |values| values.kinds);
         match def {
             Some(def) => {
@@ -209,7 +209,7 @@ impl Kinds {
                     def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
                 let first = alias.then_some(Serial::NULL);
-                Self { allowed, possible, least: fewest.min(most), most, first, values, rows }
+                Self { encoding, allowed, possible, least: fewest.min(most), most, first, values, rows }
             }
             None => {
                 let most = output.layout.columns.len();
@@ -218,7 +218,8 @@ impl Kinds {
                     (0..most).map(|column| kinds_of(&values, column) | bit(SerialKind::Null)).collect();
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
                 let first = constant.then_some(Serial::NULL);
-                Self { allowed, possible: vec![u8::MAX; most], least: most, most, first, values, rows }
+                let possible = vec![u8::MAX; most];
+                Self { encoding, allowed, possible, least: most, most, first, values, rows }
             }
         }
     }
@@ -227,7 +228,7 @@ impl Kinds {
     /// with all its serial types. Returns whether there was any.
     pub(super) fn learn<'p>(&mut self, rows: impl Iterator<Item = (&'p [u8], &'p FreedCell)>) -> bool {
         let values = std::mem::take(&mut self.values);
-        let mut seen = Seen { values, rows: self.rows, fewest: self.least };
+        let mut seen = Seen { encoding: self.encoding, values, rows: self.rows, fewest: self.least };
         for (page, freed) in rows {
             let body_at = (freed.cell.payload_at + freed.header_len) as usize;
             seen.record(record::cells(freed.serials.iter().copied(), body_at, page));
@@ -316,7 +317,7 @@ impl Kinds {
         let share = (f64::from(seen) + 0.25) / (f64::from(self.rows) + 1.0);
         let odds = (16.0 * share.log2()).round() as i64;
         let Some(values) = values else { return odds };
-        if values.is_beyond(serial, bytes) {
+        if values.is_beyond(self.encoding, serial, bytes) {
             return odds - BEYOND;
         }
         let known =
@@ -326,7 +327,8 @@ impl Kinds {
 
     /// Whether a value is unlike all that were seen of its column.
     pub(super) fn is_beyond(&self, column: usize, serial: Serial, bytes: &[u8]) -> bool {
-        self.rows >= TELLING && self.values.get(column).is_some_and(|values| values.is_beyond(serial, bytes))
+        self.rows >= TELLING
+            && self.values.get(column).is_some_and(|values| values.is_beyond(self.encoding, serial, bytes))
     }
 
     /// Whether a cell has a value that is unlike all that were seen of its column.
@@ -337,7 +339,8 @@ impl Kinds {
             && cells.any(|(column, (serial, bytes))| {
                 let Some(values) = self.values.get(column) else { return false };
                 let new_kind = self.rows >= ENOUGH && values.kinds & bit(serial.kind()) == 0;
-                new_kind && values.kinds != 0 || bytes.is_some_and(|bytes| values.is_beyond(serial, bytes))
+                new_kind && values.kinds != 0
+                    || bytes.is_some_and(|bytes| values.is_beyond(self.encoding, serial, bytes))
             })
     }
 
