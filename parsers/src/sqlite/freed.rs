@@ -309,6 +309,11 @@ fn mark(places: &mut [bool], place: usize) -> bool {
     places.get_mut(place).is_some_and(|known| !std::mem::replace(known, true))
 }
 
+/// Sixteenths of a bit that a cell's values must be less likely to outweigh a sixteenth of a byte that it explains: a
+/// byte that reads as its column's is worth a quarter of its bits. What counts against values of which none reads.
+const ODDS_PER_WORTH: i64 = 2;
+const LEAST_ODDS: i64 = -100_000;
+
 /// How much less likely a cell ends before a fragment than right where the next one begins, in sixteenths of a bit.
 const FRAGMENT: i64 = 48;
 
@@ -890,7 +895,13 @@ impl Walk<'_> {
         let begins = freed.rebuilt && self.begins(possible.at);
         let exact =
             (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
-        freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
+        let odds = if freed.rebuilt {
+            let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+            self.odds(&freed.serials, body_at).max(LEAST_ODDS) / ODDS_PER_WORTH
+        } else {
+            0
+        };
+        odds + freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
     }
 }
 
