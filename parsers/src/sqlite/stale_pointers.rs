@@ -104,10 +104,16 @@ mod tests {
     #[test]
     fn pointers_that_a_trunk_has_overwritten_cost_their_own_cells_only() {
         let mut page = emptied();
-        page[..12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3]);
-        assert_eq!(rowids(&page, 12), [7]);
-        page[8..10].copy_from_slice(&[0, 3]);
+        page[..10].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 3]);
         assert_eq!(rowids(&page, 8), [6, 7]);
+    }
+
+    #[test]
+    fn a_pointer_alone_must_lead_to_the_end_of_the_page() {
+        let mut page = emptied();
+        assert!(rowids(&page, 12).is_empty());
+        page[10..14].fill(0);
+        assert_eq!(rowids(&page, 8), [5]);
     }
 
     #[test]
