@@ -13,6 +13,7 @@ use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
+use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -236,11 +237,16 @@ pub fn find(database: &Database<'_>) -> Places {
         largest.truncate(MOST_TABLES);
     }
     let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
+    let freed: HashMap<u32, usize> = if bare.is_empty() {
+        HashMap::new()
+    } else {
+        places.by_tree.iter().flat_map(|(tree, pages)| pages.iter().map(|page| (*page, *tree))).collect()
+    };
     let owners: Vec<(u32, Option<usize>)> = bare
         .into_par_iter()
         .map(|page| {
             let known = dropped.get(&page).copied().or_else(|| traces.only(page));
-            (page, known.or_else(|| owner_of_bare(database, page, &tables)))
+            (page, known.or_else(|| owner_of_bare(database, page, &tables, &freed)))
         })
         .collect();
     for (page, tree) in owners {
@@ -371,9 +377,33 @@ fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
     widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
 }
 
-/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like.
-fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, Kinds)]) -> Option<usize> {
+/// Which share of the leaves of a trunk was each tree's: the pages of a tree that is dropped are freed one after the other.
+fn shares_of_leaves(
+    database: &Database<'_>,
+    bytes: &[u8],
+    freed: &HashMap<u32, usize>,
+) -> HashMap<usize, f64> {
+    let (usable, pages) = (database.view.geometry.usable(), database.view.page_count);
+    let leaves =
+        freelist::plausible_trunk(bytes, usable, pages).map(|trunk| trunk.leaves).unwrap_or_default();
+    let share = 1.0 / leaves.len().max(1) as f64;
+    let mut shares = HashMap::new();
+    for tree in leaves.iter().filter_map(|leaf| freed.get(leaf)) {
+        *shares.entry(*tree).or_default() += share;
+    }
+    shares
+}
+
+/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like, and
+/// `freed` are the trees that had other free pages.
+fn owner_of_bare(
+    database: &Database<'_>,
+    number: u32,
+    tables: &[(usize, bool, Kinds)],
+    freed: &HashMap<u32, usize>,
+) -> Option<usize> {
     let version = database.view.page(number)?;
+    let shares = shares_of_leaves(database, version.bytes, freed);
     let mut best: Option<(f64, usize)> = None;
     let effort = Effort::shared(version.bytes.len());
     let cleared = |rowids: bool| -> Vec<FreedCell> {
@@ -393,7 +423,8 @@ fn owner_of_bare(database: &Database<'_>, number: u32, tables: &[(usize, bool, K
         let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));
         let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
         // Tables of one shape cover the same: then the rows decide.
-        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows) / 16.0);
+        let share = shares.get(number).copied().unwrap_or(0.0);
+        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows) / 16.0 + share / 16.0);
         if best.is_none_or(|(most, _)| worth > most) {
             best = Some((worth, *number));
         }
