@@ -5,6 +5,7 @@
 
 use super::super::chains;
 use super::super::prints::content;
+use super::common::Common;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
 use foldhash::fast::RandomState;
@@ -19,6 +20,7 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// Pages whose neighbours are read once for all of them.
 const CHUNK: usize = 32;
@@ -31,6 +33,9 @@ const MOST_OF_CELL: usize = 16;
 
 /// Bytes that a row must share with the one that it is a version of: a short word may stand in many rows.
 const LEAST_SHARED: usize = 8;
+
+/// Of the rows beside a gone one so many may share its cells by accident, at most, where it is taken for a version of one.
+const MOST_BY_ACCIDENT: f64 = 0.125;
 
 /// What two rows have in common: telling cells and, of these, bytes that count.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,6 +103,7 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
             *only = only.filter(|other| *other == rowid);
         }
     }
+    let common: OnceLock<Common> = OnceLock::new();
     let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
         let mut read: HashMap<u32, Vec<Row<'_, '_>>, RandomState> = HashMap::default();
@@ -122,7 +128,11 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
                 let cells = dead_cells(search, dead)?;
                 let equal = equals.get(&cells.print()).copied().flatten();
                 let rows = rows().filter(fits).filter_map(|row| Some((row.rowid, row.cells()?)));
-                Some((*index, equal.or_else(|| kin(rows, &cells))?))
+                let is_accident = |shared: &[usize], rows| {
+                    let common = common.get_or_init(|| Common::of(search, &leaves));
+                    common.by_accident(shared.iter().copied(), rows) > MOST_BY_ACCIDENT
+                };
+                Some((*index, equal.or_else(|| kin(rows, &cells, &is_accident))?))
             }));
         }
         kin_found
@@ -149,25 +159,36 @@ const fn fits(left: RowidLeft, rowid: i64) -> bool {
     }
 }
 
-/// The only row that has most of the telling bytes, and more than any other.
-fn kin<'r>(rows: impl Iterator<Item = (i64, &'r Cells<'r>)>, dead: &Cells<'_>) -> Option<i64> {
-    let mut best: Option<(usize, i64)> = None;
-    let mut tied = false;
+/// The only row that has most of the telling bytes, and more than any other; none where `is_accident` says that one of so
+/// many rows may well share the cells of these columns.
+fn kin<'r>(
+    rows: impl Iterator<Item = (i64, &'r Cells<'r>)>,
+    dead: &Cells<'_>,
+    is_accident: &dyn Fn(&[usize], usize) -> bool,
+) -> Option<i64> {
+    let mut best: Option<(usize, i64, &Cells<'_>)> = None;
+    let (mut tied, mut asked) = (false, 0);
     for (rowid, cells) in rows {
+        asked += 1;
         let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
         if shared < LEAST_SHARED || 2 * shared <= of_bytes {
             continue;
         }
         match best {
-            Some((most, _)) if shared < most => {}
-            Some((most, _)) if shared == most => tied = true,
+            Some((most, ..)) if shared < most => {}
+            Some((most, ..)) if shared == most => tied = true,
             _ => {
-                best = Some((shared, rowid));
+                best = Some((shared, rowid, cells));
                 tied = false;
             }
         }
     }
-    best.filter(|_| !tied).map(|(_, rowid)| rowid)
+    let (_, rowid, cells) = best.filter(|_| !tied)?;
+    let pairs = cells.iter().zip(dead.iter()).enumerate();
+    let same = pairs
+        .filter(|(_, (live, dead))| live == dead && dead.is_some_and(|(_, bytes)| bytes.len() >= TELLING));
+    let columns: Vec<usize> = same.map(|(column, _)| column).collect();
+    (!is_accident(&columns, asked)).then_some(rowid)
 }
 
 fn shared(live: &Cells<'_>, dead: &Cells<'_>) -> Shared {
@@ -273,8 +294,9 @@ mod tests {
     #[test]
     fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
-        assert_eq!(kin(of(&rows), &row(&["Bob Lund", "Rome", "old"])), Some(2));
-        assert_eq!(kin(of(&rows), &row(&["Eve", "Bonn", "new"])), None);
+        let never = |_: &[usize], _: usize| false;
+        assert_eq!(kin(of(&rows), &row(&["Bob Lund", "Rome", "old"]), &never), Some(2));
+        assert_eq!(kin(of(&rows), &row(&["Eve", "Bonn", "new"]), &never), None);
         assert!(
             !fits(RowidLeft::Low(1, 7), 2)
                 && fits(RowidLeft::Low(2, 7), 130)
@@ -285,6 +307,6 @@ mod tests {
     #[test]
     fn of_two_rows_that_share_as_much_neither_is_chosen() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
-        assert_eq!(kin(of(&rows), &row(&["Ann Lund", "Oslo", "sent"])), None);
+        assert_eq!(kin(of(&rows), &row(&["Ann Lund", "Oslo", "sent"]), &|_, _| false), None);
     }
 }

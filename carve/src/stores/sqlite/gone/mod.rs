@@ -6,6 +6,7 @@
 //! neighbours leave one choice (`rowids`).
 
 mod collect;
+mod common;
 mod entries;
 mod judge;
 mod kin;
