@@ -1,5 +1,6 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
+use super::super::history::OfTable;
 use super::kin::{self, Shared};
 use super::live::Live;
 use super::reused::Later;
@@ -54,7 +55,13 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
     committed.filter_map(identity).collect()
 }
 
-pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<Candidate>) -> Vec<Judged> {
+/// `history` are the lifetimes of the table's rows, where a log tells.
+pub(super) fn judge(
+    search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
+    history: Option<&OfTable<'_>>,
+    dead: Vec<Candidate>,
+) -> Vec<Judged> {
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
@@ -140,7 +147,11 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         let replaced = standing.is_some() && !reused || went_on;
+        let first = judged.len();
         versions(standing, replaced, search.nameless, group, &mut judged);
+        for version in judged.iter_mut().skip(first) {
+            by_history(history, identity, version);
+        }
         judged
     };
     let groups: Vec<Group> = groups.into_iter().zip(places.into_iter().zip(reused)).collect();
@@ -150,6 +161,22 @@ pub(super) fn judge(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: Vec<
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
     judged
+}
+
+/// Says of a version what the commit did that ended it, where that is known.
+fn by_history(history: Option<&OfTable<'_>>, identity: Identity, version: &mut Judged) {
+    let key = match identity {
+        Identity::Rowid(rowid) => rowid,
+        Identity::Key(key) => key as i64,
+        _ => return,
+    };
+    let is_ended = matches!(version.state, State::Deleted | State::Superseded);
+    let content = version.dead.content.filter(|_| is_ended && !version.dead.claims.has(Claim::RowidInferred));
+    match history.zip(content).and_then(|(history, content)| history.was_replaced(key, content)) {
+        Some(true) => version.state = State::Superseded,
+        Some(false) => version.state = State::Deleted,
+        None => {}
+    }
 }
 
 /// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.

@@ -221,14 +221,14 @@ pub(super) fn rows<'a>(
     kin::restore(&search, &live, &mut dead);
     rowids::restore(&search, &live, &mut dead);
     dead.extend(rows);
-    let mut judged = judge::judge(&search, &live, dead);
+    let lifetimes = database.lifetimes_of(output);
+    let mut judged = judge::judge(&search, &live, lifetimes.as_ref(), dead);
     projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
         altered.identities.insert(def, judge::identities(&search, &judged));
         altered.waiting.push((number, claims, judged));
         return Ok(());
     }
-    let lifetimes = database.lifetimes_of(output);
     put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)
 }
 

@@ -336,6 +336,20 @@ impl OfTable<'_> {
         before.map(|point| Lifetime { from: before, to: complete.then_some(point) }).into_iter().collect()
     }
 
+    /// Whether the commit behind which these cells no longer stood under their key put others there: a row that it deleted
+    /// may have given its key to another one later on. `None` when no commit is known to have ended them.
+    pub fn was_replaced(&self, key: i64, content: u64) -> Option<bool> {
+        let ended_by = |object: &usize| {
+            let events = self.all.of_key(*object, key).iter();
+            let ended = events.filter(|event| event.content == content && event.what == What::Ended);
+            Some((*object, ended.map(|event| event.state).max()?))
+        };
+        let sound = |object: &&usize| self.all.objects.get(**object).is_some_and(|object| !object.broken);
+        let (object, state) = self.objects.iter().filter(sound).find_map(ended_by)?;
+        let came = |event: &Event| event.state == state && matches!(event.what, What::Came | What::Seen);
+        Some(self.all.of_key(object, key).iter().any(came))
+    }
+
     /// Whether the main file holds a page as it was before all commits.
     pub fn is_base(&self, page: u32) -> bool {
         !self.all.without_base.contains(&page)
