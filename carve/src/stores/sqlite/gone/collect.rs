@@ -10,7 +10,7 @@ use super::shape::{Kinds, leaf_kind};
 use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
-use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Scratch, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
@@ -149,7 +149,10 @@ fn on_page(
         let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
-    let (blocks, damage) = page.freeblocks();
+    let (mut blocks, damage) = page.freeblocks();
+    if damage.is_some() && !info.sound {
+        blocks = if info.bad == 0 { unowned(&page) } else { Vec::new() };
+    }
     let gap = page.gap();
     let older_below = role == Role::Own && database.places.is_older_below(number);
     let used = !older_below
@@ -160,7 +163,7 @@ fn on_page(
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
     let is_edge = |at: u32| edges.get(at as usize).copied().unwrap_or(false);
-    for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
+    for block in &blocks {
         let cells = read(*block, Space::Freeblock, &is_edge);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
@@ -189,6 +192,22 @@ fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
         let version = database.view.page(number);
         version.is_some_and(|version| live.local_payload(version.bytes) == cell.local_payload(page))
     })
+}
+
+/// What no cell owns of a page whose cell pointers are all good, and whose chain of freeblocks is broken.
+fn unowned(page: &Page<'_>) -> Vec<Extent> {
+    let mut taken: Vec<Extent> =
+        page.cells().filter_map(Result::ok).map(|cell| Extent { from: cell.at, to: cell.end }).collect();
+    taken.sort_unstable();
+    let (mut at, end) = (page.gap().to, page.geometry.usable());
+    let mut found = Vec::new();
+    for cell in taken.into_iter().chain([Extent { from: end, to: end }]) {
+        if at + MIN_CELL as u32 <= cell.from {
+            found.push(Extent { from: at, to: cell.from });
+        }
+        at = at.max(cell.to);
+    }
+    found
 }
 
 /// For each place on a page whether a cell or a freeblock begins or ends there, or its content does.
