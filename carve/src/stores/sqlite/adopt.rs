@@ -54,7 +54,9 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     if ground.catalogue.whole {
         // What could be at several places is put out without a name; what fits nowhere holds nothing live.
         for number in loose(forest, named) {
-            if let Some(tree) = forest.trees.get_mut(number).filter(|_| !undecided.contains(&number)) {
+            let tree = forest.trees.get_mut(number).filter(|_| !undecided.contains(&number));
+            // Entries of an index are no rows.
+            if let Some(tree) = tree.filter(|tree| !tree.rowids || !is_in_use(ground, tree.root)) {
                 tree.object = Object::Stale;
             }
         }
@@ -371,6 +373,14 @@ fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
     (entry.kind == PointerKind::Tree).then_some(entry.parent)
 }
 
+/// Whether a page is some tree's, by what says which pages are free.
+fn is_in_use(ground: Ground<'_, '_>, page: u32) -> bool {
+    if ground.auto_vacuum {
+        return mapped_parent(ground, page).is_some();
+    }
+    ground.free.whole && !ground.free.pages.contains(&page)
+}
+
 /// Fragments without a name: leaves of one kind that don't overlap are one table; indexes are told by the rows that
 /// they point to.
 fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, profiles: &mut Profiles) {
@@ -423,7 +433,7 @@ fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, pro
                 forest.join(ground, number, group, How::Shape);
                 profiles.forget(group);
             }
-            Some((_, true)) if !interior && rowids => {
+            Some((_, true)) if !interior && rowids && !is_in_use(ground, page) => {
                 if let Some(tree) = forest.trees.get_mut(number) {
                     tree.object = Object::Stale;
                 }

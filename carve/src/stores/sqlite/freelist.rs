@@ -13,6 +13,8 @@ pub(super) struct Freelist {
     pub pages: HashSet<u32>,
     /// Of these, the trunks.
     pub trunks: HashSet<u32>,
+    /// The chain is whole, and as long as the header says: all other pages are in use.
+    pub whole: bool,
     /// What broke the chain: the page and the damage on it.
     pub damage: Vec<(u32, Damage)>,
 }
@@ -23,8 +25,8 @@ const FIRST_TRUNK_AT: u64 = 32;
 /// Follows the chain of trunks. Where it is broken, pages that can only be trunks stand in.
 pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>) -> Freelist {
     let mut list = Freelist::default();
-    let whole = header.is_some_and(|header| list.follow(view, header));
-    if !whole {
+    list.whole = header.is_some_and(|header| list.follow(view, header));
+    if !list.whole {
         for (number, info) in survey.iter() {
             if info.kind.is_some() || info.zero {
                 continue;
