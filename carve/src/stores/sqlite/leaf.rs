@@ -10,6 +10,7 @@ use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record::{self, MAX_COLUMNS, RecordFault, RecordHeader};
 use mudlark_parsers::sqlite::salvage;
 use mudlark_parsers::sqlite::varint::varint_at;
+use std::collections::HashMap;
 
 /// Where cells are read: a page, or what lies below its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +74,50 @@ pub(super) fn cells(
     let good: Vec<Cell> = out.iter().filter(|found| found.reads).map(|found| found.cell).collect();
     let account = parsed.account(&good);
     let from_index = out.len();
+    let slots = (parsed.header.kind == PageKind::TableLeaf).then(|| Slots::of(&parsed, out));
     for extent in account.unaccounted {
         let claims = claims.with(Claim::PointerLost);
-        let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept);
-        out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
+        let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept).into_iter();
+        let found = found.filter(|cell| slots.as_ref().is_none_or(|slots| slots.have_room_for(cell.rowid)));
+        out.extend(found.map(|cell| FoundCell { cell, claims, reads: true }));
     }
     // A cell that doesn't read and whose bytes turn out to be other, whole cells was a wrong pointer.
     let salvaged: Vec<Cell> = out.iter().skip(from_index).map(|found| found.cell).collect();
     out.retain(|found| {
         found.reads || !salvaged.iter().any(|cell| cell.at < found.cell.end && found.cell.at < cell.end)
     });
+}
+
+/// The row ids of a table leaf's good pointers, in order, each with the number of its pointer. Pointers stand in the order
+/// of their rows, so that a row whose pointer is lost has its place between two of these that are not side by side.
+struct Slots(Vec<(i64, usize)>);
+
+impl Slots {
+    fn of(page: &Page<'_>, found: &[FoundCell]) -> Self {
+        let good = found.iter().filter(|found| found.reads && !found.claims.has(Claim::KeyOutOfOrder));
+        let rowids: HashMap<u32, i64> = good.map(|found| (found.cell.at, found.cell.rowid)).collect();
+        let mut good: Vec<(i64, usize)> = Vec::with_capacity(rowids.len());
+        let mut times: HashMap<usize, usize> = HashMap::new();
+        page.pointers().for_each(|pointer| *times.entry(pointer).or_default() += 1);
+        for (number, pointer) in page.pointers().enumerate() {
+            // Of two that are the same either may be the wrong one.
+            let once = times.get(&pointer) == Some(&1);
+            let rowid = u32::try_from(pointer).ok().filter(|_| once).and_then(|at| rowids.get(&at));
+            let in_order = |rowid: &&i64| good.last().is_none_or(|(before, _)| before < rowid);
+            good.extend(rowid.filter(in_order).map(|rowid| (*rowid, number)));
+        }
+        Self(good)
+    }
+
+    /// Whether the pointer to a row with this id can be lost. Behind the last good one any can, where the number of cells
+    /// was changed.
+    fn have_room_for(&self, rowid: i64) -> bool {
+        let Self(good) = self;
+        let behind = good.partition_point(|(other, _)| *other < rowid);
+        let after =
+            behind.checked_sub(1).and_then(|index| good.get(index)).map_or(0, |(_, number)| number + 1);
+        good.get(behind).is_none_or(|(other, number)| *other != rowid && *number > after)
+    }
 }
 
 /// Reads the cells of a page whose header is lost.
