@@ -74,8 +74,9 @@ pub(super) fn judge(
     };
     let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
     let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
+    let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
-    let is_telling = |dead: &Dead| is_read(dead) && !is_short(dead);
+    let is_telling = |dead: &Dead| is_read(dead) && (!is_short(dead) || went_to_other_ids);
     let is_copy = |dead: &Dead| {
         search.tree.rowids
             && (renumbered || !is_read(dead))
@@ -177,6 +178,26 @@ fn by_history(history: Option<&OfTable<'_>>, identity: Identity, version: &mut J
         Some(false) => version.state = State::Deleted,
         None => {}
     }
+}
+
+/// Candidates that tell whether VACUUM gave all rows other ids.
+const FEW: usize = 8;
+
+/// Whether VACUUM gave the rows of a table other ids: most of the cells that were read under an id, and are not those of
+/// the row that has it now, are those of one other live row.
+fn went_to_other_ids(live: &Live<'_, '_, '_>, dead: &[Candidate]) -> bool {
+    let read = dead.iter().filter(|dead| matches!(dead.freed.rowid, RowidLeft::Whole(_)));
+    let other = read.filter_map(|dead| {
+        let (page, cell) = live.find(dead.rowid?)?;
+        let content = dead.content.filter(|content| live.content_at(page, &cell) != Some(Some(*content)))?;
+        Some(live.holds(content) == 1)
+    });
+    let (mut all, mut elsewhere) = (0, 0);
+    for is_elsewhere in other {
+        all += 1;
+        elsewhere += usize::from(is_elsewhere);
+    }
+    all >= FEW && 2 * elsewhere > all
 }
 
 /// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
