@@ -113,6 +113,12 @@ pub(super) fn open<'a>(
 /// Adds a table without a name for rows that stood on a page before its table did.
 fn add_predecessor(database: &mut Database<'_>) {
     let Some((number, page)) = before::find(database) else { return };
+    if let Some(tree) = database.places.former_owner(database, page) {
+        if database.outputs.get(number).is_some_and(|output| output.tree != tree) {
+            database.places.add_before(tree, page);
+        }
+        return;
+    }
     let Some((def, columns)) =
         database.outputs.get(number).map(|output| (output.def, output.layout.columns.len()))
     else {

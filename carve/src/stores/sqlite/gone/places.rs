@@ -47,6 +47,11 @@ impl Places {
         self.strange.keys().map(|columns| usize::from(*columns)).filter(|columns| *columns > 0).collect()
     }
 
+    /// The tree that had a page when an earlier version of it was written.
+    pub(in super::super) fn former_owner(&self, database: &Database<'_>, page: u32) -> Option<usize> {
+        Owners::of(self, database).of_versions.get(&page).copied()
+    }
+
     /// Notes that rows of a tree stood on a page that is another's.
     pub(in super::super) fn add_before(&mut self, tree: usize, page: u32) {
         self.before.entry(tree).or_default().push(page);
@@ -237,16 +242,12 @@ pub fn find(database: &Database<'_>) -> Places {
         largest.truncate(MOST_TABLES);
     }
     let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
-    let freed: HashMap<u32, usize> = if bare.is_empty() {
-        HashMap::new()
-    } else {
-        places.by_tree.iter().flat_map(|(tree, pages)| pages.iter().map(|page| (*page, *tree))).collect()
-    };
+    let sorted = if bare.is_empty() { Owners::default() } else { Owners::of(&places, database) };
     let owners: Vec<(u32, Option<usize>)> = bare
         .into_par_iter()
         .map(|page| {
             let known = dropped.get(&page).copied().or_else(|| traces.only(page));
-            (page, known.or_else(|| owner_of_bare(database, page, &tables, &freed)))
+            (page, known.or_else(|| owner_of_bare(database, page, &tables, &sorted)))
         })
         .collect();
     for (page, tree) in owners {
@@ -377,33 +378,59 @@ fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
     widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
 }
 
-/// Which share of the leaves of a trunk was each tree's: the pages of a tree that is dropped are freed one after the other.
-fn shares_of_leaves(
-    database: &Database<'_>,
-    bytes: &[u8],
-    freed: &HashMap<u32, usize>,
-) -> HashMap<usize, f64> {
+/// The trees that pages with a header were sorted to.
+#[derive(Debug, Default)]
+struct Owners {
+    of_pages: HashMap<u32, usize>,
+    /// By the number that old versions have in the database.
+    of_versions: HashMap<u32, usize>,
+}
+
+impl Owners {
+    fn of(places: &Places, database: &Database<'_>) -> Self {
+        let mut owners = Self::default();
+        let mut sorted: Vec<(u32, usize)> =
+            places.by_tree.iter().flat_map(|(tree, pages)| pages.iter().map(|page| (*page, *tree))).collect();
+        sorted.sort_unstable();
+        for (page, tree) in sorted {
+            owners.of_pages.insert(page, tree);
+            let version = database.view.page(page).filter(|_| database.view.is_old(page));
+            if let Some(version) = version {
+                owners.of_versions.entry(version.number).or_insert(tree);
+            }
+        }
+        owners
+    }
+}
+
+/// What speaks for each tree as the owner of a page without a header: that an earlier version of the page was its own, and
+/// which share of the leaves was, if it is a trunk. The pages of a tree that is dropped are freed one after the other.
+fn shares(database: &Database<'_>, (number, bytes): (u32, &[u8]), owners: &Owners) -> HashMap<usize, f64> {
     let (usable, pages) = (database.view.geometry.usable(), database.view.page_count);
     let leaves =
         freelist::plausible_trunk(bytes, usable, pages).map(|trunk| trunk.leaves).unwrap_or_default();
     let share = 1.0 / leaves.len().max(1) as f64;
     let mut shares = HashMap::new();
-    for tree in leaves.iter().filter_map(|leaf| freed.get(leaf)) {
+    let page = database.view.page(number).map_or(number, |page| page.number);
+    if let Some(tree) = owners.of_versions.get(&page) {
+        shares.insert(*tree, 1.0);
+    }
+    for tree in leaves.iter().filter_map(|leaf| owners.of_pages.get(leaf)) {
         *shares.entry(*tree).or_default() += share;
     }
     shares
 }
 
 /// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like, and
-/// `freed` are the trees that had other free pages.
+/// `sorted` the trees that pages with a header belong to.
 fn owner_of_bare(
     database: &Database<'_>,
     number: u32,
     tables: &[(usize, bool, Kinds)],
-    freed: &HashMap<u32, usize>,
+    sorted: &Owners,
 ) -> Option<usize> {
     let version = database.view.page(number)?;
-    let shares = shares_of_leaves(database, version.bytes, freed);
+    let shares = shares(database, (number, version.bytes), sorted);
     let mut best: Option<(f64, usize)> = None;
     let effort = Effort::shared(version.bytes.len());
     let cleared = |rowids: bool| -> Vec<FreedCell> {
