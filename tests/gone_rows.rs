@@ -11,10 +11,10 @@ use std::fs;
 // The numbers below lie a little beyond what was measured when they were set, to show when something gets worse.
 
 /// Of the gone rows whose bytes survive in stores of all kinds; the aim is 0.97.
-const LEAST_RECALL: f64 = 0.93;
+const LEAST_RECALL: f64 = 0.94;
 
 /// Of the rows told as gone, those that are; the aim is 0.985.
-const LEAST_PRECISION: f64 = 0.975;
+const LEAST_PRECISION: f64 = 0.985;
 
 const FILL: &str = "PRAGMA secure_delete = off;
     CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT, city TEXT, balance REAL);
@@ -222,6 +222,56 @@ fn rows_below_those_of_a_table_that_took_the_place_of_a_dropped_one_are_of_neith
         "{gone:?}"
     );
     assert_eq!(in_state(&lines, "live").len(), 3);
+    Ok(())
+}
+
+#[test]
+fn rows_of_a_dropped_table_of_one_page_come_back_though_its_definition_is_lost() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let others: String =
+        (0..60).map(|n| format!("CREATE TABLE other_{n}(a, b, c); DROP TABLE other_{n};")).collect();
+    store(
+        &path,
+        &format!(
+            "PRAGMA secure_delete = off; CREATE TABLE kept(a);
+             CREATE TABLE members(name TEXT, city TEXT, fee REAL);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+             INSERT INTO members SELECT 'member ' || i, 'city ' || (i % 7), i * 1.5 FROM n;
+             INSERT INTO kept VALUES (1); DROP TABLE members; {others}"
+        ),
+    )?;
+    assert!(!fs::read(&path)?.windows(12).any(|bytes| bytes == b"members(name"), "the definition survives");
+    let lines = recovered_lines(&path, &[])?;
+    let gone = in_state(&lines, "deleted");
+    let is_member =
+        |row: &&&Json| row["values"]["c0"].as_str().is_some_and(|name| name.starts_with("member "));
+    let members = gone.iter().filter(is_member).count();
+    assert!(members >= 36 && members == gone.len(), "{members} of 40, {} in all", gone.len());
+    Ok(())
+}
+
+#[test]
+fn deleted_rows_come_back_where_the_chain_of_freeblocks_is_broken() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("{FILL} DELETE FROM customers WHERE id % 5 = 0;"))?;
+    let mut bytes = fs::read(&path)?;
+    for page in bytes.chunks_mut(4096).skip(1).filter(|page| page[0] == 13 && page[1..3] != [0, 0]) {
+        // The first freeblock names itself as the next one.
+        let first = usize::from(u16::from_be_bytes([page[1], page[2]]));
+        page.copy_within(1..3, first);
+    }
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(in_state(&lines, "live").len(), 2400);
+    let gone = in_state(&lines, "deleted");
+    let right = gone.iter().filter(|row| {
+        let name = row["values"]["name"].as_str().and_then(|name| name.strip_prefix("customer number "));
+        name.and_then(|number| number.parse::<i64>().ok()).is_some_and(|number| number % 5 == 0)
+    });
+    let right = right.count();
+    assert!(right >= 590 && right == gone.len(), "{right} of 600, {} in all", gone.len());
     Ok(())
 }
 

@@ -24,4 +24,5 @@ mod support;
 #[cfg(target_os = "linux")]
 mod temp_files;
 mod timeline;
+mod told_apart;
 mod undelete;

@@ -1,13 +1,23 @@
-//! Links of an interior page that was made a leaf.
+//! Links of an interior page that was made a leaf, and cells to which stale pointers lead.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use mudlark_fuzz::layout::PageInput;
 use mudlark_parsers::sqlite::former::links;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::stale_pointers;
 
 fuzz_target!(|data: &[u8]| {
     let Some(input) = PageInput::split(data) else { return };
+    for kind in [PageKind::TableLeaf, PageKind::IndexLeaf] {
+        for from in [0, 8, 24] {
+            let stale = stale_pointers::cells(input.bytes, from, kind, input.geometry);
+            let mut extents: Vec<(u32, u32)> = stale.cells.iter().map(|cell| (cell.at, cell.end)).collect();
+            extents.sort_unstable();
+            assert!(extents.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+            assert!(extents.iter().all(|(at, end)| stale.end <= *at as usize && *end <= input.geometry.usable()));
+        }
+    }
     let Some(page) = Page::parse(input.bytes, input.number, input.geometry) else { return };
     for page_count in [0, input.number, 4096, u32::MAX] {
         let found = links(&page, page_count);

@@ -1,0 +1,55 @@
+//! Is a gone row told from earlier versions of live ones, and these from it?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use rusqlite::Connection;
+use serde_json::Value as Json;
+
+fn states(lines: &[Json]) -> Vec<(i64, String)> {
+    let gone = lines.iter().filter(|line| line["state"] != "live");
+    let state = |line: &Json| line["state"].as_str().unwrap_or_default().to_owned();
+    let mut states: Vec<(i64, String)> =
+        gone.map(|line| (line["rowid"].as_i64().unwrap_or(-1), state(line))).collect();
+    states.sort();
+    states
+}
+
+#[test]
+fn a_deleted_row_is_no_version_of_a_live_one_that_has_a_frequent_name() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Names from forty: in the two hundred rows beside it some other one has each of them.
+    store(
+        &path,
+        "PRAGMA secure_delete = off; CREATE TABLE members(id INTEGER PRIMARY KEY, fee INTEGER, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+         INSERT INTO members SELECT i * 3, 1000 + (i * 7919) % 30011,
+             'Maximiliane Hohenlohe ' || char(65 + (i * 31) % 40) FROM n;
+         DELETE FROM members WHERE id % 11 = 0;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let states = states(&lines);
+    assert!(states.len() >= 350, "{} of 363", states.len());
+    let superseded = states.iter().filter(|(_, state)| state == "superseded").count();
+    assert!(superseded <= 3, "{superseded} deleted rows told as replaced");
+    Ok(())
+}
+
+#[test]
+fn a_log_tells_whether_an_id_was_given_to_another_row() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let connection = Connection::open(&path)?;
+    // Neither pair of rows shares a cell.
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE members(id INTEGER PRIMARY KEY, name TEXT, city TEXT);
+         INSERT INTO members VALUES (1, 'Anna Lund', 'Oslo'), (2, 'Bert Holm', 'Bergen'), (3, 'Carla Berg', 'Bodø');
+         UPDATE members SET name = 'Dora Falk', city = 'Tromsø' WHERE id = 1;
+         DELETE FROM members WHERE id = 2;
+         INSERT INTO members VALUES (2, 'Emil Ek', 'Ålesund');",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    drop(connection);
+    assert_eq!(states(&lines), [(1, "superseded".to_owned()), (2, "deleted".to_owned())]);
+    Ok(())
+}
