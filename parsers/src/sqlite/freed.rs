@@ -10,6 +10,7 @@ use super::cell::{Cell, MIN_CELL};
 use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
+use super::serial_list::SerialList;
 use super::varint::{varint_at, varint_len};
 use crate::bytes::all_zero;
 use std::cell::Cell as StdCell;
@@ -30,6 +31,9 @@ const MOST_PAIR_STARTS: usize = 256;
 
 /// Bytes of text that are read in one step.
 const TEXT_STEP: usize = 16;
+
+/// Places that are looked at in one step, where few hold what is looked for.
+const SEVERAL: usize = 32;
 
 /// Steps that it takes to keep a possible cell, besides one for each of its columns.
 const CELL_STEPS: usize = 8;
@@ -94,7 +98,7 @@ pub struct FreedCell {
     /// Its parts on the page; `rowid` is 0 where it is not whole.
     pub cell: Cell,
     /// The serial types, in stored order.
-    pub serials: Vec<Serial>,
+    pub serials: SerialList,
     /// Bytes of the record's header.
     pub header_len: u32,
     /// What is left of the row id.
@@ -205,14 +209,9 @@ pub fn cells(
         Some(Serial(first @ 0..0x80)) => {
             let least = shape.least.max(1) + 1;
             let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
-            for (at, pair) in (from..).zip(bytes.windows(2)) {
-                if let &[len, second] = pair
-                    && second == first as u8
-                    && usize::from(len) >= least
-                {
-                    walk.by_header(at, found);
-                }
-            }
+            let least = u8::try_from(least).unwrap_or(u8::MAX);
+            let is_one = |len: u8, second: u8| u8::from(second == first as u8) & u8::from(len >= least);
+            each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
         }
         _ => (from..to).for_each(|at| walk.by_header(at, found)),
     }
@@ -250,18 +249,7 @@ fn find_joints(
     found: &mut Vec<usize>,
 ) {
     heads.clear();
-    for (at, bytes) in (from..).zip(page.get(from..to).unwrap_or_default().windows(LOST)) {
-        let &[a, b, c, d] = bytes else { continue };
-        let next = usize::from(u16::from_be_bytes([a, b]));
-        // Few places hold an offset on the page.
-        if next >= page.len() {
-            continue;
-        }
-        let size = usize::from(u16::from_be_bytes([c, d]));
-        if size >= MIN_CELL && (next == 0 || next >= at + size) {
-            heads.push((at, next, at + size));
-        }
-    }
+    find_heads(page, from..to, heads);
     // Mostly the block's own head is all there is.
     if let [(at, _, end)] = heads[..] {
         let met = |end: usize| {
@@ -274,7 +262,7 @@ fn find_joints(
         return;
     }
     // A block that swallows others again and again leaves heads that lead to one end and one next block.
-    let inner = heads.iter().filter(|(_, next, end)| *next != 0 && *end <= page.len());
+    let inner = heads.iter().filter(|(_, next, _)| *next != 0);
     let mut leads: Vec<(usize, usize)> = inner.map(|(_, next, end)| (*next, *end)).collect();
     leads.sort_unstable();
     let met_again = |lead: (usize, usize)| {
@@ -296,6 +284,44 @@ fn find_joints(
         }
     }
     found.reverse();
+}
+
+/// The places that may hold the head of a freeblock.
+fn find_heads(page: &[u8], Range { start: from, end: to }: Range<usize>, heads: &mut Vec<Head>) {
+    let bytes = page.get(from..to).unwrap_or_default();
+    // Few places hold an offset on the page and a size: their first bytes are less than those of any text.
+    let last = u8::try_from(page.len() / 256).unwrap_or(u8::MAX);
+    each_pair(
+        bytes,
+        2,
+        |offset, size| u8::from(offset <= last) & u8::from(size <= last),
+        |at| {
+            let Some(&[a, b, c, d]) = bytes.get(at..).and_then(|bytes| bytes.first_chunk()) else { return };
+            let (next, size) = (u16::from_be_bytes([a, b]).into(), usize::from(u16::from_be_bytes([c, d])));
+            let end = from + at + size;
+            if size >= MIN_CELL && (next == 0 || next >= end) && next < page.len() && end <= page.len() {
+                heads.push((from + at, next, end));
+            }
+        },
+    );
+}
+
+/// Calls `each` with the places where `is_one` takes the byte there and the one so many bytes behind it: it is not 0 for
+/// these, and is asked of many places at a time.
+fn each_pair(bytes: &[u8], apart: usize, is_one: impl Fn(u8, u8) -> u8, mut each: impl FnMut(usize)) {
+    let others = bytes.get(apart..).unwrap_or_default();
+    let several = bytes.as_chunks::<SEVERAL>().0.iter().zip(others.as_chunks::<SEVERAL>().0);
+    let mut at = 0;
+    for (ones, others) in several {
+        let all = ones.iter().zip(others);
+        if all.clone().fold(0, |any, (one, other)| any | is_one(*one, *other)) != 0 {
+            let places = (at..).zip(all).filter(|(_, (one, other))| is_one(**one, **other) != 0);
+            places.for_each(|(at, _)| each(at));
+        }
+        at += SEVERAL;
+    }
+    let rest = bytes.iter().zip(others).enumerate().skip(at);
+    rest.filter(|(_, (one, other))| is_one(**one, **other) != 0).for_each(|(at, _)| each(at));
 }
 
 /// So many places, none of them noted.
@@ -768,11 +794,9 @@ impl Walk<'_> {
             overflow,
         };
         let header_len = header_len as u32;
-        let mut own = Vec::with_capacity(columns);
-        own.extend(serials.clone());
         let freed = FreedCell {
             cell,
-            serials: own,
+            serials: serials.clone().collect(),
             header_len,
             rowid,
             rebuilt,
@@ -952,7 +976,7 @@ mod tests {
         page[400..404].copy_from_slice(&[0, 0, 0, row.len() as u8]);
         let cells = found(&page, 400, 400 + row.len() as u32, Space::Freeblock);
         let [freed] = &cells[..] else { panic!("{cells:?}") };
-        assert_eq!(freed.serials, [Serial::NULL, Serial::text(6), Serial(1)]);
+        assert_eq!(*freed.serials, [Serial::NULL, Serial::text(6), Serial(1)]);
         assert_eq!((freed.rowid, freed.rebuilt, freed.cut), (RowidLeft::Length(1), true, false));
         assert_eq!(&page[404 + 2..404 + 8], b"Li Wei");
     }

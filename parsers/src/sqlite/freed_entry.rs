@@ -7,26 +7,44 @@ use super::cell::Cell;
 use super::freed::{FreedCell, LOST, RowidLeft};
 use super::page::Extent;
 use super::serial::{Serial, SerialKind};
+use super::serial_list::SerialList;
 use super::varint::{varint_at, varint_len};
 use crate::bytes::slice_at;
 
 /// Whether a value can be that of an entry's column, by its position, its serial type and its bytes.
 pub type IsLike<'l> = dyn Fn(usize, Serial, &[u8]) -> bool + 'l;
 
-/// The only entry of `columns` that fills a freeblock; `None` when there is none, or several.
+/// What the entries of an index look like.
+#[derive(Clone, Copy)]
+pub struct Shape<'s> {
+    /// How many columns they have.
+    pub columns: usize,
+    /// Whether a column, by its position, can hold values of the kind of a serial type.
+    pub fits: &'s dyn Fn(usize, Serial) -> bool,
+    /// Whether it can hold a value.
+    pub is_like: &'s IsLike<'s>,
+}
+
+impl std::fmt::Debug for Shape<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shape").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// The only entry that fills a freeblock; `None` when there is none, or several.
 #[must_use]
-pub fn only_entry(page: &[u8], block: Extent, columns: usize, is_like: &IsLike<'_>) -> Option<FreedCell> {
+pub fn only_entry(page: &[u8], block: Extent, shape: Shape<'_>) -> Option<FreedCell> {
     let (from, to) = (block.from as usize, block.to as usize);
     let cell = slice_at(page, from, to.checked_sub(from)?)?;
-    let mut found: Vec<(Vec<Serial>, usize)> = Vec::new();
+    let mut found = Readings::default();
     // A payload of three bytes' length spills.
     for length_len in [1, 2] {
         let Some(payload_len) = cell.len().checked_sub(length_len) else { continue };
-        if varint_len(payload_len as u64) == length_len && columns >= 2 {
-            readings(cell, length_len, columns, is_like, &mut found);
+        if varint_len(payload_len as u64) == length_len && shape.columns >= 2 {
+            readings(cell, length_len, shape, &mut found);
         }
     }
-    let (serials, header_len) = found.pop().filter(|_| found.is_empty())?;
+    let (serials, header_len) = found.first.filter(|_| !found.several)?;
     let payload_len = cell.len() - if cell.len() > 128 { 2 } else { 1 };
     let payload_at = to - payload_len;
     Some(FreedCell {
@@ -52,100 +70,163 @@ pub fn only_entry(page: &[u8], block: Extent, columns: usize, is_like: &IsLike<'
     })
 }
 
-/// The ways to read a cell whose payload length takes so many bytes: serial types, and the length of the header.
-fn readings(
-    cell: &[u8],
-    length_len: usize,
-    columns: usize,
-    is_like: &IsLike<'_>,
-    found: &mut Vec<(Vec<Serial>, usize)>,
-) {
-    let payload_len = (cell.len() - length_len) as u64;
+/// The ways to read a cell.
+#[derive(Default)]
+struct Readings {
+    /// The serial types of the first one, and the length of its header.
+    first: Option<(SerialList, usize)>,
+    several: bool,
+}
+
+/// The first types of an entry, which are lost: how many bytes each of them takes, and where the others stand.
+type Heads = (&'static [usize], usize);
+
+/// Adds the ways to read a cell whose payload length takes so many bytes, until there are several.
+fn readings(cell: &[u8], length_len: usize, shape: Shape<'_>, found: &mut Readings) {
     let lost = LOST - length_len - 1;
     // How many bytes the first types take: one that is lost, or two of which the second may be left.
-    let mut heads: Vec<(&[usize], usize)> = vec![(&[2], LOST.max(length_len + 3)), (&[1, 2], LOST + 1)];
-    if lost == 1 {
-        heads = vec![(&[1], LOST), (&[2], LOST + 1)];
-    } else {
-        heads.push((&[1, 1], LOST));
-    }
-    for (lengths, rest_at) in heads.into_iter().filter(|(lengths, _)| lengths.len() <= columns) {
-        let Some((rest, end)) = types(cell, rest_at, columns - lengths.len()) else { continue };
-        let header_len = end - length_len;
-        let known = rest.iter().fold(header_len as u64, |sum, serial| sum.saturating_add(serial.len()));
+    let heads: &[Heads] = match lost {
+        1 => &[(&[1], LOST), (&[2], LOST + 1)],
+        _ => &[(&[2], LOST), (&[1, 2], LOST + 1), (&[1, 1], LOST)],
+    };
+    for (lengths, rest_at) in heads.iter().filter(|(lengths, _)| lengths.len() <= shape.columns) {
+        let Some(rest) = Rest::read(cell, *rest_at, shape.columns - lengths.len()) else { continue };
+        let header_len = rest.end - length_len;
+        let known = (header_len as u64).saturating_add(rest.body);
+        let payload_len = (cell.len() - length_len) as u64;
         let Some(room) = payload_len.checked_sub(known).filter(|_| header_len < 128) else { continue };
-        for first_len in 0..=room {
-            let pairs: Vec<Vec<Serial>> = match lengths {
-                [_] if first_len == room => {
-                    Serial::of_len(room).into_iter().map(|serial| vec![serial]).collect()
-                }
-                [one_len, other_len] => {
-                    let middle = end.saturating_add(usize::try_from(first_len).unwrap_or(usize::MAX));
-                    let value = cell.get(end..middle).unwrap_or_default();
-                    // The last column is the row id, which few lengths and bytes can be: it is asked first.
-                    let last = cell.get(middle..).unwrap_or_default();
-                    let may_be_last = |serial: &Serial| is_like(1, *serial, last);
-                    if rest.is_empty() && !Serial::of_len(room - first_len).iter().any(may_be_last) {
-                        continue;
-                    }
-                    // Most lengths give no first value that is like the index: then the second need not be asked.
-                    let firsts = Serial::of_len(first_len).into_iter();
-                    let mut firsts = firsts
-                        .filter(|one| varint_len(one.0) == *one_len && is_like(0, *one, value))
-                        .peekable();
-                    let second = firsts.peek().map_or_else(Vec::new, |_| Serial::of_len(room - first_len));
-                    let second: Vec<Serial> =
-                        second.into_iter().filter(|other| varint_len(other.0) == *other_len).collect();
-                    firsts.flat_map(|one| second.iter().map(move |other| vec![one, *other])).collect()
-                }
-                _ => Vec::new(),
-            };
-            for head in pairs {
-                let fits = head.iter().zip(lengths).all(|(serial, len)| varint_len(serial.0) == *len);
-                // What is left of a type of two bytes.
-                let low = (rest_at > LOST).then(|| cell.get(LOST)).flatten();
-                let low_fits =
-                    low.is_none_or(|low| head.last().is_some_and(|last| last.0 & 0x7f == u64::from(*low)));
-                let serials: Vec<Serial> = head.into_iter().chain(rest.iter().copied()).collect();
-                if fits && low_fits && reads(cell, end, &serials, lengths.len(), is_like) {
-                    found.push((serials, header_len));
-                }
+        let way = Way { cell, rest, header_len, lengths, room, shape };
+        match lengths {
+            [_] => Serial::of_len(room).for_each(|serial| way.add(&[serial], found)),
+            _ => way.add_pairs(found),
+        }
+        if found.several {
+            return;
+        }
+    }
+}
+
+/// The serial types that are left of an entry.
+struct Rest<'c> {
+    types: &'c [u8],
+    /// Where they end on the cell, and the body begins.
+    end: usize,
+    /// Bytes of their values.
+    body: u64,
+}
+
+impl<'c> Rest<'c> {
+    /// So many serial types from `from` on.
+    fn read(cell: &'c [u8], from: usize, count: usize) -> Option<Self> {
+        let (mut end, mut body) = (from, 0_u64);
+        for _ in 0..count {
+            let (number, len) = varint_at(cell, end).filter(|(number, len)| varint_len(*number) == *len)?;
+            let serial = Serial(number);
+            if serial.kind() == SerialKind::Reserved {
+                return None;
+            }
+            body = body.saturating_add(serial.len());
+            end += len;
+        }
+        Some(Self { types: cell.get(from..end)?, end, body })
+    }
+
+    fn serials(&self) -> impl Iterator<Item = Serial> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (number, len) = varint_at(self.types, at)?;
+            at += len;
+            Some(Serial(number))
+        })
+    }
+}
+
+/// One way to read a cell: with first types of so many bytes each, whose values take `room` bytes together.
+struct Way<'w> {
+    cell: &'w [u8],
+    rest: Rest<'w>,
+    header_len: usize,
+    lengths: &'w [usize],
+    room: u64,
+    shape: Shape<'w>,
+}
+
+impl Way<'_> {
+    /// Adds all pairs of first types.
+    fn add_pairs(&self, found: &mut Readings) {
+        let &[one_len, other_len] = self.lengths else { return };
+        let body_at = self.rest.end;
+        let is_last = self.rest.types.is_empty();
+        let is_wide = [Serial::text(0), Serial::blob(0)].iter().any(|wide| (self.shape.fits)(1, *wide));
+        if is_last && !is_wide {
+            return self.add_short_lasts(found);
+        }
+        for first_len in 0..=self.room {
+            let middle = body_at.saturating_add(usize::try_from(first_len).unwrap_or(usize::MAX));
+            let value = self.cell.get(body_at..middle).unwrap_or_default();
+            // Few lengths and bytes can be a row id: the last column is asked first.
+            let last = self.cell.get(middle..).unwrap_or_default();
+            let others = || Serial::of_len(self.room - first_len);
+            if is_last && !others().any(|other| (self.shape.is_like)(1, other, last)) {
+                continue;
+            }
+            // Most lengths give no first value that is like the index: then the second need not be asked.
+            let firsts = Serial::of_len(first_len)
+                .filter(|one| varint_len(one.0) == one_len && (self.shape.is_like)(0, *one, value));
+            for one in firsts {
+                let others = others().filter(|other| varint_len(other.0) == other_len);
+                others.for_each(|other| self.add(&[one, other], found));
+            }
+            if found.several {
+                return;
             }
         }
     }
-}
 
-/// So many serial types from `at` on, and where they end.
-fn types(cell: &[u8], mut at: usize, count: usize) -> Option<(Vec<Serial>, usize)> {
-    let mut found = Vec::new();
-    for _ in 0..count {
-        let (number, len) = varint_at(cell, at).filter(|(number, len)| varint_len(*number) == *len)?;
-        let serial = Serial(number);
-        if serial.kind() == SerialKind::Reserved {
-            return None;
+    /// The same, where the second type is the last one and that of a number: it mostly is the row id, which few lengths
+    /// and bytes can be.
+    fn add_short_lasts(&self, found: &mut Readings) {
+        for last in (0..=9).map(Serial) {
+            let Some(first_len) = self.room.checked_sub(last.len()) else { continue };
+            let middle = self.rest.end.saturating_add(usize::try_from(first_len).unwrap_or(usize::MAX));
+            if (self.shape.is_like)(1, last, self.cell.get(middle..).unwrap_or_default()) {
+                Serial::of_len(first_len).for_each(|one| self.add(&[one, last], found));
+            }
         }
-        found.push(serial);
-        at += len;
     }
-    Some((found, at))
-}
 
-/// Whether all values are like those of the index; of the first `lost` types none may be without length, which fits
-/// anywhere.
-fn reads(cell: &[u8], body_at: usize, serials: &[Serial], lost: usize, is_like: &IsLike<'_>) -> bool {
-    let mut at = body_at;
-    serials.iter().enumerate().all(|(position, serial)| {
-        let from = at;
-        at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
-        let value = cell.get(from..at);
-        (position >= lost || !serial.is_empty())
-            && value.is_some_and(|value| is_like(position, *serial, value))
-    })
+    /// Adds the reading with these first types, if it is one.
+    fn add(&self, first: &[Serial], found: &mut Readings) {
+        let fits = first.iter().zip(self.lengths).all(|(serial, len)| varint_len(serial.0) == *len);
+        // What is left of a type of two bytes.
+        let rest_at = self.rest.end - self.rest.types.len();
+        let low = (rest_at > LOST).then(|| self.cell.get(LOST)).flatten();
+        let low_fits =
+            low.is_none_or(|low| first.last().is_some_and(|last| last.0 & 0x7f == u64::from(*low)));
+        if fits && low_fits && self.reads(first) {
+            found.several |= found.first.is_some();
+            let serials = first.iter().copied().chain(self.rest.serials()).collect();
+            found.first.get_or_insert((serials, self.header_len));
+        }
+    }
+
+    /// Whether all values are like those of the index; none of the first types may be without length, which fits anywhere.
+    fn reads(&self, first: &[Serial]) -> bool {
+        let mut at = self.rest.end;
+        first.iter().copied().chain(self.rest.serials()).enumerate().all(|(position, serial)| {
+            let from = at;
+            at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            let value = self.cell.get(from..at);
+            (position >= first.len() || !serial.is_empty())
+                && value.is_some_and(|value| (self.shape.is_like)(position, serial, value))
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::only_entry;
+    use super::{IsLike, Shape, only_entry};
+    use crate::sqlite::freed::FreedCell;
     use crate::sqlite::page::Extent;
     use crate::sqlite::serial::{Serial, SerialKind};
 
@@ -160,6 +241,12 @@ mod tests {
         serial.kind() == SerialKind::Int && id < 1000
     }
 
+    fn only(cell: &[u8], (from, to): (u32, u32), is_like: &IsLike<'_>) -> Option<FreedCell> {
+        let kinds = [SerialKind::Text, SerialKind::Int];
+        let fits = |position: usize, serial: Serial| kinds.get(position) == Some(&serial.kind());
+        only_entry(cell, Extent { from, to }, Shape { columns: 2, fits: &fits, is_like })
+    }
+
     fn freed(text: &str, id: &[u8]) -> Vec<u8> {
         let mut cell = vec![0, 0, 0, 0];
         cell.extend(text.bytes().chain(id.iter().copied()));
@@ -170,9 +257,8 @@ mod tests {
     #[test]
     fn what_is_lost_follows_where_one_reading_is_left() {
         let cell = freed("Li Wei", &[1, 2]);
-        let block = Extent { from: 0, to: cell.len() as u32 };
-        let entry = only_entry(&cell, block, 2, &is_like).unwrap();
-        assert_eq!(entry.serials, [Serial::text(6), Serial(2)]);
+        let entry = only(&cell, (0, cell.len() as u32), &is_like).unwrap();
+        assert_eq!(*entry.serials, [Serial::text(6), Serial(2)]);
         assert_eq!((entry.header_len, entry.cell.payload_at, entry.cell.payload_len), (3, 1, 11));
     }
 
@@ -180,13 +266,12 @@ mod tests {
     fn a_block_that_reads_in_two_ways_is_none() {
         // The row id may be 0x21, behind "Li Wei", or behind nothing less.
         let cell = freed("Li Wei", &[b' ' + 1, b'0']);
-        let block = Extent { from: 0, to: cell.len() as u32 };
         let both = |position: usize, serial: Serial, value: &[u8]| {
             position == 0 && serial.kind() == SerialKind::Text && value.is_ascii()
                 || position == 1 && serial.kind() == SerialKind::Int && value.len() < 3
         };
-        assert_eq!(only_entry(&cell, block, 2, &both), None);
-        assert_eq!(only_entry(&[0; 4], Extent { from: 0, to: 4 }, 2, &both), None);
-        assert_eq!(only_entry(&cell, Extent { from: 4, to: 90 }, 2, &both), None);
+        assert_eq!(only(&cell, (0, cell.len() as u32), &both), None);
+        assert_eq!(only(&[0; 4], (0, 4), &both), None);
+        assert_eq!(only(&cell, (4, 90), &both), None);
     }
 }

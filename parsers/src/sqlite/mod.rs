@@ -18,6 +18,7 @@ pub mod regions;
 pub mod salvage;
 pub mod schema_row;
 pub mod serial;
+pub mod serial_list;
 pub mod shm;
 pub mod spill;
 pub mod stale_pointers;

@@ -4,7 +4,7 @@ use super::cell::{Cell, cell};
 use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::record::{self, RecordHeader};
-use super::varint::{varint_at, varint_len};
+use super::varint::{MAX_LEN, varint_at, varint_len};
 use std::collections::HashSet;
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
@@ -19,39 +19,72 @@ pub fn cells(
     geometry: Geometry,
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
 ) -> Vec<Cell> {
+    cells_at(page, extent, kind, geometry, &|_| true, accept)
+}
+
+/// The same, of leaves of indexes all of whose records have so many columns: two bytes then rule out most places.
+#[must_use]
+pub fn entries(
+    page: &[u8],
+    extent: Extent,
+    geometry: Geometry,
+    columns: usize,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+) -> Vec<Cell> {
+    // A serial type takes nine bytes at most, and the length of a header that begins with a byte below 128 just that byte.
+    let header_len = columns.saturating_add(1)..=columns.saturating_mul(MAX_LEN).saturating_add(1);
+    let may_begin = |at: usize| {
+        let (len, header) = (page.get(at), page.get(at + 1));
+        len.zip(header).is_none_or(|(len, header)| {
+            *len >= 0x80 || *header >= 0x80 || header_len.contains(&usize::from(*header))
+        })
+    };
+    let accept = |cell: &Cell, header: &RecordHeader<'_>| header.columns == columns && accept(cell, header);
+    cells_at(page, extent, PageKind::IndexLeaf, geometry, &may_begin, &accept)
+}
+
+/// The cells of an extent, of those that begin where one may.
+fn cells_at(
+    page: &[u8],
+    extent: Extent,
+    kind: PageKind,
+    geometry: Geometry,
+    may_begin: &impl Fn(usize) -> bool,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+) -> Vec<Cell> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
     if kind == PageKind::TableInterior || from >= to {
         return Vec::new();
     }
     let bounded = page.get(..to).unwrap_or_default();
-    // best[i]: bytes covered by the best set within from+i..to, and the cell at from+i if that set begins with it.
-    let mut best: Vec<(u64, Option<Cell>)> = vec![(0, None); to - from + 1];
-    for at in (from..to).rev() {
-        let skip = best.get(at + 1 - from).map_or(0, |entry| entry.0);
-        let mut chosen = (skip, None);
-        if let Some(found) = strict_cell(bounded, at, kind, geometry, accept) {
-            let behind = best.get(found.end as usize - from).map_or(0, |entry| entry.0);
-            let covered = behind + u64::from(found.end - found.at);
-            if covered > skip {
-                chosen = (covered, Some(found));
-            }
-        }
-        if let Some(entry) = best.get_mut(at - from) {
-            *entry = chosen;
+    let places = (from..to).filter(|at| may_begin(*at));
+    let possible = places.filter_map(|at| strict_cell(bounded, at, kind, geometry, accept));
+    let mut possible: Vec<Cell> = possible.collect();
+    if possible.is_empty() {
+        return possible;
+    }
+    // covered[i]: bytes covered by the best set of the cells from i on, and whether that set begins with the i-th.
+    let mut covered: Vec<(u64, bool)> = vec![(0, false); possible.len() + 1];
+    for (index, cell) in possible.iter().enumerate().rev() {
+        let best = |index: usize| covered.get(index).map_or(0, |best| best.0);
+        let skip = best(index + 1);
+        let behind =
+            index + possible.get(index..).unwrap_or_default().partition_point(|next| next.at < cell.end);
+        let taken = best(behind) + u64::from(cell.end - cell.at);
+        if let Some(entry) = covered.get_mut(index) {
+            *entry = if taken > skip { (taken, true) } else { (skip, false) };
         }
     }
-    let (mut found, mut at) = (Vec::new(), from);
-    while at < to {
-        match best.get(at - from).and_then(|entry| entry.1) {
-            Some(cell) => {
-                at = cell.end as usize;
-                found.push(cell);
-            }
-            None => at += 1,
-        }
-    }
-    found
+    let mut at = 0;
+    let mut covered = covered.into_iter();
+    possible.retain(|cell| {
+        let begins = covered.next().is_some_and(|(_, begins)| begins);
+        let taken = begins && cell.at >= at;
+        at = if taken { cell.end } else { at };
+        taken
+    });
+    possible
 }
 
 /// Finds the cells of an interior page in `extent`. They are short, so `accept` must know the child.

@@ -51,17 +51,18 @@ impl Serial {
     }
 
     /// All serial types of `len` bytes in the body that are ever on disk.
-    #[must_use]
-    pub fn of_len(len: u64) -> Vec<Self> {
-        let mut found = match len {
-            0 => vec![Self(0), Self(8), Self(9)],
-            1..=4 => vec![Self(len)],
-            6 => vec![Self(5)],
-            8 => vec![Self(6), Self(7)],
-            _ => Vec::new(),
+    pub fn of_len(len: u64) -> impl Iterator<Item = Self> {
+        let numbers: &[Self] = match len {
+            0 => &[Self(0), Self(8), Self(9)],
+            1 => &[Self(1)],
+            2 => &[Self(2)],
+            3 => &[Self(3)],
+            4 => &[Self(4)],
+            6 => &[Self(5)],
+            8 => &[Self(6), Self(7)],
+            _ => &[],
         };
-        found.extend([Self::text(len), Self::blob(len)]);
-        found
+        numbers.iter().copied().chain([Self::text(len), Self::blob(len)])
     }
 
     /// Bytes in the record's body.

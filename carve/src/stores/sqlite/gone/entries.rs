@@ -10,6 +10,7 @@ use super::super::forest::{Object, Tree, bounds};
 use super::super::sample;
 use super::super::settle;
 use super::super::shape::Fit;
+use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
 use super::collect::whole;
 use super::projected::Projection;
@@ -21,15 +22,15 @@ use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::freed::FreedCell;
-use mudlark_parsers::sqlite::freed_entry::{IsLike, only_entry};
+use mudlark_parsers::sqlite::freed_entry::{IsLike, Shape, only_entry};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
-use mudlark_parsers::sqlite::record::{self, RecordHeader};
+use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::salvage;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
-use mudlark_parsers::value::Value;
+use mudlark_parsers::value::{TextEncoding, Value};
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// For each index the pages outside of its tree that hold its entries.
@@ -42,14 +43,16 @@ pub(super) fn pages(database: &Database<'_>) -> HashMap<usize, Vec<u32>> {
     let indexes: Vec<Index<'_>> =
         (0..ground.catalogue.indexes.len()).filter_map(|number| Index::of(database, number)).collect();
     let is_index = |kind: PageKind| matches!(kind, PageKind::IndexLeaf | PageKind::IndexInterior);
-    for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
-        let old = ground.view.is_old(number);
-        let stands = database.forest.standing(number).is_some() && !old;
-        if stands || info.cells == 0 || !info.kind.is_some_and(is_index) {
-            continue;
-        }
-        if let Some(index) = owner(database, &indexes, number) {
-            found.entry(index).or_default().push(number);
+    let outside = |(number, info): &(u32, &PageInfo)| {
+        let stands = database.forest.standing(*number).is_some() && !ground.view.is_old(*number);
+        !stands && info.cells > 0 && info.kind.is_some_and(is_index)
+    };
+    let pages: Vec<u32> =
+        ground.survey.iter().chain(ground.survey.old()).filter(outside).map(|(number, _)| number).collect();
+    let owners = pages.par_iter().map(|number| owner(database, &indexes, *number));
+    for (number, index) in pages.iter().zip(owners.collect::<Vec<_>>()) {
+        if let Some(index) = index {
+            found.entry(index).or_default().push(*number);
         }
     }
     found
@@ -197,6 +200,9 @@ fn on_page(
         column(position).is_none_or(|column| kinds.fits(column, serial))
     };
     let text_reads = |text: &[u8]| reads(database.encoding, text);
+    // Most texts are of such characters, which read without a doubt.
+    let utf8 = database.encoding == TextEncoding::Utf8;
+    let is_plain_ascii = |text: &[u8]| utf8 && text.iter().all(|byte| matches!(byte, b' '..=b'~'));
     let is_like = |position: usize, serial: Serial, bytes: &[u8]| {
         let is_text = serial.kind() == SerialKind::Text;
         let known_rowid = || match serial.decode(bytes) {
@@ -204,22 +210,28 @@ fn on_page(
             _ => false,
         };
         fits(position, serial)
-            && (!is_text || text_reads(bytes) && !has_controls(database.encoding, bytes))
+            && (!is_text
+                || is_plain_ascii(bytes)
+                || text_reads(bytes) && !has_controls(database.encoding, bytes))
             && (projection.rowid != Some(position) || known_rowid())
             && column(position).is_none_or(|column| !kinds.is_beyond(column, serial, bytes))
     };
     // What was put together must read without a doubt.
     let is_plain = |position: usize, serial: Serial, bytes: &[u8]| {
-        let text = (serial.kind() == SerialKind::Text).then(|| database.encoding.decode(bytes));
+        let reads = || {
+            let text = database.encoding.decode(bytes);
+            text.is_some_and(|text| !text.contains(char::is_control))
+        };
         is_like(position, serial, bytes)
-            && text.is_none_or(|text| text.is_some_and(|text| !text.contains(char::is_control)))
+            && (serial.kind() != SerialKind::Text || is_plain_ascii(bytes) || reads())
     };
+    let shape = Shape { columns: fields.len(), fits: &fits, is_like: &is_plain };
     let longest = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at).max().unwrap_or(0);
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
         // A block that is longer than any entry holds several, of which those are read that were swallowed whole.
         let mut found = swallowed(&version, *block, view.geometry, fields.len(), &is_like);
         if found.is_empty() && block.to - block.from <= longest {
-            found.extend(only_entry(version.bytes, *block, fields.len(), &is_plain));
+            found.extend(only_entry(version.bytes, *block, shape));
         }
         cells.extend(found.into_iter().map(|freed| (freed, Claim::InFreeblock)));
     }
@@ -289,12 +301,16 @@ fn swallowed(
     columns: usize,
     is_like: &IsLike<'_>,
 ) -> Vec<FreedCell> {
-    let accept = |_: &Cell, header: &RecordHeader<'_>| header.columns == columns;
-    let found = salvage::cells(version.bytes, extent, PageKind::IndexLeaf, geometry, &accept);
-    let (starts, ends): (HashSet<u32>, HashSet<u32>) = found.iter().map(|cell| (cell.at, cell.end)).unzip();
-    let beside =
-        |cell: &&Cell| cell.end == extent.to || starts.contains(&cell.end) || ends.contains(&cell.at);
-    let read = found.iter().filter(beside).filter_map(|cell| whole(version.bytes, *cell));
+    let found = salvage::entries(version.bytes, extent, geometry, columns, &|_, _| true);
+    let beside = |(index, cell): &(usize, &Cell)| {
+        let before = index.checked_sub(1).and_then(|index| found.get(index));
+        let behind = found.get(index + 1);
+        cell.end == extent.to
+            || before.is_some_and(|before| before.end == cell.at)
+            || behind.is_some_and(|behind| behind.at == cell.end)
+    };
+    let beside = found.iter().enumerate().filter(beside).map(|(_, cell)| *cell);
+    let read = beside.filter_map(|cell| whole(version.bytes, cell));
     read.filter(|freed| all_like(version.bytes, freed, is_like)).collect()
 }
 
