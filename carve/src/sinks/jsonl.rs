@@ -3,7 +3,7 @@
 use super::{Encode, Ending, Out, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
-use crate::model::{Batch, Cell, Lifetime, Partial, Point, Row, State, Transaction};
+use crate::model::{Batch, Cell, Inferred, Lifetime, Partial, Point, Row, State, Transaction};
 use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
 use std::io::{self, Write};
@@ -55,6 +55,12 @@ fn encode(story: &Story<'_>, weighed: &Weighed<'_>, least: f64, out: &mut Vec<u8
     }
 }
 
+/// What the head of a row is made of.
+type HeadKey = (State, Transaction, Confidence);
+
+/// Heads that are kept: rows that are gone have some dozens.
+const MOST_HEADS: usize = 32;
+
 struct Encoder<'e, 'a> {
     weighed: &'e Weighed<'a>,
     out: &'e mut Vec<u8>,
@@ -65,8 +71,10 @@ struct Encoder<'e, 'a> {
     names: Vec<&'e str>,
     /// What stands before a span's offset, by source.
     sources: Vec<Vec<u8>>,
-    /// The last head and what it was made of.
-    last: Option<((State, Transaction, Confidence), Vec<u8>)>,
+    /// The last heads and what they were made of.
+    heads: Vec<(HeadKey, Vec<u8>)>,
+    /// What was inferred alone of the last row of which anything was, and how it was written.
+    last_inferred: Option<(Inferred, Vec<u8>)>,
     /// The last lifetime that stood alone, and how it was written.
     last_lifetime: Option<(Lifetime, Vec<u8>)>,
 }
@@ -96,7 +104,8 @@ impl<'e, 'a> Encoder<'e, 'a> {
             keys: columns.iter().map(|column| key(&column.name)).collect(),
             names: columns.iter().map(|column| column.name.as_str()).collect(),
             sources: story.sources.iter().map(|s| source_text(s.name())).collect(),
-            last: None,
+            heads: Vec::new(),
+            last_inferred: None,
             last_lifetime: None,
         }
     }
@@ -143,28 +152,31 @@ impl<'e, 'a> Encoder<'e, 'a> {
         let _ = self.out.write_fmt(text);
     }
 
-    /// All that stands between the version and the row id: most rows of a batch share it.
+    /// All that stands between the version and the row id: most rows of a batch share a few.
     fn head(&mut self, row: &Row, weight: &Confidence) {
         let key = (row.state, row.transaction, *weight);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
-            // Six digits: the counts behind the numbers give no more.
-            let digits = |p: f64| json!((p * 1e6).round() / 1e6);
-            let mut text = self.table.clone();
-            // Writing to a vector can't fail.
-            let _ = write!(
-                text,
-                ",\"state\":\"{}\",\"transaction\":\"{}\",\"confidence\":{},\"content\":{},\"placement\":{},\"rowid\":",
-                row.state.name(),
-                row.transaction.name(),
-                digits(weight.confidence),
-                digits(weight.content),
-                digits(weight.placement)
-            );
-            self.last = Some((key, text));
-        }
-        if let Some((_, text)) = &self.last {
+        if let Some((_, text)) = self.heads.iter().find(|(other, _)| *other == key) {
             self.out.extend_from_slice(text);
+            return;
         }
+        // Six digits: the counts behind the numbers give no more.
+        let digits = |p: f64| json!((p * 1e6).round() / 1e6);
+        let mut text = self.table.clone();
+        // Writing to a vector can't fail.
+        let _ = write!(
+            text,
+            ",\"state\":\"{}\",\"transaction\":\"{}\",\"confidence\":{},\"content\":{},\"placement\":{},\"rowid\":",
+            row.state.name(),
+            row.transaction.name(),
+            digits(weight.confidence),
+            digits(weight.content),
+            digits(weight.placement)
+        );
+        self.out.extend_from_slice(&text);
+        if self.heads.len() == MOST_HEADS {
+            self.heads.clear();
+        }
+        self.heads.push((key, text));
     }
 
     fn values(&mut self, row: &Row) {
@@ -244,13 +256,24 @@ impl<'e, 'a> Encoder<'e, 'a> {
 
     fn inferred(&mut self, index: usize) {
         let weighed = self.weighed;
-        let mut inferred = weighed.batch.inferred_of(index).peekable();
-        if inferred.peek().is_none() {
+        let mut inferred = weighed.batch.inferred_of(index);
+        let Some(first) = inferred.next() else { return };
+        let second = inferred.next();
+        if let Some((last, text)) = &self.last_inferred
+            && second.is_none()
+            && last == first
+        {
+            self.out.extend_from_slice(text);
             return;
         }
-        let list: Vec<Json> =
-            inferred.map(|cell| json!({"column": self.names.get(cell.column), "from": cell.from})).collect();
-        self.text(format_args!(",\"inferred\":{}", Json::Array(list)));
+        let from = self.out.len();
+        let list = [first].into_iter().chain(second).chain(inferred);
+        let list = list.map(|cell| json!({"column": self.names.get(cell.column), "from": cell.from}));
+        let list = Json::Array(list.collect());
+        self.text(format_args!(",\"inferred\":{list}"));
+        if second.is_none() {
+            self.last_inferred = Some((first.clone(), self.out.get(from..).unwrap_or_default().to_vec()));
+        }
     }
 
     fn number(&mut self, number: impl itoa::Integer) {

@@ -44,7 +44,8 @@ pub(super) fn all<'a>(
         let batches = batches.get_mut(..window.len().div_ceil(ROWS)).unwrap_or_default();
         window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
             batch.reserve(versions.len(), target.layout.columns.len());
-            versions.iter().for_each(|version| put(target, version, batch));
+            let mut solution = Solution { columns: Vec::new() };
+            versions.iter().for_each(|version| put(target, version, &mut solution, batch));
         });
         sink(batches)?;
         batches.iter_mut().for_each(Batch::clear);
@@ -52,17 +53,17 @@ pub(super) fn all<'a>(
     Ok(())
 }
 
-fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
+fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'a>) {
     let dead = &judged.dead;
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
     let rowid = dead.rowid;
-    let Some(doubt) = cells(target, dead, row_index, batch) else { return };
+    let Some(doubt) = cells(target, dead, row_index, solution, batch) else { return };
     // What other indexes hold of the row.
     let others = judged.also.iter().filter(|also| also.projection.is_some() && dead.projection.is_some());
     for also in others.filter(|also| also.projection != dead.projection) {
         let from = batch.cells.len();
-        cells(target, also, row_index, batch);
+        cells(target, also, row_index, solution, batch);
         let further: Vec<Cell<'a>> = batch.cells.drain(from..).collect();
         let own = batch.cells.get_mut(first_cell as usize..).unwrap_or_default();
         for (cell, other) in own.iter_mut().zip(further).filter(|(cell, _)| !cell.is_whole()) {
@@ -99,7 +100,14 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, batch: &mut Batch<'a>) {
 }
 
 /// Adds the cells of a candidate to a batch; returns what they say against it, and `None` where its page is not there.
-fn cells<'a>(target: &Target<'_, 'a>, dead: &Dead, row_index: u32, batch: &mut Batch<'a>) -> Option<Claims> {
+/// `solution` is room for where they stand.
+fn cells<'a>(
+    target: &Target<'_, 'a>,
+    dead: &Dead,
+    row_index: u32,
+    solution: &mut Solution,
+    batch: &mut Batch<'a>,
+) -> Option<Claims> {
     let view = &target.database.view;
     let version = view.page(dead.page)?;
     let (survey, chained) = (&target.database.survey, &target.database.chained);
@@ -110,19 +118,18 @@ fn cells<'a>(target: &Target<'_, 'a>, dead: &Dead, row_index: u32, batch: &mut B
         at = at.saturating_add(serial.len());
         Some((*serial, here))
     });
-    let mut columns: Vec<_> = columns.collect();
+    solution.columns.clear();
+    solution.columns.extend(columns);
     if let Some(projection) = &dead.projection {
-        columns = projection.columns(&columns, target.layout.alias_position());
+        solution.columns = projection.columns(&solution.columns, target.layout.alias_position());
     }
-    let (solution, rowid) = (Solution { columns }, dead.rowid);
+    let rowid = dead.rowid;
     Some(match payload.bytes {
-        Cow::Borrowed(bytes) => {
-            target.layout.solved(&solution, bytes, rowid, row_index, batch, Cow::Borrowed)
-        }
+        Cow::Borrowed(bytes) => target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed),
         Cow::Owned(bytes) => {
             target
                 .layout
-                .solved(&solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
+                .solved(solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
     })
 }
