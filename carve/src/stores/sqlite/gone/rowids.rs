@@ -64,9 +64,13 @@ fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> HashMap<u32, (i64, i64
         leaves.iter().enumerate().map(|(index, page)| (*page, index)).collect();
     let mut stood: Vec<Option<(i64, i64)>> =
         leaves.iter().map(|page| filled(page).map(|info| (info.first, info.last))).collect();
+    let mut last = (0, None);
     for dead in dead {
-        let place =
-            position.get(&dead.page).and_then(|index| Some((ranges.get(*index)?, stood.get_mut(*index)?)));
+        // Mostly those of a page stand together.
+        if last.0 != dead.page {
+            last = (dead.page, position.get(&dead.page).copied());
+        }
+        let place = last.1.and_then(|index| Some((ranges.get(index)?, stood.get_mut(index)?)));
         if let (Some(rowid), Some(((first, last), stood))) = (dead.rowid, place)
             && (*first..=*last).contains(&rowid)
         {
@@ -129,6 +133,7 @@ fn on_page(
     let mut found: Vec<(usize, i64)> = Vec::new();
     let Some(version) = view.page(number) else { return found };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+    page.touch_cells();
     let mut placed =
         Placed::of(page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)).collect());
     let ids = || placed.0.iter().map(|(_, rowid)| *rowid);

@@ -5,6 +5,7 @@ use super::super::database::{Database, Output};
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
@@ -38,13 +39,13 @@ struct Values {
     /// A bit for each kind.
     kinds: u8,
     /// How many rows have each serial type.
-    often: HashMap<u64, u32>,
+    often: HashMap<u64, u32, RandomState>,
     /// Least and greatest integer.
     ints: Option<(i64, i64)>,
     /// Least and greatest binary exponent of a double.
     exponents: Option<(i64, i64)>,
     /// Texts, as fingerprints.
-    texts: HashSet<u64>,
+    texts: HashSet<u64, RandomState>,
     /// Some text has characters that texts seldom have.
     odd_texts: bool,
 }
@@ -119,7 +120,11 @@ pub(super) fn has_controls(encoding: TextEncoding, text: &[u8]) -> bool {
     let is_control = |unit: u16| unit < 0x20 && !matches!(unit, 9 | 10 | 13);
     let (pairs, _) = text.as_chunks::<2>();
     match encoding {
-        TextEncoding::Utf8 => text.iter().any(|byte| is_control(u16::from(*byte))),
+        TextEncoding::Utf8 => {
+            // Few have any low byte, which the compiler asks of many at a time.
+            let low = text.iter().fold(0, |any, byte| any | u8::from(*byte < 0x20));
+            low != 0 && text.iter().any(|byte| is_control(u16::from(*byte)))
+        }
         TextEncoding::Utf16le => pairs.iter().any(|pair| is_control(u16::from_le_bytes(*pair))),
         TextEncoding::Utf16be => pairs.iter().any(|pair| is_control(u16::from_be_bytes(*pair))),
     }
@@ -371,7 +376,7 @@ pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
 /// Whether bytes read as text of a database.
 pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
     match encoding {
-        TextEncoding::Utf8 => std::str::from_utf8(text).is_ok(),
+        TextEncoding::Utf8 => text.is_ascii() || std::str::from_utf8(text).is_ok(),
         // Nearly all pairs of bytes are some character, but few are such as texts consist of.
         _ => encoding.decode(text).is_some_and(|text| {
             let odd =
