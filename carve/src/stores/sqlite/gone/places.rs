@@ -109,7 +109,9 @@ const EMPTIED: f64 = 0.75;
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
 pub fn find(database: &Database<'_>) -> Places {
     let ground = database.ground();
-    let mut places = Places { by_index: entries::pages(database), ..Places::default() };
+    // What the log tells takes long, and is asked below.
+    let (by_index, _) = rayon::join(|| entries::pages(database), || database.lifetimes());
+    let mut places = Places { by_index, ..Places::default() };
     let mut profiles: HashMap<usize, (Profile, f64)> = HashMap::new();
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
