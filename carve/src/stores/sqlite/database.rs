@@ -6,9 +6,10 @@ use super::chains::Chained;
 use super::detect::Detected;
 use super::emit::{Reader, Witnesses};
 use super::entries::{Entries, Entry};
-use super::forest::{Forest, Ground, Object, Tree};
+use super::forest::{Forest, Ground, Object, Tree, bounds};
 use super::freelist::Freelist;
 use super::history::{Commits, Lifetimes, OfTable, Pages};
+use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::Spot;
 use super::strays::Strays;
@@ -224,6 +225,7 @@ impl<'a> Database<'a> {
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
             (witnesses.verdicts, kept.by_rowid) =
                 settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
+            witnesses.ids = self.no_ids(tree);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
@@ -265,11 +267,21 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         let shared = reader.claims;
-        gone::rows(self, number, shared, &kept, &witnesses.entries, altered, sink)?;
+        gone::rows(self, number, shared, &kept, &witnesses, altered, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }
         Ok(())
+    }
+
+    /// Room for the row ids of a tree.
+    fn no_ids(&self, tree: &Tree) -> RowIds {
+        let (first, last) = bounds(self.ground(), &tree.pages);
+        RowIds::between(
+            first,
+            last,
+            tree.pages.iter().map(|page| u64::from(self.survey.page(*page).cells)).sum(),
+        )
     }
 
     /// Bytes that the rows of a page can take in memory.

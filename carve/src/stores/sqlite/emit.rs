@@ -5,6 +5,7 @@ use super::chains::{self, Chained};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, How, KeyRange, Tree};
 use super::history::OfTable;
+use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
 use super::prints::content;
@@ -56,6 +57,8 @@ const BEFORE_LOG: [Lifetime; 1] = [Lifetime { from: Some(Point::BeforeLog), to: 
 pub(super) struct Witnesses {
     pub verdicts: Verdicts,
     pub entries: Entries,
+    /// The row ids of the rows that were read.
+    pub ids: RowIds,
 }
 
 /// What is kept from row to row, to allocate once.
@@ -149,6 +152,7 @@ impl<'a> Reader<'_, 'a> {
         for place in places {
             let Some(version) = self.ground.view.page(place.page) else { continue };
             self.cells(*place, &mut cells);
+            witnesses.ids.note(cells.iter().map(|found| found.cell.rowid));
             let placed = self.placed(*place);
             for (index, found) in cells.iter().enumerate() {
                 let verdict = witnesses.verdicts.get(&(place.page, found.cell.at));
@@ -394,7 +398,10 @@ impl<'a> Reader<'_, 'a> {
     ) -> Claims {
         let row = batch.cells.get(first_cell..).unwrap_or_default();
         scratch.seen.clear();
-        let testimony = witnesses.entries.ask(self.ground, rowid, row, &mut scratch.near, &mut scratch.seen);
+        // No other row can have its id.
+        let settled = claims.has(Claim::InTree) && claims.has(Claim::PageSound);
+        let Scratch { near, seen } = scratch;
+        let testimony = witnesses.entries.ask(self.ground, (rowid, settled), row, near, seen);
         for entry in &scratch.seen {
             self.index_evidence(entry, batch);
         }

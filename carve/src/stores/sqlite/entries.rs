@@ -3,6 +3,7 @@
 use super::agree::{self, same};
 use super::chains;
 use super::forest::{Forest, Ground, Object, Tree};
+use super::ids::RowIds;
 use super::layout::Layout;
 use super::prints::Print;
 use super::ranges::Ranges;
@@ -10,6 +11,7 @@ use crate::model::Cell as RowCell;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -34,6 +36,8 @@ pub(super) struct Entry {
 pub(super) struct Keyed {
     /// For each cell of an entry but the last, the column of the table's rows.
     pub keys: Vec<Option<usize>>,
+    /// Its number in the catalogue.
+    pub number: Option<usize>,
     /// Every row has an entry, and all of the index was read.
     pub whole: bool,
 }
@@ -43,8 +47,12 @@ pub(super) struct Keyed {
 pub(super) struct Entries {
     pub indexes: Vec<Keyed>,
     entries: Vec<Entry>,
+    /// The row ids that they name.
+    ids: RowIds,
     /// A bit for each entry: a row with its id was seen.
     seen: Vec<AtomicU64>,
+    /// A bit for each entry: the only row that can have its id was seen, and its cells are the entry's.
+    borne_out: Vec<AtomicU64>,
 }
 
 /// What the indexes say of a row.
@@ -70,8 +78,8 @@ impl Entries {
             && let Some(def) = ground.catalogue.tables.get(number)
         {
             for tree in &forest.trees {
-                let Object::Index(index) = tree.object else { continue };
-                let Some(index) = ground.catalogue.indexes.get(index) else { continue };
+                let Object::Index(index_number) = tree.object else { continue };
+                let Some(index) = ground.catalogue.indexes.get(index_number) else { continue };
                 let Some((IndexField::Rowid, fields)) = index.fields.split_last() else { continue };
                 if index.table != number {
                     continue;
@@ -88,13 +96,13 @@ impl Entries {
                     && index.root.is_some()
                     && tree.gaps.is_empty()
                     && tree.pages.iter().all(sound);
-                trees.push((tree, Keyed { keys: keys.collect(), whole }));
+                trees.push((tree, Keyed { keys: keys.collect(), number: Some(index_number), whole }));
             }
         }
         for (number, positions) in unnamed {
             let Some(tree) = forest.trees.get(*number) else { continue };
             let keys = positions.iter().map(|position| layout.column_of(*position)).collect();
-            trees.push((tree, Keyed { keys, whole: false }));
+            trees.push((tree, Keyed { keys, number: None, whole: false }));
         }
         let mut entries: Vec<Entry> = Vec::new();
         for (number, (tree, keyed)) in trees.iter().enumerate() {
@@ -106,19 +114,25 @@ impl Entries {
             );
         }
         entries.par_sort_unstable();
-        let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(), entries, seen }
+        let no_bits = || (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let (seen, borne_out) = (no_bits(), no_bits());
+        let ids = entries.first().zip(entries.last()).map_or_else(RowIds::default, |(first, last)| {
+            RowIds::between(first.rowid, last.rowid, entries.len() as u64)
+        });
+        ids.note(entries.iter().map(|entry| entry.rowid));
+        Self { indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(), entries, ids, seen, borne_out }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Asks the indexes about a row, whose cells are given; `seen` receives the entries that agree.
+    /// Asks the indexes about a row, whose cells are given; `seen` receives the entries that agree. `settled` when no other
+    /// row can have its id.
     pub(super) fn ask(
         &self,
         ground: Ground<'_, '_>,
-        rowid: i64,
+        (rowid, settled): (i64, bool),
         row: &[RowCell<'_>],
         from: &mut usize,
         seen: &mut Vec<Entry>,
@@ -141,6 +155,9 @@ impl Entries {
             }
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
             let shown = entry.print.shows(Print::of_row(row, &index.keys));
+            if let Some(word) = self.borne_out.get(number / 64).filter(|_| shown && settled) {
+                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+            }
             let agrees = if shown { Some(true) } else { agrees(ground, entry, index, row) };
             if agrees == Some(true) {
                 seen.push(*entry);
@@ -175,6 +192,30 @@ impl Entries {
         let from = self.entries.partition_point(|entry| entry.rowid < rowid);
         let to = self.entries.partition_point(|entry| entry.rowid <= rowid);
         self.entries.get(from..to).unwrap_or_default()
+    }
+
+    /// Whether an index of the catalogue has an entry of this print for a row, and the row bears it out.
+    pub(super) fn bear_out(&self, index: usize, rowid: i64, print: Print) -> bool {
+        if print == Print::NONE || !self.ids.may_hold(rowid) {
+            return false;
+        }
+        let from = self.entries.partition_point(|entry| entry.rowid < rowid);
+        let of_row = self.entries.iter().enumerate().skip(from).take_while(|(_, entry)| entry.rowid == rowid);
+        let same = |entry: &Entry| {
+            let keyed = self.indexes.get(usize::from(entry.index));
+            entry.print == print && keyed.is_some_and(|keyed| keyed.number == Some(index))
+        };
+        let is_set = |number: usize| {
+            self.borne_out
+                .get(number / 64)
+                .is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+        };
+        of_row.into_iter().any(|(number, entry)| same(entry) && is_set(number))
+    }
+
+    /// Whether any entry names a row.
+    pub(super) fn names(&self, rowid: i64) -> bool {
+        self.ids.may_hold(rowid) && !self.of_row(rowid).is_empty()
     }
 
     fn seek(&self, rowid: i64, from: usize) -> usize {
@@ -244,6 +285,38 @@ pub(super) fn owned(value: &Value<'_>) -> RowCell<'static> {
         Value::Real(real) => RowCell::Real(*real),
         Value::Text(bytes) => RowCell::Text(Cow::Owned(bytes.to_vec())),
         Value::Blob(bytes) => RowCell::Blob(Cow::Owned(bytes.to_vec())),
+        Value::Missing => RowCell::Missing,
+    }
+}
+
+/// The cells of a record whose body begins at `body_at` of its payload, as far as they are there whole.
+pub(super) fn cells<'a>(
+    serials: impl Iterator<Item = Serial>,
+    body_at: usize,
+    payload: Cow<'a, [u8]>,
+) -> Vec<RowCell<'a>> {
+    let missing = Value::Missing;
+    match payload {
+        Cow::Borrowed(bytes) => {
+            let cells = record::cells(serials, body_at, bytes);
+            cells
+                .map(|(serial, bytes)| borrowed(bytes.map_or(missing, |bytes| serial.decode(bytes))))
+                .collect()
+        }
+        Cow::Owned(bytes) => {
+            let cells = record::cells(serials, body_at, &bytes);
+            cells.map(|(serial, bytes)| owned(&bytes.map_or(missing, |bytes| serial.decode(bytes)))).collect()
+        }
+    }
+}
+
+const fn borrowed(value: Value<'_>) -> RowCell<'_> {
+    match value {
+        Value::Null => RowCell::Null,
+        Value::Int(int) => RowCell::Int(int),
+        Value::Real(real) => RowCell::Real(real),
+        Value::Text(bytes) => RowCell::Text(Cow::Borrowed(bytes)),
+        Value::Blob(bytes) => RowCell::Blob(Cow::Borrowed(bytes)),
         Value::Missing => RowCell::Missing,
     }
 }

@@ -25,6 +25,7 @@ mod freelist;
 mod given;
 mod gone;
 mod history;
+mod ids;
 mod inspect;
 mod keyed;
 mod layout;

@@ -2,7 +2,7 @@
 
 use crate::model::Cell as RowCell;
 use foldhash::quality::FixedState;
-use mudlark_parsers::sqlite::record::RecordHeader;
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::Value;
 use std::hash::{BuildHasher, Hasher};
 
@@ -19,37 +19,30 @@ impl Print {
         if header.columns != keys.len() + 1 {
             return Self::NONE;
         }
-        let mut hasher = hasher();
-        let mut at = header.len;
-        for (serial, column) in header.serials().zip(keys) {
-            let Ok(len) = usize::try_from(serial.len()) else { return Self::NONE };
-            let end = at.saturating_add(len);
-            if column.is_some() {
-                match payload.get(at..end).map(|bytes| serial.decode(bytes)) {
-                    Some(Value::Null) => null(&mut hasher),
-                    Some(Value::Int(value)) => int(value, &mut hasher),
-                    Some(Value::Real(value)) => real(value, &mut hasher),
-                    Some(Value::Text(value)) => bytes(TEXT, value, &mut hasher),
-                    Some(Value::Blob(value)) => bytes(BLOB, value, &mut hasher),
-                    Some(Value::Missing) | None => return Self::NONE,
-                }
-            }
-            at = end;
-        }
-        finish(&hasher)
+        let cells = record::cells(header.serials(), header.len, payload).zip(keys);
+        let values = cells
+            .filter(|(_, column)| column.is_some())
+            .map(|((serial, bytes), _)| bytes.map_or(Value::Missing, |bytes| serial.decode(bytes)));
+        Self::of_values(values)
     }
 
     /// The print of a row's cells in these columns; none where one of them is not whole.
     pub(super) fn of_row(row: &[RowCell<'_>], keys: &[Option<usize>]) -> Self {
+        let cells = keys.iter().flatten().map(|column| row.get(*column));
+        Self::of_values(cells.map(|cell| cell.map_or(Value::Missing, RowCell::value)))
+    }
+
+    /// The print of values; none where one of them is missing.
+    pub(super) fn of_values<'v>(values: impl Iterator<Item = Value<'v>>) -> Self {
         let mut hasher = hasher();
-        for column in keys.iter().flatten() {
-            match row.get(*column) {
-                Some(RowCell::Null) => null(&mut hasher),
-                Some(RowCell::Int(value)) => int(*value, &mut hasher),
-                Some(RowCell::Real(value)) => real(*value, &mut hasher),
-                Some(RowCell::Text(value)) => bytes(TEXT, value, &mut hasher),
-                Some(RowCell::Blob(value)) => bytes(BLOB, value, &mut hasher),
-                Some(RowCell::Missing | RowCell::Partial(_)) | None => return Self::NONE,
+        for value in values {
+            match value {
+                Value::Null => null(&mut hasher),
+                Value::Int(value) => int(value, &mut hasher),
+                Value::Real(value) => real(value, &mut hasher),
+                Value::Text(value) => bytes(TEXT, value, &mut hasher),
+                Value::Blob(value) => bytes(BLOB, value, &mut hasher),
+                Value::Missing => return Self::NONE,
             }
         }
         finish(&hasher)

@@ -3,12 +3,13 @@
 use super::super::cleared;
 use super::super::database::Database;
 use super::super::forest::Object;
+use super::super::prints::Print;
 use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
 use super::shape::{Kinds, leaf_kind};
 use super::{Candidate, Dead, Fingerprints, Search};
-use mudlark_parsers::bytes::all_zero;
+use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Scratch, Space};
@@ -149,6 +150,7 @@ fn on_page(
         let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
+    touch(version.bytes);
     let (mut blocks, damage) = page.freeblocks();
     if damage.is_some() && !info.sound {
         blocks = if info.bad == 0 { unowned(&page) } else { Vec::new() };
@@ -306,6 +308,7 @@ fn finish(
             uncommitted,
             taken,
             undecided: of_temp_file,
+            print: Print::NONE,
             projection: None,
         }))
     });

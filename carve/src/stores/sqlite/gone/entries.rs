@@ -139,10 +139,20 @@ pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<
         let own = own.flat_map(|tree| &tree.pages).map(|page| (*page, true));
         let further = database.places.of_index(number).iter().map(|page| (*page, false));
         let pages: Vec<(u32, bool)> = own.chain(further).collect();
-        let on_page = |page: &(u32, bool)| on_page(search, kinds, (&projection, &def.fields), rowids, *page);
+        let index = Of { number, projection: &projection, fields: &def.fields };
+        let on_page = |page: &(u32, bool)| on_page(search, kinds, index, rowids, *page);
         found.par_extend(pages.par_iter().with_min_len(8).flat_map_iter(on_page));
     }
     found
+}
+
+/// The index whose entries are read.
+#[derive(Clone, Copy)]
+struct Of<'i> {
+    /// Its number in the catalogue.
+    number: usize,
+    projection: &'i Arc<Projection>,
+    fields: &'i [IndexField],
 }
 
 /// The row ids that a table's rows can have.
@@ -171,7 +181,7 @@ impl Rowids {
 fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    (projection, fields): (&Arc<Projection>, &[IndexField]),
+    Of { number: index, projection, fields }: Of<'_>,
     rowids: Rowids,
     (number, own): (u32, bool),
 ) -> Vec<Candidate> {
@@ -262,6 +272,12 @@ fn on_page(
             return None;
         }
         let spilled = freed.cell.overflow != 0;
+        let cells = record::cells(freed.serials.iter().copied(), body_at, &payload.bytes);
+        let print = projection.print(cells, search.alias());
+        // Most are copies of entries that still stand.
+        if search.ids.is_some() && search.entries.bear_out(index, rowid, print) {
+            return None;
+        }
         let claims = Claims::NONE
             .with(Claim::FromIndex)
             .with(claim)
@@ -285,6 +301,7 @@ fn on_page(
             newness,
             uncommitted,
             undecided: of_temp_file,
+            print,
             projection: Some(Arc::clone(projection)),
             ending: 0,
             taken: false,

@@ -1,18 +1,19 @@
 //! The live rows of a table, to tell copies and older versions of them from rows that are gone.
 
 use super::super::chains;
-use super::super::entries::owned;
+use super::super::entries::cells;
 use super::super::prints::{Endings, content, ending};
 use super::super::settle::{self, Place};
 use super::{Candidate, Dead, Kept, Search};
 use crate::model::Cell as RowCell;
 use foldhash::fast::RandomState;
+use mudlark_parsers::bytes::touch;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::Serial;
-use mudlark_parsers::value::Value;
+use mudlark_parsers::sqlite::varint::{MAX_LEN, varint_at};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -136,15 +137,19 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     /// Keys and contents of a page of a table without row ids.
     fn keyed_page(&self, number: u32) -> Vec<(u64, Option<u64>, Vec<u64>)> {
         let mut found = Vec::new();
-        self.each_record(number, |serials, body, whole| {
-            let key_len: usize = serials.iter().take(self.search.key_cells).map(|serial| serial.1).sum();
-            if let Some(key) = body.get(..key_len) {
-                let numbers = || serials.iter().map(|serial| serial.0);
-                let key = content(numbers().take(self.search.key_cells), key);
-                let shorter = if whole { self.shorter(serials, body) } else { Vec::new() };
-                found.push((key, whole.then(|| content(numbers(), body)), shorter));
-            }
-        });
+        self.each_record(
+            number,
+            |_| true,
+            |serials, body, whole| {
+                let key_len: usize = serials.iter().take(self.search.key_cells).map(|serial| serial.1).sum();
+                if let Some(key) = body.get(..key_len) {
+                    let numbers = || serials.iter().map(|serial| serial.0);
+                    let key = content(numbers().take(self.search.key_cells), key);
+                    let shorter = if whole { self.shorter(serials, body) } else { Vec::new() };
+                    found.push((key, whole.then(|| content(numbers(), body)), shorter));
+                }
+            },
+        );
         found
     }
 
@@ -165,8 +170,14 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         found
     }
 
-    /// Calls `each` with the serial types, their lengths, the body of each record of a page, and whether it is whole.
-    fn each_record(&self, number: u32, mut each: impl FnMut(&[(u64, usize)], &[u8], bool)) {
+    /// Calls `each` with the serial types, their lengths, the body of each record of a page, and whether it is whole; of
+    /// records that lie on the page those whose payload is `wanted`.
+    fn each_record(
+        &self,
+        number: u32,
+        wanted: impl Fn(&[u8]) -> bool,
+        mut each: impl FnMut(&[(u64, usize)], &[u8], bool),
+    ) {
         let database = self.search.database;
         let Some(version) = database.view.page(number) else { return };
         let Some(page) = Page::parse(version.bytes, version.number, database.view.geometry) else { return };
@@ -174,8 +185,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             return;
         }
         let mut serials = Vec::new();
-        page.touch_cells();
+        touch(version.bytes);
         for cell in page.cells().filter_map(Result::ok) {
+            if cell.overflow == 0 && !wanted(cell.local_payload(version.bytes)) {
+                continue;
+            }
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
             serials.clear();
@@ -187,6 +201,9 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
 
     /// The live row with this id: where it lies.
     pub(super) fn find(&self, rowid: i64) -> Option<(u32, Cell)> {
+        if self.search.ids.is_some_and(|ids| !ids.may_hold(rowid)) {
+            return None;
+        }
         if let Some(((page, _), cell)) = self.kept.by_rowid.get(&rowid) {
             return Some((*page, *cell));
         }
@@ -233,23 +250,31 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         Some(payload.whole.then(|| content(header.serials().map(|serial| serial.0), body)))
     }
 
+    /// What `with` makes of the header and the payload of a live row; `None` where it is no record.
+    pub(super) fn with_record<T>(
+        &self,
+        page: u32,
+        cell: &Cell,
+        with: impl FnOnce(&RecordHeader<'_>, &[u8]) -> T,
+    ) -> Option<T> {
+        let database = self.search.database;
+        let version = database.view.page(page)?;
+        let payload = chains::read(&database.view, &database.survey, &version, cell);
+        let header = record::header(&payload.bytes, cell.payload_len).ok()?;
+        Some(with(&header, &payload.bytes))
+    }
+
     /// The cells of the live row with this id, in stored order, with the defaults of columns that were added since.
-    pub(super) fn cells_of(&self, rowid: i64) -> Option<Vec<RowCell<'static>>> {
+    pub(super) fn cells_of(&self, rowid: i64) -> Option<Vec<RowCell<'a>>> {
         let (page, cell) = self.find(rowid)?;
         let database = self.search.database;
         let version = database.view.page(page)?;
         let payload = chains::read(&database.view, &database.survey, &version, &cell);
-        let header = record::header(&payload.bytes, cell.payload_len).ok();
-        let cells =
-            header.iter().flat_map(|header| record::cells(header.serials(), header.len, &payload.bytes));
-        let value = |(serial, bytes): (Serial, Option<&[u8]>)| {
-            owned(&bytes.map_or(Value::Missing, |bytes| serial.decode(bytes)))
-        };
-        let mut cells: Vec<RowCell<'static>> = cells.map(value).collect();
-        if header.is_some() {
-            cells.extend((cells.len()..).map_while(|at| self.search.layout.default_at(at).cloned()));
-        }
-        Some(cells)
+        let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { return Some(Vec::new()) };
+        let (serials, body_at) = (header.serials().collect::<Vec<_>>(), header.len);
+        let mut found = cells(serials.into_iter(), body_at, payload.bytes);
+        found.extend((found.len()..).map_while(|at| self.search.layout.default_at(at).cloned()));
+        Some(found)
     }
 
     /// Whether the live row at this place is a shorter record with the defaults of columns that were added since: `short`
@@ -333,7 +358,16 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let least = self.search.least;
         let pages = self.search.tree.pages.par_iter().with_min_len(16);
         let read = pages.fold(Vec::new, |mut found, page| {
-            self.each_record(*page, |serials, body, whole| {
+            let may_be_wanted = |payload: &[u8]| {
+                let Some((len, size)) = varint_at(payload, 0) else { return false };
+                let (types, body) = payload.split_at(payload.len().min(len as usize));
+                // A type ends with a low byte, unless it takes nine bytes.
+                let types = types.get(size..).unwrap_or_default();
+                let columns = types.iter().filter(|byte| **byte < 0x80).count();
+                // Of a record of the fewest columns all or nothing is asked for, which needs no look at its types.
+                columns > least.max(1) || types.len() - columns >= MAX_LEN - 1 || wanted(body)
+            };
+            self.each_record(*page, may_be_wanted, |serials, body, whole| {
                 if whole {
                     found.extend(contents(serials, body, least, wanted));
                 }

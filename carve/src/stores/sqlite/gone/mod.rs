@@ -27,11 +27,13 @@ pub(super) use streams::{Streams, find as streams};
 use super::catalogue::TableDef;
 use super::chains;
 use super::database::{Database, Output};
+use super::emit::Witnesses;
 use super::entries::Entries;
 use super::forest::Tree;
+use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
-use super::prints::{content, ending};
+use super::prints::{Print, content, ending};
 use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
@@ -73,6 +75,8 @@ struct Dead {
     uncommitted: bool,
     /// Read where what a transaction wrote may lie that never committed.
     undecided: bool,
+    /// A print of the columns that it holds, where it is no row of the table and they are whole.
+    print: Print,
     /// Where the table's columns stand in it, if it is no row of the table.
     projection: Option<Arc<Projection>>,
     /// A page of its overflow chain is a live row's by now.
@@ -100,6 +104,8 @@ struct Search<'s, 'a> {
     went_on: HashSet<Identity>,
     /// The entries of the table's indexes.
     entries: &'s Entries,
+    /// The row ids of the live rows, where all were noted.
+    ids: Option<&'s RowIds>,
     /// The table's own number among the trees.
     number: usize,
     /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
@@ -159,7 +165,7 @@ pub(super) fn rows<'a>(
     number: usize,
     claims: Claims,
     kept: &Kept,
-    entries: &Entries,
+    witnesses: &Witnesses,
     altered: &mut Altered,
     sink: &mut RowSink<'_, 'a>,
 ) -> Result<(), Error> {
@@ -178,7 +184,9 @@ pub(super) fn rows<'a>(
         .and_then(|number| database.outputs.iter().find(|output| output.def == Some(number)));
     let successor = later.and_then(|later| database.tree(later));
     let later_places = later.map(|later| places.of(later.tree));
-    let tree = successor.filter(|later| later.rowids == tree.rowids).unwrap_or(tree);
+    let successor = successor.filter(|later| later.rowids == tree.rowids);
+    let ids = successor.is_none().then_some(&witnesses.ids);
+    let tree = successor.unwrap_or(tree);
     let rivals = rivals(database, number);
     let mut kinds = Kinds::of(database, output);
     let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
@@ -197,7 +205,8 @@ pub(super) fn rows<'a>(
         rivals,
         as_live,
         went_on,
-        entries,
+        entries: &witnesses.entries,
+        ids,
         number: number_of_tree,
         nameless,
     };
@@ -229,7 +238,10 @@ pub(super) fn rows<'a>(
         altered.waiting.push((number, claims, judged));
         return Ok(());
     }
-    put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)
+    put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)?;
+    // Giving back the memory of so many takes long, and nothing waits for it.
+    rayon::spawn(move || drop(judged));
+    Ok(())
 }
 
 /// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.

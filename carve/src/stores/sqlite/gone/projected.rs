@@ -5,7 +5,7 @@
 
 use super::super::agree::same;
 use super::super::chains;
-use super::super::entries::owned;
+use super::super::entries::cells;
 use super::super::prints::Print;
 use super::judge::Judged;
 use super::live::Live;
@@ -15,8 +15,11 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
 use rayon::prelude::*;
+use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Where the columns of a table stand in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,43 @@ pub(super) struct Projection {
 }
 
 impl Projection {
+    /// The columns that a record holds, in the order of their positions; without `alias`, for which the row id stands.
+    fn held(&self, alias: Option<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let positions = self.columns.iter().flatten().max().map_or(0..0, |last| 0..last + 1);
+        let column = |position: usize| self.columns.iter().position(|held| *held == Some(position));
+        let columns = positions.filter_map(move |position| Some((position, column(position)?)));
+        columns.filter(move |(_, column)| alias != Some(*column))
+    }
+
+    /// The print of a record's columns; none where it holds no column or not all of them whole.
+    pub(super) fn print<'p>(
+        &self,
+        mut cells: impl Iterator<Item = (Serial, Option<&'p [u8]>)>,
+        alias: Option<usize>,
+    ) -> Print {
+        let mut held = self.held(alias).peekable();
+        if held.peek().is_none() {
+            return Print::NONE;
+        }
+        let mut next = 0;
+        Print::of_values(held.map(|(position, _)| {
+            let cell = cells.nth(position - next);
+            next = position + 1;
+            cell.and_then(|(serial, bytes)| Some(serial.decode(bytes?))).unwrap_or(Value::Missing)
+        }))
+    }
+
+    /// The print that a record would have that holds these columns of a row; `cell` gives one of its cells.
+    fn print_of<'p>(
+        &self,
+        alias: Option<usize>,
+        cell: impl Fn(usize) -> Option<(Serial, Option<&'p [u8]>)>,
+    ) -> Print {
+        let value = |(serial, bytes): (Serial, Option<&'p [u8]>)| Some(serial.decode(bytes?));
+        let columns = self.held(alias).map(|(_, column)| cell(column).and_then(value));
+        Print::of_values(columns.map(|value| value.unwrap_or(Value::Missing)))
+    }
+
     /// The stored columns in the order of the table, each with its serial type and its offset in the payload; `alias` is
     /// the one that the row id stands for.
     pub(super) fn columns(
@@ -46,7 +86,7 @@ impl Projection {
 }
 
 /// Stored columns of a table, and what they hold.
-type Known = Vec<(usize, RowCell<'static>)>;
+type Known<'a> = Vec<(usize, RowCell<'a>)>;
 
 /// Rows without an id that a record is compared with: those that share its rarest cell.
 const MOST_NAMELESS: usize = 64;
@@ -54,7 +94,8 @@ const MOST_NAMELESS: usize = 64;
 /// Groups that a thread takes at a time.
 const SHARE: usize = 64;
 
-/// Adds what is left of rows to those that were found; records that are copies of these become their evidence.
+/// Adds what is left of rows to those that were found, which are in the order of their row ids; records that are copies
+/// of these become their evidence.
 pub(super) fn judge(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
@@ -62,52 +103,50 @@ pub(super) fn judge(
     judged: &mut Vec<Judged>,
 ) {
     projected.retain(|dead| !dead.uncommitted && dead.rowid.is_some());
-    projected.par_sort_by_key(|dead| {
+    // They lie all over memory: each is asked once.
+    projected.par_sort_by_cached_key(|dead| {
         let place = (dead.page, dead.freed.cell.at);
         (dead.rowid, Reverse(dead.newness), dead.freed.rebuilt, place)
     });
     if projected.is_empty() {
         return;
     }
-    let found = Found::of(search, judged, &projected);
+    let found = Found::of(search, judged);
     let groups: Vec<&[Candidate]> = projected.chunk_by(|a, b| a.rowid == b.rowid).collect();
-    let told: Vec<Told> =
-        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, group)).collect();
+    let told: Vec<Told<'_>> =
+        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, &found, group)).collect();
     let mut parts: Vec<Judged> = Vec::new();
-    for (group, told) in groups.into_iter().zip(told) {
-        let Some(rowid) = group.first().and_then(|dead| dead.rowid) else { continue };
-        let mut versions: Vec<(Known, Judged)> = Vec::new();
-        for (dead, known) in group.iter().zip(told.known) {
-            let Some(known) = known else { continue };
-            if let Some(number) = found.same(&known, rowid) {
-                // A row that lost its id may be another one.
-                let same = judged.get_mut(number).filter(|judged| judged.dead.rowid.is_some());
-                same.map(|judged| judged.also.push(dead.clone())).unwrap_or_default();
-                continue;
-            }
-            let is_same = |(other, version): &&mut (Known, Judged)| {
+    let mut projected = projected.into_iter();
+    for told in told {
+        let mut versions: Vec<(Known<'_>, Judged)> = Vec::new();
+        for (said, dead) in told.said.into_iter().zip(&mut projected) {
+            let known = match said {
+                Said::Nothing => continue,
+                Said::Again(number) => {
+                    // A row that lost its id may be another one.
+                    let same = judged.get_mut(number).filter(|judged| judged.dead.rowid.is_some());
+                    same.map(|judged| judged.also.push(dead)).unwrap_or_default();
+                    continue;
+                }
+                Said::New(known) => known,
+            };
+            let is_same = |(other, version): &&mut (Known<'_>, Judged)| {
                 *other == known && version.dead.projection == dead.projection
             };
             if let Some((_, version)) = versions.iter_mut().find(is_same) {
                 version.dead.undecided &= dead.undecided;
-                version.also.push(dead.clone());
+                version.also.push(dead);
                 continue;
             }
-            let judged = Judged {
-                state: State::Deleted,
-                transaction: Transaction::Committed,
-                dead: dead.clone(),
-                also: Vec::new(),
-            };
-            versions.push((known, judged));
+            let (state, transaction) = (State::Deleted, Transaction::Committed);
+            versions.push((known, Judged { state, transaction, dead, also: Vec::new() }));
         }
-        let known_gone = found.by_rowid.contains_key(&rowid);
-        if !told.stands && !known_gone {
+        if !told.stands && !told.known_gone {
             join(&mut versions);
         }
         let state = if told.stands {
             State::Superseded
-        } else if known_gone || versions.len() > 1 {
+        } else if told.known_gone || versions.len() > 1 {
             // Which of several came last, nothing tells.
             State::Unknown
         } else {
@@ -124,35 +163,84 @@ pub(super) fn judge(
     judged.append(&mut parts);
 }
 
-/// What the records of one row id hold that no live row explains.
-struct Told {
-    /// A row with this id is live.
-    stands: bool,
-    /// For each of them the columns that it holds; `None` for a copy of the live row.
-    known: Vec<Option<Known>>,
+/// What a record says.
+enum Said<'a> {
+    /// Nothing, or what the live row explains.
+    Nothing,
+    /// The same as a row that was found, by its number.
+    Again(usize),
+    /// What these columns held.
+    New(Known<'a>),
 }
 
-fn told(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, group: &[Candidate]) -> Told {
+/// What the records of one row id say.
+struct Told<'a> {
+    /// A row with this id is live.
+    stands: bool,
+    /// A row with this id was found.
+    known_gone: bool,
+    /// Of each of them.
+    said: Vec<Said<'a>>,
+}
+
+fn told<'a>(
+    search: &Search<'_, 'a>,
+    live: &Live<'_, '_, 'a>,
+    found: &Found<'_, 'a>,
+    group: &[Candidate],
+) -> Told<'a> {
     let Some(rowid) = group.first().and_then(|dead| dead.rowid) else {
-        return Told { stands: false, known: Vec::new() };
+        return Told { stands: false, known_gone: false, said: Vec::new() };
     };
-    let standing = live.cells_of(rowid);
+    let standing = live.find(rowid);
     // A row whose page is lost stands as long as an index names it, and one whose page may be lost is no row that is gone.
-    let may_stand =
-        || search.may_stand(rowid) || live.find(rowid).is_none() && !search.entries.of_row(rowid).is_empty();
+    let may_stand = || search.may_stand(rowid) || search.entries.names(rowid);
     let may_stand = standing.is_none() && may_stand();
-    let of_one = |dead: &Candidate| {
-        let known = known(search, dead);
-        let is_copy = |cells: &[RowCell<'_>]| agrees(&known, |column| cells.get(column).map(RowCell::value));
-        let explained = known.is_empty() || may_stand || standing.as_deref().is_some_and(is_copy);
-        (!explained).then_some(known)
+    let of_id = found.of_id(rowid);
+    // What the live row and those that were found hold, where prints don't show that it is the same.
+    let live_cells = LazyCell::new(|| live.cells_of(rowid));
+    let own = LazyCell::new(|| {
+        let known = of_id.clone().filter_map(|number| Some((number, known(search, found.dead(number)?))));
+        known.collect::<Vec<(usize, Known<'a>)>>()
+    });
+    let alias = search.alias();
+    let print = |projection: &Projection| match standing {
+        Some((page, cell)) => live.with_record(page, &cell, |header, payload| {
+            let cells = || record::cells(header.serials(), header.len, payload);
+            projection.print_of(alias, |column| cells().nth(column))
+        }),
+        None => {
+            let row = found.dead(of_id.start).filter(|_| !of_id.is_empty())?;
+            let (payload, body_at) = (payload(search, row)?, row.freed.header_len as usize);
+            let cells = || record::cells(row.freed.serials.iter().copied(), body_at, &payload);
+            Some(projection.print_of(alias, |column| cells().nth(column)))
+        }
     };
-    Told { stands: standing.is_some(), known: group.iter().map(of_one).collect() }
+    let of_one = |dead: &Candidate| {
+        if may_stand {
+            return Said::Nothing;
+        }
+        let projection = dead.projection.as_deref().filter(|_| dead.print != Print::NONE);
+        if projection.and_then(print).is_some_and(|print| print.shows(dead.print)) {
+            return if standing.is_some() { Said::Nothing } else { Said::Again(of_id.start) };
+        }
+        let known = known(search, dead);
+        let is_copy =
+            |cells: &Vec<RowCell<'_>>| agrees(&known, |column| cells.get(column).map(RowCell::value));
+        if known.is_empty() || standing.is_some() && live_cells.as_ref().is_some_and(is_copy) {
+            return Said::Nothing;
+        }
+        let same = own.iter().find(|(_, row)| agrees(&known, |column| value_in(row, column)));
+        let same = same.map(|(number, _)| *number).or_else(|| found.without_id(&known));
+        same.map_or(Said::New(known), Said::Again)
+    };
+    let said = group.iter().map(of_one).collect();
+    Told { stands: standing.is_some(), known_gone: !of_id.is_empty(), said }
 }
 
 /// Joins what several indexes hold of one row: each has one entry for it, and they don't contradict one another.
-fn join(versions: &mut Vec<(Known, Judged)>) {
-    let fit = |one: &(Known, Judged), other: &(Known, Judged)| {
+fn join(versions: &mut Vec<(Known<'_>, Judged)>) {
+    let fit = |one: &(Known<'_>, Judged), other: &(Known<'_>, Judged)| {
         one.1.dead.projection != other.1.dead.projection
             && one.1.dead.undecided == other.1.dead.undecided
             && agrees(&one.0, |column| value_in(&other.0, column))
@@ -170,69 +258,71 @@ fn join(versions: &mut Vec<(Known, Judged)>) {
 }
 
 /// The rows that were found, to be asked for those that hold what a record does.
-struct Found {
-    rows: Vec<Known>,
-    by_rowid: HashMap<i64, Vec<usize>>,
-    /// Rows without an id, by the prints of their cells.
+struct Found<'j, 'a> {
+    judged: &'j [Judged],
+    /// The row ids of those that have one, which come first.
+    ids: Vec<i64>,
+    /// What rows without an id hold, and where their cells stand among them, by their prints.
+    nameless: Vec<Known<'a>>,
     by_cell: HashMap<Print, Vec<usize>>,
 }
 
-impl Found {
-    /// `projected` are in the order of their row ids.
-    fn of(search: &Search<'_, '_>, judged: &[Judged], projected: &[Candidate]) -> Self {
-        // Rows of other ids are never asked for.
-        let is_asked = |dead: &Dead| {
-            dead.rowid.is_none()
-                || projected.binary_search_by_key(&dead.rowid, |projected| projected.rowid).is_ok()
-        };
-        let cells =
-            |judged: &Judged| if is_asked(&judged.dead) { known(search, &judged.dead) } else { Vec::new() };
-        let mut found = Self {
-            rows: judged.par_iter().with_min_len(SHARE).map(cells).collect(),
-            by_rowid: HashMap::new(),
-            by_cell: HashMap::new(),
-        };
-        for (number, (judged, cells)) in judged.iter().zip(&found.rows).enumerate() {
-            match judged.dead.rowid {
-                Some(rowid) => found.by_rowid.entry(rowid).or_default().push(number),
-                None => {
-                    for (_, cell) in cells {
-                        found.by_cell.entry(Print::of_cell(cell)).or_default().push(number);
-                    }
-                }
+impl<'j, 'a> Found<'j, 'a> {
+    fn of(search: &Search<'_, 'a>, judged: &'j [Judged]) -> Self {
+        let ids: Vec<i64> = judged.iter().map_while(|judged| judged.dead.rowid).collect();
+        let nameless = judged.get(ids.len()..).unwrap_or_default().par_iter().with_min_len(SHARE);
+        let nameless: Vec<Known<'a>> = nameless.map(|judged| known(search, &judged.dead)).collect();
+        let mut by_cell: HashMap<Print, Vec<usize>> = HashMap::new();
+        for (number, cells) in nameless.iter().enumerate() {
+            for (_, cell) in cells {
+                by_cell.entry(Print::of_cell(cell)).or_default().push(number);
             }
         }
-        found
+        Self { judged, ids, nameless, by_cell }
     }
 
-    /// The row with this id, or without one, that holds the same.
-    fn same(&self, known: &Known, rowid: i64) -> Option<usize> {
+    /// The numbers of the rows with this id.
+    fn of_id(&self, rowid: i64) -> Range<usize> {
+        let from = self.ids.partition_point(|id| *id < rowid);
+        let same = self.ids.get(from..).unwrap_or_default().iter().take_while(|id| **id == rowid);
+        from..from + same.count()
+    }
+
+    fn dead(&self, number: usize) -> Option<&'j Dead> {
+        self.judged.get(number).map(|judged| &*judged.dead)
+    }
+
+    /// The row without an id that holds the same, by its number.
+    fn without_id(&self, known: &Known<'_>) -> Option<usize> {
+        if self.nameless.is_empty() {
+            return None;
+        }
         let holds = |number: &usize| {
-            self.rows.get(*number).is_some_and(|row| agrees(known, |column| value_in(row, column)))
+            self.nameless.get(*number).is_some_and(|row| agrees(known, |column| value_in(row, column)))
         };
-        let own = self.by_rowid.get(&rowid).into_iter().flatten().copied().find(holds);
-        own.or_else(|| {
-            let of_cell = |(_, cell): &(usize, RowCell<'_>)| {
-                self.by_cell.get(&Print::of_cell(cell)).map(Vec::as_slice).unwrap_or_default()
-            };
-            let fewest = known.iter().map(of_cell).min_by_key(|rows| rows.len())?;
-            fewest.iter().take(MOST_NAMELESS).copied().find(holds)
-        })
+        let of_cell = |(_, cell): &(usize, RowCell<'_>)| {
+            self.by_cell.get(&Print::of_cell(cell)).map(Vec::as_slice).unwrap_or_default()
+        };
+        let fewest = known.iter().map(of_cell).min_by_key(|rows| rows.len())?;
+        let same = fewest.iter().take(MOST_NAMELESS).copied().find(holds);
+        same.map(|number| self.ids.len() + number)
     }
 }
 
-/// The stored columns that a candidate holds whole.
-fn known(search: &Search<'_, '_>, dead: &Dead) -> Known {
+/// The payload of a candidate, as far as it is there.
+fn payload<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cow<'a, [u8]>> {
     let view = &search.database.view;
-    let Some(version) = view.page(dead.page) else { return Vec::new() };
-    let payload = chains::read(view, &search.database.survey, &version, &dead.freed.cell);
+    let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
+    Some(payload.bytes)
+}
+
+/// The stored columns that a candidate holds whole.
+fn known<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Known<'a> {
+    let Some(payload) = payload(search, dead) else { return Vec::new() };
     let serials = dead.freed.serials.iter().copied();
-    let cells = record::cells(serials, dead.freed.header_len as usize, &payload.bytes);
-    let cells: Vec<RowCell<'static>> = cells
-        .map(|(serial, bytes)| owned(&bytes.map_or(Value::Missing, |bytes| serial.decode(bytes))))
-        .collect();
+    let cells = cells(serials, dead.freed.header_len as usize, payload);
     let alias = search.alias();
-    let whole = |(column, cell): (usize, RowCell<'static>)| {
+    let whole = |(column, cell): (usize, RowCell<'a>)| {
         (cell.is_whole() && alias != Some(column)).then_some((column, cell))
     };
     match &dead.projection {
@@ -247,10 +337,10 @@ fn known(search: &Search<'_, '_>, dead: &Dead) -> Known {
 }
 
 /// Whether what is known is also what `other` holds; a cell that is not whole there contradicts nothing.
-fn agrees<'o>(known: &Known, other: impl Fn(usize) -> Option<Value<'o>>) -> bool {
+fn agrees<'o>(known: &Known<'_>, other: impl Fn(usize) -> Option<Value<'o>>) -> bool {
     known.iter().all(|(column, cell)| other(*column).is_none_or(|other| same(&cell.value(), &other)))
 }
 
-fn value_in<'k>(known: &'k Known, column: usize) -> Option<Value<'k>> {
+fn value_in<'k>(known: &'k Known<'_>, column: usize) -> Option<Value<'k>> {
     known.iter().find(|(other, _)| *other == column).map(|(_, cell)| cell.value())
 }

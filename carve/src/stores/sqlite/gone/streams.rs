@@ -586,6 +586,7 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         newness: -1,
         uncommitted: false,
         undecided: true,
+        print: Print::NONE,
         projection: stream.projection.clone(),
         ending,
         taken,
