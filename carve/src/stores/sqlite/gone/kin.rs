@@ -9,7 +9,7 @@ use super::common::Common;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
 use foldhash::fast::RandomState;
-use mudlark_parsers::bytes::slice_at;
+use mudlark_parsers::bytes::{slice_at, touch};
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -36,6 +36,10 @@ const LEAST_SHARED: usize = 8;
 
 /// Of the rows beside a gone one so many may share its cells by accident, at most, where it is taken for a version of one.
 const MOST_BY_ACCIDENT: f64 = 0.125;
+
+/// Row ids of a page that are asked for at most, before its rows are read, and low bits of one that are many.
+const MOST_ASKED: u64 = 64;
+const SOME_BITS: u32 = 32;
 
 /// What two rows have in common: telling cells and, of these, bytes that count.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +100,9 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
     if search.as_live.is_some() && !by_page.is_empty() {
         let rows = leaves.par_iter().flat_map_iter(|page| {
-            page_rows(search, *page).into_iter().filter_map(|row| Some((row.rowid, row.cells()?.print())))
+            page_rows(search, *page)
+                .into_iter()
+                .filter_map(|row| Some((row.cell.rowid, row.cells()?.print())))
         });
         for (rowid, cells) in rows.collect::<Vec<_>>() {
             let only = equals.entry(cells).or_insert(Some(rowid));
@@ -114,20 +120,27 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
             let near =
                 position.get(&page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
             let near = leaves.get(near).unwrap_or_default();
+            let asked = indexes.iter().filter_map(|(_, index)| known.get(*index));
+            if equals.is_empty()
+                && !asked.map(|dead| dead.freed.rowid).any(|left| may_fit(search, near, left))
+            {
+                continue;
+            }
             for page in near {
                 read.entry(*page).or_insert_with(|| page_rows(search, *page));
             }
-            let rows = || near.iter().filter_map(|page| read.get(page)).flatten();
+            let rows = near.iter().filter_map(|page| read.get(page)).flatten();
+            let rows: Vec<(i64, &Row<'_, '_>)> = rows.map(|row| (row.cell.rowid, row)).collect();
             kin_found.extend(indexes.iter().filter_map(|(_, index)| {
                 let dead = known.get(*index)?;
                 // Most row ids rule out all rows, which then need not be read.
-                let fits = |row: &&Row<'_, '_>| fits(dead.freed.rowid, row.rowid);
-                if equals.is_empty() && !rows().any(|row| fits(&row)) {
+                let fits = |(rowid, _): &&(i64, &Row<'_, '_>)| fits(dead.freed.rowid, *rowid);
+                if equals.is_empty() && !rows.iter().any(|row| fits(&row)) {
                     return None;
                 }
                 let cells = dead_cells(search, dead)?;
                 let equal = equals.get(&cells.print()).copied().flatten();
-                let rows = rows().filter(fits).filter_map(|row| Some((row.rowid, row.cells()?)));
+                let rows = rows.iter().filter(fits).filter_map(|(rowid, row)| Some((*rowid, row.cells()?)));
                 let is_accident = |shared: &[usize], rows| {
                     let common = common.get_or_init(|| Common::of(search, &leaves));
                     common.by_accident(shared.iter().copied(), rows) > MOST_BY_ACCIDENT
@@ -159,6 +172,63 @@ const fn fits(left: RowidLeft, rowid: i64) -> bool {
     }
 }
 
+/// Whether a row on these pages may have the row id of which this is left: told without a look at the pages, where their
+/// ids are known and few of them have these bits.
+fn may_fit(search: &Search<'_, '_>, pages: &[u32], left: RowidLeft) -> bool {
+    let (Some(ids), RowidLeft::Low(low, bits @ 1..SOME_BITS)) = (search.ids, left) else { return true };
+    pages.iter().any(|page| {
+        let info = search.database.survey.page(*page);
+        if !info.sound || info.first.abs_diff(info.last) >> bits > MOST_ASKED {
+            return true;
+        }
+        let behind = (low as i64).wrapping_sub(info.first).rem_euclid(1 << bits);
+        let first = info.first.saturating_add(behind);
+        let mut with_bits = (first..=info.last).step_by(1 << bits);
+        with_bits.any(|rowid| ids.may_hold(rowid))
+    })
+}
+
+/// The cells of a row that tell it from others: the column, the cell, and its bytes that count.
+struct Telling<'p> {
+    cells: Vec<(usize, Serial, &'p [u8], usize)>,
+    bytes: usize,
+}
+
+impl<'p> Telling<'p> {
+    fn of(row: &'p Cells<'_>) -> Self {
+        let cells = row.iter().enumerate().filter_map(|(column, cell)| {
+            let (serial, bytes) = cell.filter(|(_, bytes)| bytes.len() >= TELLING)?;
+            Some((column, serial, bytes, bytes.len().min(MOST_OF_CELL)))
+        });
+        let cells: Vec<_> = cells.collect();
+        let bytes = cells.iter().map(|(_, _, _, weight)| weight).sum();
+        Self { cells, bytes }
+    }
+
+    /// The bytes that another row has too, where they are most of them.
+    fn most_in(&self, live: &Cells<'_>) -> Option<usize> {
+        let columns = live.cells.len();
+        let cells = self.cells.iter().filter(|(column, ..)| *column < columns);
+        let all = match self.cells.last() {
+            Some((last, ..)) if *last >= columns => cells.clone().map(|(.., weight)| weight).sum(),
+            _ => self.bytes,
+        };
+        let mut shared = all;
+        for (column, serial, bytes, weight) in cells {
+            let is_same = |known: &Known| {
+                known.serial == *serial && slice_at(&live.payload, known.from, bytes.len()) == Some(*bytes)
+            };
+            if !live.cells.get(*column).copied().flatten().is_some_and(|known| is_same(&known)) {
+                shared -= weight;
+                if 2 * shared <= all {
+                    return None;
+                }
+            }
+        }
+        (shared >= LEAST_SHARED && 2 * shared > all).then_some(shared)
+    }
+}
+
 /// The only row that has most of the telling bytes, and more than any other; none where `is_accident` says that one of so
 /// many rows may well share the cells of these columns.
 fn kin<'r>(
@@ -168,12 +238,10 @@ fn kin<'r>(
 ) -> Option<i64> {
     let mut best: Option<(usize, i64, &Cells<'_>)> = None;
     let (mut tied, mut asked) = (false, 0);
+    let telling = Telling::of(dead);
     for (rowid, cells) in rows {
         asked += 1;
-        let Shared { bytes: shared, of_bytes, .. } = shared(cells, dead);
-        if shared < LEAST_SHARED || 2 * shared <= of_bytes {
-            continue;
-        }
+        let Some(shared) = telling.most_in(cells) else { continue };
         match best {
             Some((most, ..)) if shared < most => {}
             Some((most, ..)) if shared == most => tied = true,
@@ -211,7 +279,6 @@ struct Row<'r, 'a> {
     search: &'r Search<'r, 'a>,
     page: u32,
     cell: Cell,
-    rowid: i64,
     cells: OnceCell<Option<Cells<'a>>>,
 }
 
@@ -225,16 +292,10 @@ fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32) -> Vec<Row<'r, 'a>
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
-    page.touch_cells();
+    touch(version.bytes);
     let mut rows = Vec::with_capacity(page.pointer_count());
     let cells = page.cells().filter_map(Result::ok);
-    rows.extend(cells.map(|cell| Row {
-        search,
-        page: number,
-        cell,
-        rowid: cell.rowid,
-        cells: OnceCell::new(),
-    }));
+    rows.extend(cells.map(|cell| Row { search, page: number, cell, cells: OnceCell::new() }));
     rows
 }
 
