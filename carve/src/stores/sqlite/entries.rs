@@ -17,6 +17,9 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Entries of which the first one's row id is asked before all of them: some lines of memory.
+const BLOCK: usize = 64;
+
 /// An entry: the row it names, and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
@@ -47,6 +50,8 @@ pub(super) struct Keyed {
 pub(super) struct Entries {
     pub indexes: Vec<Keyed>,
     entries: Vec<Entry>,
+    /// The row id of each first one of so many: a search looks at these before it looks at them.
+    firsts: Vec<i64>,
     /// The row ids that they name.
     ids: RowIds,
     /// A bit for each entry: a row with its id was seen.
@@ -114,13 +119,21 @@ impl Entries {
             );
         }
         entries.par_sort_unstable();
+        let firsts = entries.iter().step_by(BLOCK).map(|entry| entry.rowid).collect();
         let no_bits = || (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (seen, borne_out) = (no_bits(), no_bits());
         let ids = entries.first().zip(entries.last()).map_or_else(RowIds::default, |(first, last)| {
             RowIds::between(first.rowid, last.rowid, entries.len() as u64)
         });
         ids.note(entries.iter().map(|entry| entry.rowid));
-        Self { indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(), entries, ids, seen, borne_out }
+        Self {
+            indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(),
+            entries,
+            firsts,
+            ids,
+            seen,
+            borne_out,
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -189,9 +202,9 @@ impl Entries {
 
     /// The entries that name a row.
     pub(super) fn of_row(&self, rowid: i64) -> &[Entry] {
-        let from = self.entries.partition_point(|entry| entry.rowid < rowid);
-        let to = self.entries.partition_point(|entry| entry.rowid <= rowid);
-        self.entries.get(from..to).unwrap_or_default()
+        let behind = self.entries.get(self.first_from(rowid)..).unwrap_or_default();
+        let count = behind.iter().take_while(|entry| entry.rowid == rowid).count();
+        behind.get(..count).unwrap_or_default()
     }
 
     /// Whether an index of the catalogue has an entry of this print for a row, and the row bears it out.
@@ -199,7 +212,7 @@ impl Entries {
         if print == Print::NONE || !self.ids.may_hold(rowid) {
             return false;
         }
-        let from = self.entries.partition_point(|entry| entry.rowid < rowid);
+        let from = self.first_from(rowid);
         let of_row = self.entries.iter().enumerate().skip(from).take_while(|(_, entry)| entry.rowid == rowid);
         let same = |entry: &Entry| {
             let keyed = self.indexes.get(usize::from(entry.index));
@@ -210,12 +223,21 @@ impl Entries {
                 .get(number / 64)
                 .is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
         };
-        of_row.into_iter().any(|(number, entry)| same(entry) && is_set(number))
+        let mut of_row = of_row;
+        of_row.any(|(number, entry)| same(entry) && is_set(number))
     }
 
     /// Whether any entry names a row.
     pub(super) fn names(&self, rowid: i64) -> bool {
         self.ids.may_hold(rowid) && !self.of_row(rowid).is_empty()
+    }
+
+    /// The number of the first entry with this row id or a greater one.
+    fn first_from(&self, rowid: i64) -> usize {
+        let block = self.firsts.partition_point(|first| *first < rowid);
+        let from = block.saturating_sub(1) * BLOCK;
+        let entries = self.entries.get(from..self.entries.len().min(from + BLOCK)).unwrap_or_default();
+        from + entries.partition_point(|entry| entry.rowid < rowid)
     }
 
     fn seek(&self, rowid: i64, from: usize) -> usize {
@@ -225,7 +247,7 @@ impl Entries {
         if before_fits && let Some(ahead) = near.iter().position(|entry| entry.rowid >= rowid) {
             return from + ahead;
         }
-        self.entries.partition_point(|entry| entry.rowid < rowid)
+        self.first_from(rowid)
     }
 
     /// Entries whose row was not seen, grouped by row id.

@@ -31,6 +31,8 @@ pub(super) struct Kinds {
     /// What is known of the values of each column, from so many rows.
     values: Vec<Values>,
     rows: u32,
+    /// The odds of a serial type by how many of these rows have it.
+    odds_by_rows: Vec<i64>,
 }
 
 /// What is known of the values of a column.
@@ -142,6 +144,20 @@ const ALL: [(SerialKind, Serial); 5] = [
     (SerialKind::Blob, Serial(12)),
 ];
 
+/// How likely a serial type is that so many of the rows have, in sixteenths of a bit.
+fn odds_of(seen: u32, rows: u32) -> i64 {
+    let share = (f64::from(seen) + 0.25) / (f64::from(rows) + 1.0);
+    (16.0 * share.log2()).round() as i64
+}
+
+/// Rows up to which odds are reckoned in advance.
+const MOST_RECKONED: u32 = 4096;
+
+/// The same, for each number of rows that may have it.
+fn odds_by_rows(rows: u32) -> Vec<i64> {
+    (0..=rows.min(MOST_RECKONED)).map(|seen| odds_of(seen, rows)).collect()
+}
+
 /// What was seen of some records.
 #[derive(Debug)]
 struct Seen {
@@ -214,7 +230,17 @@ impl Kinds {
                     def.ddl.rowid_alias.is_some() && def.stored.first().copied() == def.ddl.rowid_alias;
                 let most = allowed.len();
                 let first = alias.then_some(Serial::NULL);
-                Self { encoding, allowed, possible, least: fewest.min(most), most, first, values, rows }
+                Self {
+                    encoding,
+                    allowed,
+                    possible,
+                    least: fewest.min(most),
+                    most,
+                    first,
+                    values,
+                    rows,
+                    odds_by_rows: odds_by_rows(rows),
+                }
             }
             None => {
                 let most = output.layout.columns.len();
@@ -224,7 +250,17 @@ impl Kinds {
                 let constant = allowed.first().copied() == Some(bit(SerialKind::Null)) && rows > 0;
                 let first = constant.then_some(Serial::NULL);
                 let possible = vec![u8::MAX; most];
-                Self { encoding, allowed, possible, least: most, most, first, values, rows }
+                Self {
+                    encoding,
+                    allowed,
+                    possible,
+                    least: most,
+                    most,
+                    first,
+                    values,
+                    rows,
+                    odds_by_rows: odds_by_rows(rows),
+                }
             }
         }
     }
@@ -240,6 +276,7 @@ impl Kinds {
         }
         let more = seen.rows > self.rows;
         (self.values, self.rows) = (seen.values, seen.rows);
+        self.odds_by_rows = odds_by_rows(self.rows);
         more
     }
 
@@ -319,8 +356,8 @@ impl Kinds {
     fn odds(&self, column: usize, serial: Serial, bytes: &[u8]) -> i64 {
         let values = self.values.get(column);
         let seen = values.and_then(|values| values.often.get(&serial.0)).copied().unwrap_or(0);
-        let share = (f64::from(seen) + 0.25) / (f64::from(self.rows) + 1.0);
-        let odds = (16.0 * share.log2()).round() as i64;
+        let odds = self.odds_by_rows.get(seen as usize).copied();
+        let odds = odds.unwrap_or_else(|| odds_of(seen, self.rows));
         let Some(values) = values else { return odds };
         if values.is_beyond(self.encoding, serial, bytes) {
             return odds - BEYOND;
