@@ -5,7 +5,8 @@ use crate::timeline::{SETTINGS, copied, timeline, worked};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// What the engine makes of the store when its log is cut behind so many frames.
 fn by_engine(folder: &Path, store: &Path, page_size: u32, frames: u64) -> Done<Vec<u8>> {
@@ -118,6 +119,7 @@ fn a_point_that_does_not_exist_is_refused_with_those_that_do() -> Done {
     let store = copied(folder.path())?;
     let why = replayed(folder.path(), &store, "commit:9")?.err().unwrap_or_default();
     assert!(why.contains("commit:9: no such point; its log holds commit:0 to commit:2"), "{why}");
+    assert!(why.contains("; the nearest are commit:0, commit:1 and commit:2"), "{why}");
     let why = replayed(folder.path(), &store, "yesterday")?.err().unwrap_or_default();
     assert!(why.contains("yesterday is no point"), "{why}");
     assert!(!folder.path().join("out.db").exists());
@@ -137,5 +139,59 @@ fn what_is_no_file_is_not_replaced() -> Done {
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("out.db"))?;
     let why = replayed(folder.path(), &store, "last")?.err().unwrap_or_default();
     assert!(why.contains("is no regular file; a database needs one"), "{why}");
+    Ok(())
+}
+
+/// A store whose first and third commits wrote a time, and whose log was last written at another.
+fn dated(folder: &Path) -> Done<PathBuf> {
+    let connection = Connection::open(folder.join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; CREATE TABLE t(a, created_at); PRAGMA wal_checkpoint(TRUNCATE);
+         INSERT INTO t VALUES (1, '2024-05-06 10:00:00'); INSERT INTO t VALUES (2, NULL);
+         INSERT INTO t VALUES (3, '2024-05-06 12:00:00');",
+    )?;
+    let store = copied(folder)?;
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_715_000_000);
+    fs::File::options().write(true).open(folder.join("store.db-wal"))?.set_modified(written)?;
+    Ok(store)
+}
+
+#[test]
+fn a_moment_is_the_last_commit_that_is_surely_before_it() -> Done {
+    let folder = folder()?;
+    let store = dated(folder.path())?;
+    // The log was last written at 12:53:20.
+    for moment in ["time:2024-05-06T12:53:21Z", "time:2024-05-06T14:53:21+02:00", "time:2031-01-01T00:00:00Z"]
+    {
+        let last = replayed(folder.path(), &store, "commit:3")?;
+        assert_eq!(replayed(folder.path(), &store, moment)?, last, "{moment}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_moment_that_leaves_several_commits_lists_them_with_their_intervals_and_writes_nothing() -> Done {
+    let folder = folder()?;
+    let store = dated(folder.path())?;
+    let why = replayed(folder.path(), &store, "time:2024-05-06T11:00:00Z")?.err().unwrap_or_default();
+    let lines: Vec<&str> = why.lines().skip(1).map(str::trim).collect();
+    assert_eq!(lines.len(), 3, "{why}");
+    assert_eq!(lines[0], "commit:0: the state before them");
+    for (line, commit) in lines[1..].iter().zip(["commit:1: ", "commit:2: "]) {
+        assert!(line.starts_with(&format!("{commit}between 2024-05-06T10:00:00Z (")), "{why}");
+        assert!(line.contains(") and 2024-05-06T12:53:20Z (store.db-wal was last written)"), "{why}");
+    }
+    assert!(!folder.path().join("out.db").exists());
+    Ok(())
+}
+
+#[test]
+fn a_moment_before_all_commits_is_refused_with_what_is_covered() -> Done {
+    let folder = folder()?;
+    let store = dated(folder.path())?;
+    let why = replayed(folder.path(), &store, "time:2024-05-06T09:00:00Z")?.err().unwrap_or_default();
+    assert!(why.contains("which lie between 2024-05-06T10:00:00Z and 2024-05-06T12:53:20Z"), "{why}");
+    let why = replayed(folder.path(), &store, "time:noon")?.err().unwrap_or_default();
+    assert!(why.contains("time:noon is no point: a moment is given as time:2026-11-20T12:00:00Z"), "{why}");
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     /// The database
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
-    /// The point: commit:N, g<salt1>-<salt2>:N, last, or checkpoint for the main file as it lies
+    /// The point: commit:N, g<salt1>-<salt2>:N, time:T, last, or checkpoint for the main file as it lies
     #[arg(long, value_name = "POINT")]
     until: Until,
     /// The database to write

@@ -4,7 +4,7 @@ use super::gather::{self, Found};
 use super::recover::printable;
 use super::{Common, Exit};
 use crate::error::Error;
-use crate::model::{Bound, Commit, CommitState, History, RowCounts};
+use crate::model::{Bound, Commit, CommitState, History, RowCounts, interval};
 use crate::moments;
 use crate::words::{count, grouped, grouped_count};
 use serde_json::{Value as Json, json};
@@ -104,16 +104,6 @@ fn head(commit: &Commit) -> String {
         damaged => format!(", {} damaged", grouped(damaged.into())),
     };
     format!("  {point}: {state}{records}{damaged}, {}", grouped_count(commit.pages, "page"))
-}
-
-fn interval(commit: &Commit) -> Option<String> {
-    let bound = |bound: &Bound| format!("{} ({})", moments::text(bound.micros), printable(&bound.evidence));
-    match (&commit.not_before, &commit.not_after) {
-        (Some(from), Some(to)) => Some(format!("between {} and {}", bound(from), bound(to))),
-        (Some(from), None) => Some(format!("not before {}", bound(from))),
-        (None, Some(to)) => Some(format!("not after {}", bound(to))),
-        (None, None) => None,
-    }
 }
 
 fn of_table(rows: &RowCounts) -> String {

@@ -1,6 +1,7 @@
 //! What happened to a store, transaction by transaction, as its logs tell.
 
-use super::Point;
+use super::{Point, Until};
+use crate::moments;
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +112,100 @@ pub struct History {
     pub commits: Vec<Commit>,
     /// What the logs can't tell, and why.
     pub notes: Vec<String>,
+}
+
+/// Commits that are named when a moment leaves several; a person reads no more.
+const MOST_NAMED: usize = 12;
+
+impl History {
+    /// The last commit that is surely before a moment, when no other may be the last before it.
+    ///
+    /// # Errors
+    /// Which commits may be the last before it, each with its interval; or what the logs cover, when the moment is before
+    /// all of that.
+    pub fn last_before(&self, micros: i64) -> Result<Until, String> {
+        let until = Until::Time(micros);
+        let commits = || self.commits.iter().filter(|commit| commit.point.is_some());
+        if commits().next().is_none() {
+            return Err(format!("{until}: the logs hold no commit, so nothing tells what stood then"));
+        }
+        let is_before = |commit: &Commit| commit.not_after.as_ref().is_some_and(|end| end.micros < micros);
+        let is_after = |commit: &Commit| commit.not_before.as_ref().is_some_and(|from| from.micros >= micros);
+        if commits().all(is_after) {
+            return Err(format!(
+                "{until}: before all commits that the logs hold, {}: what stood then is not known; commit:0 is the state \
+                 before the first commit of the current generation",
+                self.covered()
+            ));
+        }
+        // Commits follow one another: what comes before a sure one is sure.
+        let sure = self.commits.iter().rposition(|commit| commit.point.is_some() && is_before(commit));
+        let from = sure.map_or(0, |sure| sure + 1);
+        let rest = self.commits.get(from..).unwrap_or_default();
+        let open: Vec<&Commit> = rest
+            .iter()
+            .filter(|commit| commit.point.is_some())
+            .take_while(|commit| !is_after(commit))
+            .collect();
+        let sure = sure.and_then(|sure| self.commits.get(sure));
+        match (open.as_slice(), sure.and_then(|sure| sure.point)) {
+            ([], Some(point)) => return Ok(Until::Point(point)),
+            ([], None) => return Ok(Until::Point(Point::BeforeLog)),
+            _ => {}
+        }
+        let first = match (sure, open.first().and_then(|first| first.point)) {
+            (Some(sure), _) => format!("\n  {}", named(sure)),
+            (None, Some(Point::Commit(_))) => "\n  commit:0: the state before them".to_owned(),
+            // Nothing names what was before an older generation.
+            _ => String::new(),
+        };
+        let mut others: Vec<String> = open.iter().map(|commit| format!("\n  {}", named(commit))).collect();
+        if others.len() > MOST_NAMED {
+            let left = others.len() - MOST_NAMED;
+            // The latest are the likeliest.
+            others.drain(..left);
+            others.insert(0, format!("\n  and {left} further commits between these"));
+        }
+        Err(format!(
+            "{until}: the evidence leaves several commits that may be the last before it; give one of these points:{first}{}",
+            others.concat()
+        ))
+    }
+
+    /// What lies between the first and the last moment that commits are known to be bound by.
+    fn covered(&self) -> String {
+        let commits = || self.commits.iter().filter(|commit| commit.point.is_some());
+        let first = commits().filter_map(|commit| commit.not_before.as_ref()).map(|bound| bound.micros).min();
+        let last = commits().filter_map(|commit| commit.not_after.as_ref()).map(|bound| bound.micros).max();
+        match (first.map(moments::text), last.map(moments::text)) {
+            (Some(first), Some(last)) => format!("which lie between {first} and {last}"),
+            (Some(first), None) => format!("of which the first is not before {first}"),
+            (None, Some(last)) => format!("of which the last is not after {last}"),
+            (None, None) => "of which nothing tells the time".to_owned(),
+        }
+    }
+}
+
+/// A commit with its interval, for a person.
+fn named(commit: &Commit) -> String {
+    let point = commit.point.map(|point| point.to_string()).unwrap_or_default();
+    format!("{point}: {}", interval(commit).unwrap_or_else(|| "at an unknown time".to_owned()))
+}
+
+/// When a commit was, and why it can't have been further out; `None` when nothing tells.
+#[must_use]
+pub fn interval(commit: &Commit) -> Option<String> {
+    let bound = |bound: &Bound| {
+        let evidence: String =
+            bound.evidence.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        format!("{} ({evidence})", moments::text(bound.micros))
+    };
+    match (&commit.not_before, &commit.not_after) {
+        (Some(from), Some(to)) => Some(format!("between {} and {}", bound(from), bound(to))),
+        (Some(from), None) => Some(format!("not before {}", bound(from))),
+        (None, Some(to)) => Some(format!("not after {}", bound(to))),
+        (None, None) => None,
+    }
 }
 
 /// A store that was brought to a point.

@@ -1,5 +1,6 @@
 //! Points in a store's history.
 
+use crate::moments;
 use std::fmt;
 use std::str::FromStr;
 
@@ -52,6 +53,8 @@ pub enum Until {
     Last,
     /// The main file as it lies.
     Checkpoint,
+    /// The last commit that is surely before this moment, in microseconds since 1970 in UTC.
+    Time(i64),
 }
 
 impl fmt::Display for Until {
@@ -61,6 +64,7 @@ impl fmt::Display for Until {
             Self::Point(point) => point.fmt(f),
             Self::Last => f.write_str("last"),
             Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Time(micros) => write!(f, "time:{}", moments::text(*micros)),
         }
     }
 }
@@ -75,6 +79,11 @@ impl FromStr for Until {
             let salt = |text: &str| u32::from_str_radix(text, 16).ok();
             Some(Point::Older { salts: [salt(first)?, salt(second)?], commit: commit.parse().ok()? })
         };
+        if let Some(moment) = text.strip_prefix("time:") {
+            return moments::parse(moment).map(Self::Time).ok_or_else(|| {
+                format!("{text} is no point: a moment is given as time:2026-11-20T12:00:00Z, in UTC or with a zone")
+            });
+        }
         match text {
             "last" => Ok(Self::Last),
             "checkpoint" => Ok(Self::Checkpoint),
@@ -84,11 +93,40 @@ impl FromStr for Until {
                 let point = commit.map(Point::Commit).or_else(|| older(text));
                 point.map(Self::Point).ok_or_else(|| {
                     format!(
-                        "{text} is no point: give commit:N, g<salt1>-<salt2>:N, last or checkpoint, as `mudlark timeline` \
-                         lists them"
+                        "{text} is no point: give commit:N, g<salt1>-<salt2>:N, time:T, last or checkpoint, as \
+                         `mudlark timeline` lists them"
                     )
                 })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Until;
+
+    #[test]
+    fn a_point_reads_as_it_is_printed() {
+        for point in [
+            "commit:0",
+            "commit:12",
+            "g0000002a-722b26e0:3",
+            "last",
+            "checkpoint",
+            "time:2026-11-20T12:00:00Z",
+        ] {
+            assert_eq!(point.parse::<Until>().map(|until| until.to_string()), Ok(point.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_point_is_told_with_what_is_one() {
+        for no_point in
+            ["", "commit:", "commit:-1", "commit:x", "g12:3", "gx-y:1", "time:", "time:noon", "latest"]
+        {
+            let why = no_point.parse::<Until>().err().unwrap_or_default();
+            assert!(why.starts_with(&format!("{no_point} is no point: ")), "{why}");
         }
     }
 }

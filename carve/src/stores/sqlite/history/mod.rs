@@ -2,13 +2,14 @@
 //!
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
 //! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
-//! the transactions, `replay` writes the pages of a state.
+//! the transactions, `point` finds the state that a user names, `replay` writes the pages of one.
 
 mod commits;
 mod dated;
 mod lifetimes;
 mod objects;
 mod pages;
+mod point;
 mod replay;
 mod rows;
 mod timeline;

@@ -217,6 +217,23 @@ impl<'a> Pages<'a> {
         commit.into_iter().flat_map(|commit| commit.pages.iter().map(|framed| framed.page))
     }
 
+    /// The pages that any commit wrote, in order.
+    pub fn all_written(&self) -> Vec<u32> {
+        let mut pages: Vec<u32> = self.versions.keys().copied().collect();
+        pages.sort_unstable();
+        pages
+    }
+
+    /// The states from which on a page was something else, the first among them.
+    pub fn changes(&self, page: u32) -> Vec<u32> {
+        let versions = self.versions.get(&page).into_iter().flatten();
+        let mut states: Vec<u32> = versions.map(|version| version.state).collect();
+        if states.first() != Some(&0) {
+            states.insert(0, 0);
+        }
+        states
+    }
+
     /// How many frames all commits wrote, at most.
     pub fn written_in_all(&self) -> u32 {
         let frames = self.commits.iter().map(|commit| commit.pages.len() as u64).sum::<u64>();
@@ -289,7 +306,8 @@ impl<'a> Pages<'a> {
         self.bytes(page, version.source, version.offset).map_or(Seen::Unknown, Seen::Image)
     }
 
-    fn in_main(&self, page: u32) -> Seen<'a> {
+    /// A page as the main file has it.
+    pub fn in_main(&self, page: u32) -> Seen<'a> {
         let Some((main, index)) = self.main.zip(page.checked_sub(1)) else { return Seen::Unknown };
         if page > self.main_pages {
             return Seen::Absent;
