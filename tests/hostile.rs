@@ -64,7 +64,7 @@ fn run_in(folder: &Path, evidence: &Evidence, number: u64) -> Result<(), Error> 
         min_confidence: 0.0,
         hash: HashChoice::None,
         // A file of DDL may be as broken: the catalogue's page, which holds some, does for one.
-        options: Options { schema: number.is_multiple_of(5).then(|| ddl(evidence)) },
+        options: Options { schema: number.is_multiple_of(5).then(|| ddl(evidence)), ..Options::default() },
         arguments: Vec::new(),
     };
     // The database takes longer to write; what is written is the same.

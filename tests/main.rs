@@ -26,3 +26,4 @@ mod temp_files;
 mod timeline;
 mod told_apart;
 mod undelete;
+mod until;

@@ -315,7 +315,7 @@ fn a_store_without_a_log_has_no_commits_to_list() -> Done {
 }
 
 /// A store in rollback mode, caught with its journal as the batch leaves it.
-fn with_journal(folder: &Path, setup: &str, batch: &str) -> Done<PathBuf> {
+pub fn with_journal(folder: &Path, setup: &str, batch: &str) -> Done<PathBuf> {
     let live = folder.join("live.db");
     let connection = Connection::open(&live)?;
     connection.execute_batch(&format!(

@@ -2,7 +2,7 @@
 
 use crate::confidence::{self, Confidence};
 use crate::error::Error;
-use crate::model::{Batch, Cell, Loss, State};
+use crate::model::{Batch, Cell, Loss, Stand, State};
 use crate::progress::Progress;
 use crate::sinks::{Ending, Sink, Story, Weighed};
 use crate::source::{HashChoice, Source, hash};
@@ -41,6 +41,10 @@ pub struct Outcome {
     pub losses: Vec<(Option<String>, Loss)>,
     /// Why no row that is gone was found, where none was.
     pub nothing_gone: Vec<String>,
+    /// What a person should know of the chosen point.
+    pub notes: Vec<String>,
+    /// The pages that are not as they were at the chosen point.
+    pub stands: Vec<Stand>,
 }
 
 /// What a table came to.
@@ -193,6 +197,7 @@ impl<'r> Run<'r> {
     fn finish(mut self, instance: &dyn Instance, hashes: Vec<String>) -> Result<Outcome, Error> {
         let (findings, losses) = (instance.findings(), instance.losses());
         self.outcome.findings = findings.len();
+        (self.outcome.notes, self.outcome.stands) = (instance.notes().to_vec(), instance.stands().to_vec());
         self.outcome.losses = losses
             .iter()
             .map(|loss| {

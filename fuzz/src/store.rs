@@ -127,7 +127,7 @@ impl Bench {
             paths.push(self.folder.join(name));
         }
         let sources: Vec<Source> = paths.iter().map(|path| Source::open(path).expect("a source")).collect();
-        let options = Options { schema };
+        let options = Options { schema, ..Options::default() };
         if let Some(first) = sources.first() {
             let _ = Sqlite.recognise(first);
         }

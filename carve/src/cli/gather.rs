@@ -283,7 +283,7 @@ pub(super) fn options(common: &Common) -> Result<Options, Error> {
         let (path, statements) = (path.display(), count(further, "further statement"));
         eprintln!("mudlark: {path}: {statements} left out");
     }
-    Ok(Options { schema: Some(schema) })
+    Ok(Options { schema: Some(schema), ..Options::default() })
 }
 
 /// Statements that are named; a person reads no more.

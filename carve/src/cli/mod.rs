@@ -14,6 +14,7 @@ mod verify;
 pub use exit::Exit;
 
 use crate::error::Error;
+use crate::model::{Goal, Until};
 use crate::source::HashChoice;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -109,6 +110,28 @@ struct Common {
     /// A log or journal that does not stand beside its database
     #[arg(long, value_name = "FILE")]
     log: Vec<PathBuf>,
+}
+
+/// The point at which rows are wanted.
+#[derive(Clone, Debug, Args)]
+struct Reach {
+    /// The point at which rows are live: commit:N, g<salt1>-<salt2>:N, time:T, last or checkpoint, as `mudlark timeline`
+    /// lists them [default: the last commit]
+    #[arg(long, value_name = "POINT")]
+    until: Option<Until>,
+    /// Give a point also where pages that it needs are lost, with those pages from the best other source, and say which
+    #[arg(long, requires = "until")]
+    partial: bool,
+    /// Go on behind damaged frames of a log, over those that are proved only by the one before them
+    #[arg(long, requires = "until")]
+    force_frames: bool,
+}
+
+impl Reach {
+    fn goal(&self) -> Option<Goal> {
+        let (partial, force_frames) = (self.partial, self.force_frames);
+        self.until.map(|until| Goal { until, partial, force_frames })
+    }
 }
 
 /// Bytes of a worker's stack: as many as a main thread has, as a recovery runs on a worker.

@@ -2,11 +2,13 @@
 
 use super::bar::Bar;
 use super::gather::{self, Found, Gathered};
-use super::{Common, Exit};
+use super::replay::stands;
+use super::{Common, Exit, Reach};
 use crate::error::Error;
 use crate::model::{LossKind, State};
 use crate::recover::{self, Outcome, Request};
 use crate::sinks::{self, Sink, Target};
+use crate::stores::Options;
 use crate::words::{grouped, grouped_count};
 use serde_json::json;
 use std::collections::HashSet;
@@ -28,6 +30,8 @@ pub(super) struct Arguments {
     /// Leave out rows below this confidence; they are counted in the summary
     #[arg(long, value_name = "P", default_value_t = 0.5)]
     min_confidence: f64,
+    #[command(flatten)]
+    reach: Reach,
     /// Only the store with this name, of several
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
@@ -56,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             reason: "-o and --jsonl name the same file; give each its own".to_owned(),
         });
     }
-    let options = gather::options(&arguments.common)?;
+    let options = Options { goal: arguments.reach.goal(), ..gather::options(&arguments.common)? };
     let mut gathered = gather::gather(&arguments.sources, &arguments.common, "recover")?;
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);
@@ -96,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         })?;
     }
     let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
-    let (mut rows, mut index) = (0, Vec::new());
+    let (mut rows, mut index, mut partial) = (0, Vec::new(), false);
     for (number, found) in gathered.stores.iter().enumerate() {
         let output = match (folder, names.get(number)) {
             (Some(folder), Some(name)) => Some(folder.join(name)),
@@ -111,6 +115,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         }
         let outcome = recover::recover(found.store, &found.name, &found.sources, &request, outputs, &bar)?;
         rows += outcome.rows();
+        partial |= !outcome.stands.is_empty();
+        for note in &outcome.notes {
+            eprintln!("mudlark: {}: {note}", found.name);
+        }
         let file = output.as_ref().and_then(|path| path.file_name());
         index.push(json!({
             "instance": found.name,
@@ -128,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     Ok(if rows == 0 {
         Exit::Nothing
-    } else if gathered.refused.is_empty() {
+    } else if gathered.refused.is_empty() && !partial {
         Exit::Done
     } else {
         Exit::InPart
@@ -305,6 +313,7 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
         let head = if number == 0 { "gone      none found: " } else { "          " };
         let _ = writeln!(text, "{head}{reason}");
     }
+    text.push_str(&stands(&outcome.stands));
     if outcome.findings > 0 {
         let _ = writeln!(text, "damage    {}", how_many(outcome.findings));
     }

@@ -1,11 +1,13 @@
 //! `mudlark replay`.
 
 use super::gather::{self, Found};
+use super::recover::printable;
 use super::{Common, Exit};
 use crate::error::Error;
-use crate::model::Until;
+use crate::model::{Goal, Stand, Until};
 use crate::sinks::{self, Pending};
 use crate::words::{count, grouped_count};
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,12 @@ pub(super) struct Arguments {
     /// The database to write
     #[arg(short, long, value_name = "OUT.db")]
     output: PathBuf,
+    /// Give a point also where pages that it needs are lost, with those pages from the best other source, and say which
+    #[arg(long)]
+    partial: bool,
+    /// Go on behind damaged frames of a log, over those that are proved only by the one before them
+    #[arg(long)]
+    force_frames: bool,
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
@@ -39,11 +47,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Err(Error::Usage(format!("replay takes one store; found {}", names.join(", "))));
     };
     check(arguments, found)?;
+    let goal =
+        Goal { until: arguments.until, partial: arguments.partial, force_frames: arguments.force_frames };
     let pending = Pending::new(&arguments.output)?;
     let failed = |error| Error::Output { path: arguments.output.clone(), what: "can't be written", error };
     let file: File = OpenOptions::new().write(true).open(pending.temporary()).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let replayed = found.store.replay(&found.sources, arguments.until, &arguments.output, &mut out)?;
+    let replayed = found.store.replay(&found.sources, goal, &arguments.output, &mut out)?;
     out.flush().map_err(failed)?;
     drop(out);
     pending.keep()?;
@@ -51,15 +61,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let what = match replayed.point {
             None => "the main file as it lies, without its log".to_owned(),
             Some(point) => format!(
-                "as of {point}: {}, {} of them from the log; {} left out",
+                "as of {point}: {}, {} of them from the {}; {} left out",
                 grouped_count(replayed.pages, "page"),
                 replayed.from_log,
+                replayed.held_by,
                 count(replayed.behind, "later commit")
             ),
         };
         eprintln!("written   {}: {what}", arguments.output.display());
+        eprint!("{}", stands(&replayed.stands));
     }
-    Ok(if gathered.refused.is_empty() { Exit::Done } else { Exit::InPart })
+    for note in &replayed.notes {
+        eprintln!("mudlark: {note}");
+    }
+    Ok(if gathered.refused.is_empty() && replayed.stands.is_empty() { Exit::Done } else { Exit::InPart })
+}
+
+/// The pages that are not as they were at the point, for a person.
+pub(super) fn stands(stands: &[Stand]) -> String {
+    let mut text = String::new();
+    if !stands.is_empty() {
+        let pages = grouped_count(stands.len() as u64, "page");
+        let _ = writeln!(text, "partial   {pages} not as of this point:");
+    }
+    for stand in stands {
+        let table = stand.table.as_deref().map_or_else(|| "no table that is known".to_owned(), printable);
+        let _ = writeln!(text, "          page {} of {table}: {}", stand.page, stand.by);
+    }
+    text
 }
 
 /// Refuses an output that would overwrite a source or be taken for a part of one, and one beside which a log stands that

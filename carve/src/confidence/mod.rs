@@ -89,6 +89,10 @@ thread_local! {
 /// Weighs a row version.
 #[must_use]
 pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
+    // What was committed after a point that the user chose is read as what was replaced is: the cases that are counted
+    // have no such point, and know as later only what was never committed.
+    let committed = state == State::Later && !claims.has(Claim::Uncommitted);
+    let state = if committed { State::Superseded } else { state };
     let whole = key(0, state, full, claims);
     WEIGHED
         .with_borrow_mut(|weighed| *weighed.entry(whole).or_insert_with(|| weigh_anew(state, full, claims)))

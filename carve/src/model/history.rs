@@ -208,8 +208,36 @@ pub fn interval(commit: &Commit) -> Option<String> {
     }
 }
 
-/// A store that was brought to a point.
+/// To which point a store is brought, and what the user takes for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// The point.
+    pub until: Until,
+    /// Pages that are lost may be those of another point, which is told.
+    pub partial: bool,
+    /// Goes on behind damaged records of a log or a journal.
+    pub force_frames: bool,
+}
+
+impl From<Until> for Goal {
+    fn from(until: Until) -> Self {
+        Self { until, partial: false, force_frames: false }
+    }
+}
+
+/// A page that is not known as it was at a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Its number.
+    pub page: u32,
+    /// The table or index that it is of, as it was called then.
+    pub table: Option<String>,
+    /// What stands in for it.
+    pub by: String,
+}
+
+/// A store that was brought to a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
     /// The point; `None` for the main file as it lies.
     pub point: Option<Point>,
@@ -217,6 +245,12 @@ pub struct Replayed {
     pub pages: u64,
     /// Of these, the ones that the log held.
     pub from_log: u64,
+    /// What held them: `log` or `journal`.
+    pub held_by: &'static str,
     /// Later commits that were left out.
     pub behind: u64,
+    /// Pages that are not as they were at the point.
+    pub stands: Vec<Stand>,
+    /// What a person should know of the log.
+    pub notes: Vec<String>,
 }

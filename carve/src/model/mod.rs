@@ -8,6 +8,8 @@ mod table;
 
 pub use batch::{Batch, Cell, Evidence, Inferred, Partial, Row, State, Transaction};
 pub use finding::{Finding, Loss, LossKind};
-pub use history::{Bound, Commit, CommitState, History, Replayed, RowCounts, SchemaEvent, interval};
+pub use history::{
+    Bound, Commit, CommitState, Goal, History, Replayed, RowCounts, SchemaEvent, Stand, interval,
+};
 pub use position::{Lifetime, Point, Until};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId};

@@ -3,7 +3,7 @@
 pub mod sqlite;
 
 use crate::error::Error;
-use crate::model::{Batch, Finding, History, Loss, Replayed, Table, Until};
+use crate::model::{Batch, Finding, Goal, History, Loss, Replayed, Stand, Table};
 use crate::progress::Progress;
 use crate::source::Source;
 use std::io::Write;
@@ -28,6 +28,8 @@ pub struct Recognition {
 pub struct Options {
     /// DDL that the user knows, as the text of a file.
     pub schema: Option<String>,
+    /// The point at which rows are live; the last commit unless told otherwise.
+    pub goal: Option<Goal>,
 }
 
 /// What a user's DDL comes to.
@@ -96,7 +98,7 @@ pub trait Store: Sync {
     fn replay(
         &self,
         sources: &[Source],
-        until: Until,
+        goal: Goal,
         output: &Path,
         out: &mut dyn Write,
     ) -> Result<Replayed, Error>;
@@ -155,6 +157,12 @@ pub struct PageCounts {
 pub trait Instance: Sync {
     /// What it is, for a person.
     fn what(&self) -> String;
+
+    /// What a person should know of the point at which the store is read, when the user chose one.
+    fn notes(&self) -> &[String];
+
+    /// The pages that are not as they were at that point.
+    fn stands(&self) -> &[Stand];
 
     /// What each source was taken for, in the order of the sources.
     fn taken_for(&self) -> Vec<String>;

@@ -18,7 +18,7 @@ use super::temp::{self, Temp};
 use super::view::{Applied, View};
 use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
-use crate::model::{Batch, Cell, Finding, Loss, Table, TableId};
+use crate::model::{Batch, Cell, Finding, Loss, Stand, Table, TableId};
 use crate::source::{Source, SourceId};
 use crate::stores::{Instance, PageCounts, RowSink, TableCount};
 use crate::words::{count, grouped_count};
@@ -97,6 +97,10 @@ pub(super) struct Database<'a> {
     pub judged: Option<Judged>,
     /// When the rows stood; made when it is first asked.
     pub lifetimes: OnceLock<Option<Lifetimes>>,
+    /// The state that the user chose, when that is known among those that a log tells of.
+    pub chosen: Option<u32>,
+    /// What a person should know of the point that the user chose, and the pages that are not as they were.
+    pub notes: (Vec<String>, Vec<Stand>),
     /// The overflow pages of all rows.
     pub chained: Chained,
     pub view: View<'a>,
@@ -154,11 +158,13 @@ impl<'a> Database<'a> {
     /// What the commits of the log did, when there is one.
     pub(super) fn lifetimes(&self) -> Option<&Lifetimes> {
         let make = || {
-            let (source, log) = self.log.as_ref().filter(|_| self.view.has_overlay())?;
+            let is_chosen = self.view.is_chosen();
+            let (source, log) = self.log.as_ref().filter(|_| self.view.has_overlay() || is_chosen)?;
             let commits = Commits::of(log);
             let geometry = self.view.geometry;
             let pages = Pages::of(self.sources, self.roles.main, (*source, log), geometry, &commits);
-            Lifetimes::of(&pages, self.encoding)
+            let state = if is_chosen { self.chosen? } else { pages.last() };
+            Lifetimes::of(&pages, self.encoding, state)
         };
         self.lifetimes.get_or_init(make).as_ref()
     }
@@ -196,7 +202,7 @@ impl<'a> Database<'a> {
             rowids: tree.rowids,
             encoding: self.encoding,
             claims,
-            logged: self.view.has_overlay() && self.roles.log.is_some(),
+            logged: (self.view.has_overlay() || self.view.is_chosen()) && self.roles.log.is_some(),
             bare: bare.map(|gap| (gap.child, gap.range)).collect(),
             strays: self.strays.get(&output.tree),
             chained: &self.chained,
@@ -339,6 +345,10 @@ fn broken_chains(batches: &[Batch<'_>]) -> u64 {
 
 /// What was laid over the main file, for a person.
 fn applied(applied: Applied) -> String {
+    let left_out = |behind| match behind {
+        0 => String::new(),
+        _ => format!(" ({} left out)", count(u64::from(behind), "later commit")),
+    };
     let frames = |behind| grouped_count(behind, "frame");
     match applied {
         Applied::Nothing => String::new(),
@@ -353,6 +363,8 @@ fn applied(applied: Applied) -> String {
             };
             format!(", through its log ({commits} applied{rest})")
         }
+        Applied::Chosen { point: None, .. } => ", the main file as it lies".to_owned(),
+        Applied::Chosen { point: Some(point), behind } => format!(", as of {point}{}", left_out(behind)),
         Applied::Rollback { pages } => {
             format!(", after rollback of its journal ({} put back)", grouped_count(pages, "page"))
         }
@@ -376,6 +388,14 @@ impl Instance for Database<'_> {
             geometry.page_size,
             self.encoding.name()
         )
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes.0
+    }
+
+    fn stands(&self) -> &[Stand] {
+        &self.notes.1
     }
 
     fn taken_for(&self) -> Vec<String> {

@@ -221,7 +221,8 @@ impl<'a> Reader<'_, 'a> {
             }
             // A commit may write overflow pages only.
             let of_log = |page: &u32| self.ground.view.page(*page).is_some_and(|page| page.commit.is_some());
-            let logged = || version.commit.is_some() || payload.pages.iter().any(of_log);
+            let chosen = self.ground.view.is_chosen();
+            let logged = || chosen || version.commit.is_some() || payload.pages.iter().any(of_log);
             if let Some(of_table) = self.lifetimes.as_ref().filter(|_| logged()) {
                 lifetimes = self.told(of_table, cell, &payload);
             }
@@ -312,7 +313,9 @@ impl<'a> Reader<'_, 'a> {
 
     /// The lifetime of a live row of which nothing more is known than where it lies.
     fn quiet(&self, version: &PageVersion<'_>, number: u32) -> Lifetime {
-        let before = !self.logged || version.commit.is_none() && !self.ground.view.is_old(number);
+        let view = self.ground.view;
+        let unlogged = version.commit.is_none() && !view.is_old(number) && !view.is_chosen();
+        let before = !self.logged || unlogged;
         Lifetime { from: before.then_some(Point::BeforeLog), to: None }
     }
 

@@ -8,6 +8,7 @@ mod belongs;
 mod catalogue;
 mod chain_faults;
 mod chains;
+mod chosen;
 mod cleared;
 mod crossed;
 mod crowded;
@@ -48,7 +49,7 @@ mod wiped;
 
 use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
-use crate::model::{History, Replayed, Until};
+use crate::model::{Goal, History, Replayed};
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
@@ -133,11 +134,11 @@ impl Store for Sqlite {
     fn replay(
         &self,
         sources: &[Source],
-        until: Until,
+        goal: Goal,
         output: &Path,
         out: &mut dyn Write,
     ) -> Result<Replayed, Error> {
-        history::replay(sources, until, output, out)
+        history::replay(sources, goal, output, out)
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

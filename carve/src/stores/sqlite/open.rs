@@ -6,6 +6,7 @@ use super::before;
 use super::belongs::Judged;
 use super::catalogue::{self, Catalogue};
 use super::chains::Chained;
+use super::chosen::Chosen;
 use super::database::{Database, Output, Roles};
 use super::detect::{self, Detected};
 use super::entries;
@@ -16,7 +17,7 @@ use super::layout::Layout;
 use super::strays;
 use super::survey::Survey;
 use super::temp::Temp;
-use super::view::View;
+use super::view::{Later, View};
 use crate::error::Error;
 use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl};
 use crate::progress::Progress;
@@ -48,7 +49,8 @@ pub(super) fn open<'a>(
         // The main file is read alone.
         (roles.log, log) = (None, None);
     }
-    let (mut view, detected) = view(sources, &roles, log.as_ref(), &mut findings)?;
+    let chosen = options.goal.map(|goal| Chosen::of(sources, goal)).transpose()?;
+    let (mut view, detected) = view(sources, &roles, log.as_ref(), chosen.as_ref(), &mut findings)?;
     let log = log.and_then(|(id, log)| Some((id, log.ok()?)));
     let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
     progress.stage("reading pages", u64::from(view.last_held()) * u64::from(view.geometry.page_size));
@@ -57,7 +59,7 @@ pub(super) fn open<'a>(
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
     let encoding = encoding(&view, header.as_ref(), &mut findings);
     // Earlier versions hold rows that are gone, and an older page 1 may still name the tables.
-    add_old_versions(sources, &roles, log.as_ref(), &mut view, &mut survey);
+    add_old_versions(sources, &roles, log.as_ref(), chosen.as_ref(), &mut view, &mut survey);
     let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
     let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
@@ -84,6 +86,8 @@ pub(super) fn open<'a>(
         log,
         judged,
         lifetimes: Default::default(),
+        chosen: chosen.as_ref().and_then(Chosen::state),
+        notes: chosen.map(Chosen::into_notes).unwrap_or_default(),
         chained,
         view,
         survey,
@@ -167,6 +171,7 @@ fn add_old_versions(
     sources: &[Source],
     roles: &Roles,
     log: Option<&(SourceId, Wal)>,
+    chosen: Option<&Chosen<'_>>,
     view: &mut View<'_>,
     survey: &mut Survey,
 ) {
@@ -177,6 +182,11 @@ fn add_old_versions(
     view.add_old(
         log.map(|(id, log)| (*id, log)),
         records.as_ref().map(|(id, records)| (*id, records.as_slice())),
+        &Later {
+            frame: &|frame| chosen.is_some_and(|chosen| chosen.is_later(frame)),
+            main: &|page| chosen.is_some_and(|chosen| chosen.is_main_later(page)),
+            main_uncommitted: chosen.is_some_and(Chosen::is_rolled_back),
+        },
     );
     // A statement journal's pages were written in the course of the last transaction, or amid an earlier one.
     for (source, temp) in &roles.temps {
@@ -213,6 +223,7 @@ fn view<'a>(
     sources: &'a [Source],
     roles: &Roles,
     log: Option<&(SourceId, Result<Wal, Damage>)>,
+    chosen: Option<&Chosen<'a>>,
     findings: &mut Vec<Finding>,
 ) -> Result<(View<'a>, Detected), Error> {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
@@ -249,6 +260,12 @@ fn view<'a>(
     }
     let geometry = detected.geometry;
     let mut view = View::main(sources, roles.main, geometry);
+    if let Some(chosen) = chosen {
+        let stated = detected.header.filter(|_| detected.notes.is_empty());
+        let stated = stated.and_then(|header| header.believed_page_count()).unwrap_or(0);
+        findings.extend(chosen.findings());
+        return Ok((chosen.view(view, stated), detected));
+    }
     match log {
         Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
             findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, *id, None, 0)));

@@ -217,7 +217,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         }
     }
     // What a temp file holds may never have been committed, so it stands in for nothing.
-    let old = ground.survey.old().filter(|(number, _)| !ground.view.is_of_temp_file(*number));
+    // At a point that the user chose no row is live that its own pages don't hold.
+    let old = ground.survey.old().filter(|_| !ground.view.is_chosen());
+    let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
     for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {

@@ -3,6 +3,8 @@
 //! What temp files hold is numbered behind the pages: the pages of statement journals as old versions, and what is no
 //! version of a page as *stretches*.
 
+use super::history::{Reached, States};
+use crate::model::Point;
 use crate::source::{Source, SourceId, Span};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -53,6 +55,16 @@ impl PageVersion<'_> {
     }
 }
 
+/// What tells which versions of pages were committed after the point that the view shows.
+pub(super) struct Later<'l> {
+    /// Whether a frame of the log was.
+    pub frame: &'l dyn Fn(&Frame) -> bool,
+    /// Whether what the main file holds of a page was.
+    pub main: &'l dyn Fn(u32) -> bool,
+    /// What the main file holds beside the view was never committed.
+    pub main_uncommitted: bool,
+}
+
 /// Bytes of a temp file that are no version of a page of the database.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -80,6 +92,8 @@ struct Old {
     uncommitted: bool,
     /// A statement journal holds it: the page as it stood before a statement, perhaps amid a transaction.
     of_statement: bool,
+    /// It was committed after the point that the view shows.
+    later: bool,
 }
 
 /// The pages of a database at one point.
@@ -114,6 +128,8 @@ pub(super) enum Applied {
     Log { commits: u32, behind: u64 },
     /// A hot journal: the pages that were put back.
     Rollback { pages: u64 },
+    /// What a log or a journal holds up to a point that the user chose; `None` is the main file as it lies.
+    Chosen { point: Option<Point>, behind: u32 },
 }
 
 impl<'a> View<'a> {
@@ -223,6 +239,37 @@ impl<'a> View<'a> {
         self
     }
 
+    /// The same, at a point that the user chose.
+    pub(super) fn with_point(mut self, states: &States<'a>, reached: &Reached<'a>) -> Self {
+        (self.page_count, self.counted) = (reached.count, true);
+        for page in states.pages.all_written().into_iter().chain(reached.stand_ins()) {
+            let Some(version) = reached.page(&states.pages, page).filter(|_| page <= reached.count) else {
+                continue;
+            };
+            let PageVersion { source, offset, commit, .. } = version;
+            // What the main file holds in its place shows without an overlay.
+            let natural = u64::from(page.saturating_sub(1)) * u64::from(self.geometry.page_size);
+            if Some(source) != self.main || offset != natural || commit.is_some() {
+                self.overlay.insert(page, Overlay { source, offset, commit });
+            }
+        }
+        let behind = states.behind(reached.state);
+        self.applied = Applied::Chosen { point: Some(states.point(reached.state)), behind };
+        self
+    }
+
+    /// The same, as the main file lies, whatever a log or a journal says.
+    pub(super) fn as_it_lies(mut self, stated: u32) -> Self {
+        self = self.with_stated_count(stated);
+        self.applied = Applied::Chosen { point: None, behind: 0 };
+        self
+    }
+
+    /// Whether the view shows a point that the user chose.
+    pub(super) const fn is_chosen(&self) -> bool {
+        matches!(self.applied, Applied::Chosen { .. })
+    }
+
     /// The last page of which any file holds something.
     pub(super) fn last_held(&self) -> u32 {
         let overlaid = self.overlay.keys().copied().max().unwrap_or(0);
@@ -293,6 +340,12 @@ impl<'a> View<'a> {
         old.is_some_and(|old| old.uncommitted)
     }
 
+    /// Whether a number is that of a version that was committed after the point that the view shows.
+    pub(super) fn is_later(&self, number: u32) -> bool {
+        let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
+        old.is_some_and(|old| old.later)
+    }
+
     /// Whether a number is that of what a temp file holds.
     pub(super) fn is_of_temp_file(&self, number: u32) -> bool {
         let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
@@ -324,7 +377,13 @@ impl<'a> View<'a> {
         }
         for record in records {
             let at = Overlay { source, offset: record.offset, commit: None };
-            self.old.push(Old { page: record.page, at, uncommitted: false, of_statement: true });
+            self.old.push(Old {
+                page: record.page,
+                at,
+                uncommitted: false,
+                of_statement: true,
+                later: false,
+            });
             self.last_of_statement = self.last_of_statement.max(record.page);
         }
         self.old.truncate((FIRST_STRETCH - FIRST_OLD) as usize);
@@ -369,7 +428,12 @@ impl<'a> View<'a> {
     }
 
     /// Adds the versions of pages that the current view doesn't show.
-    pub(super) fn add_old(&mut self, log: Option<(SourceId, &Wal)>, journal: Option<(SourceId, &[Record])>) {
+    pub(super) fn add_old(
+        &mut self,
+        log: Option<(SourceId, &Wal)>,
+        journal: Option<(SourceId, &[Record])>,
+        later: &Later<'_>,
+    ) {
         let shown = |page: u32, source: SourceId, offset: u64| {
             self.overlay.get(&page).is_some_and(|over| over.source == source && over.offset == offset)
         };
@@ -386,7 +450,8 @@ impl<'a> View<'a> {
                 if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
                     let at = Overlay { source, offset: frame.offset, commit };
-                    old.push(Old { page: frame.page, at, uncommitted, of_statement: false });
+                    let later = !uncommitted && (later.frame)(frame);
+                    old.push(Old { page: frame.page, at, uncommitted, of_statement: false, later });
                 }
             }
         }
@@ -396,17 +461,18 @@ impl<'a> View<'a> {
                 continue;
             }
             let at = Overlay { source, offset: record.offset, commit: None };
-            old.push(Old { page: record.page, at, uncommitted: false, of_statement: false });
+            old.push(Old { page: record.page, at, uncommitted: false, of_statement: false, later: false });
         }
         // Under a log the main file holds what was before it; under a hot journal what was never committed.
-        if let Some(source) = self.main.filter(|_| self.has_overlay()) {
+        if let Some(source) = self.main.filter(|_| self.has_overlay() || self.is_chosen()) {
             let size = u64::from(self.geometry.page_size);
             let hidden = (1..=self.main_pages)
                 .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
-            let uncommitted = matches!(self.applied, Applied::Rollback { .. });
+            let uncommitted = matches!(self.applied, Applied::Rollback { .. }) || later.main_uncommitted;
             old.extend(hidden.map(|page| {
                 let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None };
-                Old { page, at, uncommitted, of_statement: false }
+                let later = !uncommitted && (later.main)(page);
+                Old { page, at, uncommitted, of_statement: false, later }
             }));
         }
         if self.page_count >= FIRST_OLD {

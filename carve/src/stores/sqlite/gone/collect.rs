@@ -268,7 +268,7 @@ fn finish(
         (false, Some(commit)) => 2 * i64::from(commit) - 1,
         (false, None) => 0,
     };
-    let uncommitted = view.is_uncommitted(number);
+    let (uncommitted, later) = (view.is_uncommitted(number), view.is_later(number));
     let of_temp_file = view.is_of_temp_file(number);
     let dead = cells.into_iter().filter_map(|(freed, method, claim)| {
         let rowid = match freed.rowid {
@@ -280,6 +280,11 @@ fn finish(
             return None;
         }
         let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
+        // What is cut of a row in later free space may be of any row that is live at the point; what was written behind it
+        // stands in the frame that wrote it.
+        if later && content.is_none() {
+            return None;
+        }
         // Found by its own bytes, a part of which other cells may have overwritten.
         let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
@@ -306,6 +311,7 @@ fn finish(
             key,
             newness,
             uncommitted,
+            later,
             taken,
             undecided: of_temp_file,
             print: Print::NONE,

@@ -300,6 +300,7 @@ fn on_page(
             key: None,
             newness,
             uncommitted,
+            later: view.is_later(number),
             undecided: of_temp_file,
             print,
             projection: Some(Arc::clone(projection)),

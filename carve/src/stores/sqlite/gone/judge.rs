@@ -47,7 +47,7 @@ const SHARE: usize = 64;
 
 /// The rows of which committed versions were found.
 pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
-    let committed = judged.iter().filter(|judged| !judged.dead.uncommitted);
+    let committed = judged.iter().filter(|judged| !judged.dead.uncommitted && !judged.dead.later);
     let identity = |judged: &Judged| match (judged.dead.rowid, judged.dead.key) {
         (Some(rowid), _) if search.tree.rowids => Some(Identity::Rowid(rowid)),
         (_, key) => key.map(Identity::Key),
@@ -218,9 +218,9 @@ fn reused(
     of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
 }
 
-/// The latest of them that was committed.
+/// The latest of them that was committed, up to the point.
 fn newest(group: &[Candidate]) -> Option<&Dead> {
-    let committed = group.iter().filter(|dead| !dead.uncommitted);
+    let committed = group.iter().filter(|dead| !dead.uncommitted && !dead.later);
     committed.max_by_key(|dead| dead.newness).map(Box::as_ref)
 }
 
@@ -247,6 +247,7 @@ fn versions(
         let known = by_content.get(&dead.content).and_then(|index| judged.get_mut(*index));
         if let Some(same) = known {
             same.dead.uncommitted &= dead.uncommitted;
+            same.dead.later &= dead.later || dead.uncommitted;
             same.dead.undecided &= dead.undecided;
             same.also.push(dead);
             continue;
@@ -269,6 +270,8 @@ fn versions(
         }
         (version.state, version.transaction) = if version.dead.uncommitted {
             (State::Later, Transaction::InDoubt)
+        } else if version.dead.later {
+            (State::Later, Transaction::Committed)
         } else if gone {
             (State::Superseded, Transaction::Committed)
         } else {

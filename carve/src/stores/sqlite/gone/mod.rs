@@ -73,6 +73,8 @@ struct Dead {
     newness: i64,
     /// Written by a transaction that never committed.
     uncommitted: bool,
+    /// Written by a transaction that committed after the point at which the database is read.
+    later: bool,
     /// Read where what a transaction wrote may lie that never committed.
     undecided: bool,
     /// A print of the columns that it holds, where it is no row of the table and they are whole.

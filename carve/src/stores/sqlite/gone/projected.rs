@@ -102,7 +102,7 @@ pub(super) fn judge(
     mut projected: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
-    projected.retain(|dead| !dead.uncommitted && dead.rowid.is_some());
+    projected.retain(|dead| !dead.uncommitted && !dead.later && dead.rowid.is_some());
     // They lie all over memory: each is asked once.
     projected.par_sort_by_cached_key(|dead| {
         let place = (dead.page, dead.freed.cell.at);

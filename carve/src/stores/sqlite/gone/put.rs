@@ -141,6 +141,9 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Vec<Lifetime> {
         return Vec::new();
     }
     let Some(of_table) = &target.lifetimes else {
+        if judged.state == State::Later {
+            return Vec::new();
+        }
         // Without a log all that ended did so before one.
         let before = (!target.database.is_logged()).then_some(Point::BeforeLog);
         return before.map(|_| Lifetime { from: before, to: before }).into_iter().collect();

@@ -585,6 +585,7 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         key,
         newness: -1,
         uncommitted: false,
+        later: false,
         undecided: true,
         print: Print::NONE,
         projection: stream.projection.clone(),

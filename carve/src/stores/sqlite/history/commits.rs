@@ -49,6 +49,9 @@ pub struct Commits {
     pub older: Vec<Vec<LogCommit>>,
     /// The current generation.
     pub current: Vec<LogCommit>,
+    /// Of these, the first ones that the running checksum proves, as far as SQLite itself reads. Behind a damaged frame
+    /// each is proved by the one before only.
+    pub proved: usize,
     /// Frames of the current generation behind its last commit.
     pub open: Vec<LogCommit>,
 }
@@ -57,6 +60,8 @@ impl Commits {
     pub(in super::super) fn of(log: &Wal) -> Self {
         let (committed, rest) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
         let mut current = transactions(committed, false);
+        let first_damaged = current.iter().position(|commit| commit.unsound > 0);
+        let proved = first_damaged.unwrap_or(current.len());
         for (number, commit) in current.iter_mut().enumerate() {
             commit.point = Some(Point::Commit(number as u32 + 1));
         }
@@ -79,7 +84,7 @@ impl Commits {
             run.first().map(|commit| log.header.salts[0].wrapping_sub(commit.salts[0]))
         };
         older.sort_by_key(|run| std::cmp::Reverse(ago(run)));
-        Self { older, current, open }
+        Self { older, current, proved, open }
     }
 
     /// The generation that the current one followed at once.
@@ -91,10 +96,12 @@ impl Commits {
     }
 }
 
-/// Frames, cut behind each commit; the first transaction may lack frames when `cut`.
+/// Frames, cut behind each commit; the first transaction may lack frames when `cut`. Of the current generation only a
+/// proved frame ends one, as the numbers of its commits count.
 fn transactions(frames: &[Frame], cut: bool) -> Vec<LogCommit> {
     let mut found = Vec::new();
-    for (index, part) in frames.split_inclusive(|frame| frame.commit != 0).enumerate() {
+    let ends = |frame: &Frame| frame.commit != 0 && (cut || frame.sound || frame.commit_number == 0);
+    for (index, part) in frames.split_inclusive(|frame| ends(frame)).enumerate() {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
         let mut pages: BTreeMap<u32, Framed> = BTreeMap::new();
         for frame in part {

@@ -40,10 +40,14 @@ pub struct Lifetimes {
     events: Vec<Vec<Event>>,
     /// By object: the only key under which something happened to these cells.
     by_content: Vec<OnceLock<HashMap<u64, Option<i64>>>>,
+    /// The state at which rows are live.
+    chosen: u32,
+    /// How many of the objects there were in it, living or dead.
+    known: usize,
     /// The commit that made each state.
     points: Vec<Point>,
-    /// Tables whose rows were given other ids.
-    renumbered: HashSet<usize>,
+    /// Tables whose rows were given other ids, and the last state that did so.
+    renumbered: HashMap<usize, u32>,
     /// By object, key and cells: the cells with the defaults of further columns, as which the row went on.
     grown: HashMap<(usize, i64, u64), u64>,
     /// The definitions before all commits are known.
@@ -68,11 +72,13 @@ pub struct OfTable<'l> {
 }
 
 impl Lifetimes {
-    /// Follows all commits; `None` when more would have to be read than a sound log could ask for.
-    pub(in super::super) fn of(pages: &Pages<'_>, encoding: TextEncoding) -> Option<Self> {
+    /// Follows all commits; `None` when more would have to be read than a sound log could ask for. Rows are live at the
+    /// state `chosen`.
+    pub(in super::super) fn of(pages: &Pages<'_>, encoding: TextEncoding, chosen: u32) -> Option<Self> {
         let mut walk = Walk::begin(pages, encoding);
+        let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
         let mut events: Vec<Vec<Event>> = Vec::new();
-        let (mut renumbered, mut grown) = (HashSet::new(), HashMap::new());
+        let (mut renumbered, mut grown) = (HashMap::new(), HashMap::new());
         let mut owners: HashMap<(u32, u32), u32> =
             walk.owned().map(|(page, object)| ((page, 0), object)).collect();
         for state in 1..=pages.last() {
@@ -80,11 +86,14 @@ impl Lifetimes {
             if walk.overrun {
                 return None;
             }
+            if state == chosen && chosen < pages.last() {
+                at_chosen = Some(walk.objects.clone());
+            }
             let written = pages.written(state);
             owners.extend(written.filter_map(|page| Some(((page, state), walk.surely_owned(page)?))));
             events.resize_with(walk.objects.len(), Vec::new);
             for change in &step.tables {
-                renumbered.extend((!change.renumbered.is_empty()).then_some(change.object));
+                renumbered.extend((!change.renumbered.is_empty()).then_some((change.object, state)));
                 grown.extend(change.grown.iter().filter_map(|row| {
                     let (before, after) = (row.before?.content?, row.after?.content?);
                     Some(((change.object, row.key, before), after))
@@ -102,10 +111,19 @@ impl Lifetimes {
         let by_content = events.iter().map(|_| OnceLock::new()).collect();
         let points = (0..=pages.last()).map(|state| pages.point(state)).collect();
         let (without_base, schema_known) = (pages.without_base(), walk.schema_known);
+        let mut objects = at_chosen.unwrap_or_else(|| walk.objects.clone());
+        let known = objects.len();
+        // What is found of an object later says as much of its rows before.
+        for (object, last) in objects.iter_mut().zip(&walk.objects) {
+            (object.broken, object.incomplete) = (last.broken, last.incomplete);
+        }
+        objects.extend(walk.objects.drain(known..));
         Some(Self {
-            objects: walk.objects,
+            objects,
             events,
             by_content,
+            chosen,
+            known,
             points,
             renumbered,
             grown,
@@ -132,9 +150,11 @@ impl Lifetimes {
                 && (object.keys == Keys::Rowid) == rowids
         };
         let all = || self.objects.iter().enumerate().filter(|(_, object)| fits(object));
-        let stands = |object: &Object| object.died.is_none() && root.is_none_or(|root| root == object.root);
+        let stands = |(index, object): &(usize, &Object)| {
+            *index < self.known && object.died.is_none() && root.is_none_or(|root| root == object.root)
+        };
         let schema = (root == Some(1)).then_some(0);
-        let standing = schema.or_else(|| all().find(|(_, object)| stands(object)).map(|(index, _)| index));
+        let standing = schema.or_else(|| all().find(stands).map(|(index, _)| index));
         // Earlier incarnations of the same shape are one table here.
         let others = all().map(|(index, _)| index).filter(|index| Some(*index) != standing);
         let stands = !dropped && standing.is_some();
@@ -190,6 +210,14 @@ impl Lifetimes {
 
     fn point(&self, state: u32) -> Option<Point> {
         self.points.get(state as usize).copied()
+    }
+
+    /// Whether a version stands at the chosen state, from what happened to it.
+    fn stands_at_chosen(&self, events: &[Event]) -> bool {
+        match events.split_at(events.partition_point(|event| event.state <= self.chosen)) {
+            ([], [next, ..]) => matches!(next.what, What::Ended | What::LostSight),
+            (before, _) => self.stretches(before).1,
+        }
     }
 
     /// The stretches over which a version stood, from what happened to it, and whether it stands in the last state.
@@ -262,6 +290,9 @@ impl OfTable<'_> {
     pub fn is_quiet(&self, key: i64) -> bool {
         let standing = self.objects.first().filter(|_| self.stands);
         standing.is_some_and(|object| {
+            if self.is_renumbered_later(*object) {
+                return false;
+            }
             let sound = self.all.objects.get(*object).is_some_and(|object| !object.broken);
             sound && self.all.of_key(*object, key).is_empty()
         })
@@ -272,12 +303,20 @@ impl OfTable<'_> {
         let unknown = || vec![Lifetime::default()];
         let sound =
             |object: &&usize| self.stands && self.all.objects.get(**object).is_some_and(|o| !o.broken);
+        let sound = |object: &&usize| sound(object) && !self.is_renumbered_later(**object);
         let Some(object) = self.objects.first().filter(sound) else { return unknown() };
         if self.all.of_key(*object, key).is_empty() {
             return vec![Lifetime { from: Some(Point::BeforeLog), to: None }];
         }
-        let (found, stands) = self.all.stretches(self.all.events_of(*object, key, content));
-        if stands { found } else { unknown() }
+        let events = self.all.events_of(*object, key, content);
+        let found = self.all.stretches(events).0;
+        if self.all.stands_at_chosen(events) { found } else { unknown() }
+    }
+
+    /// Whether its rows were given other ids after the point at which they are asked for: what happened to each is known
+    /// by the new ones.
+    fn is_renumbered_later(&self, object: usize) -> bool {
+        self.all.renumbered.get(&object).is_some_and(|state| *state > self.all.chosen)
     }
 
     /// When a row that is gone stood: `key` is `None` when it is lost, `sure` tells that it was read and not inferred.
@@ -293,7 +332,7 @@ impl OfTable<'_> {
         let open = || before.map(|from| Lifetime { from: Some(from), to: None }).into_iter().collect();
         let Some(content) = content else { return open() };
         // Which row had which id before is not told apart here.
-        if in_base && self.objects.iter().any(|object| self.all.renumbered.contains(object)) {
+        if in_base && self.objects.iter().any(|object| self.all.renumbered.contains_key(object)) {
             return open();
         }
         if self.objects.iter().any(|object| self.all.objects.get(*object).is_some_and(|object| object.broken))

@@ -2,7 +2,8 @@
 //!
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
 //! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
-//! the transactions, `point` finds the state that a user names, `replay` writes the pages of one.
+//! the transactions, `point` finds the state that a user names, `reach` says whether its pages are there, `replay` writes
+//! them.
 
 mod commits;
 mod dated;
@@ -10,6 +11,7 @@ mod lifetimes;
 mod objects;
 mod pages;
 mod point;
+mod reach;
 mod replay;
 mod rows;
 mod timeline;
@@ -18,5 +20,7 @@ mod walk;
 pub(super) use commits::Commits;
 pub(super) use lifetimes::{Lifetimes, OfTable};
 pub(super) use pages::Pages;
+pub(super) use point::{States, Told};
+pub(super) use reach::Reached;
 pub(super) use replay::write as replay;
 pub(super) use timeline::read as timeline;

@@ -5,8 +5,10 @@ use super::commits::{Commits, Framed, Held, LogCommit};
 use crate::model::Point;
 use crate::source::{Source, SourceId};
 use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal::Record;
-use mudlark_parsers::sqlite::wal::Wal;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::wal::{self, Frame, Wal};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,6 +32,15 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// Why a page is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// A checkpoint wrote a later version over it, or may have.
+    Overwritten,
+    /// Its frame or record is damaged.
+    Damaged,
+}
+
 /// The pages of a database over time. State 0 is the oldest that is known, state N the one behind the N-th commit.
 #[derive(Debug)]
 pub struct Pages<'a> {
@@ -45,8 +56,16 @@ pub struct Pages<'a> {
     before_current: u32,
     /// More pages than the files can hold.
     most: u32,
-    /// Pages with versions of which the main file holds none that is older.
+    /// Pages of which the main file holds none that is older than the versions, or may do so.
     lost_bases: HashSet<u32>,
+    /// A checkpoint went beyond what the log still proves, so that any page of the main file may be newer.
+    all_bases_lost: bool,
+    /// The first commit of the current generation that no checkpoint has copied as a whole.
+    uncopied_from: u32,
+    /// Pages of the database in each state; 0 when that is lost.
+    counts: Vec<u32>,
+    /// For each state the least of the counts behind it to which a checkpoint may have cut the main file.
+    cut_to: Vec<u32>,
     /// Overflow pages that were followed since the last [`Pages::begin`], and how many may be.
     followed: AtomicU64,
     most_followed: u64,
@@ -81,6 +100,7 @@ impl<'a> Pages<'a> {
         // Frames name no page beyond what they and the file could hold, unless the log is damaged.
         let frames = wal.frames.len() + wal.older.len();
         let most = main_pages.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
+        let damaged = Damaged { sources, main: file, log, wal, page_size: geometry.page_size };
         let previous = commits.previous(wal).unwrap_or_default();
         let previous: Vec<&LogCommit> = previous.iter().filter(|commit| commit.point.is_some()).collect();
         let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
@@ -89,13 +109,19 @@ impl<'a> Pages<'a> {
             let counts = |framed: &&Framed| framed.page <= most && (framed.sound || state > 0);
             for framed in commit.pages.iter().filter(counts) {
                 let (offset, sound) = (framed.offset, framed.sound);
-                let version = Version { state, source: log, offset, sound, absent: false };
+                let mut version = Version { state, source: log, offset, sound, absent: false };
+                if let Some((main, in_main)) = main.zip(damaged.whole_in_main(framed)) {
+                    // A checkpoint copied the page before the frame was damaged.
+                    version = Version { source: main, offset: in_main, sound: true, ..version };
+                }
                 versions.entry(framed.page).or_default().push(version);
             }
         };
         let mut counted: Vec<LogCommit> = Vec::new();
+        let mut first_count = None;
         if let Some((first, rest)) = previous.split_first() {
             add(first, 0);
+            first_count = Some(first.page_count);
             counted.extend(rest.iter().map(|commit| (*commit).clone()));
         }
         let before_current = counted.len() as u32;
@@ -116,20 +142,26 @@ impl<'a> Pages<'a> {
             before_current,
             most,
             lost_bases: HashSet::new(),
+            all_bases_lost: false,
+            uncopied_from: u32::MAX,
+            counts: Vec::new(),
+            cut_to: Vec::new(),
             followed: AtomicU64::new(0),
             // A page is in one chain at most, in each of the two states that are compared.
             most_followed: 4 * u64::from(most) + 1024,
         };
-        pages.lost_bases = pages.find_lost_bases(before_current);
+        pages.find_lost_bases(before_current, wal, log);
+        pages.count(first_count);
         pages
     }
 
     /// The pages around the last transaction of a rollback journal: state 0 is before it, as its records say, state 1 what
-    /// the main file holds. `before` is how many pages there were; pages behind them the transaction added.
+    /// the main file holds. `before` is how many pages there were; pages behind them the transaction added. The `damaged`
+    /// records can't be proved.
     pub(in super::super) fn of_journal(
         sources: &'a [Source],
         main: SourceId,
-        (journal, records): (SourceId, &[Record]),
+        (journal, records, damaged): (SourceId, &[Record], &[Record]),
         before: u32,
         geometry: Geometry,
     ) -> Self {
@@ -144,9 +176,10 @@ impl<'a> Pages<'a> {
             absent: page > main_pages,
         };
         let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
-        for record in records.iter().filter(|record| (1..=before.min(most)).contains(&record.page)) {
-            let old =
-                Version { state: 0, source: journal, offset: record.offset, sound: true, absent: false };
+        let records = records.iter().map(|record| (record, true));
+        let records = records.chain(damaged.iter().map(|record| (record, false)));
+        for (record, sound) in records.filter(|(record, _)| (1..=before.min(most)).contains(&record.page)) {
+            let old = Version { state: 0, source: journal, offset: record.offset, sound, absent: false };
             // The first record of a page is the one from before the transaction.
             versions.entry(record.page).or_insert_with(|| vec![old, in_main(record.page)]);
         }
@@ -176,9 +209,21 @@ impl<'a> Pages<'a> {
             before_current: 0,
             most,
             lost_bases: HashSet::new(),
+            all_bases_lost: false,
+            uncopied_from: u32::MAX,
+            counts: vec![before.min(most), main_pages],
+            cut_to: Vec::new(),
             followed: AtomicU64::new(0),
             most_followed: 4 * u64::from(most) + 1024,
         }
+    }
+
+    /// The main file alone, which is the only state.
+    pub(in super::super) fn of_main(sources: &'a [Source], main: SourceId, geometry: Geometry) -> Self {
+        let mut pages = Self::of_journal(sources, main, (main, &[], &[]), u32::MAX, geometry);
+        pages.commits.clear();
+        pages.counts = vec![pages.main_pages];
+        pages
     }
 
     /// Counts overflow pages anew.
@@ -199,11 +244,6 @@ impl<'a> Pages<'a> {
     /// The state before the first commit of the current generation.
     pub const fn before_current(&self) -> u32 {
         self.before_current
-    }
-
-    /// As many pages as the files can hold at most.
-    pub const fn most(&self) -> u32 {
-        self.most
     }
 
     /// Number of the last state.
@@ -254,9 +294,51 @@ impl<'a> Pages<'a> {
             Some(version) if version.absent => Seen::Absent,
             Some(version) if !version.sound => Seen::Unknown,
             Some(version) => self.framed(page, version),
-            None if self.lost_bases.contains(&page) => Seen::Unknown,
-            None => self.in_main(page),
+            None if self.is_lost_base(page) => Seen::Unknown,
+            None => match self.in_main(page) {
+                Seen::Absent if self.is_cut_off(page, state) => Seen::Unknown,
+                seen => seen,
+            },
         }
+    }
+
+    /// Pages of the database in a state, as the commit or the header says, and the main file's where it is longer, as
+    /// SQLite leaves that as it is; `None` when it is lost, or beyond what the files can hold.
+    pub fn page_count(&self, state: u32) -> Option<u32> {
+        let count = self.counts.get(state as usize).copied().unwrap_or(0);
+        // Pages that were counted and never written are free.
+        (1..=self.most.saturating_mul(2)).contains(&count).then_some(count)
+    }
+
+    /// Whether a page that was there in a state may have been cut off the main file by a checkpoint since.
+    fn is_cut_off(&self, page: u32, state: u32) -> bool {
+        self.page_count(state).is_some_and(|count| page <= count)
+            && self.cut_to.get(state as usize).is_some_and(|least| *least < page)
+    }
+
+    fn is_lost_base(&self, page: u32) -> bool {
+        self.lost_bases.contains(&page) || self.all_bases_lost
+    }
+
+    /// Counts the pages of each state.
+    fn count(&mut self, first: Option<u32>) {
+        let first = first.unwrap_or_else(|| {
+            let stated = self.at(1, 0).image().and_then(|first| header::header(first.bytes).ok());
+            let stated = stated.and_then(|(_, header)| header.believed_page_count()).unwrap_or(0);
+            // What is longer in the main file is of a later state where a checkpoint wrote all of it.
+            let copied = (stated + 1..=self.main_pages).all(|page| self.lost_bases.contains(&page));
+            if stated > 0 && copied { stated } else { stated.max(self.main_pages) }
+        });
+        let counts = self.commits.iter().map(|commit| commit.page_count);
+        self.counts = std::iter::once(first).chain(counts).collect();
+        let mut least = u32::MAX;
+        let mut cut_to: Vec<u32> = Vec::with_capacity(self.counts.len());
+        for (state, count) in self.counts.iter().enumerate().rev() {
+            cut_to.push(least);
+            least = if (state as u32) < self.uncopied_from { least.min(*count) } else { least };
+        }
+        cut_to.reverse();
+        self.cut_to = cut_to;
     }
 
     /// A page in a state, or as it was first known later.
@@ -269,6 +351,53 @@ impl<'a> Pages<'a> {
             }
             seen => seen,
         }
+    }
+
+    /// The latest state of which the main file is known to hold a page.
+    pub fn state_of_main(&self, page: u32) -> u32 {
+        let states = self.states_in_main(page);
+        if self.lost_bases.contains(&page) { states.last().copied() } else { None }
+            .unwrap_or(self.before_current)
+    }
+
+    /// Whether the main file holds a page as a commit behind a state left it, and none before did.
+    pub fn is_main_later(&self, page: u32, state: u32) -> bool {
+        let states = self.states_in_main(page);
+        self.lost_bases.contains(&page) && states.first().is_some_and(|first| *first > state)
+    }
+
+    /// The states whose commits wrote a page as the main file holds it.
+    fn states_in_main(&self, page: u32) -> Vec<u32> {
+        let Some(main) = self.in_main(page).image() else { return Vec::new() };
+        let versions = self.versions.get(&page).into_iter().flatten();
+        let is_main = |version: &&Version| {
+            self.framed(page, version).image().is_some_and(|image| image.bytes == main.bytes)
+        };
+        versions.filter(is_main).map(|version| version.state).collect()
+    }
+
+    /// Why a page is not known in a state.
+    pub fn why_lost(&self, page: u32, state: u32) -> Lost {
+        let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
+        let is_held = versions.iter().any(|version| version.state <= state);
+        if is_held { Lost::Damaged } else { Lost::Overwritten }
+    }
+
+    /// What is nearest to a page that is not known in a state: its damaged bytes, where they begin as a page does; the next
+    /// version; the one before; what the main file holds. With the state that it is of; `None` where that is not known.
+    pub fn stand_in(&self, page: u32, state: u32) -> Option<(PageVersion<'a>, Option<u32>)> {
+        let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
+        let (before, after) = versions.split_at(versions.partition_point(|version| version.state <= state));
+        let image = |version: &Version| self.framed(page, version).image();
+        let own = before.last().filter(|own| !own.sound && !own.absent).and_then(image);
+        let own = own.filter(|own| Page::parse(own.bytes, page, self.geometry).is_some());
+        let sound = |version: &&Version| version.sound && !version.absent;
+        let other = || {
+            let found = after.iter().find(sound).or_else(|| before.iter().rfind(sound))?;
+            Some((image(found)?, Some(found.state)))
+        };
+        let in_main = || self.in_main(page).image().map(|main| (main, None));
+        own.map(|own| (own, Some(state))).or_else(other).or_else(in_main)
     }
 
     /// The first state behind this one in which a page is known that is not known in this one.
@@ -298,12 +427,17 @@ impl<'a> Pages<'a> {
     }
 
     fn is_base(&self, page: u32) -> bool {
-        !self.lost_bases.contains(&page)
+        !self.is_lost_base(page)
             && self.versions.get(&page).and_then(|v| v.first()).is_none_or(|first| first.state > 0)
     }
 
     fn framed(&self, page: u32, version: &Version) -> Seen<'a> {
-        self.bytes(page, version.source, version.offset).map_or(Seen::Unknown, Seen::Image)
+        let commit = match self.point(version.state) {
+            Point::Commit(number) => Some(number),
+            _ => None,
+        };
+        let image = self.bytes(page, version.source, version.offset);
+        image.map_or(Seen::Unknown, |image| Seen::Image(PageVersion { commit, ..image }))
     }
 
     /// A page as the main file has it.
@@ -323,16 +457,18 @@ impl<'a> Pages<'a> {
         Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
     }
 
-    /// The pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,
+    /// Finds the pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,
     /// and those that the main file holds as a commit of this log left them. SQLite copies the pages whose last frame is
     /// of some first commits, in the order of their numbers: one of those that it passed over shows that it didn't.
-    fn find_lost_bases(&self, before_current: u32) -> HashSet<u32> {
+    fn find_lost_bases(&mut self, before_current: u32, wal: &Wal, log: SourceId) {
         let mut lost = HashSet::new();
-        let mut pages: Vec<u32> = self.versions.keys().copied().collect();
-        pages.sort_unstable();
+        // The latest commit of which a checkpoint is known to have copied a page.
+        let mut copied_to = 0;
         // Pages so far that no checkpoint reached.
         let mut passed_over: Vec<&[Version]> = Vec::new();
-        for page in pages {
+        // States in which a damaged frame holds a page that is nowhere else.
+        let mut damaged: Vec<(u32, u32)> = Vec::new();
+        for page in self.all_written() {
             let Some(versions) = self.versions.get(&page) else { continue };
             let main = match self.in_main(page) {
                 Seen::Image(main) => Some(main.bytes),
@@ -357,15 +493,81 @@ impl<'a> Pages<'a> {
                 };
                 passed_over.iter().rev().take(MOST_ASKED).any(would_be_copied)
             };
+            damaged.extend(current().filter(|version| !version.sound).map(|version| (page, version.state)));
             if copies().next().is_none() {
-                passed_over.push(versions);
+                if current().all(|version| version.sound) {
+                    passed_over.push(versions);
+                    let first = current().map(|version| version.state).next();
+                    self.uncopied_from = self.uncopied_from.min(first.unwrap_or(u32::MAX));
+                }
             } else if !copies().all(is_disproved) {
                 lost.insert(page);
+                let first = copies().map(|version| version.state).find(|_| true);
+                copied_to = copied_to.max(first.unwrap_or(0));
             }
             if versions.first().is_some_and(|first| (1..=before_current).contains(&first.state)) {
                 lost.insert(page);
             }
         }
-        lost
+        // A checkpoint that went beyond a damaged frame copied its page, whose number may be damaged too.
+        let is_explained = |(page, state): &(u32, u32)| {
+            let main = self.in_main(*page).image().map(|image| image.bytes);
+            let versions = self.versions.get(page).into_iter().flatten();
+            versions.filter(|version| version.state >= *state).any(|version| {
+                self.framed(*page, version).image().map(|image| image.bytes) == main && main.is_some()
+            })
+        };
+        let beyond = damaged.iter().any(|seen| seen.1 <= copied_to && !is_explained(seen));
+        self.all_bases_lost = beyond || self.is_copied_beyond(wal, log);
+        self.lost_bases = lost;
+    }
+
+    /// Whether the main file holds a page as a frame has it that no commit of the log is proved to end: a checkpoint copies
+    /// committed frames only, so the log has lost what proved it.
+    fn is_copied_beyond(&self, wal: &Wal, log: SourceId) -> bool {
+        let is_copied = |frame: &Frame| {
+            let image = self.bytes(frame.page, log, frame.offset)?;
+            let main = self.in_main(frame.page).image()?;
+            let proved = self.versions.get(&frame.page).into_iter().flatten();
+            let mut proved = proved.filter_map(|version| self.framed(frame.page, version).image());
+            Some(image.bytes == main.bytes && !proved.any(|proved| proved.bytes == main.bytes))
+        };
+        wal.torn && wal.older.iter().any(|frame| frame.own && is_copied(frame) == Some(true))
+    }
+}
+
+/// What is needed to prove the page of a damaged frame by what the main file holds.
+struct Damaged<'a> {
+    sources: &'a [Source],
+    main: Option<&'a Source>,
+    log: SourceId,
+    wal: &'a Wal,
+    page_size: u32,
+}
+
+impl Damaged<'_> {
+    /// Where the main file holds the page that a damaged frame had: with it the frame's checksum continues that of the
+    /// frame before.
+    fn whole_in_main(&self, framed: &Framed) -> Option<u64> {
+        if framed.sound {
+            return None;
+        }
+        let log = self.sources.get(usize::from(self.log.0))?.bytes();
+        let at = usize::try_from(framed.offset).ok()?.checked_sub(wal::FRAME_HEADER_LEN)?;
+        let (_, head) = wal::frame_header(log.get(at..)?).ok()?;
+        let size = self.page_size as usize;
+        let before = match at.checked_sub(wal::FRAME_HEADER_LEN + size) {
+            Some(before) if before >= wal::HEADER_LEN => {
+                wal::frame_header(log.get(before..)?).ok()?.1.checksum
+            }
+            _ => self.wal.header.checksum,
+        };
+        let in_main = u64::from(framed.page.checked_sub(1)?) * u64::from(self.page_size);
+        let from = usize::try_from(in_main).ok()?;
+        let page = self.main?.bytes().get(from..from.checked_add(size)?)?;
+        let big = self.wal.header.big_endian;
+        let sum = wal::checksum(log.get(at..at + 8)?, big, before);
+        (head.salts == self.wal.header.salts && wal::checksum(page, big, sum) == head.checksum)
+            .then_some(in_main)
     }
 }

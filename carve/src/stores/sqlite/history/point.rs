@@ -4,24 +4,50 @@ use super::commits::Commits;
 use super::pages::{Pages, Seen};
 use super::timeline;
 use crate::error::Error;
-use crate::model::{Point, Until};
+use crate::model::{Goal, Point, Until};
 use crate::source::{Source, SourceId};
 use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect;
+use crate::stores::sqlite::open::beside;
+use crate::words::{count, grouped_count};
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::wal;
+use mudlark_parsers::sqlite::header;
+use mudlark_parsers::sqlite::journal::{self, Record};
+use mudlark_parsers::sqlite::wal::{self, Wal};
 
 /// Points that are named when there is none of the name that the user gives; a person reads no more.
 const MOST_NAMED: usize = 4;
 
-/// The states of a store that its log holds.
+/// What tells of the states of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A write-ahead log.
+    Log,
+    /// A hot journal: state 0 is after its rollback, state 1 the main file as it lies.
+    Hot,
+    /// A journal whose header was zeroed by a commit: state 0 is before that, state 1 the main file.
+    Zeroed,
+    /// Nothing: the main file is the only state.
+    Nothing,
+}
+
+/// The states of a store that its log or its journal holds.
 #[derive(Debug)]
 pub struct States<'a> {
     sources: &'a [Source],
+    pub told: Told,
     pub pages: Pages<'a>,
-    /// Where the pages of the later states are.
-    pub log: SourceId,
+    /// The log or the journal.
+    pub source: Option<SourceId>,
+    /// The last state that is proved without a gap.
+    proved: u32,
+    /// Where the first damaged record lies.
+    damaged_at: Option<u64>,
+    /// Frames behind the last commit that no commit is proved to end.
+    torn: u64,
+    /// What a person should know of the log or the journal.
+    pub notes: Vec<String>,
 }
 
 /// Why a store can't be brought to a point.
@@ -31,73 +57,264 @@ pub fn refused(sources: &[Source], reason: String) -> Error {
 }
 
 impl<'a> States<'a> {
-    /// The states that the log among the sources holds.
+    /// The states that the log or the journal among the sources holds.
     ///
     /// # Errors
-    /// When there is none, or none that belongs to the main file.
+    /// When there is none, or the log is of another database.
     pub fn of(sources: &'a [Source]) -> Result<Self, Error> {
-        let refused = |reason: String| refused(sources, reason);
         let roles = Roles::of(sources);
         let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
-        let (id, log) = match roles.log.map(|id| (id, wal::wal(bytes(id)))) {
-            Some((id, Ok(log))) => (id, log),
-            Some((_, Err(_))) => {
-                return Err(refused("the header of its log is broken or missing".to_owned()));
-            }
-            None => return Err(refused("no write-ahead log: there is no point but `checkpoint`".to_owned())),
-        };
         let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
-        let geometry = detected
-            .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |found| found.geometry);
-        if geometry.page_size != log.header.page_size {
-            return Err(refused(format!(
-                "the log is of another database: its pages are of {} bytes, those of the database of {}",
-                log.header.page_size, geometry.page_size
+        let name = |id: SourceId| sources.get(usize::from(id.0)).map_or("", Source::name);
+        let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
+        let mut unused = Vec::new();
+        match log {
+            Some((id, Ok(log))) => {
+                let geometry = detected
+                    .as_ref()
+                    .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |found| found.geometry);
+                let is_empty = log.frames.is_empty() && log.older.is_empty();
+                if geometry.page_size != log.header.page_size {
+                    unused.push(format!(
+                        "{} is of another database: its pages are of {} bytes, those of the database of {}; the database \
+                         alone is served",
+                        name(id), log.header.page_size, geometry.page_size
+                    ));
+                } else if !is_empty || roles.journal.is_none() {
+                    return Self::of_log(sources, &roles, (id, &log), geometry);
+                }
+            }
+            Some((id, Err(_))) if bytes(id).is_empty() => {
+                unused.push(format!("{} is empty: the database alone is served", name(id)));
+            }
+            Some((id, Err(damage))) => unused.push(format!(
+                "the header of {} is broken ({} at {:#x}): the database alone is served, as SQLite itself would",
+                name(id), damage.field, damage.at
+            )),
+            None => {}
+        }
+        let (Some(main), Some(detected)) = (roles.main, detected) else {
+            let why = unused.pop().unwrap_or_else(|| "the main file is not there".to_owned());
+            return Err(refused(sources, why));
+        };
+        let alone = |told, pages| Self {
+            sources,
+            told,
+            pages,
+            source: None,
+            proved: 0,
+            damaged_at: None,
+            torn: 0,
+            notes: Vec::new(),
+        };
+        let of_journal = roles.journal.and_then(|id| Self::of_journal(sources, main, id, detected.geometry));
+        let states = match of_journal {
+            Some(Ok(states)) => Some(states),
+            Some(Err(why)) => {
+                unused.push(why);
+                None
+            }
+            None => None,
+        };
+        if states.is_none() && unused.is_empty() {
+            let reason = "no write-ahead log: there is no point but `checkpoint`";
+            return Err(refused(sources, reason.to_owned()));
+        }
+        let only = || alone(Told::Nothing, Pages::of_main(sources, main, detected.geometry));
+        let mut states = states.unwrap_or_else(only);
+        states.notes.splice(0..0, unused);
+        Ok(states)
+    }
+
+    fn of_log(
+        sources: &'a [Source],
+        roles: &Roles,
+        (id, log): (SourceId, &Wal),
+        geometry: Geometry,
+    ) -> Result<Self, Error> {
+        let judged = Judged::of(sources, roles, Some((id, log))).filter(Judged::is_left_out);
+        if let Some(told) = judged.as_ref().and_then(Judged::told) {
+            return Err(refused(sources, told));
+        }
+        let commits = Commits::of(log);
+        let pages = Pages::of(sources, roles.main, (id, log), geometry, &commits);
+        let proved = pages.before_current() + commits.proved as u32;
+        let damaged_at = log.damage.first().map(|damage| damage.at);
+        let torn = if log.torn { log.beyond } else { 0 };
+        let notes = Vec::new();
+        Ok(Self { sources, told: Told::Log, pages, source: Some(id), proved, damaged_at, torn, notes })
+    }
+
+    /// The states around the transaction of a journal; `None` when it holds nothing, and why it is of no use.
+    fn of_journal(
+        sources: &'a [Source],
+        main: SourceId,
+        id: SourceId,
+        geometry: Geometry,
+    ) -> Option<Result<Self, String>> {
+        let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+        let name = sources.get(usize::from(id.0)).map_or("", Source::name);
+        let Ok(hot) = journal::journal(bytes(id)) else {
+            let records = match whole_transaction(bytes(id), bytes(main), geometry.page_size)? {
+                Ok(records) => records,
+                Err(why) => return Some(Err(format!("{name}: {why}: the database alone is served"))),
+            };
+            let (records, before) = records;
+            let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
+            return Some(Ok(Self {
+                sources,
+                told: Told::Zeroed,
+                pages,
+                source: Some(id),
+                proved: 1,
+                damaged_at: None,
+                torn: 0,
+                notes: Vec::new(),
+            }));
+        };
+        if hot.header.page_size != geometry.page_size {
+            return Some(Err(format!(
+                "{name} is of another database: its pages are of {} bytes, those of the database of {}; the database alone \
+                 is served",
+                hot.header.page_size, geometry.page_size
             )));
         }
-        let judged = Judged::of(sources, &roles, Some((id, &log))).filter(Judged::is_left_out);
-        if let Some(told) = judged.as_ref().and_then(Judged::told) {
-            return Err(refused(told));
+        if hot.super_journal.as_ref().is_some_and(|of| !beside(sources, id, of)) {
+            return Some(Err(format!(
+                "{name} names a super-journal that is not there, which SQLite takes for a commit: the database alone is \
+                 served"
+            )));
         }
-        let commits = Commits::of(&log);
-        let pages = Pages::of(sources, roles.main, (id, &log), geometry, &commits);
-        Ok(Self { sources, pages, log: id })
+        let before = hot.header.page_count;
+        let pages = Pages::of_journal(sources, main, (id, &hot.records, &hot.damaged), before, geometry);
+        let damaged_at = hot.damage.first().map(|damage| damage.at);
+        let (proved, notes) = (0, Vec::new());
+        Some(Ok(Self {
+            sources,
+            told: Told::Hot,
+            pages,
+            source: Some(id),
+            proved,
+            damaged_at,
+            torn: 0,
+            notes,
+        }))
     }
 
     /// The state that a point is.
     ///
     /// # Errors
-    /// When there is no such point, with the nearest ones; when a moment leaves several, with these.
-    pub fn find(&self, until: Until) -> Result<u32, Error> {
+    /// When there is no such point, with the nearest ones; when a moment leaves several, with these; when it lies behind
+    /// a damaged record, unless the user goes on over that.
+    pub fn find(&self, goal: Goal) -> Result<u32, Error> {
         let refused = |reason| refused(self.sources, reason);
-        let until = match until {
+        let until = match goal.until {
             Until::Time(micros) => timeline::read(self.sources)?.last_before(micros).map_err(refused)?,
             until => until,
         };
         let (before, last) = (self.pages.before_current(), self.pages.last());
-        let state = match until {
-            Until::Time(_) => None,
-            Until::Checkpoint => Some(self.of_main().ok_or_else(|| {
+        let reached = if goal.force_frames { last } else { self.proved };
+        let state = match (self.told, until) {
+            (_, Until::Time(_)) => None,
+            (_, Until::Checkpoint) => Some(self.of_main().ok_or_else(|| {
                 refused(
                     "checkpoint: the main file is none of the states that the log tells of, as amid a checkpoint"
                         .to_owned(),
                 )
             })?),
-            Until::Last => (last > before).then_some(last),
-            Until::Point(Point::BeforeLog | Point::Commit(0)) => Some(before),
-            Until::Point(point) => (1..=last).find(|state| self.pages.point(*state) == point),
+            // SQLite rolls a hot journal back.
+            (Told::Hot | Told::Nothing, Until::Last) => Some(0),
+            (Told::Hot, Until::Point(Point::Commit(_))) => None,
+            (Told::Zeroed, Until::Last | Until::Point(Point::Commit(1))) => Some(1),
+            (_, Until::Last) => (reached > before).then_some(reached),
+            (_, Until::Point(Point::BeforeLog | Point::Commit(0))) => Some(before),
+            (_, Until::Point(point)) => (1..=last).find(|state| self.pages.point(*state) == point),
         };
-        state.ok_or_else(|| refused(self.no_such_point(until)))
+        let state = state.ok_or_else(|| refused(self.no_such_point(until)))?;
+        let is_damaged = match self.told {
+            Told::Log => state > reached,
+            Told::Hot => state == 0 && self.damaged_at.is_some() && !goal.force_frames,
+            Told::Zeroed | Told::Nothing => false,
+        };
+        if is_damaged && until != Until::Checkpoint { Err(refused(self.damaged(until))) } else { Ok(state) }
     }
 
     /// The point that a state is.
     pub fn point(&self, state: u32) -> Point {
-        if state == self.pages.before_current() { Point::Commit(0) } else { self.pages.point(state) }
+        match (self.told, state) {
+            (Told::Zeroed, 1) => Point::Commit(1),
+            _ if state == self.pages.before_current() => Point::Commit(0),
+            _ => self.pages.point(state),
+        }
+    }
+
+    /// The last state.
+    pub fn last(&self) -> u32 {
+        self.pages.last()
+    }
+
+    /// Later commits than a state. What a hot journal takes back is none.
+    pub fn behind(&self, state: u32) -> u32 {
+        if self.told == Told::Hot { 0 } else { self.pages.last().saturating_sub(state) }
+    }
+
+    /// What a person should know who is given a state.
+    pub fn told_of(&self, goal: Goal, state: u32) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        let at = self.damaged_at.map(|at| format!(" at {at:#x}")).unwrap_or_default();
+        let (first, last) = (self.point(self.proved + 1), self.point(self.pages.last()));
+        let behind = self.pages.last().saturating_sub(self.proved);
+        if self.told == Told::Log && behind > 0 && goal.until == Until::Last {
+            let which = if behind == 1 { first.to_string() } else { format!("{first} to {last}") };
+            notes.push(if goal.force_frames {
+                format!("{which}: behind a damaged frame{at}, each frame proved only by the one before it")
+            } else {
+                format!(
+                    "behind a damaged frame{at}, where SQLite stops reading, the log goes on with {} ({which}) whose frames \
+                     are proved only by the ones before them; --force-frames goes on",
+                    count(behind.into(), "commit")
+                )
+            });
+        }
+        if self.torn > 0 && state == self.pages.last() {
+            notes.push(format!(
+                "behind the last commit the log goes on{at} with {} of which no commit can be proved",
+                grouped_count(self.torn, "frame")
+            ));
+        }
+        notes
+    }
+
+    /// Whether a frame of the log is of a commit behind a state; without one, behind what the main file holds of its page.
+    pub fn is_later(&self, frame: &wal::Frame, state: Option<u32>) -> bool {
+        if self.told != Told::Log {
+            return false;
+        }
+        let own = self.pages.before_current() as usize;
+        let (older, current) = self.pages.commits.split_at_checked(own).unwrap_or_default();
+        let (first, commits) = if frame.own { (own, current) } else { (0, older) };
+        let at = commits.partition_point(|commit| commit.frames.1 < frame.number);
+        let commit = commits.get(at).filter(|commit| commit.salts == frame.salts);
+        let is_in = commit.is_some_and(|commit| commit.frames.0 <= frame.number);
+        let limit = || state.unwrap_or_else(|| self.pages.state_of_main(frame.page));
+        is_in && (first + at) as u32 + 1 > limit()
+    }
+
+    /// Whether what the main file holds of a page was written behind a state.
+    pub fn is_main_later(&self, page: u32, state: u32) -> bool {
+        match self.told {
+            Told::Log => self.pages.is_main_later(page, state),
+            Told::Zeroed => state == 0,
+            Told::Hot | Told::Nothing => false,
+        }
     }
 
     /// The latest of the states that the main file is in, as it lies.
     fn of_main(&self) -> Option<u32> {
         let pages = &self.pages;
+        if self.told != Told::Log {
+            return Some(pages.last());
+        }
         // Of how many pages the main file holds what they are in a state: how many more than in the state before.
         let mut fits = vec![0_i64; pages.last() as usize + 2];
         let mut add = |state: u32, more: i64| {
@@ -128,15 +345,42 @@ impl<'a> States<'a> {
         found
     }
 
+    fn damaged(&self, until: Until) -> String {
+        let at = self.damaged_at.map(|at| format!(" at {at:#x}")).unwrap_or_default();
+        if self.told == Told::Hot {
+            return format!(
+                "{until} can't be proved: the journal is damaged{at}, where SQLite would stop to put pages back and leave a \
+                 mix; --force-frames goes on with what else its nonce proves"
+            );
+        }
+        let proved = self.point(self.proved);
+        format!(
+            "{until} can't be proved: it lies behind a damaged frame{at}; the log is proved up to {proved}, as far as SQLite \
+             itself reads it; --force-frames goes on over frames that are proved only by the ones before them"
+        )
+    }
+
     fn no_such_point(&self, until: Until) -> String {
         let pages = &self.pages;
         let name = |state: u32| pages.point(state).to_string();
-        let held = match (pages.before_current(), pages.last()) {
-            (_, 0) => "its log holds no commit".to_owned(),
-            (before, last) if before == last => {
+        let held = match (self.told, pages.before_current(), pages.last()) {
+            (Told::Hot, ..) => {
+                "its journal was never committed: commit:0 and last are the state after rollback, \
+                                checkpoint is the main file as it lies"
+                    .to_owned()
+            }
+            (Told::Zeroed, ..) => "its journal holds commit:0 to commit:1".to_owned(),
+            (Told::Nothing, ..) => {
+                "the database alone has commit:0, which is last and checkpoint too".to_owned()
+            }
+            (_, _, 0) => "its log holds no commit".to_owned(),
+            (_, before, last) if before == last => {
                 "its log holds no commit of the current generation".to_owned()
             }
-            (before, last) => {
+            (_, before, _) if until == Until::Last => {
+                format!("its log holds no commit that can be proved behind {}", self.point(before))
+            }
+            (_, before, last) => {
                 let older = if before > 0 {
                     format!(", and of an older one {} to {}", name(1), name(before))
                 } else {
@@ -157,6 +401,9 @@ impl<'a> States<'a> {
     /// The points that are next to one that does not exist: those of its generation, by number, or of all.
     fn nearest(&self, until: Until) -> Vec<String> {
         let Until::Point(wanted) = until else { return Vec::new() };
+        if self.told != Told::Log {
+            return Vec::new();
+        }
         let number = |point: Point| match point {
             Point::BeforeLog => 0,
             Point::Commit(number) | Point::Older { commit: number, .. } => number,
@@ -179,4 +426,37 @@ impl<'a> States<'a> {
         near.sort_by_key(|point| number(*point));
         near.iter().map(ToString::to_string).collect()
     }
+}
+
+/// The records of the last transaction of a journal whose header was zeroed, and how many pages there were before it;
+/// `None` when there are none, and why they can't be taken for all of it.
+fn whole_transaction(
+    journal: &[u8],
+    main: &[u8],
+    page_size: u32,
+) -> Option<Result<(Vec<Record>, u32), &'static str>> {
+    let records = journal::last_records(journal, page_size);
+    let (first, last) = (records.first()?, records.last()?);
+    let header = |bytes: &[u8]| header::header(bytes).ok().map(|(_, header)| header);
+    let before = records.iter().find(|record| record.page == 1);
+    let before = before.and_then(|before| header(journal.get(usize::try_from(before.offset).ok()?..)?));
+    let Some(before) = before else {
+        return Some(Err("its transaction lacks page 1, which says how many pages there were before it"));
+    };
+    // SQLite counts each transaction, in whatever mode it is journalled.
+    let counts_on = header(main).is_some_and(|after| {
+        after.change_counter == before.change_counter.wrapping_add(1)
+            && after.read_version == before.read_version
+    });
+    if !counts_on {
+        return Some(Err("its transaction is not the last one, by the change counter of the main file"));
+    }
+    // Behind a segment that was synced lies a further one, or the end.
+    let sector = first.offset.saturating_sub(4).max(1);
+    let end = last.offset + u64::from(page_size) + 4;
+    let next = usize::try_from(end.next_multiple_of(sector)).ok()?;
+    if journal.get(next..).is_some_and(|rest| rest.starts_with(&journal::MAGIC)) {
+        return Some(Err("its transaction may have further segments, which its zeroed header does not tell"));
+    }
+    Some(Ok((records, before.page_count)))
 }

@@ -103,15 +103,19 @@ fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, hi
     if records.is_empty() {
         return false;
     }
-    let pages = Pages::of_journal(sources, main, (id, &records), before, geometry);
+    let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
     let not_after = upper(sources, roles, id, true);
     let last = not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
     let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
     let told = told_of(&pages, &mut walk, 1, last).unwrap_or_default();
     history.what = format!("SQLite database, pages of {} bytes, with a rollback journal", geometry.page_size);
     history.notes.push(match state {
-        CommitState::InDoubt => "the journal is hot: SQLite would roll its transaction back".to_owned(),
-        _ => "the journal's header is zeroed: its last transaction committed".to_owned(),
+        CommitState::InDoubt => "the journal is hot: SQLite would roll its transaction back; `replay --until last` gives \
+                                 the state after that, `--until checkpoint` the one before"
+            .to_owned(),
+        _ => "the journal's header is zeroed: its last transaction committed; `replay --until commit:0` gives the state \
+              before it, `--until last` the one behind"
+            .to_owned(),
     });
     history.commits.push(Commit {
         point: None,
