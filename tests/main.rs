@@ -16,6 +16,7 @@ mod live_rows;
 mod output_database;
 mod output_folder;
 mod output_refused;
+mod points;
 mod replay;
 mod same_output;
 mod schema_given;

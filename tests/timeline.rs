@@ -80,7 +80,7 @@ pub fn copied(folder: &Path) -> Done<PathBuf> {
     Ok(path)
 }
 
-const TABLES: &str = "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, note TEXT);
+pub const TABLES: &str = "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, note TEXT);
     CREATE INDEX people_name ON people(name);
     CREATE TABLE loose(a, b);
     CREATE TABLE pairs(a TEXT, b INT, c, PRIMARY KEY(a, b)) WITHOUT ROWID;
@@ -113,19 +113,10 @@ fn statement(numbers: &mut Numbers, step: u64) -> String {
     }
 }
 
-/// Page sizes, and auto-vacuum.
-pub const SETTINGS: [(u32, u32); 5] = [(512, 0), (1024, 1), (4096, 0), (4096, 2), (65536, 0)];
-
-/// Fills a log with commits of all kinds; for each the step, and what lies between the states around it.
-pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64, Counts)>> {
-    let (page_size, auto_vacuum) = SETTINGS[seed];
-    connection.execute_batch(&format!(
-        "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = wal;
-         PRAGMA wal_autocheckpoint = 0; {TABLES} PRAGMA wal_checkpoint(TRUNCATE);"
-    ))?;
+/// The statements of each step of a workload: inserts, updates, deletes, changes of definitions, and a `VACUUM`.
+pub fn steps(seed: usize) -> Vec<(u64, String)> {
     let mut numbers = Numbers(seed as u64);
-    let (mut before, mut expected) = (state(connection)?, Vec::new());
-    for step in 0..48 {
+    let step = |step: u64| {
         let several = 1 + numbers.below(4);
         let work: Vec<String> = (0..several).map(|_| statement(&mut numbers, step)).collect();
         let work = match step {
@@ -138,8 +129,24 @@ pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64
             40 => "DELETE FROM people".to_owned(),
             _ => work.join(";"),
         };
+        (step, if step == 20 { work } else { format!("BEGIN; {work}; COMMIT;") })
+    };
+    (0..48).map(step).collect()
+}
+
+/// Page sizes, and auto-vacuum.
+pub const SETTINGS: [(u32, u32); 5] = [(512, 0), (1024, 1), (4096, 0), (4096, 2), (65536, 0)];
+
+/// Fills a log with commits of all kinds; for each the step, and what lies between the states around it.
+pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64, Counts)>> {
+    let (page_size, auto_vacuum) = SETTINGS[seed];
+    connection.execute_batch(&format!(
+        "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = wal;
+         PRAGMA wal_autocheckpoint = 0; {TABLES} PRAGMA wal_checkpoint(TRUNCATE);"
+    ))?;
+    let (mut before, mut expected) = (state(connection)?, Vec::new());
+    for (step, batch) in steps(seed) {
         let length = fs::metadata(log)?.len();
-        let batch = if step == 20 { work } else { format!("BEGIN; {work}; COMMIT;") };
         connection.execute_batch(&batch)?;
         if fs::metadata(log)?.len() == length {
             // Nothing was to be written.

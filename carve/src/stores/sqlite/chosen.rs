@@ -50,7 +50,7 @@ impl<'a> Chosen<'a> {
             (Some(states), Some(reached)) if states.told == Told::Log || reached.state < states.last() => {
                 main.with_point(states, reached)
             }
-            _ => main.as_it_lies(stated),
+            _ => main.with_nothing(stated),
         }
     }
 

@@ -259,7 +259,7 @@ impl<'a> View<'a> {
     }
 
     /// The same, as the main file lies, whatever a log or a journal says.
-    pub(super) fn as_it_lies(mut self, stated: u32) -> Self {
+    pub(super) fn with_nothing(mut self, stated: u32) -> Self {
         self = self.with_stated_count(stated);
         self.applied = Applied::Chosen { point: None, behind: 0 };
         self

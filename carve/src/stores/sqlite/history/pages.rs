@@ -52,6 +52,8 @@ pub struct Pages<'a> {
     pub commits: Vec<LogCommit>,
     /// By page: the states from which on it was this, in order.
     versions: HashMap<u32, Vec<Version>>,
+    /// The commit of an older generation behind which state 0 is.
+    first: Option<Point>,
     /// The state before the first commit of the current generation.
     before_current: u32,
     /// More pages than the files can hold.
@@ -118,10 +120,10 @@ impl<'a> Pages<'a> {
             }
         };
         let mut counted: Vec<LogCommit> = Vec::new();
-        let mut first_count = None;
+        let (mut first_count, mut first_point) = (None, None);
         if let Some((first, rest)) = previous.split_first() {
             add(first, 0);
-            first_count = Some(first.page_count);
+            (first_count, first_point) = (Some(first.page_count), first.point);
             counted.extend(rest.iter().map(|commit| (*commit).clone()));
         }
         let before_current = counted.len() as u32;
@@ -139,6 +141,7 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: counted,
             versions,
+            first: first_point,
             before_current,
             most,
             lost_bases: HashSet::new(),
@@ -206,6 +209,7 @@ impl<'a> Pages<'a> {
             main_pages,
             commits: vec![commit],
             versions,
+            first: None,
             before_current: 0,
             most,
             lost_bases: HashSet::new(),
@@ -239,6 +243,11 @@ impl<'a> Pages<'a> {
     /// Whether more overflow pages were asked for than there can be.
     pub fn is_overrun(&self) -> bool {
         self.followed.load(Ordering::Relaxed) > self.most_followed
+    }
+
+    /// The commit of an older generation behind which state 0 is.
+    pub const fn first(&self) -> Option<Point> {
+        self.first
     }
 
     /// The state before the first commit of the current generation.

@@ -42,6 +42,8 @@ pub struct States<'a> {
     pub source: Option<SourceId>,
     /// The last state that is proved without a gap.
     proved: u32,
+    /// Commits of older generations, between which and the main file frames are gone.
+    cut_off: Vec<Point>,
     /// Where the first damaged record lies.
     damaged_at: Option<u64>,
     /// Frames behind the last commit that no commit is proved to end.
@@ -97,16 +99,6 @@ impl<'a> States<'a> {
             let why = unused.pop().unwrap_or_else(|| "the main file is not there".to_owned());
             return Err(refused(sources, why));
         };
-        let alone = |told, pages| Self {
-            sources,
-            told,
-            pages,
-            source: None,
-            proved: 0,
-            damaged_at: None,
-            torn: 0,
-            notes: Vec::new(),
-        };
         let of_journal = roles.journal.and_then(|id| Self::of_journal(sources, main, id, detected.geometry));
         let states = match of_journal {
             Some(Ok(states)) => Some(states),
@@ -120,7 +112,10 @@ impl<'a> States<'a> {
             let reason = "no write-ahead log: there is no point but `checkpoint`";
             return Err(refused(sources, reason.to_owned()));
         }
-        let only = || alone(Told::Nothing, Pages::of_main(sources, main, detected.geometry));
+        let only = || {
+            let pages = Pages::of_main(sources, main, detected.geometry);
+            Self::new(sources, Told::Nothing, pages, None, 0)
+        };
         let mut states = states.unwrap_or_else(only);
         states.notes.splice(0..0, unused);
         Ok(states)
@@ -139,10 +134,27 @@ impl<'a> States<'a> {
         let commits = Commits::of(log);
         let pages = Pages::of(sources, roles.main, (id, log), geometry, &commits);
         let proved = pages.before_current() + commits.proved as u32;
-        let damaged_at = log.damage.first().map(|damage| damage.at);
-        let torn = if log.torn { log.beyond } else { 0 };
-        let notes = Vec::new();
-        Ok(Self { sources, told: Told::Log, pages, source: Some(id), proved, damaged_at, torn, notes })
+        let previous = commits.previous(log).and_then(|previous| Some(previous.first()?.salts));
+        let older = commits.older.iter().flatten().filter(|commit| Some(commit.salts) != previous);
+        let cut_off = older.filter_map(|commit| commit.point).collect();
+        let states = Self::new(sources, Told::Log, pages, Some(id), proved);
+        Ok(Self {
+            cut_off,
+            damaged_at: log.damage.first().map(|damage| damage.at),
+            torn: if log.torn { log.beyond } else { 0 },
+            ..states
+        })
+    }
+
+    fn new(
+        sources: &'a [Source],
+        told: Told,
+        pages: Pages<'a>,
+        source: Option<SourceId>,
+        proved: u32,
+    ) -> Self {
+        let (cut_off, notes) = (Vec::new(), Vec::new());
+        Self { sources, told, pages, source, proved, cut_off, damaged_at: None, torn: 0, notes }
     }
 
     /// The states around the transaction of a journal; `None` when it holds nothing, and why it is of no use.
@@ -161,16 +173,7 @@ impl<'a> States<'a> {
             };
             let (records, before) = records;
             let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
-            return Some(Ok(Self {
-                sources,
-                told: Told::Zeroed,
-                pages,
-                source: Some(id),
-                proved: 1,
-                damaged_at: None,
-                torn: 0,
-                notes: Vec::new(),
-            }));
+            return Some(Ok(Self::new(sources, Told::Zeroed, pages, Some(id), 1)));
         };
         if hot.header.page_size != geometry.page_size {
             return Some(Err(format!(
@@ -187,18 +190,8 @@ impl<'a> States<'a> {
         }
         let before = hot.header.page_count;
         let pages = Pages::of_journal(sources, main, (id, &hot.records, &hot.damaged), before, geometry);
-        let damaged_at = hot.damage.first().map(|damage| damage.at);
-        let (proved, notes) = (0, Vec::new());
-        Some(Ok(Self {
-            sources,
-            told: Told::Hot,
-            pages,
-            source: Some(id),
-            proved,
-            damaged_at,
-            torn: 0,
-            notes,
-        }))
+        let states = Self::new(sources, Told::Hot, pages, Some(id), 0);
+        Some(Ok(Self { damaged_at: hot.damage.first().map(|damage| damage.at), ..states }))
     }
 
     /// The state that a point is.
@@ -228,8 +221,17 @@ impl<'a> States<'a> {
             (Told::Zeroed, Until::Last | Until::Point(Point::Commit(1))) => Some(1),
             (_, Until::Last) => (reached > before).then_some(reached),
             (_, Until::Point(Point::BeforeLog | Point::Commit(0))) => Some(before),
+            (_, Until::Point(point)) if self.pages.first() == Some(point) => Some(0),
             (_, Until::Point(point)) => (1..=last).find(|state| self.pages.point(*state) == point),
         };
+        if let Until::Point(point) = until
+            && self.cut_off.contains(&point)
+        {
+            return Err(refused(format!(
+                "{until} can't be reached: frames of the generation that came behind it are gone, so nothing tells which \
+                 pages of the main file were written since"
+            )));
+        }
         let state = state.ok_or_else(|| refused(self.no_such_point(until)))?;
         let is_damaged = match self.told {
             Told::Log => state > reached,
