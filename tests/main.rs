@@ -1,6 +1,7 @@
 //! Tests of the whole product, a module for each question.
 
 mod bad_input;
+mod bad_points;
 mod conformance;
 mod damaged;
 mod evidence_untouched;

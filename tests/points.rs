@@ -129,48 +129,73 @@ fn is_right(why: &str, main: &[u8], recorded: &Recorded, page_size: u32) -> bool
     range.is_some_and(|range| main.get(range.clone()) != recorded.bytes.get(range))
 }
 
+/// Whether a refusal says that the log is damaged.
+fn is_of_damage(why: &str) -> bool {
+    [
+        "it lies behind a damaged frame",
+        "the frames of the log are damaged",
+        "a later checkpoint has overwritten",
+    ]
+    .iter()
+    .any(|reason| why.contains(reason))
+}
+
+/// Brings the store to a point; the bytes, or why it is refused.
+fn replayed(store: &Path, point: &str, further: &[&str]) -> Done<(Result<Vec<u8>, String>, String)> {
+    let out = store.with_file_name("out.db");
+    let arguments = ["replay".as_ref(), store.as_os_str(), "--until".as_ref(), point.as_ref(), "-o".as_ref()];
+    let further = further.iter().map(|option| option.as_ref());
+    let ran = mudlark(arguments.into_iter().chain([out.as_os_str(), "--force".as_ref()]).chain(further))?;
+    match ran.status {
+        Some(0) => Ok((Ok(fs::read(&out)?), ran.err)),
+        Some(2) => Ok((Err(ran.err.clone()), ran.err)),
+        other => Err(format!("{other:?}: {}", ran.err).into()),
+    }
+}
+
+/// Holds each point of a store against the recorded states; `is_right` judges a refusal.
+fn check_all(
+    store: &Path,
+    states: &BTreeMap<Name, Recorded>,
+    further: &[&str],
+    is_right: &dyn Fn(&str, &Recorded) -> bool,
+) -> Done<Share> {
+    let told = timeline(store)?;
+    let log = fs::read(store.with_file_name("store.db-wal"))?;
+    let mut share = Share::default();
+    for commit in told["commits"].as_array().into_iter().flatten() {
+        let Some(point) = commit["point"].as_str() else { continue };
+        let frames = commit["frames"]["last"].as_u64().ok_or("no frames")?;
+        let older = commit["generation"].as_str().and_then(|name| name.strip_prefix('g')?.split_once('-'));
+        let salts = match older {
+            Some((first, second)) => (u32::from_str_radix(first, 16)?, u32::from_str_radix(second, 16)?),
+            None => (word(&log, 16), word(&log, 20)),
+        };
+        let recorded = states.get(&(salts.0, salts.1, frames));
+        let recorded = recorded.ok_or_else(|| format!("{point} was never committed: {commit}"))?;
+        share.asked += 1;
+        match replayed(store, point, further)?.0 {
+            Ok(bytes) => {
+                share.reached += 1;
+                let other = bytes.iter().zip(&recorded.bytes).position(|(found, expected)| found != expected);
+                let lengths = (bytes.len(), recorded.bytes.len());
+                assert!(bytes == recorded.bytes, "{point}: other bytes from {other:?}, {lengths:?}");
+                let replayed = Connection::open(store.with_file_name("out.db"))?;
+                assert_eq!(digest(&replayed)?, recorded.digest, "{point}");
+            }
+            Err(why) => assert!(is_right(&why, recorded), "{why}"),
+        }
+    }
+    Ok(share)
+}
+
 fn check(seed: usize, stage: Stage) -> Done<Share> {
     let (page_size, _) = SETTINGS[seed];
     let folder = folder()?;
     let (store, states) = filled(folder.path(), seed, stage)?;
     assert!(states.len() >= 40, "{} commits", states.len());
     let main = fs::read(&store)?;
-    let told = timeline(&store)?;
-    let out = folder.path().join("out.db");
-    let mut share = Share::default();
-    for commit in told["commits"].as_array().into_iter().flatten() {
-        let point = commit["point"].as_str().ok_or("a commit without a point")?;
-        let frames = commit["frames"]["last"].as_u64().ok_or("no frames")?;
-        let log = fs::read(store.with_file_name("store.db-wal"))?;
-        let salts =
-            match commit["generation"].as_str().and_then(|name| name.strip_prefix('g')?.split_once('-')) {
-                Some((first, second)) => (u32::from_str_radix(first, 16)?, u32::from_str_radix(second, 16)?),
-                None => (word(&log, 16), word(&log, 20)),
-            };
-        let recorded = states.get(&(salts.0, salts.1, frames));
-        let recorded = recorded.ok_or_else(|| format!("{stage:?}: {point} was never committed"))?;
-        let arguments =
-            ["replay".as_ref(), store.as_os_str(), "--until".as_ref(), point.as_ref(), "-o".as_ref()];
-        let ran = mudlark(arguments.into_iter().chain([out.as_os_str(), "--force".as_ref()]))?;
-        share.asked += 1;
-        if ran.status == Some(0) {
-            share.reached += 1;
-            assert!(
-                fs::read(&out)? == recorded.bytes,
-                "page size {page_size}, {stage:?}, {point}: other bytes"
-            );
-            let replayed = Connection::open(&out)?;
-            assert_eq!(digest(&replayed)?, recorded.digest, "page size {page_size}, {stage:?}, {point}");
-        } else {
-            assert_eq!(ran.status, Some(2), "{}", ran.err);
-            assert!(
-                is_right(&ran.err, &main, recorded, page_size),
-                "page size {page_size}, {stage:?}: {}",
-                ran.err
-            );
-        }
-    }
-    Ok(share)
+    check_all(&store, &states, &[], &|why, recorded| is_right(why, &main, recorded, page_size))
 }
 
 #[test]
@@ -190,5 +215,92 @@ fn every_point_at_every_stage_of_checkpointing_is_the_recorded_state_or_refused_
         let least = if stage == Stage::None { all.asked } else { 1 };
         assert!(all.reached >= least, "{stage:?}: {all:?}");
     }
+    Ok(())
+}
+
+/// What SQLite makes of the store as it lies.
+fn by_engine(folder: &Path) -> Done<Vec<u8>> {
+    for ending in ["", "-wal"] {
+        fs::copy(folder.join(format!("store.db{ending}")), folder.join(format!("engine.db{ending}")))?;
+    }
+    let connection = Connection::open(folder.join("engine.db"))?;
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(fs::read(folder.join("engine.db"))?)
+}
+
+#[test]
+fn of_a_log_with_a_flipped_bit_last_is_what_sqlite_reads_and_what_lies_behind_is_told() -> Done {
+    let (page_size, frame) = (SETTINGS[1].0, 24 + SETTINGS[1].0 as usize);
+    let folder = folder()?;
+    let (store, states) = filled(folder.path(), 1, Stage::None)?;
+    let log = store.with_file_name("store.db-wal");
+    let sound = fs::read(&log)?;
+    let ends: Vec<u64> = states.keys().map(|(.., frames)| *frames).collect();
+    let (mut forced, mut refused) = (0, 0);
+    // In a page, and in each field of a frame's header: page, count, salts, checksum; of a frame within a commit, and of
+    // the one that ends it.
+    for (number, field) in [(20, 24 + 300), (20, 3), (20, 6), (20, 9), (20, 18), (30, 24 + 100)] {
+        for back in [0, 1] {
+            let damaged = 32 + (ends[number] as usize - 1 - back) * frame + field;
+            let mut bytes = sound.clone();
+            bytes[damaged] ^= 4;
+            fs::write(&log, &bytes)?;
+            println!("commit {number}, frame {back} before its last, byte {field}");
+            let (last, told) = replayed(&store, "last", &[])?;
+            assert!(last == Ok(by_engine(folder.path())?), "{told}");
+            assert!(told.contains("behind a damaged frame at 0x"), "{told}");
+            assert!(told.contains("--force-frames goes on"), "{told}");
+            let plain = check_all(&store, &states, &[], &|why, _| is_of_damage(why))?;
+            let share = check_all(&store, &states, &["--force-frames"], &|why, _| is_of_damage(why))?;
+            assert!(plain.reached as usize >= number - 1 && plain.reached < plain.asked, "{plain:?}");
+            (forced, refused) =
+                (forced + share.reached - plain.reached, refused + share.asked - share.reached);
+        }
+    }
+    assert!(forced > 0 && refused > 0, "pages of {page_size}: {forced} more, {refused} refused");
+    Ok(())
+}
+
+#[test]
+fn a_log_that_is_cut_anywhere_ends_with_its_last_whole_commit() -> Done {
+    let folder = folder()?;
+    let (store, states) = filled(folder.path(), 3, Stage::None)?;
+    let log = store.with_file_name("store.db-wal");
+    let sound = fs::read(&log)?;
+    for part in [3, 5, 7] {
+        fs::write(&log, &sound[..sound.len() * part / 8 + 1000])?;
+        let (last, told) = replayed(&store, "last", &[])?;
+        assert!(last == Ok(by_engine(folder.path())?), "{told}");
+        assert!(told.contains("of which no commit can be proved"), "{told}");
+        let share = check_all(&store, &states, &[], &|_, _| false)?;
+        assert_eq!(share.reached, share.asked);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_checkpoint_copied_of_a_damaged_frame_is_used_and_nothing_is_mixed() -> Done {
+    let frame = 24 + SETTINGS[2].0 as usize;
+    let folder = folder()?;
+    let (store, states) = filled(folder.path(), 2, Stage::None)?;
+    let log = store.with_file_name("store.db-wal");
+    // The main file as SQLite leaves it, beside the whole log.
+    fs::write(&store, by_engine(folder.path())?)?;
+    let sound = fs::read(&log)?;
+    let ends: Vec<u64> = states.keys().map(|(.., frames)| *frames).collect();
+    let (mut reached, mut asked) = (0, 0);
+    for (number, field) in [(44, 24 + 300), (44, 2), (43, 24 + 1), (40, 24 + 2000), (25, 18)] {
+        for back in [0, 1] {
+            let mut bytes = sound.clone();
+            bytes[32 + (ends[number] as usize - 1 - back) * frame + field] ^= 4;
+            fs::write(&log, &bytes)?;
+            for further in [&[][..], &["--force-frames"]] {
+                let share = check_all(&store, &states, further, &|why, _| is_of_damage(why))?;
+                (reached, asked) = (reached + share.reached, asked + share.asked);
+            }
+        }
+    }
+    assert!(reached > 0 && reached < asked, "{reached} of {asked}");
     Ok(())
 }

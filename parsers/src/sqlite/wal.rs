@@ -115,8 +115,14 @@ pub struct Frame {
     pub commit_number: u32,
     /// Offset of the page's bytes in the log.
     pub offset: u64,
-    /// Its checksum holds; frames that are damaged count where later ones of the same log prove a commit.
+    /// Its checksum holds, perhaps once it is mended; frames that are damaged count where later ones of the same log prove a
+    /// commit.
     pub sound: bool,
+    /// Its header is damaged, where SQLite itself stops reading; what is told here of it and its page are proved all the
+    /// same.
+    pub mended: bool,
+    /// The number of its page is believed: its header is whole as far as can be told.
+    pub placed: bool,
     /// It carries the salts of the log's header: it is of this generation.
     pub own: bool,
     /// The salts of its generation.
@@ -189,7 +195,10 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         if !sound && index >= proved {
             proved = proved_frames(body, frame_len, index, &header);
         }
-        if !sound && index >= proved {
+        let behind = || body.chunks_exact(frame_len).nth(index + 1);
+        let mended = if sound { None } else { mend((head, page), next, behind(), &header) };
+        let is_whole = matches!(mended, Some(Mended::Whole { .. }));
+        if !sound && !is_whole && index >= proved {
             read.beyond = (body.len() / frame_len - index) as u64;
             read.torn = frame.salts == header.salts;
             if read.torn {
@@ -206,7 +215,17 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
                 DamageKind::Mismatch { found: u64::from(frame.checksum[0]), expected: u64::from(next[0]) };
             read.damage.push(Damage::new("wal_frame.checksum", offset + 16, kind));
         }
-        // The next frame continues what this one's header says, even where this one is damaged.
+        // The next frame continues what this one's header says, even where this one is damaged, unless that is what is.
+        let (placed, frame) = match mended {
+            Some(Mended::Whole { page, commit, ends }) => {
+                let checksum = if ends { next } else { frame.checksum };
+                (true, FrameHeader { page, commit, checksum, ..frame })
+            }
+            Some(Mended::Header) => (true, frame),
+            Some(Mended::Unsure) => (false, frame),
+            None => (frame.salts == header.salts && frame.page != 0, frame),
+        };
+        let sound = sound || is_whole;
         running = frame.checksum;
         read.frames.push(Frame {
             number: index as u32 + 1,
@@ -215,6 +234,8 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
             commit_number: 0,
             offset: offset + FRAME_HEADER_LEN as u64,
             sound,
+            mended: is_whole,
+            placed,
             own: true,
             salts: header.salts,
         });
@@ -241,6 +262,82 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
     Ok(read)
 }
 
+/// What is known of a damaged frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mended {
+    /// Its header, as it was, and its page are proved. `ends` tells that its checksum is what is damaged.
+    Whole { page: u32, commit: u32, ends: bool },
+    /// What its header says is proved, and its page is damaged.
+    Header,
+    /// A flipped bit of its header would explain it as well as others.
+    Unsure,
+}
+
+/// What can be told of a frame whose salts or checksum don't hold; `next` is the checksum that its bytes come to, `behind`
+/// the frame behind it. Where its own checksum is right its salts are damaged; where the frame behind continues what its
+/// bytes come to, its checksum is. Else a bit was flipped, if flipping it back makes the checksum hold, and no other bit
+/// does so too: of the upper bits of words several may.
+fn mend(
+    (head, page): (&[u8], &[u8]),
+    next: [u32; 2],
+    behind: Option<&[u8]>,
+    log: &WalHeader,
+) -> Option<Mended> {
+    let (_, frame) = frame_header(head).ok()?;
+    let FrameHeader { page: number, commit, .. } = frame;
+    let continues = || {
+        let (after, content) = behind?.split_at_checked(FRAME_HEADER_LEN)?;
+        let stored = frame_header(after).ok()?.1.checksum;
+        let sum = checksum(content, log.big_endian, checksum(after.get(..8)?, log.big_endian, next));
+        Some(sum == stored)
+    };
+    let ends = frame.checksum != next && continues() == Some(true);
+    if number != 0 && (frame.checksum == next || ends) {
+        return Some(Mended::Whole { page: number, commit, ends });
+    }
+    let flipped = flipped_bits(head.get(..8)?, page, next, frame.checksum, log.big_endian);
+    // The fields are big-endian numbers, whatever the checksum reads.
+    let flip = |bit: u32| 1 << if log.big_endian { bit } else { bit ^ 24 };
+    Some(match flipped.as_slice() {
+        [] => return None,
+        [(0, bit)] => Mended::Whole { page: number ^ flip(*bit), commit, ends: false },
+        [(1, bit)] => Mended::Whole { page: number, commit: commit ^ flip(*bit), ends: false },
+        several if several.iter().all(|(word, _)| *word > 1) => Mended::Header,
+        _ => Mended::Unsure,
+    })
+}
+
+/// The words of a frame, from its header on, and the bits of them whose flip brings the checksum from `found` to `wanted`.
+fn flipped_bits(
+    head: &[u8],
+    page: &[u8],
+    found: [u32; 2],
+    wanted: [u32; 2],
+    big_endian: bool,
+) -> Vec<(usize, u32)> {
+    let read = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+    let words = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|word| read(*word)).collect::<Vec<_>>();
+    let all = [words(head), words(page)].concat();
+    let mut bits = Vec::new();
+    // How far the sums are off, from behind the last pair of words to behind the first.
+    let (mut s0, mut s1) = (wanted[0].wrapping_sub(found[0]), wanted[1].wrapping_sub(found[1]));
+    let (pairs, _) = all.as_chunks::<2>();
+    for (index, [first, second]) in pairs.iter().enumerate().rev() {
+        let (which, word, off) = match (s0, s1) {
+            (0, off) => (1, second, off),
+            (a, b) if a == b => (0, first, a),
+            _ => (0, first, 0),
+        };
+        // A bit that is set lacks its weight, one that is not has it in excess.
+        let bit = [off, off.wrapping_neg()].into_iter().find(|off| off.is_power_of_two());
+        let bit = bit.map(u32::trailing_zeros).filter(|bit| (word ^ 1 << bit).wrapping_sub(*word) == off);
+        bits.extend(bit.map(|bit| (2 * index + which, bit)));
+        s1 = s1.wrapping_sub(s0);
+        s0 = s0.wrapping_sub(s1);
+    }
+    bits
+}
+
 /// The last frame, when the file ends within its page.
 fn torn_frame(body: &[u8], frame_len: usize, header: &WalHeader) -> Option<Frame> {
     let rest = body.chunks_exact(frame_len).remainder();
@@ -253,6 +350,8 @@ fn torn_frame(body: &[u8], frame_len: usize, header: &WalHeader) -> Option<Frame
         commit_number: 0,
         offset: (HEADER_LEN + body.len() - page.len()) as u64,
         sound: false,
+        mended: false,
+        placed: true,
         own: frame.salts == header.salts,
         salts: frame.salts,
     })
@@ -278,6 +377,8 @@ fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader)
                 commit_number: 0,
                 offset: (HEADER_LEN + index * frame_len + FRAME_HEADER_LEN) as u64,
                 sound,
+                mended: false,
+                placed: true,
                 own: frame.salts == header.salts,
                 salts: frame.salts,
             });
@@ -312,16 +413,21 @@ mod tests {
     use super::{FORMAT_VERSION, MAGIC, checksum, wal};
 
     fn log(frames: &[(u32, u32)]) -> Vec<u8> {
+        log_of(MAGIC, frames)
+    }
+
+    fn log_of(magic: u32, frames: &[(u32, u32)]) -> Vec<u8> {
+        let big = magic > MAGIC;
         let mut bytes = Vec::new();
-        for word in [MAGIC, FORMAT_VERSION, 512, 0, 7, 9] {
+        for word in [magic, FORMAT_VERSION, 512, 0, 7, 9] {
             bytes.extend(word.to_be_bytes());
         }
-        let mut running = checksum(&bytes, false, [0, 0]);
+        let mut running = checksum(&bytes, big, [0, 0]);
         bytes.extend(running.iter().flat_map(|word| word.to_be_bytes()));
         for (page, commit) in frames {
             let head: Vec<u8> = [page, commit].iter().flat_map(|word| word.to_be_bytes()).collect();
             let body = [*page as u8; 512];
-            running = checksum(&body, false, checksum(&head, false, running));
+            running = checksum(&body, big, checksum(&head, big, running));
             bytes.extend(head);
             bytes.extend([7_u32, 9].iter().flat_map(|word| word.to_be_bytes()));
             bytes.extend(running.iter().flat_map(|word| word.to_be_bytes()));
@@ -363,6 +469,27 @@ mod tests {
         let sound: Vec<bool> = read.frames.iter().map(|frame| frame.sound).collect();
         assert_eq!((read.committed, sound), (3, vec![true, false, true]));
         assert_eq!(read.damage.len(), 1);
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_header_is_flipped_back_or_the_page_is_not_believed() {
+        let mut mended = 0;
+        for (magic, bit) in (0..8).flat_map(|bit| [(MAGIC, bit), (MAGIC + 1, bit)]) {
+            for byte in 0..24 + 512 {
+                let mut bytes = log_of(magic, &[(1, 1), (2, 0), (3, 3), (4, 4)]);
+                bytes[32 + 536 + byte] ^= 1 << bit;
+                let read = wal(&bytes).unwrap();
+                let frame = read.frames[1];
+                assert!(!frame.placed || frame.page == 2, "{magic:x} {byte} {bit}");
+                assert!(!frame.sound || byte < 24 && frame.mended && (frame.page, frame.commit) == (2, 0));
+                // Behind the fields that the checksum covers nothing is unsure.
+                assert!((8..24).contains(&byte) <= frame.sound, "{magic:x} {byte} {bit}");
+                assert!(read.committed == 4 && read.frames[2].sound && !read.frames[2].mended);
+                assert_eq!(read.damage.len(), 1);
+                mended += usize::from(byte < 8 && frame.sound);
+            }
+        }
+        assert!(mended > 32, "{mended}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct Framed {
     pub offset: u64,
     /// Whether checksums prove them.
     pub sound: bool,
+    /// Whether the number of the page is believed.
+    pub placed: bool,
 }
 
 /// What is known of a commit's frames.
@@ -105,7 +107,8 @@ fn transactions(frames: &[Frame], cut: bool) -> Vec<LogCommit> {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
         let mut pages: BTreeMap<u32, Framed> = BTreeMap::new();
         for frame in part {
-            let framed = Framed { page: frame.page, offset: frame.offset, sound: frame.sound };
+            let framed =
+                Framed { page: frame.page, offset: frame.offset, sound: frame.sound, placed: frame.placed };
             pages.insert(frame.page, framed);
         }
         let held = match (last.commit != 0, cut && index == 0) {
@@ -119,7 +122,7 @@ fn transactions(frames: &[Frame], cut: bool) -> Vec<LogCommit> {
             frames: (first.number, last.number),
             pages: pages.into_values().collect(),
             page_count: last.commit,
-            unsound: part.iter().filter(|frame| !frame.sound).count() as u32,
+            unsound: part.iter().filter(|frame| !frame.sound || frame.mended).count() as u32,
             held,
         });
     }

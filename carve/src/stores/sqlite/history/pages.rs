@@ -60,6 +60,8 @@ pub struct Pages<'a> {
     most: u32,
     /// Pages of which the main file holds none that is older than the versions, or may do so.
     lost_bases: HashSet<u32>,
+    /// States whose commits wrote a page of which nothing tells which it was.
+    unplaced: Vec<u32>,
     /// A checkpoint went beyond what the log still proves, so that any page of the main file may be newer.
     all_bases_lost: bool,
     /// The first commit of the current generation that no checkpoint has copied as a whole.
@@ -131,6 +133,10 @@ impl<'a> Pages<'a> {
         for (index, commit) in counted.iter().enumerate() {
             add(commit, index as u32 + 1);
         }
+        let unplaced = counted.iter().zip(1..).filter(|(commit, state)| {
+            *state > before_current && commit.pages.iter().any(|framed| !framed.placed || framed.page > most)
+        });
+        let unplaced = unplaced.map(|(_, state)| state).collect();
         for commit in &mut counted {
             commit.pages.retain(|framed| framed.page <= most);
         }
@@ -144,6 +150,7 @@ impl<'a> Pages<'a> {
             first: first_point,
             before_current,
             most,
+            unplaced,
             lost_bases: HashSet::new(),
             all_bases_lost: false,
             uncopied_from: u32::MAX,
@@ -153,7 +160,7 @@ impl<'a> Pages<'a> {
             // A page is in one chain at most, in each of the two states that are compared.
             most_followed: 4 * u64::from(most) + 1024,
         };
-        pages.find_lost_bases(before_current, wal, log);
+        pages.find_lost_bases(before_current, &damaged);
         pages.count(first_count);
         pages
     }
@@ -190,8 +197,10 @@ impl<'a> Pages<'a> {
             let old = Version { state: 0, source: main, offset: 0, sound: true, absent: true };
             versions.entry(page).or_insert_with(|| vec![old, in_main(page)]);
         }
-        let mut pages: Vec<Framed> =
-            versions.keys().map(|page| Framed { page: *page, offset: 0, sound: true }).collect();
+        let mut pages: Vec<Framed> = versions
+            .keys()
+            .map(|page| Framed { page: *page, offset: 0, sound: true, placed: true })
+            .collect();
         pages.sort_unstable_by_key(|framed| framed.page);
         let commit = LogCommit {
             point: None,
@@ -212,6 +221,7 @@ impl<'a> Pages<'a> {
             first: None,
             before_current: 0,
             most,
+            unplaced: Vec::new(),
             lost_bases: HashSet::new(),
             all_bases_lost: false,
             uncopied_from: u32::MAX,
@@ -301,8 +311,9 @@ impl<'a> Pages<'a> {
         let after = versions.partition_point(|version| version.state <= state);
         match after.checked_sub(1).and_then(|index| versions.get(index)) {
             Some(version) if version.absent => Seen::Absent,
-            Some(version) if !version.sound => Seen::Unknown,
+            Some(version) if !version.sound || self.is_unplaced_since(version.state, state) => Seen::Unknown,
             Some(version) => self.framed(page, version),
+            None if self.is_unplaced_since(0, state) => Seen::Unknown,
             None if self.is_lost_base(page) => Seen::Unknown,
             None => match self.in_main(page) {
                 Seen::Absent if self.is_cut_off(page, state) => Seen::Unknown,
@@ -323,6 +334,11 @@ impl<'a> Pages<'a> {
     fn is_cut_off(&self, page: u32, state: u32) -> bool {
         self.page_count(state).is_some_and(|count| page <= count)
             && self.cut_to.get(state as usize).is_some_and(|least| *least < page)
+    }
+
+    /// Whether a page that was written in a state may have been written again up to another one.
+    fn is_unplaced_since(&self, from: u32, to: u32) -> bool {
+        self.unplaced.iter().any(|state| (from..=to).contains(state))
     }
 
     fn is_lost_base(&self, page: u32) -> bool {
@@ -469,7 +485,7 @@ impl<'a> Pages<'a> {
     /// Finds the pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,
     /// and those that the main file holds as a commit of this log left them. SQLite copies the pages whose last frame is
     /// of some first commits, in the order of their numbers: one of those that it passed over shows that it didn't.
-    fn find_lost_bases(&mut self, before_current: u32, wal: &Wal, log: SourceId) {
+    fn find_lost_bases(&mut self, before_current: u32, log: &Damaged<'_>) {
         let mut lost = HashSet::new();
         // The latest commit of which a checkpoint is known to have copied a page.
         let mut copied_to = 0;
@@ -526,22 +542,27 @@ impl<'a> Pages<'a> {
                 self.framed(*page, version).image().map(|image| image.bytes) == main && main.is_some()
             })
         };
-        let beyond = damaged.iter().any(|seen| seen.1 <= copied_to && !is_explained(seen));
-        self.all_bases_lost = beyond || self.is_copied_beyond(wal, log);
+        let beyond = damaged.iter().any(|seen| seen.1 <= copied_to && !is_explained(seen))
+            || self.unplaced.iter().any(|state| *state <= copied_to);
+        self.all_bases_lost = beyond || self.is_copied_beyond(log);
         self.lost_bases = lost;
     }
 
     /// Whether the main file holds a page as a frame has it that no commit of the log is proved to end: a checkpoint copies
     /// committed frames only, so the log has lost what proved it.
-    fn is_copied_beyond(&self, wal: &Wal, log: SourceId) -> bool {
+    fn is_copied_beyond(&self, log: &Damaged<'_>) -> bool {
         let is_copied = |frame: &Frame| {
-            let image = self.bytes(frame.page, log, frame.offset)?;
+            let image = self.bytes(frame.page, log.log, frame.offset)?;
             let main = self.in_main(frame.page).image()?;
             let proved = self.versions.get(&frame.page).into_iter().flatten();
             let mut proved = proved.filter_map(|version| self.framed(frame.page, version).image());
-            Some(image.bytes == main.bytes && !proved.any(|proved| proved.bytes == main.bytes))
+            let framed = Framed { page: frame.page, offset: frame.offset, sound: false, placed: true };
+            let is_main = image.bytes == main.bytes || log.whole_in_main(&framed).is_some();
+            Some(is_main && !proved.any(|proved| proved.bytes == main.bytes))
         };
-        wal.torn && wal.older.iter().any(|frame| frame.own && is_copied(frame) == Some(true))
+        let open = log.wal.frames.get(log.wal.committed..).unwrap_or_default();
+        let torn = log.wal.older.iter().filter(|frame| frame.own);
+        log.wal.torn && open.iter().chain(torn).any(|frame| is_copied(frame) == Some(true))
     }
 }
 
