@@ -7,6 +7,7 @@ mod damaged;
 mod evidence_untouched;
 mod findings;
 mod foreign_log;
+mod generations;
 mod gone_rows;
 mod hostile;
 mod index_entries;

@@ -221,8 +221,14 @@ impl<'a> Reader<'_, 'a> {
             }
             // A commit may write overflow pages only.
             let of_log = |page: &u32| self.ground.view.page(*page).is_some_and(|page| page.commit.is_some());
+            // What an older generation wrote stands in the main file.
+            let older = || {
+                let of_table = self.lifetimes.as_ref().filter(|of_table| of_table.has_older());
+                let is_older = |page: &u32| of_table.is_some_and(|of_table| !of_table.is_base(*page));
+                is_older(&version.number) || payload.pages.iter().any(is_older)
+            };
             let chosen = self.ground.view.is_chosen();
-            let logged = || chosen || version.commit.is_some() || payload.pages.iter().any(of_log);
+            let logged = || chosen || version.commit.is_some() || older() || payload.pages.iter().any(of_log);
             if let Some(of_table) = self.lifetimes.as_ref().filter(|_| logged()) {
                 lifetimes = self.told(of_table, cell, &payload);
             }

@@ -115,7 +115,7 @@ impl Lifetimes {
         let known = objects.len();
         // What is found of an object later says as much of its rows before.
         for (object, last) in objects.iter_mut().zip(&walk.objects) {
-            (object.broken, object.incomplete) = (last.broken, last.incomplete);
+            (object.broken, object.incomplete, object.blind) = (last.broken, last.incomplete, last.blind);
         }
         objects.extend(walk.objects.drain(known..));
         Some(Self {
@@ -216,16 +216,18 @@ impl Lifetimes {
     fn stands_at_chosen(&self, events: &[Event]) -> bool {
         match events.split_at(events.partition_point(|event| event.state <= self.chosen)) {
             ([], [next, ..]) => matches!(next.what, What::Ended | What::LostSight),
-            (before, _) => self.stretches(before).1,
+            (before, _) => self.stretches(before, None).1,
         }
     }
 
     /// The stretches over which a version stood, from what happened to it, and whether it stands in the last state.
-    fn stretches(&self, events: &[Event]) -> (Vec<Lifetime>, bool) {
+    fn stretches(&self, events: &[Event], blind: Option<u32>) -> (Vec<Lifetime>, bool) {
         let mut found = Vec::new();
         // What happened first tells whether it stood in the first state.
         let stood = events.first().is_some_and(|event| matches!(event.what, What::Ended | What::LostSight));
-        let mut open = stood.then_some(Some(Point::BeforeLog));
+        // Before it ended it may have come unseen.
+        let unseen = blind.zip(events.first()).is_some_and(|(blind, event)| blind < event.state);
+        let mut open = stood.then_some(Some(Point::BeforeLog).filter(|_| !unseen));
         for event in events {
             let here = self.point(event.state);
             match (event.what, open) {
@@ -290,7 +292,7 @@ impl OfTable<'_> {
     pub fn is_quiet(&self, key: i64) -> bool {
         let standing = self.objects.first().filter(|_| self.stands);
         standing.is_some_and(|object| {
-            if self.is_renumbered_later(*object) {
+            if self.is_renumbered_later(*object) || self.blind(*object).is_some() {
                 return false;
             }
             let sound = self.all.objects.get(*object).is_some_and(|object| !object.broken);
@@ -306,11 +308,17 @@ impl OfTable<'_> {
         let sound = |object: &&usize| sound(object) && !self.is_renumbered_later(**object);
         let Some(object) = self.objects.first().filter(sound) else { return unknown() };
         if self.all.of_key(*object, key).is_empty() {
-            return vec![Lifetime { from: Some(Point::BeforeLog), to: None }];
+            let from = Some(Point::BeforeLog).filter(|_| self.blind(*object).is_none());
+            return vec![Lifetime { from, to: None }];
         }
         let events = self.all.events_of(*object, key, content);
-        let found = self.all.stretches(events).0;
+        let found = self.all.stretches(events, self.blind(*object)).0;
         if self.all.stands_at_chosen(events) { found } else { unknown() }
+    }
+
+    /// The first state in which not all of its rows were seen.
+    fn blind(&self, object: usize) -> Option<u32> {
+        self.all.objects.get(object).and_then(|object| object.blind)
     }
 
     /// Whether its rows were given other ids after the point at which they are asked for: what happened to each is known
@@ -361,7 +369,8 @@ impl OfTable<'_> {
             }
         }
         if let Some(events) = found {
-            let (mut found, stands) = self.all.stretches(events);
+            let blind = self.objects.iter().filter_map(|object| self.blind(*object)).min();
+            let (mut found, stands) = self.all.stretches(events, blind);
             // It is not live: its end was not seen.
             if stands && let Some(last) = found.last_mut() {
                 last.to = None;
@@ -381,12 +390,18 @@ impl OfTable<'_> {
         let ended_by = |object: &usize| {
             let events = self.all.of_key(*object, key).iter();
             let ended = events.filter(|event| event.content == content && event.what == What::Ended);
-            Some((*object, ended.map(|event| event.state).max()?))
+            let ended = ended.map(|event| event.state).filter(|state| *state <= self.all.chosen);
+            Some((*object, ended.max()?))
         };
         let sound = |object: &&usize| self.all.objects.get(**object).is_some_and(|object| !object.broken);
         let (object, state) = self.objects.iter().filter(sound).find_map(ended_by)?;
         let came = |event: &Event| event.state == state && matches!(event.what, What::Came | What::Seen);
         Some(self.all.of_key(object, key).iter().any(came))
+    }
+
+    /// Whether commits of an older generation of the log are among those that are followed.
+    pub fn has_older(&self) -> bool {
+        matches!(self.all.points.get(1), Some(Point::Older { .. }))
     }
 
     /// Whether the main file holds a page as it was before all commits.

@@ -34,6 +34,8 @@ pub struct Object {
     pub died: Option<u32>,
     /// In some state before the last not all that became of its rows is known.
     pub incomplete: bool,
+    /// The first state in which pages that may be its own were not counted as such: what came there was not seen.
+    pub blind: Option<u32>,
     /// One of its pages breaks a rule: nothing about its rows is certain.
     pub broken: bool,
 }
@@ -53,6 +55,7 @@ impl Object {
             born: None,
             died: None,
             incomplete: false,
+            blind: None,
             broken: false,
         }
     }
@@ -84,6 +87,7 @@ impl Object {
             born,
             died: None,
             incomplete: false,
+            blind: None,
             broken: false,
         }
     }

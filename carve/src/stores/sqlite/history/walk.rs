@@ -358,7 +358,8 @@ impl<'p, 'a> Walk<'p, 'a> {
                 let fresh = Object::of(row, object.born, self.encoding);
                 let mut former = std::mem::take(&mut object.former);
                 former.extend((old_name != row.name).then(|| old_name.clone()));
-                *object = Object { incomplete: object.incomplete, broken: object.broken, former, ..fresh };
+                let (incomplete, blind, broken) = (object.incomplete, object.blind, object.broken);
+                *object = Object { incomplete, blind, broken, former, ..fresh };
                 let what =
                     if old_name == row.name { SchemaAct::Altered } else { SchemaAct::Renamed(old_name) };
                 if altered && known_before {
@@ -553,6 +554,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 before.clear();
             }
             if of.unsure_after {
+                info.blind.get_or_insert(state);
                 after.clear();
             }
             before.par_sort_unstable();
