@@ -246,7 +246,6 @@ fn of_a_log_with_a_flipped_bit_last_is_what_sqlite_reads_and_what_lies_behind_is
             let mut bytes = sound.clone();
             bytes[damaged] ^= 4;
             fs::write(&log, &bytes)?;
-            println!("commit {number}, frame {back} before its last, byte {field}");
             let (last, told) = replayed(&store, "last", &[])?;
             assert!(last == Ok(by_engine(folder.path())?), "{told}");
             assert!(told.contains("behind a damaged frame at 0x"), "{told}");
@@ -302,5 +301,59 @@ fn what_a_checkpoint_copied_of_a_damaged_frame_is_used_and_nothing_is_mixed() ->
         }
     }
     assert!(reached > 0 && reached < asked, "{reached} of {asked}");
+    Ok(())
+}
+
+#[test]
+fn a_main_file_that_is_ahead_of_a_log_that_was_cut_is_not_mixed_with_it() -> Done {
+    let (mut asked, mut reached) = (0, 0);
+    for seed in [0, 2, 3] {
+        let frame = 24 + SETTINGS[seed].0 as usize;
+        let folder = folder()?;
+        let (store, states) = filled(folder.path(), seed, Stage::None)?;
+        let log = store.with_file_name("store.db-wal");
+        fs::write(&store, by_engine(folder.path())?)?;
+        let sound = fs::read(&log)?;
+        for number in [3, 12, 24, 35, 41] {
+            let (.., frames) = states.keys().nth(number).copied().unwrap_or_default();
+            fs::write(&log, &sound[..32 + frames as usize * frame])?;
+            let told = mudlark(["timeline".as_ref(), store.as_os_str()])?;
+            if told.status == Some(1) {
+                // By its counters the log is of another state of the database.
+                assert!(told.out.contains("or another state of this one, and is left out"), "{}", told.out);
+                assert!(replayed(&store, "last", &[])?.0.is_err());
+                continue;
+            }
+            let share = check_all(&store, &states, &[], &|_, _| true)?;
+            (asked, reached) = (asked + share.asked, reached + share.reached);
+        }
+    }
+    assert!(reached < asked, "{reached} of {asked}");
+    Ok(())
+}
+
+#[test]
+fn the_index_of_a_log_tells_that_a_checkpoint_copied_frames_that_are_gone() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(a); CREATE TABLE u(b);
+         INSERT INTO t VALUES (1); INSERT INTO u VALUES (1); PRAGMA wal_checkpoint(TRUNCATE); UPDATE t SET a = 2;",
+    )?;
+    let log = folder.path().join("live.db-wal");
+    let kept = fs::metadata(&log)?.len();
+    connection.execute_batch("UPDATE u SET b = 2; PRAGMA wal_checkpoint(PASSIVE);")?;
+    let store = copy(folder.path(), "store.db")?;
+    fs::write(store.with_file_name("store.db-wal"), &fs::read(&log)?[..kept as usize])?;
+    // All that is left looks as if the log ended there.
+    assert!(replayed(&store, "last", &[])?.0.is_ok());
+    fs::copy(folder.path().join("live.db-shm"), store.with_file_name("store.db-shm"))?;
+    let why = replayed(&store, "last", &[])?.0.err().unwrap_or_default();
+    assert!(
+        why.contains("last can't be reached: a later checkpoint has overwritten")
+            && why.contains("u (pages 3)"),
+        "{why}"
+    );
+    assert!(replayed(&store, "checkpoint", &[])?.0.is_ok());
     Ok(())
 }

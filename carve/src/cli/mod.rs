@@ -47,6 +47,7 @@ Examples:
   mudlark recover store.db -o recovered.db
   mudlark recover store.db --jsonl rows.jsonl
   mudlark recover store.db --schema known.sql -o recovered.db   the table definitions are lost
+  mudlark recover store.db --until commit:12 -o before.db       the rows as of a point of `timeline`
   mudlark recover folder -o recovered/                          every store in a folder")]
     Recover(recover::Arguments),
     /// Write SQL that adds the deleted rows of a recovered database to a current one
@@ -78,8 +79,16 @@ in the rows that it wrote, each with its evidence.")]
 Examples:
   mudlark timeline store.db                                     which points there are
   mudlark replay store.db --until commit:12 -o before.db
+  mudlark replay store.db --until time:2026-11-20T12:00:00Z -o before.db
+  mudlark replay store.db --until commit:12 --partial -o before.db   some of its pages are lost
+  mudlark replay store.db --until last --force-frames -o last.db     the log is damaged
 
-A point is refused, with the pages and tables, when a later checkpoint has overwritten what it needs.")]
+POINT is commit:N (commit:0 is the state before the first), g<salt1>-<salt2>:N for an older generation,
+time:T, last, or checkpoint for the main file as it lies. Of a hot journal last is the state after its
+rollback; of one whose header is zeroed commit:0 is the state before its transaction.
+
+A point is refused, with the pages and tables, when a later checkpoint has overwritten what it needs;
+with --partial what stands in for these pages is named, and the status is 3.")]
     Replay(replay::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]

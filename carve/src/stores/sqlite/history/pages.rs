@@ -8,6 +8,7 @@ use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal::Record;
 use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::shm;
 use mudlark_parsers::sqlite::wal::{self, Frame, Wal};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -372,7 +373,9 @@ impl<'a> Pages<'a> {
             Seen::Unknown => {
                 let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
                 let next = versions.iter().find(|version| version.state > state && version.sound);
-                next.map_or(Seen::Unknown, |version| self.framed(page, version))
+                // What no commit wrote the main file may hold as it was, or newer.
+                let in_main = || if versions.is_empty() { self.in_main(page) } else { Seen::Unknown };
+                next.map_or_else(in_main, |version| self.framed(page, version))
             }
             seen => seen,
         }
@@ -544,8 +547,54 @@ impl<'a> Pages<'a> {
         };
         let beyond = damaged.iter().any(|seen| seen.1 <= copied_to && !is_explained(seen))
             || self.unplaced.iter().any(|state| *state <= copied_to);
-        self.all_bases_lost = beyond || self.is_copied_beyond(log);
+        self.all_bases_lost =
+            beyond || self.is_copied_beyond(log) || self.is_ahead(before_current) || log.is_index_ahead();
         self.lost_bases = lost;
+    }
+
+    /// Whether the main file holds later pages than the log: of two pages that the log last wrote one before the other a
+    /// checkpoint has copied the later one, and the main file holds the other as nothing in the log has it. Page 1 counts
+    /// its changes, so that no two images of it are the same: where it was copied so was what was written before. A page of
+    /// another table may be again what it was before the log.
+    fn is_ahead(&self, before_current: u32) -> bool {
+        let (mut copied, mut strange): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut first: Option<Option<u32>> = None;
+        for (page, versions) in &self.versions {
+            let Some(main) = self.in_main(*page).image().filter(|_| versions.iter().all(|seen| seen.sound))
+            else {
+                continue;
+            };
+            let Some(last) = versions.last().filter(|last| last.state > before_current) else { continue };
+            let image = |version: &Version| self.framed(*page, version).image().map(|image| image.bytes);
+            let same = versions.iter().rfind(|version| image(version) == Some(main.bytes));
+            if *page == 1 {
+                first = Some(same.map(|same| same.state).filter(|state| *state > before_current));
+            }
+            match same {
+                None => strange.push(last.state),
+                // What was something else in between is so by a copy rather than by accident.
+                Some(same)
+                    if *page == 1
+                        || versions
+                            .iter()
+                            .any(|other| other.state < same.state && image(other) != Some(main.bytes)) =>
+                {
+                    copied.push(same.state)
+                }
+                Some(_) => {}
+            }
+        }
+        copied.sort_unstable();
+        let contradicted = |state: &u32| copied.last().is_some_and(|copied| copied >= state);
+        match first {
+            // No checkpoint has copied page 1.
+            Some(None) => false,
+            Some(Some(_)) => strange.iter().any(contradicted),
+            None => {
+                let strange = strange.iter().filter(|state| contradicted(state)).count();
+                strange > 0 && copied.len() >= strange
+            }
+        }
     }
 
     /// Whether the main file holds a page as a frame has it that no commit of the log is proved to end: a checkpoint copies
@@ -576,6 +625,15 @@ struct Damaged<'a> {
 }
 
 impl Damaged<'_> {
+    /// Whether the log's index says that a checkpoint copied frames that are no longer there.
+    fn is_index_ahead(&self) -> bool {
+        let of_log = |source: &&Source| source.name().ends_with("-shm");
+        let index = self.sources.iter().find(of_log).and_then(|index| shm::checkpoint(index.bytes()));
+        index.is_some_and(|(header, copied)| {
+            header.salts == self.wal.header.salts && copied as usize > self.wal.committed
+        })
+    }
+
     /// Where the main file holds the page that a damaged frame had: with it the frame's checksum continues that of the
     /// frame before.
     fn whole_in_main(&self, framed: &Framed) -> Option<u64> {
