@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_points;
 mod conformance;
 mod damaged;
+mod diff;
 mod evidence_untouched;
 mod findings;
 mod foreign_log;

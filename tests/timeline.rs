@@ -9,25 +9,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rows of a table by what tells them apart.
-type Rows = BTreeMap<String, String>;
+pub type Rows = BTreeMap<String, String>;
 
 /// All tables.
-type State = BTreeMap<String, Rows>;
+pub type State = BTreeMap<String, Rows>;
 
 /// Inserted, updated, deleted.
 pub type Counts = BTreeMap<String, (u64, u64, u64)>;
 
 /// Numbers that look random and are the same in every run.
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
 
-fn state(connection: &Connection) -> Done<State> {
+pub fn state(connection: &Connection) -> Done<State> {
     let mut all = State::new();
     for name in names(connection, "table")?.into_iter().filter(|name| !name.starts_with("sqlite_")) {
         let key = if name == "pairs" { "a || '/' || b" } else { "rowid" };
@@ -137,14 +137,22 @@ pub fn steps(seed: usize) -> Vec<(u64, String)> {
 /// Page sizes, and auto-vacuum.
 pub const SETTINGS: [(u32, u32); 5] = [(512, 0), (1024, 1), (4096, 0), (4096, 2), (65536, 0)];
 
-/// Fills a log with commits of all kinds; for each the step, and what lies between the states around it.
-pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64, Counts)>> {
+/// What was done to a store.
+pub struct Worked {
+    /// For each commit the step, and what lies between the states around it.
+    pub commits: Vec<(u64, Counts)>,
+    /// The states before the first and behind each.
+    pub states: Vec<State>,
+}
+
+/// Fills a log with commits of all kinds.
+pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Worked> {
     let (page_size, auto_vacuum) = SETTINGS[seed];
     connection.execute_batch(&format!(
         "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = wal;
          PRAGMA wal_autocheckpoint = 0; {TABLES} PRAGMA wal_checkpoint(TRUNCATE);"
     ))?;
-    let (mut before, mut expected) = (state(connection)?, Vec::new());
+    let mut worked = Worked { commits: Vec::new(), states: vec![state(connection)?] };
     for (step, batch) in steps(seed) {
         let length = fs::metadata(log)?.len();
         connection.execute_batch(&batch)?;
@@ -153,7 +161,8 @@ pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64
             continue;
         }
         let after = state(connection)?;
-        let mut counts = difference(&before, &after);
+        let before = worked.states.last().ok_or("no state")?;
+        let mut counts = difference(before, &after);
         match step {
             // The default is read and not written.
             15 => _ = counts.remove("people"),
@@ -162,10 +171,10 @@ pub fn worked(connection: &Connection, log: &Path, seed: usize) -> Done<Vec<(u64
             35 => counts.clear(),
             _ => {}
         }
-        expected.push((step, counts));
-        before = after;
+        worked.commits.push((step, counts));
+        worked.states.push(after);
     }
-    Ok(expected)
+    Ok(worked)
 }
 
 #[test]
@@ -173,7 +182,7 @@ fn every_commit_of_a_log_has_the_row_counts_of_the_states_around_it() -> Done {
     for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate() {
         let folder = folder()?;
         let connection = Connection::open(folder.path().join("live.db"))?;
-        let expected = worked(&connection, &folder.path().join("live.db-wal"), seed)?;
+        let expected = worked(&connection, &folder.path().join("live.db-wal"), seed)?.commits;
         let told_all = timeline(&copied(folder.path())?)?;
         let commits = told_all["commits"].as_array().cloned().unwrap_or_default();
         assert_eq!(commits.len(), expected.len());

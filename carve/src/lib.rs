@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod confidence;
+pub mod diff;
 pub mod error;
 pub mod model;
 pub mod moments;

@@ -289,6 +289,21 @@ pub(super) fn options(common: &Common) -> Result<Options, Error> {
 /// Statements that are named; a person reads no more.
 const MOST_UNREADABLE: usize = 10;
 
+/// The one store that was found, for the command of this name; `None` without one.
+///
+/// # Errors
+/// When there are several.
+pub(super) fn only<'g>(gathered: &'g Gathered, command: &str) -> Result<Option<&'g Found>, Error> {
+    match gathered.stores.as_slice() {
+        [] => Ok(None),
+        [found] => Ok(Some(found)),
+        several => {
+            let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
+            Err(Error::Usage(format!("{command} takes one store; found {}", names.join(", "))))
+        }
+    }
+}
+
 /// Prints what was refused, and the notes; the run goes on with the rest.
 pub(super) fn report(gathered: &Gathered) {
     for error in &gathered.refused {

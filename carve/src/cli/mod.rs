@@ -2,6 +2,7 @@
 
 mod assess;
 mod bar;
+mod diff;
 mod exit;
 mod gather;
 mod inspect;
@@ -90,6 +91,17 @@ rollback; of one whose header is zeroed commit:0 is the state before its transac
 A point is refused, with the pages and tables, when a later checkpoint has overwritten what it needs;
 with --partial what stands in for these pages is named, and the status is 3.")]
     Replay(replay::Arguments),
+    /// List the rows that were added, changed and removed between two points that the logs hold
+    #[command(after_help = "\
+Examples:
+  mudlark diff store.db --from commit:3 --to commit:9
+  mudlark diff store.db --from commit:11 --to commit:12 --jsonl changes.jsonl
+  mudlark diff store.db --from commit:0 --format csv -o changes.csv
+  mudlark diff store.db --from last --to commit:7               what would bring commit:7 back
+
+A row that came and went between the points doesn't show. What a later checkpoint has overwritten is
+told as lost, with status 3. JSON lines hold old and new values, and are the form for scripts.")]
+    Diff(diff::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -160,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Assess(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Replay(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Diff(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Timeline(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
@@ -175,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Assess(arguments) => assess::run(arguments),
         Command::Recover(arguments) => recover::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Timeline(arguments) => timeline::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),

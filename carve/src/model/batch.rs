@@ -95,6 +95,19 @@ impl Cell<'_> {
         }
     }
 
+    /// Whether both hold the same value, to the last bit.
+    #[must_use]
+    pub fn is_same(&self, other: &Cell<'_>) -> bool {
+        match (self, other) {
+            (Self::Null, Cell::Null) | (Self::Missing, Cell::Missing) => true,
+            (Self::Int(one), Cell::Int(other)) => one == other,
+            (Self::Real(one), Cell::Real(other)) => one.to_bits() == other.to_bits(),
+            (Self::Text(one), Cell::Text(other)) | (Self::Blob(one), Cell::Blob(other)) => one == other,
+            (Self::Partial(one), Cell::Partial(other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// Whether the whole cell is known.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

@@ -1,12 +1,14 @@
 //! What all stores have in common: tables, row versions, evidence, findings, losses.
 
 mod batch;
+mod difference;
 mod finding;
 mod history;
 mod position;
 mod table;
 
 pub use batch::{Batch, Cell, Evidence, Inferred, Partial, Row, State, Transaction};
+pub use difference::{Became, Between, ColumnDelta, RowDelta, RowThen, SchemaDelta, TableDelta, TableThen};
 pub use finding::{Finding, Loss, LossKind};
 pub use history::{
     Bound, Commit, CommitState, Goal, History, Replayed, RowCounts, SchemaEvent, Stand, interval,

@@ -290,7 +290,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
 
 /// An integer of the evidence, as text where a double would not hold it.
 #[inline]
-fn int(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn int(value: i64, out: &mut Vec<u8>) {
     if (-EXACT..=EXACT).contains(&value) {
         integer(value, out);
     } else {
@@ -317,7 +317,7 @@ fn source_text(name: &str) -> Vec<u8> {
 }
 
 /// Writes a whole cell.
-fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) {
+pub(crate) fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) {
     // Writing to a vector can't fail.
     let _ = match cell {
         Cell::Null | Cell::Missing | Cell::Partial(_) => out.write_all(b"null"),

@@ -3,7 +3,9 @@
 pub mod sqlite;
 
 use crate::error::Error;
-use crate::model::{Batch, Finding, Goal, History, Loss, Replayed, Stand, Table};
+use crate::model::{
+    Batch, Between, Finding, Goal, History, Loss, Replayed, RowDelta, Stand, Table, Until,
+};
 use crate::progress::Progress;
 use crate::source::Source;
 use std::io::Write;
@@ -103,12 +105,39 @@ pub trait Store: Sync {
         out: &mut dyn Write,
     ) -> Result<Replayed, Error>;
 
+    /// What differs between two points, without a look at more than what was written between them; the first may be the
+    /// later one.
+    ///
+    /// # Errors
+    /// When there is no such point; what is lost is no error.
+    fn difference<'a>(
+        &self,
+        sources: &'a [Source],
+        points: [Until; 2],
+    ) -> Result<Box<dyn Difference<'a> + 'a>, Error>;
+
     /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
     /// versions of it that its sidecars hold.
     ///
     /// # Errors
     /// When there is no such page.
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error>;
+}
+
+/// Is shown rows that differ, one at a time.
+pub type DeltaSink<'s, 'a> = dyn FnMut(RowDelta<'a>) -> Result<(), Error> + 's;
+
+/// What differs between two points.
+pub trait Difference<'a> {
+    /// The points, and all but the rows.
+    fn between(&self) -> &Between;
+
+    /// Hands the rows of a table to `sink`, by its index into [`Between::tables`]. A few bytes are held for each row that
+    /// may differ; the cells are read one row at a time.
+    ///
+    /// # Errors
+    /// What the sink returns.
+    fn rows(&self, table: usize, sink: &mut DeltaSink<'_, 'a>) -> Result<(), Error>;
 }
 
 /// Which page to inspect.

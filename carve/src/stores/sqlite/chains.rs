@@ -31,7 +31,12 @@ pub(super) struct Payload<'a> {
     pub suspect: Option<usize>,
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// A payload of which all bytes are there.
+    pub(super) const fn whole(bytes: Cow<'a, [u8]>) -> Self {
+        Self { bytes, pages: Vec::new(), whole: true, doubtful: false, fault: None, suspect: None }
+    }
+
     /// Takes back the suspect end, unless it is text, and valid.
     pub(super) fn check_end(&mut self, payload_len: u64, encoding: TextEncoding) {
         let Some(from) = self.suspect else { return };

@@ -101,6 +101,11 @@ impl Layout {
         self.slots.iter().find(|slot| slot.position == position).map(|slot| &slot.default)
     }
 
+    /// What rows read in each column that were written before it was added.
+    pub(super) fn all_defaults(&self) -> Vec<RowCell<'static>> {
+        self.slots.iter().map(|slot| slot.default.clone()).collect()
+    }
+
     /// Whether a value is what rows read that were written before the column was added.
     pub(super) fn is_default(&self, position: usize, value: &Value<'_>) -> bool {
         let slot = self.slots.iter().find(|slot| slot.position == position);

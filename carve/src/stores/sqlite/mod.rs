@@ -47,7 +47,7 @@ mod temp;
 mod view;
 mod wiped;
 
-use super::{Instance, Options, Place, Recognition, SchemaRead, Store};
+use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
 use crate::model::{Goal, History, Replayed};
 use crate::progress::Progress;
@@ -139,6 +139,14 @@ impl Store for Sqlite {
         out: &mut dyn Write,
     ) -> Result<Replayed, Error> {
         history::replay(sources, goal, output, out)
+    }
+
+    fn difference<'a>(
+        &self,
+        sources: &'a [Source],
+        points: [Until; 2],
+    ) -> Result<Box<dyn Difference<'a> + 'a>, Error> {
+        Ok(Box::new(history::difference(sources, points)?))
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

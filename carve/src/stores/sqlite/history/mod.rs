@@ -3,8 +3,10 @@
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
 //! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
 //! the transactions, `point` finds the state that a user names, `reach` says whether its pages are there, `replay` writes
-//! them.
+//! them, `between` holds two states against one another, `changes` reads the rows that differ.
 
+mod between;
+mod changes;
 mod commits;
 mod dated;
 mod lifetimes;
@@ -17,6 +19,7 @@ mod rows;
 mod timeline;
 mod walk;
 
+pub(super) use changes::read as difference;
 pub(super) use commits::Commits;
 pub(super) use lifetimes::{Lifetimes, OfTable};
 pub(super) use pages::Pages;

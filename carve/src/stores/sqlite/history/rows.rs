@@ -69,9 +69,9 @@ pub fn on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -> PageRo
     found
 }
 
-/// The rows on a page before and behind the commit that made a state, without those that it left as they were.
-pub fn changed_on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -> [PageRows; 2] {
-    let both = || [on_page(pages, number, state - 1, keys), on_page(pages, number, state, keys)];
+/// The rows on a page in an earlier and a later state, without those that are the same in both.
+pub fn changed_on_page(pages: &Pages<'_>, number: u32, [from, to]: [u32; 2], keys: Keys) -> [PageRows; 2] {
+    let both = || [on_page(pages, number, from, keys), on_page(pages, number, to, keys)];
     let parse = |state: u32| {
         let version = pages.at(number, state).image()?;
         let page = Page::parse(version.bytes, number, pages.geometry)?;
@@ -83,24 +83,24 @@ pub fn changed_on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -
     if keys != Keys::Rowid {
         return both();
     }
-    let Some(((old_page, old), (new_page, new))) = parse(state - 1).zip(parse(state)) else { return both() };
+    let Some(((old_page, old), (new_page, new))) = parse(from).zip(parse(to)) else { return both() };
     let (mut before, mut after) = (PageRows::none(), PageRows::none());
     let mut old = old.iter().peekable();
     for new in &new {
         while let Some(old) = old.next_if(|old| old.rowid < new.rowid) {
-            before.add(pages, &old_page, number, old, state - 1, keys);
+            before.add(pages, &old_page, number, old, from, keys);
         }
         if let Some(old) = old.next_if(|old| old.rowid == new.rowid) {
             let local = old.overflow == 0 && new.overflow == 0;
             if local && old.local_payload(old_page.bytes) == new.local_payload(new_page.bytes) {
                 continue;
             }
-            before.add(pages, &old_page, number, old, state - 1, keys);
+            before.add(pages, &old_page, number, old, from, keys);
         }
-        after.add(pages, &new_page, number, new, state, keys);
+        after.add(pages, &new_page, number, new, to, keys);
     }
     for old in old {
-        before.add(pages, &old_page, number, old, state - 1, keys);
+        before.add(pages, &old_page, number, old, from, keys);
     }
     [before, after]
 }
@@ -144,19 +144,27 @@ impl PageRows {
     }
 }
 
-/// Whether a row is the one of the state before with nothing more than the defaults of columns that its record lacked.
-pub fn is_grown(pages: &Pages<'_>, (old, new): (&RowAt, &RowAt), state: u32, layout: &Layout) -> bool {
-    let read = |row: &RowAt, state: u32| {
-        let version = pages.at(row.page, state).image()?;
-        let page = Page::parse(version.bytes, row.page, pages.geometry)?;
-        let cell = page.cell(row.at as usize).ok()?;
-        Some((payload(pages, version.bytes, &cell, state, &mut Vec::new())?, cell.payload_len))
-    };
-    let Some(((old, old_len), (new, new_len))) = read(old, state - 1).zip(read(new, state)) else {
+/// The cell of a row and its payload, when all of that can be read.
+pub fn read<'a>(pages: &Pages<'a>, row: &RowAt, state: u32) -> Option<(Cell, Cow<'a, [u8]>)> {
+    let version = pages.at(row.page, state).image()?;
+    let page = Page::parse(version.bytes, row.page, pages.geometry)?;
+    let cell = page.cell(row.at as usize).ok()?;
+    let payload = payload(pages, version.bytes, &cell, state, &mut Vec::new())?;
+    Some((cell, payload))
+}
+
+/// Whether a row is the one of the earlier state with nothing more than the defaults of columns that its record lacked.
+pub fn is_grown(
+    pages: &Pages<'_>,
+    (old, new): (&RowAt, &RowAt),
+    [from, to]: [u32; 2],
+    layout: &Layout,
+) -> bool {
+    let Some(((old_cell, old), (new_cell, new))) = read(pages, old, from).zip(read(pages, new, to)) else {
         return false;
     };
-    let (Ok(old_header), Ok(new_header)) = (record::header(&old, old_len), record::header(&new, new_len))
-    else {
+    let headers = (record::header(&old, old_cell.payload_len), record::header(&new, new_cell.payload_len));
+    let (Ok(old_header), Ok(new_header)) = headers else {
         return false;
     };
     if old_header.columns >= new_header.columns {

@@ -192,7 +192,7 @@ fn told_of(pages: &Pages<'_>, walk: &mut Walk<'_, '_>, state: u32, last: i64) ->
     Some(told)
 }
 
-fn event(change: &super::walk::SchemaChange) -> SchemaEvent {
+pub(super) fn event(change: &super::walk::SchemaChange) -> SchemaEvent {
     let (what, from) = match &change.what {
         SchemaAct::Created => ("created", None),
         SchemaAct::Dropped => ("dropped", None),

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The tree that a page belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Owner {
+pub(super) enum Owner {
     #[default]
     None,
     Is(u32),
@@ -25,7 +25,7 @@ enum Owner {
 }
 
 impl Owner {
-    const fn object(self) -> Option<u32> {
+    pub(super) const fn object(self) -> Option<u32> {
         match self {
             Self::None => None,
             Self::Is(object) | Self::Perhaps(object) => Some(object),
@@ -51,7 +51,7 @@ pub struct TableChange {
     pub before_known: bool,
     /// The same of the pages behind the commit.
     pub after_known: bool,
-    /// VACUUM gave its rows other ids: old and new ones, in order.
+    /// VACUUM gave other ids to some of its rows: the old and the new ones of all, in order.
     pub renumbered: Vec<(i64, i64)>,
     /// Rows that were written anew with the defaults of columns that they lacked, and no other change.
     pub grown: Vec<RowChange>,
@@ -84,13 +84,13 @@ pub struct Step {
 /// The trees of a database in one state.
 #[derive(Debug)]
 pub struct Walk<'p, 'a> {
-    pages: &'p Pages<'a>,
-    encoding: TextEncoding,
+    pub(super) pages: &'p Pages<'a>,
+    pub(super) encoding: TextEncoding,
     pub objects: Vec<Object>,
     /// By page.
-    owners: Vec<Owner>,
+    pub(super) owners: Vec<Owner>,
     /// The leaf that leads to an overflow page; made when it is first asked.
-    spilled: Option<HashMap<u32, u32>>,
+    pub(super) spilled: Option<HashMap<u32, u32>>,
     /// The definitions of state 0 are known.
     pub schema_known: bool,
     /// More was asked of the pages than a sound file could need.
@@ -105,14 +105,38 @@ enum Side {
     Both,
 }
 
-/// The pages whose rows a commit may have changed, of one object.
+/// The pages whose rows may differ between two states, of one object.
 #[derive(Debug, Default)]
-struct Touched {
-    before: BTreeSet<u32>,
-    after: BTreeSet<u32>,
+pub(super) struct Touched {
+    pub before: BTreeSet<u32>,
+    pub after: BTreeSet<u32>,
     /// Pages before or behind that are not known for sure to be of the object.
-    unsure_before: bool,
-    unsure_after: bool,
+    pub unsure_before: bool,
+    pub unsure_after: bool,
+}
+
+/// Whether rows have the ids that they had.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ids<'i> {
+    /// They have.
+    Kept,
+    /// VACUUM may have given other ones.
+    Sought,
+    /// It has, to the rows of these objects.
+    Given(&'i HashMap<usize, NewIds>),
+}
+
+/// The ids that rows were given, by the ones that they had; all other rows were gone by then.
+pub(super) type NewIds = HashMap<i64, i64>;
+
+impl Ids<'_> {
+    fn are_kept(self, object: u32) -> bool {
+        match self {
+            Self::Kept => true,
+            Self::Sought => false,
+            Self::Given(ids) => !ids.contains_key(&(object as usize)),
+        }
+    }
 }
 
 impl<'p, 'a> Walk<'p, 'a> {
@@ -280,7 +304,8 @@ impl<'p, 'a> Walk<'p, 'a> {
             of.unsure_after |= matches!(owner, Owner::Perhaps(_));
         }
         let vacuumed = written.len() as u32 + 1 >= self.page_count(state).max(2);
-        self.compare(state, &written, touched, vacuumed, &mut step);
+        let ids = if vacuumed { Ids::Sought } else { Ids::Kept };
+        step.tables = self.compare([state - 1, state], &written, touched, ids);
         self.overrun |= self.pages.is_overrun();
         step
     }
@@ -473,21 +498,23 @@ impl<'p, 'a> Walk<'p, 'a> {
         left
     }
 
-    /// Compares the rows of the pages before with those behind.
-    fn compare(
+    /// Compares the rows of the pages in one state with those in a later one, up to which `written` pages were written.
+    pub(super) fn compare(
         &mut self,
-        state: u32,
+        states: [u32; 2],
         written: &[u32],
         mut touched: BTreeMap<u32, Touched>,
-        vacuumed: bool,
-        step: &mut Step,
-    ) {
+        ids: Ids<'_>,
+    ) -> Vec<TableChange> {
+        let [from, to] = states;
+        let mut changes = Vec::new();
         let keys_of =
             |object: u32| self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
         let mut jobs: Vec<(u32, Side, u32)> = Vec::new();
         for (object, of) in &touched {
             // After VACUUM all rows are compared, since they may have other ids.
-            let stays = |page: &u32| !vacuumed && of.before.contains(page) && of.after.contains(page);
+            let kept = ids.are_kept(*object);
+            let stays = |page: &u32| kept && of.before.contains(page) && of.after.contains(page);
             jobs.extend(
                 of.before
                     .iter()
@@ -499,9 +526,9 @@ impl<'p, 'a> Walk<'p, 'a> {
         let read = |(object, side, page): &(u32, Side, u32)| {
             let keys = keys_of(*object);
             match side {
-                Side::Before => [rows::on_page(self.pages, *page, state - 1, keys), PageRows::none()],
-                Side::After => [PageRows::none(), rows::on_page(self.pages, *page, state, keys)],
-                Side::Both => rows::changed_on_page(self.pages, *page, state, keys),
+                Side::Before => [rows::on_page(self.pages, *page, from, keys), PageRows::none()],
+                Side::After => [PageRows::none(), rows::on_page(self.pages, *page, to, keys)],
+                Side::Both => rows::changed_on_page(self.pages, *page, states, keys),
             }
         };
         let mut all: Vec<[PageRows; 2]> = jobs.par_iter().with_min_len(16).map(read).collect();
@@ -509,11 +536,11 @@ impl<'p, 'a> Walk<'p, 'a> {
         let explained: HashSet<u32> = all.iter().flatten().flat_map(|rows| &rows.chained).copied().collect();
         let strange: Vec<u32> = written
             .iter()
-            .filter(|page| !explained.contains(page) && self.is_strange(**page, state))
+            .filter(|page| !explained.contains(page) && self.is_strange(**page, to))
             .copied()
             .collect();
         if !strange.is_empty() {
-            let leaves = self.leaves_of(&strange, state - 1);
+            let leaves = self.leaves_of(&strange, from);
             for (leaf, object) in leaves {
                 let of = touched.entry(object).or_default();
                 if !of.before.insert(leaf) || !of.after.insert(leaf) {
@@ -521,7 +548,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 }
                 let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
                 jobs.push((object, Side::Both, leaf));
-                all.push(rows::changed_on_page(self.pages, leaf, state, keys));
+                all.push(rows::changed_on_page(self.pages, leaf, states, keys));
             }
         }
         if let Some(spilled) = &mut self.spilled {
@@ -554,8 +581,14 @@ impl<'p, 'a> Walk<'p, 'a> {
                 before.clear();
             }
             if of.unsure_after {
-                info.blind.get_or_insert(state);
+                info.blind.get_or_insert(to);
                 after.clear();
+            }
+            let mut gone = Vec::new();
+            if let Ids::Given(ids) = ids
+                && let Some(ids) = ids.get(&(object as usize))
+            {
+                gone = renumber(&mut before, ids);
             }
             before.par_sort_unstable();
             after.par_sort_unstable();
@@ -568,7 +601,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 grown: Vec::new(),
             };
             let same = |(a, b): (&RowAt, &RowAt)| a.content.is_some() && a.content == b.content;
-            if vacuumed
+            if matches!(ids, Ids::Sought)
                 && info.keys == Keys::Rowid
                 && !info.has_alias()
                 && before_known
@@ -576,15 +609,18 @@ impl<'p, 'a> Walk<'p, 'a> {
                 && before.len() == after.len()
                 && before.iter().zip(&after).all(same)
             {
-                let pairs = before.iter().zip(&after).map(|(before, after)| (before.key, after.key));
-                change.renumbered = pairs.filter(|(before, after)| before != after).collect();
+                let pairs = || before.iter().zip(&after).map(|(before, after)| (before.key, after.key));
+                if pairs().any(|(before, after)| before != after) {
+                    change.renumbered = pairs().collect();
+                }
             } else {
                 change.rows = differences(&before, &after);
+                change.rows.extend(gone);
                 let (pages, layout) = (self.pages, info.layout.as_ref());
                 let is_grown = |row: &mut RowChange| {
                     let both = row.before.zip(row.after).zip(layout);
                     both.is_some_and(|((old, new), layout)| {
-                        rows::is_grown(pages, (&old, &new), state, layout)
+                        rows::is_grown(pages, (&old, &new), states, layout)
                     })
                 };
                 change.grown = change.rows.extract_if(.., is_grown).collect();
@@ -595,9 +631,10 @@ impl<'p, 'a> Walk<'p, 'a> {
                 || !before_known
                 || !after_known
             {
-                step.tables.push(change);
+                changes.push(change);
             }
         }
+        changes
     }
 
     /// Whether nothing yet says what a page is: no page of a tree, pointer map or trunk of the freelist.
@@ -641,6 +678,22 @@ impl<'p, 'a> Walk<'p, 'a> {
         let owned = leaves.into_iter().filter_map(|leaf| Some((leaf, self.owner(leaf).object()?)));
         owned.collect()
     }
+}
+
+/// Gives rows the ids that they have now, and takes out those that were gone by then.
+fn renumber(rows: &mut Vec<RowAt>, ids: &NewIds) -> Vec<RowChange> {
+    let mut gone = Vec::new();
+    rows.retain_mut(|row| match ids.get(&row.key) {
+        Some(id) => {
+            row.key = *id;
+            true
+        }
+        None => {
+            gone.push(RowChange { key: row.key, before: Some(*row), after: None });
+            false
+        }
+    });
+    gone
 }
 
 /// The rows that are not the same on both sides; both are in order.

@@ -1,0 +1,297 @@
+//! Is the difference of two points that of the states that the engine itself saw there?
+
+use crate::support::{Done, Ran, folder, mudlark, snapshot};
+use crate::timeline::{Numbers, Rows, SETTINGS, State, copied, worked};
+use rusqlite::Connection;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What became of a row, and its values before and after, without those of columns that were added with a default.
+type Delta = (String, String, String);
+
+/// All that differs, by table.
+type Deltas = BTreeMap<String, Vec<Delta>>;
+
+fn diff(store: &Path, from: &str, to: &str, further: &[&str]) -> Done<Ran> {
+    let path = store.display().to_string();
+    mudlark(["diff", &path, "--from", from, "--to", to].iter().chain(further))
+}
+
+/// The cells of a row as the engine gave it, without its key.
+fn cells(row: &str) -> Done<Vec<Json>> {
+    let row: Vec<Json> = serde_json::from_str(row)?;
+    Ok(row.get(1..).unwrap_or_default().to_vec())
+}
+
+/// The values of a row without the default of the column that was added last.
+fn text(table: &str, mut cells: Vec<Json>) -> String {
+    if table == "people" && cells.len() == 4 && cells[3] == json!(7) {
+        cells.pop();
+    }
+    json!(cells).to_string()
+}
+
+/// The states with each row under one name over all of them: the table's last name, which incarnation of it, and its last
+/// row id.
+fn named(states: &[State], steps: &[u64]) -> Vec<State> {
+    let behind = |step: u64| steps.iter().position(|at| *at == step).map_or(usize::MAX, |index| index + 1);
+    let (vacuumed, dropped) = (behind(20), behind(30));
+    let no_rows = Rows::new();
+    let loose = |state: usize| states.get(state).and_then(|state| state.get("loose")).unwrap_or(&no_rows);
+    let ids = |rows: &Rows| {
+        let mut ids: Vec<i64> = rows.keys().filter_map(|id| id.parse().ok()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let (old, new) = (ids(loose(vacuumed - 1)), ids(loose(vacuumed)));
+    let given: BTreeMap<i64, i64> = old.into_iter().zip(new).collect();
+    let of = |(index, state): (usize, &State)| {
+        let table = |(name, rows): (&String, &Rows)| {
+            let name = match name.as_str() {
+                "extra" => "further".to_owned(),
+                "wide" if index >= dropped => "wide again".to_owned(),
+                name => name.to_owned(),
+            };
+            let key = |key: &String| {
+                let id: Option<i64> = key.parse().ok().filter(|_| name == "loose" && index < vacuumed);
+                id.map_or(key.clone(), |id| given.get(&id).map_or(format!("gone {id}"), i64::to_string))
+            };
+            let rows = rows.iter().map(|(id, row)| (key(id), row.clone())).collect();
+            (name.clone(), rows)
+        };
+        state.iter().map(table).collect()
+    };
+    states.iter().enumerate().map(of).collect()
+}
+
+/// What lies between two recorded states.
+fn expected(before: &State, after: &State) -> Done<Deltas> {
+    let none = Rows::new();
+    let tables: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut all = Deltas::new();
+    for table in tables {
+        let (old, new) = (before.get(table).unwrap_or(&none), after.get(table).unwrap_or(&none));
+        let name = table.strip_suffix(" again").unwrap_or(table);
+        let of = |row: Option<&String>| -> Done<String> {
+            row.map_or(Ok("null".to_owned()), |row| Ok(text(name, cells(row)?)))
+        };
+        for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            let (before, after) = (of(old.get(key))?, of(new.get(key))?);
+            let became = match (before.as_str(), after.as_str()) {
+                ("null", _) => "added",
+                (_, "null") => "removed",
+                (old, new) if old == new => continue,
+                _ => "changed",
+            };
+            all.entry(name.to_owned()).or_default().push((became.to_owned(), before, after));
+        }
+    }
+    all.values_mut().for_each(|deltas| deltas.sort());
+    Ok(all)
+}
+
+/// What the command says.
+fn told(ran: &Ran) -> Done<Deltas> {
+    let mut all = Deltas::new();
+    for line in ran.lines()? {
+        let (Some(table), Some(became)) = (line["table"].as_str(), line["change"].as_str()) else { continue };
+        if table.starts_with("sqlite_") {
+            continue;
+        }
+        let table = if table == "extra" { "further" } else { table };
+        let of = |side: &str| {
+            let values = line[side].as_object()?;
+            Some(text(table, values.values().cloned().collect()))
+        };
+        let of = |side: &str| of(side).unwrap_or_else(|| "null".to_owned());
+        assert_eq!(line["missing"], json!({}), "{line}");
+        all.entry(table.to_owned()).or_default().push((became.to_owned(), of("before"), of("after")));
+    }
+    all.values_mut().for_each(|deltas| deltas.sort());
+    Ok(all)
+}
+
+#[test]
+fn the_difference_of_any_two_points_is_that_of_the_recorded_states() -> Done {
+    let mut numbers = Numbers(7);
+    for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate() {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        let worked = worked(&connection, &folder.path().join("live.db-wal"), seed)?;
+        let steps: Vec<u64> = worked.commits.iter().map(|(step, _)| *step).collect();
+        assert!(steps.len() >= 40, "{} commits", steps.len());
+        let states = named(&worked.states, &steps);
+        let store = copied(folder.path())?;
+        let seen = snapshot(folder.path())?;
+        let last = states.len() - 1;
+        let mut pairs = vec![(0, last), (last, 0), (0, 1), (last, last)];
+        pairs.extend((0..60).map(|_| {
+            let end = || numbers.below(last as u64 + 1) as usize;
+            let mut end = end;
+            (end(), end())
+        }));
+        for (from, to) in pairs {
+            let (from_point, to_point) = (format!("commit:{from}"), format!("commit:{to}"));
+            let ran = diff(&store, &from_point, &to_point, &["--jsonl", "-", "--quiet"])?;
+            let expected = expected(&states[from], &states[to])?;
+            assert!(matches!(ran.status, Some(0 | 1)), "{:?}: {}", ran.status, ran.err);
+            assert_eq!(told(&ran)?, expected, "page size {page_size}, {from_point} to {to_point}");
+        }
+        assert_eq!(snapshot(folder.path())?, seen);
+    }
+    Ok(())
+}
+
+const SMALL: &str = "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+    CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, data); CREATE TABLE k(a TEXT, b INT, c, PRIMARY KEY(a, b)) WITHOUT ROWID;
+    INSERT INTO t VALUES (1, 'one', x'00ff'), (2, 'two', 1.5), (3, 'three', NULL); INSERT INTO k VALUES ('x', 1, 'old');
+    PRAGMA wal_checkpoint(TRUNCATE);";
+
+/// A copy of a store whose log holds these commits.
+fn committed(folder: &Path, commits: &[&str]) -> Done<std::path::PathBuf> {
+    let connection = Connection::open(folder.join("live.db"))?;
+    connection.execute_batch(SMALL)?;
+    for commit in commits {
+        connection.execute_batch(commit)?;
+    }
+    copied(folder)
+}
+
+#[test]
+fn a_row_that_came_and_went_between_the_points_does_not_show() -> Done {
+    let folder = folder()?;
+    let commits = [
+        "INSERT INTO t VALUES (4, 'four', NULL); UPDATE t SET name = 'uno' WHERE id = 1;",
+        "DELETE FROM t WHERE id = 4; UPDATE t SET name = 'one' WHERE id = 1;",
+    ];
+    let store = committed(folder.path(), &commits)?;
+    let ran = diff(&store, "commit:0", "commit:4", &["--jsonl", "-"])?;
+    assert_eq!((ran.status, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    assert!(ran.err.contains("no difference"), "{}", ran.err);
+    let ran = diff(&store, "commit:0", "commit:2", &[])?;
+    assert!(
+        ran.out.contains("t: 1 added, 1 changed\n    ~ 1: name 'one' -> 'uno'\n    + 4: "),
+        "{}",
+        ran.out
+    );
+    Ok(())
+}
+
+#[test]
+fn every_form_tells_of_old_and_new_values() -> Done {
+    let folder = folder()?;
+    let commits = [
+        "BEGIN; UPDATE t SET data = 'a, \"b\"' WHERE id = 2; DELETE FROM t WHERE id = 1; UPDATE k SET c = NULL; COMMIT",
+        "ALTER TABLE k ADD COLUMN d DEFAULT 5",
+        "ALTER TABLE t RENAME TO u",
+    ];
+    let store = committed(folder.path(), &commits)?;
+    let ran = diff(&store, "commit:0", "last", &["--format", "jsonl"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let lines = ran.lines()?;
+    let schema: Vec<_> = lines.iter().filter(|line| line["change"] == "schema").collect();
+    let told = |line: &Json| json!([line["what"], line["kind"], line["name"], line["previous"]]);
+    assert_eq!(
+        schema.iter().map(|line| told(line)).collect::<Vec<_>>(),
+        [json!(["renamed", "table", "u", "t"]), json!(["altered", "table", "k", null])]
+    );
+    assert!(schema[1]["after"].as_str().is_some_and(|sql| sql.contains("DEFAULT 5")));
+    let rows: Vec<_> = lines.iter().filter(|line| line["change"] != "schema").collect();
+    let keys: Vec<&String> = rows[0].as_object().into_iter().flat_map(|object| object.keys()).collect();
+    assert_eq!(
+        keys,
+        [
+            "format",
+            "store",
+            "instance",
+            "from",
+            "to",
+            "namespace",
+            "table",
+            "change",
+            "rowid",
+            "before",
+            "after",
+            "changed",
+            "missing"
+        ]
+    );
+    let told = |line: &Json| {
+        json!([line["table"], line["change"], line["rowid"], line["before"], line["after"], line["changed"]])
+    };
+    let one = json!({"id": 1, "name": "one", "data": {"$hex": "00ff"}});
+    let (two, new) =
+        (json!({"id": 2, "name": "two", "data": 1.5}), json!({"id": 2, "name": "two", "data": "a, \"b\""}));
+    assert_eq!(
+        rows.iter().map(|line| told(line)).collect::<Vec<_>>(),
+        [
+            json!(["u", "removed", 1, one, null, []]),
+            json!(["u", "changed", 2, two, new, ["data"]]),
+            json!(["k", "changed", null, {"a": "x", "b": 1, "c": "old"}, {"a": "x", "b": 1, "c": null, "d": 5}, ["c"]]),
+        ]
+    );
+    let ran = diff(&store, "commit:0", "last", &["--format", "csv", "--quiet"])?;
+    let expected = "change,table,key,column,before,after\nremoved,u,1,id,1,\nremoved,u,1,name,one,\n\
+        removed,u,1,data,00ff,\nchanged,u,2,data,1.5,\"a, \"\"b\"\"\"\nchanged,k,\"x,1\",c,old,\n";
+    assert_eq!(ran.out, expected);
+    Ok(())
+}
+
+#[test]
+fn what_a_checkpoint_has_overwritten_is_told_and_not_guessed() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(SMALL)?;
+    connection.execute_batch("UPDATE t SET name = 'uno' WHERE id = 1; DELETE FROM t WHERE id = 2")?;
+    // The reader keeps the log from beginning anew.
+    let reader = Connection::open(folder.path().join("live.db"))?;
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t")?;
+    connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE); INSERT INTO k VALUES ('y', 2, 'new')")?;
+    let store = copied(folder.path())?;
+    let ran = diff(&store, "commit:0", "last", &["--jsonl", "-"])?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    let lines = ran.lines()?;
+    assert_eq!(
+        (&lines[0]["change"], &lines[0]["table"], &lines[0]["at"]),
+        (&json!("lost"), &json!("t"), &json!("commit:0"))
+    );
+    assert_eq!(lines[0]["pages"].as_array().map(Vec::len), Some(1));
+    // What stands now may have stood before: no row of the table is said to be new.
+    let became: Vec<&Json> =
+        lines.iter().filter(|line| line["table"] == "t").map(|line| &line["change"]).collect();
+    assert_eq!(became, ["lost", "unknown", "unknown"]);
+    assert_eq!(lines.iter().filter(|line| line["table"] == "k" && line["change"] == "added").count(), 1);
+    assert!(
+        ran.err.contains("lost    rows of t at commit:0: a later checkpoint has overwritten pages"),
+        "{}",
+        ran.err
+    );
+    // Between the commits that the log holds nothing is lost.
+    let ran = diff(&store, "commit:1", "last", &["--jsonl", "-"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert_eq!(
+        ran.lines()?
+            .iter()
+            .filter(|line| line["table"] == "t")
+            .map(|line| &line["change"])
+            .collect::<Vec<_>>(),
+        ["removed"]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_point_that_does_not_exist_is_refused_and_no_output_is_left() -> Done {
+    let folder = folder()?;
+    let store = committed(folder.path(), &["DELETE FROM t"])?;
+    let out = folder.path().join("out.jsonl");
+    let ran = diff(&store, "commit:7", "last", &["--jsonl", &out.display().to_string()])?;
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.err.contains("commit:7: no such point"), "{}", ran.err);
+    assert!(!out.exists());
+    let over = diff(&store, "commit:0", "last", &["--jsonl", &store.display().to_string(), "--force"])?;
+    assert_eq!(over.status, Some(2));
+    assert!(over.err.contains("would overwrite a source"), "{}", over.err);
+    Ok(())
+}
