@@ -19,13 +19,13 @@ fn diff(store: &Path, from: &str, to: &str, further: &[&str]) -> Done<Ran> {
 }
 
 /// The cells of a row as the engine gave it, without its key.
-fn cells(row: &str) -> Done<Vec<Json>> {
+pub fn cells(row: &str) -> Done<Vec<Json>> {
     let row: Vec<Json> = serde_json::from_str(row)?;
     Ok(row.get(1..).unwrap_or_default().to_vec())
 }
 
 /// The values of a row without the default of the column that was added last.
-fn text(table: &str, mut cells: Vec<Json>) -> String {
+pub fn text(table: &str, mut cells: Vec<Json>) -> String {
     if table == "people" && cells.len() == 4 && cells[3] == json!(7) {
         cells.pop();
     }
@@ -34,7 +34,7 @@ fn text(table: &str, mut cells: Vec<Json>) -> String {
 
 /// The states with each row under one name over all of them: the table's last name, which incarnation of it, and its last
 /// row id.
-fn named(states: &[State], steps: &[u64]) -> Vec<State> {
+pub fn named(states: &[State], steps: &[u64]) -> Vec<State> {
     let behind = |step: u64| steps.iter().position(|at| *at == step).map_or(usize::MAX, |index| index + 1);
     let (vacuumed, dropped) = (behind(20), behind(30));
     let no_rows = Rows::new();

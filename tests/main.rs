@@ -31,3 +31,4 @@ mod timeline;
 mod told_apart;
 mod undelete;
 mod until;
+mod undo;

@@ -14,6 +14,8 @@ pub mod progress;
 pub mod recover;
 pub mod sinks;
 pub mod source;
+pub mod sql;
 pub mod stores;
 pub mod undelete;
+pub mod undo;
 pub mod words;

@@ -10,6 +10,7 @@ mod recover;
 mod replay;
 mod timeline;
 mod undelete;
+mod undo;
 mod verify;
 
 pub use exit::Exit;
@@ -83,6 +84,8 @@ Examples:
   mudlark replay store.db --until time:2026-11-20T12:00:00Z -o before.db
   mudlark replay store.db --until commit:12 --partial -o before.db   some of its pages are lost
   mudlark replay store.db --until last --force-frames -o last.db     the log is damaged
+  mudlark replay store.db --undo commit:13 -o undo.sql          take one commit back, and no other
+  mudlark replay store.db --undo commit:13..commit:15 -o undo.sql
 
 POINT is commit:N (commit:0 is the state before the first), g<salt1>-<salt2>:N for an older generation,
 time:T, last, or checkpoint for the main file as it lies. Of a hot journal last is the state after its

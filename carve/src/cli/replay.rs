@@ -2,7 +2,7 @@
 
 use super::gather::{self, Found};
 use super::recover::printable;
-use super::{Common, Exit};
+use super::{Common, Exit, undo};
 use crate::error::Error;
 use crate::model::{Goal, Stand, Until};
 use crate::sinks::{self, Pending};
@@ -16,13 +16,19 @@ use std::path::{Path, PathBuf};
 pub(super) struct Arguments {
     /// The database
     #[arg(value_name = "SOURCE")]
-    source: PathBuf,
+    pub(super) source: PathBuf,
     /// The point: commit:N, g<salt1>-<salt2>:N, time:T, last, or checkpoint for the main file as it lies
-    #[arg(long, value_name = "POINT")]
-    until: Until,
-    /// The database to write
-    #[arg(short, long, value_name = "OUT.db")]
-    output: PathBuf,
+    #[arg(long, value_name = "POINT", required_unless_present = "undo")]
+    until: Option<Until>,
+    /// Write SQL that takes back what these commits did to rows of a current database: FROM..TO, or one
+    #[arg(long, value_name = "FROM..TO", conflicts_with = "until")]
+    undo: Option<undo::Range>,
+    /// Undo although the commits did more than change rows; may be given more than once
+    #[arg(long, value_name = "WHAT", value_enum, requires = "undo")]
+    pub(super) allow: Vec<undo::Allow>,
+    /// The database to write; with --undo the SQL, - for standard output
+    #[arg(short, long, value_name = "OUT.db|OUT.sql")]
+    pub(super) output: PathBuf,
     /// Give a point also where pages that it needs are lost, with those pages from the best other source, and say which
     #[arg(long)]
     partial: bool,
@@ -31,7 +37,7 @@ pub(super) struct Arguments {
     force_frames: bool,
     /// Replace an output that exists
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -46,9 +52,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let names: Vec<&str> = gathered.stores.iter().map(|found| found.name.as_str()).collect();
         return Err(Error::Usage(format!("replay takes one store; found {}", names.join(", "))));
     };
+    let Some(until) = arguments.until else {
+        let Some(range) = arguments.undo else {
+            return Err(Error::Usage("give --until POINT or --undo FROM..TO".to_owned()));
+        };
+        let done = undo::run(arguments, found, range)?;
+        return Ok(if gathered.refused.is_empty() { done } else { Exit::InPart });
+    };
     check(arguments, found)?;
     let goal =
-        Goal { until: arguments.until, partial: arguments.partial, force_frames: arguments.force_frames };
+        Goal { until, partial: arguments.partial, force_frames: arguments.force_frames };
     let pending = Pending::new(&arguments.output)?;
     let failed = |error| Error::Output { path: arguments.output.clone(), what: "can't be written", error };
     let file: File = OpenOptions::new().write(true).open(pending.temporary()).map_err(failed)?;

@@ -6,6 +6,7 @@ mod finding;
 mod history;
 mod position;
 mod table;
+mod undo;
 
 pub use batch::{Batch, Cell, Evidence, Inferred, Partial, Row, State, Transaction};
 pub use difference::{Became, Between, ColumnDelta, RowDelta, RowThen, SchemaDelta, TableDelta, TableThen};
@@ -15,3 +16,4 @@ pub use history::{
 };
 pub use position::{Lifetime, Point, Until};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId};
+pub use undo::{UndoRow, UndoTable, Undoable};

@@ -4,7 +4,7 @@ pub mod sqlite;
 
 use crate::error::Error;
 use crate::model::{
-    Batch, Between, Finding, Goal, History, Loss, Replayed, RowDelta, Stand, Table, Until,
+    Batch, Between, Finding, Goal, History, Loss, Replayed, RowDelta, Stand, Table, Undoable, Until,
 };
 use crate::progress::Progress;
 use crate::source::Source;
@@ -115,6 +115,13 @@ pub trait Store: Sync {
         sources: &'a [Source],
         points: [Until; 2],
     ) -> Result<Box<dyn Difference<'a> + 'a>, Error>;
+
+    /// What the commits from the first to the last of these points did, with what became of it since. All rows that they
+    /// and later ones changed are held.
+    ///
+    /// # Errors
+    /// When there is no such commit, or what they did is lost in part.
+    fn undoable<'a>(&self, sources: &'a [Source], points: [Until; 2]) -> Result<Undoable<'a>, Error>;
 
     /// Accounts for the bytes of one page of the main file, which is the first source, and names newer and older
     /// versions of it that its sidecars hold.

@@ -112,7 +112,8 @@ const SHADOWS: [&str; 12] = [
     "instance",
 ];
 
-fn is_shadow(name: &str, of: &str) -> bool {
+/// Whether a table of this name belongs to a virtual table.
+pub(crate) fn is_shadow(name: &str, of: &str) -> bool {
     let split = name.split_at_checked(of.len());
     split.is_some_and(|(start, rest)| {
         start.eq_ignore_ascii_case(of)

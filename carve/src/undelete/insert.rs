@@ -12,9 +12,9 @@
 //! IGNORE` would also pass over NOT NULL and CHECK in silence, and would take the place of the conflict handling in
 //! triggers (<https://www.sqlite.org/lang_createtrigger.html>).
 
-use super::literal;
 use super::parents::Parent;
 use super::target::Target;
+use crate::sql::literal;
 use mudlark_parsers::sqlite::ddl::quote_identifier as quoted;
 use rusqlite::types::ValueRef;
 use std::fmt::Write;

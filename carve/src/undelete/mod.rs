@@ -2,12 +2,12 @@
 
 mod choose;
 mod insert;
-mod literal;
 mod parents;
 mod recovered;
 mod script;
 mod target;
 
+pub(crate) use choose::is_shadow;
 pub use recovered::{Recovered, sidecars};
 pub use script::describe;
 

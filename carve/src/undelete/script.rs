@@ -1,8 +1,8 @@
 //! The SQL file around the INSERTs: what it is, what has to hold before it does anything, and what it came to.
 
-use super::literal;
 use super::target::Target;
 use super::{Outcome, TableOutcome};
+use crate::sql::literal;
 use crate::words::grouped_count as count;
 use mudlark_parsers::sqlite::ddl::quote_identifier as quoted;
 use std::fmt::Write;

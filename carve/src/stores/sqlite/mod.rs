@@ -49,7 +49,7 @@ mod wiped;
 
 use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
-use crate::model::{Goal, History, Replayed};
+use crate::model::{Goal, History, Replayed, Undoable, Until};
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
@@ -147,6 +147,10 @@ impl Store for Sqlite {
         points: [Until; 2],
     ) -> Result<Box<dyn Difference<'a> + 'a>, Error> {
         Ok(Box::new(history::difference(sources, points)?))
+    }
+
+    fn undoable<'a>(&self, sources: &'a [Source], points: [Until; 2]) -> Result<Undoable<'a>, Error> {
+        history::undoable(sources, points)
     }
 
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {

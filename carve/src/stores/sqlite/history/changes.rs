@@ -47,7 +47,7 @@ struct OfTable {
 /// What differs between two points.
 pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<Changes<'_>, Error> {
     let found = States::of(sources)?;
-    let [first, second] = [found.find(points[0])?, found.find(points[1])?];
+    let [first, second] = [found.find(points[0].into())?, found.find(points[1].into())?];
     let (from, to, reversed) = (first.min(second), first.max(second), second < first);
     let names = [found.point(from), found.point(to)];
     let pages = found.pages;
@@ -98,7 +98,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
 fn table(
     pages: &Pages<'_>,
     trees: [&Trees; 2],
-    change: TableChange,
+    mut change: TableChange,
     lost: &BTreeMap<usize, LostPages>,
     encoding: TextEncoding,
 ) -> Option<(TableDelta, OfTable)> {
@@ -106,6 +106,7 @@ fn table(
     let [before, after] = objects;
     let object = after.or(before).filter(|object| object.kind == SchemaKind::Table && object.root != 1)?;
     let known = [change.before_known, change.after_known];
+    change.rows.append(&mut change.gone);
     if change.rows.is_empty() && known == [true; 2] {
         return None;
     }

@@ -17,6 +17,7 @@ mod reach;
 mod replay;
 mod rows;
 mod timeline;
+mod undo;
 mod walk;
 
 pub(super) use changes::read as difference;
@@ -27,3 +28,4 @@ pub(super) use point::{States, Told};
 pub(super) use reach::Reached;
 pub(super) use replay::write as replay;
 pub(super) use timeline::read as timeline;
+pub(super) use undo::read as undoable;

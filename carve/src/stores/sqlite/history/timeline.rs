@@ -160,7 +160,7 @@ fn told(
     all
 }
 
-fn header_at(pages: &Pages<'_>, state: u32) -> Option<Header> {
+pub(super) fn header_at(pages: &Pages<'_>, state: u32) -> Option<Header> {
     let first = pages.at_or_later(1, state).image()?;
     header::header(first.bytes).ok().map(|(_, header)| header)
 }

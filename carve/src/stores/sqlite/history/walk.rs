@@ -53,6 +53,8 @@ pub struct TableChange {
     pub after_known: bool,
     /// VACUUM gave other ids to some of its rows: the old and the new ones of all, in order.
     pub renumbered: Vec<(i64, i64)>,
+    /// Rows that were gone before VACUUM gave other ids, under the ones that they had.
+    pub gone: Vec<RowChange>,
     /// Rows that were written anew with the defaults of columns that they lacked, and no other change.
     pub grown: Vec<RowChange>,
 }
@@ -598,6 +600,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 before_known,
                 after_known,
                 renumbered: Vec::new(),
+                gone,
                 grown: Vec::new(),
             };
             let same = |(a, b): (&RowAt, &RowAt)| a.content.is_some() && a.content == b.content;
@@ -615,7 +618,6 @@ impl<'p, 'a> Walk<'p, 'a> {
                 }
             } else {
                 change.rows = differences(&before, &after);
-                change.rows.extend(gone);
                 let (pages, layout) = (self.pages, info.layout.as_ref());
                 let is_grown = |row: &mut RowChange| {
                     let both = row.before.zip(row.after).zip(layout);
@@ -626,6 +628,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 change.grown = change.rows.extract_if(.., is_grown).collect();
             }
             if !change.rows.is_empty()
+                || !change.gone.is_empty()
                 || !change.renumbered.is_empty()
                 || !change.grown.is_empty()
                 || !before_known

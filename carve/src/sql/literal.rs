@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use std::fmt::Write;
 
 /// Adds a value to a statement.
-pub(super) fn put(sql: &mut String, value: ValueRef<'_>) {
+pub(crate) fn put(sql: &mut String, value: ValueRef<'_>) {
     match value {
         ValueRef::Null => sql.push_str("NULL"),
         ValueRef::Integer(integer) => {
@@ -24,7 +24,7 @@ pub(super) fn put(sql: &mut String, value: ValueRef<'_>) {
 }
 
 /// A text as a literal.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut sql = String::new();
     put_text(&mut sql, text);
     sql

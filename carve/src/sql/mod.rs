@@ -1,0 +1,4 @@
+//! SQL that others run: values as literals, and statements that change rows under guard.
+
+pub mod literal;
+pub mod patch;

@@ -1,0 +1,486 @@
+//! Does an undo take back just what some commits did, and nothing at all where that can't be?
+
+use crate::diff::{cells, named, text};
+use crate::support::{Done, Ran, dump, folder, mudlark, rows, snapshot};
+use crate::timeline::{Rows, SETTINGS, State, copied, state, worked};
+use rusqlite::Connection;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn undo(store: &Path, range: &str, further: &[&str]) -> Done<Ran> {
+    let (path, out) = (store.display().to_string(), store.with_file_name("undo.sql").display().to_string());
+    mudlark(["replay", &path, "--undo", range, "-o", &out, "--force"].iter().chain(further))
+}
+
+/// The statements of a script, as a client takes them that knows nothing of SQL.
+fn statements(script: &str) -> impl Iterator<Item = &str> {
+    script.split_inclusive(";\n")
+}
+
+/// How a client takes errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Stops,
+    GoesOn,
+}
+
+/// Runs a script statement by statement; whether all of them succeeded.
+fn run(connection: &Connection, script: &str, client: Client) -> bool {
+    let mut all = true;
+    for statement in statements(script) {
+        let done = connection.execute_batch(statement).is_ok();
+        all &= done;
+        if !done && client == Client::Stops {
+            break;
+        }
+    }
+    all
+}
+
+/// A copy of a store with its log, under another name.
+fn copy_of(store: &Path, name: &str) -> Done<PathBuf> {
+    let copy = store.with_file_name(name);
+    fs::copy(store, &copy)?;
+    fs::copy(store.with_file_name("store.db-wal"), store.with_file_name(format!("{name}-wal")))?;
+    Ok(copy)
+}
+
+/// A connection to a fresh copy of a store.
+fn current(store: &Path) -> Done<Connection> {
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(store.with_file_name(format!("current.db{ending}")));
+    }
+    Ok(Connection::open(copy_of(store, "current.db")?)?)
+}
+
+/// A state without the default of the column that was added last, and without the row ids that nobody sees.
+fn plain(state: &State) -> Done<Vec<(String, Vec<String>)>> {
+    let table = |(name, rows): (&String, &Rows)| -> Done<(String, Vec<String>)> {
+        let plain: Done<Vec<String>> = rows.values().map(|row| Ok(text(name, cells(row)?))).collect();
+        let mut plain = plain?;
+        plain.sort();
+        Ok((name.strip_suffix(" again").unwrap_or(name).to_owned(), plain))
+    };
+    state.iter().filter(|(_, rows)| !rows.is_empty()).map(table).collect()
+}
+
+/// The last state with what the commit did taken back, but for the rows that differ since.
+fn taken_back(before: &State, after: &State, last: &State) -> State {
+    let none = Rows::new();
+    let mut wanted = last.clone();
+    for (name, rows) in &mut wanted {
+        let (old, new) = (before.get(name).unwrap_or(&none), after.get(name).unwrap_or(&none));
+        let same = |one: Option<&String>, other: Option<&String>| {
+            let plain = |row: Option<&String>| row.and_then(|row| Some(text(name, cells(row).ok()?)));
+            plain(one) == plain(other)
+        };
+        for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            let (was, did, is) = (old.get(key), new.get(key), rows.get(key).cloned());
+            if same(was, did) {
+                continue;
+            }
+            match (was, did) {
+                // Nobody sees which id the row has.
+                (Some(row), None) if name == "loose" => _ = rows.insert(format!("back {key}"), row.clone()),
+                _ if !same(is.as_ref(), did) => {}
+                (Some(row), _) => _ = rows.insert(key.clone(), row.clone()),
+                (None, _) => _ = rows.remove(key),
+            }
+        }
+    }
+    wanted
+}
+
+#[test]
+fn every_commit_of_a_log_can_be_taken_back_and_later_changes_stay() -> Done {
+    let (mut undone, mut conflicts) = (0, 0);
+    for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate() {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        let worked = worked(&connection, &folder.path().join("live.db-wal"), seed)?;
+        let steps: Vec<u64> = worked.commits.iter().map(|(step, _)| *step).collect();
+        let states = named(&worked.states, &steps);
+        let last = states.last().ok_or("no state")?;
+        let store = copied(folder.path())?;
+        for (index, step) in steps.iter().enumerate() {
+            let point = format!("commit:{}", index + 1);
+            let ran = undo(&store, &point, &[])?;
+            if [15, 20, 25, 30, 31, 35].contains(step) {
+                assert_eq!(ran.status, Some(2), "{step}: {}", ran.err);
+                assert!(ran.err.contains("--allow "), "{}", ran.err);
+                continue;
+            }
+            assert!(matches!(ran.status, Some(0 | 1 | 3)), "{point}: {}", ran.err);
+            let script = fs::read_to_string(store.with_file_name("undo.sql"))?;
+            let wanted = taken_back(&states[index], &states[index + 1], last);
+            for client in [Client::Stops, Client::GoesOn] {
+                let current = current(&store)?;
+                assert!(run(&current, &script, client), "page size {page_size}, {point}");
+                assert_eq!(
+                    plain(&state(&current)?)?,
+                    plain(&wanted)?,
+                    "page size {page_size}, {point}, step {step}"
+                );
+                assert_eq!(rows(&current, "PRAGMA integrity_check")?, [json!(["ok"])]);
+            }
+            undone += u64::from(ran.status != Some(1));
+            // A change that the evidence knows nothing of.
+            let after = worked.states[index + 1].get("people").cloned().unwrap_or_default();
+            let before = worked.states[index].get("people").cloned().unwrap_or_default();
+            let of_last =
+                worked.states.last().and_then(|state| state.get("people")).cloned().unwrap_or_default();
+            let touched = after
+                .iter()
+                .find(|(key, row)| before.get(*key) != Some(*row) && of_last.get(*key) == Some(*row));
+            let Some((id, _)) = touched else { continue };
+            for client in [Client::Stops, Client::GoesOn] {
+                let current = current(&store)?;
+                current.execute_batch(&format!("UPDATE people SET name = 'of today' WHERE id = {id}"))?;
+                let standing = dump(&current)?;
+                assert!(!run(&current, &script, client), "{point}");
+                assert_eq!(dump(&current)?, standing, "page size {page_size}, {point}");
+                assert!(current.is_autocommit());
+            }
+            conflicts += 1;
+        }
+    }
+    assert!(undone >= 100 && conflicts >= 10, "{undone} undone, {conflicts} conflicts");
+    Ok(())
+}
+
+/// A store whose log holds these commits behind its first state.
+struct Case {
+    /// Vanishes with the case.
+    _folder: TempDir,
+    store: PathBuf,
+    /// The state before them.
+    before: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Case {
+    fn new(setup: &str, commits: &[&str]) -> Done<Self> {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        connection.execute_batch(&format!(
+            "{setup}; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)"
+        ))?;
+        let before = dump(&connection)?;
+        for commit in commits {
+            connection.execute_batch(&format!("BEGIN; {commit}; COMMIT"))?;
+        }
+        let store = copied(folder.path())?;
+        Ok(Self { _folder: folder, store, before })
+    }
+
+    fn script(&self, range: &str, further: &[&str]) -> Done<String> {
+        let ran = undo(&self.store, range, further)?;
+        assert!(matches!(ran.status, Some(0 | 3)), "{:?}: {}", ran.status, ran.err);
+        Ok(fs::read_to_string(self.store.with_file_name("undo.sql"))?)
+    }
+
+    /// That the undo of all its commits brings the state before them back, with foreign keys enforced and not.
+    fn check_all_taken_back(&self, range: &str) -> Done {
+        let script = self.script(range, &[])?;
+        for enforced in ["ON", "OFF"] {
+            let current = current(&self.store)?;
+            current.execute_batch(&format!("PRAGMA foreign_keys = {enforced}"))?;
+            for statement in statements(&script) {
+                current.execute_batch(statement).map_err(|error| format!("{statement}: {error}"))?;
+            }
+            assert_eq!(dump(&current)?, self.before, "foreign keys {enforced}");
+            assert_eq!(rows(&current, "PRAGMA foreign_key_check")?, [Json::Null; 0]);
+        }
+        Ok(())
+    }
+
+    /// That the script changes nothing once this has happened, and says so.
+    fn check_refused(&self, script: &str, since: &str) -> Done {
+        for client in [Client::Stops, Client::GoesOn] {
+            let current = current(&self.store)?;
+            current.execute_batch(since)?;
+            let standing = dump(&current)?;
+            assert!(!run(&current, script, client), "{since}");
+            if !current.is_autocommit() {
+                current.execute_batch("ROLLBACK")?;
+            }
+            assert_eq!(dump(&current)?, standing, "{since}, client {client:?}");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn every_value_is_taken_back_to_the_last_bit() -> Done {
+    let values = "(1, 0.1 + 0.2, 'a'), (2, 9e999, 1), (3, -9e999, 2), (4, 5e-324, 3), (5, 9007199254740993, 4),
+        (6, -9223372036854775808, 5), (7, x'00ff', 6), (8, 'it''s \"odd\"' || char(13, 10, 0, 27) || 'x', 7),
+        (9, CAST(x'ff41' AS TEXT), 8), (10, '', 9), (11, x'', 10), (12, NULL, 11), (13, 123456.789e-11, 12), (14, 1e300, 13),
+        (15, zeroblob(30000), 14), (16, 5.0, 15), (17, '; DROP TABLE t; --', 16), (18, 'é漢😀', 17), (19, -0.0, 18)";
+    for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+        for strict in ["", "STRICT"] {
+            let case = Case::new(
+                &format!(
+                    "PRAGMA encoding = '{encoding}'; CREATE TABLE t(id INTEGER PRIMARY KEY, a ANY, b ANY, r REAL DEFAULT 5) {strict};
+                     INSERT INTO t(id, a, b) VALUES {values}"
+                ),
+                &["UPDATE t SET a = b, b = a, r = 7 WHERE id % 2", "DELETE FROM t WHERE id % 3 = 0"],
+            )?;
+            case.check_all_taken_back("commit:1..commit:2")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_of_all_kinds_of_tables_are_taken_back() -> Done {
+    let case = Case::new(
+        "CREATE TABLE counted(id INTEGER PRIMARY KEY AUTOINCREMENT, a);
+         CREATE TABLE pairs(v, a TEXT COLLATE NOCASE, b INT, PRIMARY KEY(b, a)) WITHOUT ROWID;
+         CREATE TABLE hidden(\"rowid\" TEXT, a);
+         CREATE TABLE \"a\"\"b; DROP -- '\"(\"c\"\"\n,d\" INTEGER PRIMARY KEY, \"n\", g AS (\"n\" * 2), s AS (\"n\" * 3) STORED UNIQUE);
+         INSERT INTO counted(a) VALUES ('x'), ('y'); INSERT INTO pairs VALUES (1, 'k', 1), (2, 'l', 2);
+         INSERT INTO hidden(_rowid_, \"rowid\", a) VALUES (-5, 'one', 1), (70, 'two', 2);
+         INSERT INTO \"a\"\"b; DROP -- '\" VALUES (1, 7), (2, 8)",
+        &[
+            "INSERT INTO counted(a) VALUES ('z'); DELETE FROM counted WHERE id = 1;
+             UPDATE pairs SET a = 'K' WHERE b = 1; UPDATE pairs SET v = 'new' WHERE b = 2; INSERT INTO pairs VALUES (3, 'm', 3);
+             UPDATE hidden SET a = 'changed' WHERE _rowid_ = -5; DELETE FROM hidden WHERE _rowid_ = 70;
+             UPDATE \"a\"\"b; DROP -- '\" SET n = n + 10; DELETE FROM \"a\"\"b; DROP -- '\" WHERE n = 18",
+        ],
+    )?;
+    case.check_all_taken_back("commit:1")?;
+    let current = current(&case.store)?;
+    assert!(run(&current, &case.script("commit:1", &[])?, Client::Stops));
+    assert_eq!(rows(&current, "SELECT _rowid_, a FROM hidden ORDER BY 1")?, [json!([-5, 1]), json!([70, 2])]);
+    assert_eq!(rows(&current, "SELECT seq FROM sqlite_sequence")?, [json!([2])]);
+    Ok(())
+}
+
+#[test]
+fn rows_that_swapped_unique_values_come_back() -> Done {
+    let swap = |table: &str| {
+        format!(
+            "UPDATE {table} SET u = -1 WHERE id = 1; UPDATE {table} SET u = 1 WHERE id = 2; UPDATE {table} SET u = 2 WHERE id = 1;
+             DELETE FROM {table} WHERE id = 3; UPDATE {table} SET u = 3 WHERE id = 4; INSERT INTO {table}(id, u) VALUES (9, 4)"
+        )
+    };
+    let case = Case::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, u INT NOT NULL UNIQUE ON CONFLICT REPLACE CHECK(typeof(u) = 'integer'), e);
+         CREATE TABLE w(id INT PRIMARY KEY, u INT) WITHOUT ROWID; CREATE UNIQUE INDEX of_w ON w(u) WHERE u > 0;
+         CREATE TABLE p(id INTEGER PRIMARY KEY, u UNIQUE); CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE CASCADE);
+         INSERT INTO t(id, u) VALUES (1, 1), (2, 2), (3, 3), (4, 4); INSERT INTO w SELECT id, u FROM t;
+         INSERT INTO p SELECT id, u FROM t; INSERT INTO c VALUES (1, 1), (2, 2)",
+        &[&swap("t"), &swap("w"), &swap("p")],
+    )?;
+    case.check_all_taken_back("commit:1..commit:3")?;
+    case.check_all_taken_back("commit:1..commit:3")
+}
+
+#[test]
+fn foreign_keys_hold_in_what_is_taken_back() -> Done {
+    let case = Case::new(
+        "PRAGMA foreign_keys = ON;
+         CREATE TABLE child(id INTEGER PRIMARY KEY, code REFERENCES parent(code) ON UPDATE CASCADE ON DELETE SET NULL, of REFERENCES parent);
+         CREATE TABLE parent(id INTEGER PRIMARY KEY, code TEXT UNIQUE, up REFERENCES parent ON DELETE CASCADE);
+         INSERT INTO parent VALUES (1, 'a', NULL), (2, 'b', 1), (3, 'c', 2);
+         INSERT INTO child VALUES (1, 'a', 1), (2, 'b', NULL), (3, 'c', NULL)",
+        &[
+            "UPDATE parent SET code = 'z' WHERE id = 1",
+            "DELETE FROM parent WHERE id = 2",
+            "INSERT INTO parent VALUES (8, 'n', 1); INSERT INTO child VALUES (8, 'n', 8)",
+        ],
+    )?;
+    case.check_all_taken_back("commit:1..commit:3")?;
+    // What refers to a row that is to go came since.
+    let script = case.script("commit:3", &[])?;
+    case.check_refused(&script, "PRAGMA foreign_keys = ON; INSERT INTO child VALUES (9, NULL, 8)")?;
+    case.check_refused(&script, "PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (9, NULL, 8)")?;
+    case.check_refused(&script, "PRAGMA foreign_keys = ON; INSERT INTO child VALUES (9, 'n', NULL)")
+}
+
+#[test]
+fn rows_that_changed_since_are_listed_and_left() -> Done {
+    let case = Case::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE, a); CREATE TABLE c(id INTEGER PRIMARY KEY, t REFERENCES t);
+         INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3), (4, 'four', 4), (5, 'five', 5), (6, 'six', 6);
+         INSERT INTO c VALUES (1, 6)",
+        &[
+            "UPDATE t SET a = 'bad' WHERE id < 4; DELETE FROM t WHERE id = 4; DELETE FROM c; INSERT INTO t VALUES (10, 'ten', 10)",
+            "UPDATE t SET a = 'later' WHERE id = 1; INSERT INTO t VALUES (7, 'four', 7); INSERT INTO c VALUES (2, 10);
+             DELETE FROM t WHERE id = 6; UPDATE t SET a = 'other' WHERE id = 5",
+        ],
+    )?;
+    let ran = undo(&case.store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    let script = fs::read_to_string(case.store.with_file_name("undo.sql"))?;
+    for left in [
+        "left: 1: changed since",
+        "left: 4: its unique key is another row's since",
+        "left: 10: another row refers to it since",
+        "left: 1: the row that it refers to is gone since",
+    ] {
+        assert!(script.contains(&format!("--     {left}\n")), "{left}: {script}");
+        let said = left.replacen("left: ", "left  ", 1);
+        assert!(ran.err.contains(&said), "{said}: {}", ran.err);
+    }
+    let current = current(&case.store)?;
+    current.execute_batch("PRAGMA foreign_keys = ON")?;
+    assert!(run(&current, &script, Client::Stops));
+    let expected = [
+        json!([1, "one", "later"]),
+        json!([2, "two", 2]),
+        json!([3, "three", 3]),
+        json!([5, "five", "other"]),
+        json!([7, "four", 7]),
+        json!([10, "ten", 10]),
+    ];
+    assert_eq!(rows(&current, "SELECT * FROM t ORDER BY id")?, expected);
+    assert_eq!(rows(&current, "SELECT * FROM c")?, [json!([2, 10])]);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_changed_where_a_condition_fails_even_by_a_client_that_goes_on() -> Done {
+    let case = Case::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE, a TEXT COLLATE NOCASE, r); CREATE TABLE other(a);
+         INSERT INTO t VALUES (1, 'one', 'x', 1), (2, 'two', 'y', 2), (3, 'three', 'z', 3); INSERT INTO other VALUES (1)",
+        &["UPDATE t SET a = 'bad' WHERE id = 1; DELETE FROM t WHERE id = 2; UPDATE other SET a = 2"],
+    )?;
+    let script = case.script("commit:1", &[])?;
+    for since in [
+        "UPDATE t SET a = 'later' WHERE id = 1",
+        "UPDATE t SET a = 'BAD' WHERE id = 1",
+        "UPDATE t SET r = 1.0 WHERE id = 1",
+        "UPDATE t SET a = NULL WHERE id = 1",
+        "DELETE FROM t WHERE id = 1",
+        "INSERT INTO t VALUES (2, 'new', 'new', 2)",
+        "INSERT INTO t VALUES (9, 'two', 'new', 2)",
+        "ALTER TABLE t ADD COLUMN more DEFAULT 1",
+        "ALTER TABLE other RENAME TO another",
+        "DROP TABLE other",
+        "CREATE TRIGGER fires AFTER UPDATE ON other BEGIN DELETE FROM t; END",
+        "CREATE TEMP TRIGGER fires AFTER UPDATE ON main.other BEGIN DELETE FROM t; END",
+        "CREATE TABLE refers(t REFERENCES t ON UPDATE CASCADE ON DELETE CASCADE); CREATE UNIQUE INDEX further ON t(r); UPDATE t SET r = 2 WHERE id = 3",
+        "CREATE TEMP TABLE mudlark_check(other); UPDATE other SET a = 3",
+    ] {
+        case.check_refused(&script, since)?;
+    }
+    // A row that these commits never touched is of no account.
+    let current = current(&case.store)?;
+    current.execute_batch("UPDATE t SET a = 'later' WHERE id = 3; INSERT INTO other VALUES (5)")?;
+    assert!(run(&current, &script, Client::Stops));
+    assert_eq!(
+        rows(&current, "SELECT id, a FROM t")?,
+        [json!([1, "x"]), json!([2, "y"]), json!([3, "later"])]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_client_without_a_transaction_changes_nothing() -> Done {
+    let case = Case::new("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)", &["DELETE FROM t WHERE a = 1"])?;
+    let script = case.script("commit:1", &[])?;
+    let current = current(&case.store)?;
+    let standing = dump(&current)?;
+    for statement in statements(&script).filter(|statement| !statement.contains("BEGIN IMMEDIATE")) {
+        let _ = current.execute_batch(statement);
+    }
+    assert_eq!(dump(&current)?, standing);
+    // Nor does one that loses a statement.
+    let all = statements(&script).count();
+    for lost in 0..all {
+        let current = self::current(&case.store)?;
+        for (number, statement) in statements(&script).enumerate() {
+            if number != lost {
+                let _ = current.execute_batch(statement);
+            }
+        }
+        let after = if current.is_autocommit() { dump(&current)? } else { standing.clone() };
+        assert!(after == standing || after == case.before, "without statement {lost}");
+    }
+    Ok(())
+}
+
+#[test]
+fn commits_that_did_more_than_change_rows_are_refused_unless_allowed() -> Done {
+    let case = Case::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE TABLE log(line); CREATE TABLE u(a);
+         CREATE TRIGGER noted AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id); END;
+         INSERT INTO t VALUES (1, 'x'); INSERT INTO u VALUES (1)",
+        &[
+            "DELETE FROM t",
+            "UPDATE u SET a = 2; CREATE TABLE extra(x); INSERT INTO extra VALUES (1)",
+            "UPDATE u SET a = 3",
+        ],
+    )?;
+    let ran = undo(&case.store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.err.contains("the trigger noted on t would fire"), "{}", ran.err);
+    let ran = undo(&case.store, "commit:2", &[])?;
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.err.contains("changed definitions (created table extra)"), "{}", ran.err);
+    // What was written since commit 2 to the same row stays.
+    let script = case.script("commit:2..commit:3", &["--allow", "schema"])?;
+    let current = current(&case.store)?;
+    assert!(run(&current, &script, Client::Stops));
+    assert_eq!(rows(&current, "SELECT a FROM u")?, [json!([1])]);
+    assert_eq!(rows(&current, "SELECT x FROM extra")?, [json!([1])]);
+    let script = case.script("commit:1", &["--allow", "triggers"])?;
+    let current = self::current(&case.store)?;
+    assert!(run(&current, &script, Client::Stops));
+    assert_eq!(rows(&current, "SELECT * FROM t")?, [json!([1, "x"])]);
+    for (range, why) in [
+        ("commit:0", "commit:0 is no commit"),
+        ("commit:9", "commit:9: no such point"),
+        ("commit:3..commit:2", "give the earlier one first"),
+        ("commit:1..", "is no point"),
+    ] {
+        let ran = undo(&case.store, range, &[])?;
+        assert_eq!(ran.status, Some(2), "{range}");
+        assert!(ran.err.contains(why), "{}", ran.err);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_virtual_table_keeps_is_left_to_it() -> Done {
+    let case = Case::new(
+        "CREATE VIRTUAL TABLE words USING fts5(body); CREATE TABLE t(a); INSERT INTO t VALUES (1)",
+        &["INSERT INTO words VALUES ('hello'); DELETE FROM t"],
+    )?;
+    let ran = undo(&case.store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    assert!(ran.err.contains("it belongs to the virtual table words, which keeps it itself"), "{}", ran.err);
+    let current = current(&case.store)?;
+    assert!(run(&current, &fs::read_to_string(case.store.with_file_name("undo.sql"))?, Client::Stops));
+    assert_eq!(rows(&current, "SELECT a FROM t")?, [json!([1])]);
+    assert_eq!(rows(&current, "SELECT body FROM words WHERE words MATCH 'hello'")?, [json!(["hello"])]);
+    Ok(())
+}
+
+#[test]
+fn a_commit_of_which_something_is_lost_is_not_taken_back() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(a); CREATE TABLE u(a);
+         INSERT INTO t VALUES (1), (2); PRAGMA wal_checkpoint(TRUNCATE); DELETE FROM t WHERE a = 1;",
+    )?;
+    let reader = Connection::open(folder.path().join("live.db"))?;
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t")?;
+    connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE); INSERT INTO u VALUES (1)")?;
+    let store = copied(folder.path())?;
+    let seen = snapshot(folder.path())?;
+    let ran = undo(&store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.err.contains("what became of the rows of t"), "{}", ran.err);
+    assert!(!store.with_file_name("undo.sql").exists());
+    let ran = undo(&store, "commit:2", &[])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    fs::remove_file(store.with_file_name("undo.sql"))?;
+    let after = snapshot(folder.path())?;
+    assert!(seen.iter().filter(|(name, _)| *name != ".").all(|(name, seen)| after.get(name) == Some(seen)));
+    Ok(())
+}
