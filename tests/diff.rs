@@ -1,7 +1,7 @@
 //! Is the difference of two points that of the states that the engine itself saw there?
 
 use crate::support::{Done, Ran, folder, mudlark, snapshot};
-use crate::timeline::{Numbers, Rows, SETTINGS, State, copied, worked};
+use crate::timeline::{Numbers, Rows, SETTINGS, State, copied, state, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -293,5 +293,32 @@ fn a_point_that_does_not_exist_is_refused_and_no_output_is_left() -> Done {
     let over = diff(&store, "commit:0", "last", &["--jsonl", &store.display().to_string(), "--force"])?;
     assert_eq!(over.status, Some(2));
     assert!(over.err.contains("would overwrite a source"), "{}", over.err);
+    Ok(())
+}
+
+#[test]
+fn the_sql_of_a_difference_makes_the_second_point_out_of_the_first() -> Done {
+    for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate().take(3) {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        let worked = worked(&connection, &folder.path().join("live.db-wal"), seed)?;
+        let store = copied(folder.path())?;
+        let (path, out) = (store.display().to_string(), store.with_file_name("out.db").display().to_string());
+        // No definition changes between these.
+        for (from, to) in [(0, 9), (9, 2), (3, 12), (38, 44), (44, 37)] {
+            let (from_point, to_point) = (format!("commit:{from}"), format!("commit:{to}"));
+            let ran = mudlark(["replay", &path, "--until", &from_point, "-o", &out, "--force", "--quiet"])?;
+            assert_eq!(ran.status, Some(0), "{}", ran.err);
+            let ran = diff(&store, &from_point, &to_point, &["--format", "sql", "--quiet"])?;
+            assert_eq!(ran.status, Some(0), "{}", ran.err);
+            let first = Connection::open(&out)?;
+            first.execute_batch(&ran.out)?;
+            assert!(state(&first)? == worked.states[to], "page size {page_size}, {from_point} to {to_point}");
+            // What it finds now is not what it expects.
+            let standing = state(&first)?;
+            assert!(first.execute_batch(&ran.out).is_err());
+            assert!(state(&first)? == standing && first.is_autocommit());
+        }
+    }
     Ok(())
 }

@@ -18,4 +18,5 @@ pub mod sql;
 pub mod stores;
 pub mod undelete;
 pub mod undo;
+pub mod versions;
 pub mod words;

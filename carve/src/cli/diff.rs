@@ -42,6 +42,8 @@ enum Form {
     Jsonl,
     /// A line for each cell that differs
     Csv,
+    /// Statements that make the second point out of the first, all of them or none
+    Sql,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -49,6 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (Some(jsonl), _) => (Some(Format::Jsonl), jsonl),
         (None, Some(Form::Jsonl)) => (Some(Format::Jsonl), &arguments.output),
         (None, Some(Form::Csv)) => (Some(Format::Csv), &arguments.output),
+        (None, Some(Form::Sql)) => (Some(Format::Sql), &arguments.output),
         (None, None) => (None, &arguments.output),
     };
     let gathered = gather::gather(&arguments.sources, &arguments.common, "diff")?;

@@ -5,6 +5,7 @@ mod bar;
 mod diff;
 mod exit;
 mod gather;
+mod history;
 mod inspect;
 mod recover;
 mod replay;
@@ -84,6 +85,7 @@ Examples:
   mudlark replay store.db --until time:2026-11-20T12:00:00Z -o before.db
   mudlark replay store.db --until commit:12 --partial -o before.db   some of its pages are lost
   mudlark replay store.db --until last --force-frames -o last.db     the log is damaged
+  mudlark replay store.db --until commit:12 -o before.sql       its tables and rows as SQL text
   mudlark replay store.db --undo commit:13 -o undo.sql          take one commit back, and no other
   mudlark replay store.db --undo commit:13..commit:15 -o undo.sql
 
@@ -105,6 +107,17 @@ Examples:
 A row that came and went between the points doesn't show. What a later checkpoint has overwritten is
 told as lost, with status 3. JSON lines hold old and new values, and are the form for scripts.")]
     Diff(diff::Arguments),
+    /// Show one row through all its versions, with the points where each began and ended
+    #[command(after_help = "\
+Examples:
+  mudlark history store.db --table customers --key 17
+  mudlark history store.db --table prices --key 'EUR,2026-11-20'     a key of two columns
+  mudlark history store.db --table customers --key email=ada@example.org
+  mudlark history store.db --table notes --key rowid=9 --json
+
+Versions that the log dates stand in the order of time. Those in free space, of which nothing tells
+when they stood, are listed behind them.")]
+    History(history::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -176,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Replay(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Diff(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::History(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Timeline(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
@@ -192,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Recover(arguments) => recover::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::History(arguments) => history::run(arguments),
         Command::Timeline(arguments) => timeline::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),

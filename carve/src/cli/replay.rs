@@ -1,11 +1,14 @@
 //! `mudlark replay`.
 
+use super::bar::Bar;
 use super::gather::{self, Found};
 use super::recover::printable;
 use super::{Common, Exit, undo};
 use crate::error::Error;
 use crate::model::{Goal, Stand, Until};
-use crate::sinks::{self, Pending};
+use crate::recover::{self, Request};
+use crate::sinks::{self, Pending, Target};
+use crate::source::{HashChoice, Source};
 use crate::words::{count, grouped_count};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -26,7 +29,8 @@ pub(super) struct Arguments {
     /// Undo although the commits did more than change rows; may be given more than once
     #[arg(long, value_name = "WHAT", value_enum, requires = "undo")]
     pub(super) allow: Vec<undo::Allow>,
-    /// The database to write; with --undo the SQL, - for standard output
+    /// The database to write, or its tables and rows as SQL text where the name ends with .sql; with --undo the SQL, - for
+    /// standard output
     #[arg(short, long, value_name = "OUT.db|OUT.sql")]
     pub(super) output: PathBuf,
     /// Give a point also where pages that it needs are lost, with those pages from the best other source, and say which
@@ -60,16 +64,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(if gathered.refused.is_empty() { done } else { Exit::InPart });
     };
     check(arguments, found)?;
-    let goal =
-        Goal { until, partial: arguments.partial, force_frames: arguments.force_frames };
-    let pending = Pending::new(&arguments.output)?;
+    let goal = Goal { until, partial: arguments.partial, force_frames: arguments.force_frames };
+    let as_sql = is_sql(&arguments.output);
+    // The SQL is read from the store as it stood, which goes again.
+    let path = if as_sql { arguments.output.with_extension("sql.db") } else { arguments.output.clone() };
+    let pending = Pending::new(&path)?;
     let failed = |error| Error::Output { path: arguments.output.clone(), what: "can't be written", error };
     let file: File = OpenOptions::new().write(true).open(pending.temporary()).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let replayed = found.store.replay(&found.sources, goal, &arguments.output, &mut out)?;
     out.flush().map_err(failed)?;
     drop(out);
-    pending.keep()?;
+    if as_sql {
+        write_sql(arguments, found, pending.temporary())?;
+    } else {
+        pending.keep()?;
+    }
     if !arguments.common.quiet {
         let what = match replayed.point {
             None => "the main file as it lies, without its log".to_owned(),
@@ -88,6 +98,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         eprintln!("mudlark: {note}");
     }
     Ok(if gathered.refused.is_empty() && replayed.stands.is_empty() { Exit::Done } else { Exit::InPart })
+}
+
+/// Whether a name means SQL text.
+fn is_sql(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("sql"))
+}
+
+/// Writes the rows of a store as SQL text.
+fn write_sql(arguments: &Arguments, found: &Found, store: &Path) -> Result<(), Error> {
+    let request = Request {
+        min_confidence: 0.0,
+        hash: HashChoice::None,
+        options: gather::options(&arguments.common)?,
+        arguments: Vec::new(),
+    };
+    let sink = sinks::open("sql", &Target::File(arguments.output.clone()))?;
+    let bar = Bar::new(arguments.common.quiet);
+    let sources = [Source::open(store)?];
+    let outcome = recover::recover(found.store, &found.name, &sources, &request, vec![sink], &bar)?;
+    drop(bar);
+    let partial: u64 = outcome.tables.iter().map(|table| table.partial).sum();
+    if partial > 0 {
+        let rows = grouped_count(partial, "row");
+        eprintln!("mudlark: {rows} damaged in part: cells that are lost are NULL in the SQL");
+    }
+    Ok(())
 }
 
 /// The pages that are not as they were at the point, for a person.

@@ -2,6 +2,7 @@
 
 mod csv;
 mod jsonl;
+mod sql;
 mod text;
 
 pub use text::{printable, shown};
@@ -18,6 +19,8 @@ pub enum Format {
     Jsonl,
     /// A line for each cell that differs.
     Csv,
+    /// Statements that make the later point out of the earlier one.
+    Sql,
 }
 
 /// How many rows became what, of a table.
@@ -45,12 +48,15 @@ pub fn write(
     format: Format,
     put: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<Vec<Counts>, Error> {
+    if format == Format::Sql {
+        return sql::write(difference, named, put);
+    }
     let between = difference.between();
     let mut out = Vec::new();
     let head = jsonl::head(named, between);
     match format {
         Format::Jsonl => jsonl::others(&head, between, &mut out),
-        Format::Csv => out.extend_from_slice(csv::HEAD),
+        Format::Csv | Format::Sql => out.extend_from_slice(csv::HEAD),
     }
     let mut all = Vec::new();
     for (number, table) in between.tables.iter().enumerate() {
@@ -60,7 +66,7 @@ pub fn write(
             *counts.entry(row.became).or_default() += 1;
             match format {
                 Format::Jsonl => jsonl::row(&head, between, table, &columns, &row, &mut out),
-                Format::Csv => csv::row(between, table, &columns, &row, &mut out),
+                Format::Csv | Format::Sql => csv::row(between, table, &columns, &row, &mut out),
             }
             if out.len() > BUFFER {
                 put(&out)?;

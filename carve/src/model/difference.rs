@@ -1,6 +1,7 @@
 //! What differs between two points of a store.
 
 use super::{Cell, Column, Point, SchemaEvent, TableDdl};
+use mudlark_parsers::sqlite::ddl;
 use mudlark_parsers::value::TextEncoding;
 
 /// What became of a row between two points.
@@ -70,6 +71,10 @@ pub struct TableThen {
     pub defaults: Vec<Cell<'static>>,
     /// Its definition, where it can be read.
     pub ddl: Option<TableDdl>,
+    /// The same as text.
+    pub sql: Option<String>,
+    /// Its indexes that hold no key twice.
+    pub uniques: Vec<ddl::IndexDdl>,
 }
 
 /// A table with rows that may differ.
@@ -173,6 +178,8 @@ pub struct Between {
     pub schema_known: [bool; 2],
     /// Tables with rows that may differ.
     pub tables: Vec<TableDelta>,
+    /// The tables with foreign keys at the first point, with their definitions as text.
+    pub referring: Vec<(ddl::TableDdl, String)>,
 }
 
 impl Between {

@@ -20,10 +20,6 @@ pub struct UndoRow<'a> {
 pub struct UndoTable<'a> {
     /// As it is today.
     pub table: TableThen,
-    /// Its definition, as text.
-    pub sql: Option<String>,
-    /// Keys of its indexes that no two rows share.
-    pub uniques: Vec<ddl::IndexDdl>,
     /// The rows.
     pub rows: Vec<UndoRow<'a>>,
     /// Rows of it that later commits changed: as the commits left them, and as they are today.

@@ -55,6 +55,13 @@ fn encode(story: &Story<'_>, weighed: &Weighed<'_>, least: f64, out: &mut Vec<u8
     }
 }
 
+/// One row as a line.
+pub(crate) fn line(story: &Story<'_>, weighed: &Weighed<'_>, index: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    Encoder::new(story, weighed, &mut out).row(index, 0.0);
+    out
+}
+
 /// What the head of a row is made of.
 type HeadKey = (State, Transaction, Confidence);
 

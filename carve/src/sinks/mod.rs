@@ -4,6 +4,7 @@ pub mod database;
 pub mod jsonl;
 mod out;
 mod pending;
+pub mod sql;
 
 pub use out::Out;
 pub use pending::Pending;
@@ -121,6 +122,7 @@ pub struct SinkKind {
 pub const REGISTRY: &[SinkKind] = &[
     SinkKind { name: "database", open: |target| Ok(Box::new(database::DatabaseSink::open(target)?)) },
     SinkKind { name: "jsonl", open: |target| Ok(Box::new(jsonl::JsonLines::open(target)?)) },
+    SinkKind { name: "sql", open: |target| Ok(Box::new(sql::SqlText::open(target)?)) },
 ];
 
 /// Opens an output of the kind named `name`.

@@ -1,10 +1,9 @@
 //! Rows that can't be taken back since later commits stand in the way: they changed the row, took its unique key, removed
 //! what it refers to, or refer to it. A row that is left may stand in the way of others in turn.
 
-use crate::model::{Cell, RowThen, UndoTable, Undoable};
-use crate::sql::patch::{Table, Way};
-use mudlark_parsers::sqlite::ddl::{KeyPart, TableDdl};
-use mudlark_parsers::value::TextEncoding;
+use crate::model::{RowThen, UndoTable, Undoable};
+use crate::sql::constraints::{Constraints, UniqueKey, values};
+use mudlark_parsers::sqlite::ddl::TableDdl;
 use std::collections::HashSet;
 
 /// Why a row is left.
@@ -25,107 +24,6 @@ impl Reason {
             Self::ReferredTo => "another row refers to it since",
         }
     }
-}
-
-/// A unique key: places of cells, each with its collation.
-type UniqueKey = Vec<(usize, Option<String>)>;
-
-/// What the table's rows must agree with among one another.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Constraints {
-    uniques: Vec<UniqueKey>,
-    /// An index that is not understood may hold any column.
-    any: bool,
-    /// Other rows may go or change with one of its rows.
-    acted_on: bool,
-}
-
-impl Constraints {
-    pub(super) fn of(table: &UndoTable<'_>, undoable: &Undoable<'_>) -> Self {
-        let Some(ddl) = table.table.ddl.as_ref().map(|ddl| &ddl.parsed) else { return Self::default() };
-        let mut found = Self::default();
-        let mut add = |parts: &[KeyPart]| match key(table, ddl, parts) {
-            Some(key) => found.uniques.push(key),
-            None => found.any = true,
-        };
-        for (number, parts) in ddl.uniques.iter().enumerate() {
-            // The rows' own key says itself which row is meant.
-            if !(ddl.without_rowid && ddl.primary_key_unique == Some(number)) {
-                add(parts);
-            }
-        }
-        for index in &table.uniques {
-            add(&index.parts);
-        }
-        found.any |= table.uniques.iter().any(|index| index.partial || !index.complete);
-        let acts = |sql: &str| {
-            let sql = sql.to_ascii_uppercase();
-            sql.contains("CASCADE") || sql.contains(" SET ") || sql.contains("RESTRICT")
-        };
-        found.acted_on = undoable.referring.iter().any(|(child, sql)| {
-            child.references.iter().any(|to| to.table.eq_ignore_ascii_case(&ddl.name)) && acts(sql)
-        });
-        found
-    }
-
-    pub(super) fn is_unique(&self, place: usize) -> bool {
-        self.any || self.uniques.iter().flatten().any(|(part, _)| *part == place)
-    }
-
-    /// How a row that is there and stays comes to be as it was.
-    pub(super) fn way(&self, now: Option<&RowThen<'_>>, then: Option<&RowThen<'_>>) -> Way {
-        let Some((now, then)) = now.zip(then) else { return Way::Update };
-        let differs = |place: usize| match (now.cells.get(place), then.cells.get(place)) {
-            (Some(now), Some(then)) => !now.is_same(then),
-            _ => true,
-        };
-        if !(0..now.cells.len()).any(|place| self.is_unique(place) && differs(place)) {
-            Way::Update
-        } else if self.acted_on {
-            Way::Parked
-        } else {
-            Way::Anew
-        }
-    }
-}
-
-/// The places of a key's columns among the cells of a row.
-fn key(table: &UndoTable<'_>, ddl: &TableDdl, parts: &[KeyPart]) -> Option<UniqueKey> {
-    let part = |part: &KeyPart| {
-        let name = &ddl.columns.get(part.column?)?.name;
-        let place = table.table.columns.iter().position(|column| column.name == *name)?;
-        Some((place, part.collation.clone()))
-    };
-    parts.iter().map(part).collect()
-}
-
-/// A cell as keys compare it; `None` for NULL, which is equal to nothing.
-fn comparable(cell: &Cell<'_>, collation: Option<&str>, encoding: TextEncoding) -> Option<String> {
-    Some(match cell {
-        Cell::Int(value) => format!("i{value}"),
-        // A whole number is the same as an integer.
-        Cell::Real(value) if value.fract() == 0.0 && value.abs() < 9e18 => format!("i{}", *value as i64),
-        Cell::Real(value) => format!("r{value:?}"),
-        Cell::Blob(bytes) => format!("b{}", hex::encode(bytes)),
-        Cell::Text(bytes) => {
-            let text =
-                encoding.decode(bytes).map_or_else(|| hex::encode(bytes), std::borrow::Cow::into_owned);
-            match collation.map(str::to_ascii_uppercase).as_deref() {
-                Some("NOCASE") => format!("t{}", text.to_ascii_lowercase()),
-                Some("RTRIM") => format!("t{}", text.trim_end_matches(' ')),
-                _ => format!("t{text}"),
-            }
-        }
-        Cell::Null | Cell::Missing | Cell::Partial(_) => return None,
-    })
-}
-
-/// The values of a key in a row.
-fn values(row: &RowThen<'_>, key: &UniqueKey, encoding: TextEncoding) -> Option<Vec<String>> {
-    let part = |(place, collation): &(usize, Option<String>)| {
-        comparable(row.cells.get(*place)?, collation.as_deref(), encoding)
-    };
-    key.iter().map(part).collect()
 }
 
 /// A foreign key among the tables whose rows the commits changed, by their places; of the parent the key's places.
@@ -183,8 +81,11 @@ pub(super) fn find(undoable: &Undoable<'_>) -> Vec<Vec<Option<Reason>>> {
     };
     let mut reasons: Vec<Vec<Option<Reason>>> = undoable.tables.iter().map(since).collect();
     let links = links(undoable);
-    let uniques: Vec<Vec<UniqueKey>> =
-        undoable.tables.iter().map(|table| Constraints::of(table, undoable).uniques).collect();
+    let uniques: Vec<Vec<UniqueKey>> = undoable
+        .tables
+        .iter()
+        .map(|table| Constraints::of(&table.table, &undoable.referring).uniques)
+        .collect();
     loop {
         let before: usize = reasons.iter().flatten().flatten().count();
         for (number, table) in undoable.tables.iter().enumerate() {
@@ -260,28 +161,4 @@ fn hold(undoable: &Undoable<'_>, link: &Link, reasons: &mut [Vec<Option<Reason>>
             }
         }
     }
-}
-
-/// The tables in an order in which those that refer to others come first; tables that refer to one another have none.
-pub(super) fn children_first<'r, 'a>(
-    tables: Vec<Table<'r, 'a>>,
-    undoable: &Undoable<'_>,
-) -> Vec<Table<'r, 'a>> {
-    let mut left = tables;
-    let mut ordered = Vec::new();
-    while !left.is_empty() {
-        let is_parent = |table: &Table<'_, '_>| {
-            let others = left.iter().filter(|other| other.name != table.name);
-            others.clone().any(|child| {
-                let of_child =
-                    undoable.referring.iter().find(|(ddl, _)| ddl.name.eq_ignore_ascii_case(&child.name));
-                of_child.is_some_and(|(ddl, _)| {
-                    ddl.references.iter().any(|to| to.table.eq_ignore_ascii_case(&table.name))
-                })
-            })
-        };
-        let next = left.iter().position(|table| !is_parent(table)).unwrap_or(0);
-        ordered.push(left.remove(next));
-    }
-    ordered
 }

@@ -4,10 +4,10 @@ mod conflicts;
 
 use crate::error::Error;
 use crate::model::{RowThen, Undoable};
-use crate::sql::patch::{self, Key, Patch, Row, Settable, Table};
+use crate::sql::constraints::{Constraints, children_first, shape};
+use crate::sql::patch::{self, Key, Patch, Row, Table};
 use crate::undelete::is_shadow;
 use crate::words::{count, grouped_count};
-use conflicts::Constraints;
 use std::fmt::Write;
 
 /// What the user lets happen that an undo refuses otherwise.
@@ -75,12 +75,12 @@ pub fn write(
     refuse(undoable, allowed)?;
     let reasons = conflicts::find(undoable);
     let constraints: Vec<Constraints> =
-        undoable.tables.iter().map(|table| Constraints::of(table, undoable)).collect();
+        undoable.tables.iter().map(|table| Constraints::of(&table.table, &undoable.referring)).collect();
     let mut outcome = Outcome::default();
     let mut tables = Vec::new();
     for ((table, reasons), constraints) in undoable.tables.iter().zip(&reasons).zip(&constraints) {
         let mut of_table = TableOutcome { name: table.table.name.clone(), ..TableOutcome::default() };
-        let shape = shape(table, constraints);
+        let shape = shape(&table.table, constraints);
         let name = &table.table.name;
         let keeper = undoable.virtual_tables.iter().find(|of| is_shadow(name, of));
         let kept = keeper.map(|of| format!("it belongs to the virtual table {of}, which keeps it itself"));
@@ -105,7 +105,7 @@ pub fn write(
         of_table.rows = rows.len() as u64;
         outcome.tables.push(of_table);
         if !rows.is_empty() {
-            let (name, sql) = (table.table.name.clone(), table.sql.clone().unwrap_or_default());
+            let (name, sql) = (table.table.name.clone(), table.table.sql.clone().unwrap_or_default());
             tables.push(Table { name, sql, key, columns, rows });
         }
     }
@@ -118,7 +118,7 @@ pub fn write(
         put(sql.as_bytes())?;
         return Ok(outcome);
     }
-    let tables = conflicts::children_first(tables, undoable);
+    let tables = children_first(tables, &undoable.referring);
     let is_touched = |name: &str| tables.iter().any(|table| table.name.eq_ignore_ascii_case(name));
     let refers = undoable.referring.iter().filter(|(ddl, _)| {
         is_touched(&ddl.name) || ddl.references.iter().any(|reference| is_touched(&reference.table))
@@ -167,43 +167,6 @@ fn refuse(undoable: &Undoable<'_>, allowed: Allowed) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-/// What tells the rows of a table apart, and the columns that can be set; or why there is no such thing.
-fn shape(
-    table: &crate::model::UndoTable<'_>,
-    constraints: &Constraints,
-) -> Result<(Key, Vec<Settable>), String> {
-    let Some(ddl) = table.table.ddl.as_ref().map(|ddl| &ddl.parsed) else {
-        return Err("its definition can't be read".to_owned());
-    };
-    let place = |column: usize| {
-        let name = &ddl.columns.get(column)?.name;
-        table.table.columns.iter().position(|column| column.name == *name)
-    };
-    let key = if ddl.without_rowid {
-        let places = ddl.primary_key.iter().map(|part| place(part.column?)).collect::<Option<_>>();
-        Key::Columns(places.ok_or("its primary key can't be read")?)
-    } else if let Some(alias) = ddl.rowid_alias.and_then(|alias| ddl.columns.get(alias)) {
-        Key::Rowid(alias.name.clone())
-    } else {
-        let free = ["rowid", "_rowid_", "oid"].into_iter().find(|name| ddl.column_index(name).is_none());
-        Key::Rowid(free.ok_or("no name is left for its row ids")?.to_owned())
-    };
-    let columns = ddl
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(number, column)| column.generated.is_none() && ddl.rowid_alias != Some(*number));
-    let columns = columns.filter_map(|(number, column)| {
-        Some(Settable {
-            name: column.name.clone(),
-            place: place(number)?,
-            unique: constraints.is_unique(place(number)?),
-            not_null: column.not_null,
-        })
-    });
-    Ok((key, columns.collect()))
 }
 
 /// A row's key, for a person.

@@ -7,6 +7,8 @@
 use super::objects::{Object, schema_at};
 use super::pages::Seen;
 use super::walk::{Ids, NewIds, Owner, SchemaAct, SchemaChange, TableChange, Touched, Walk};
+use mudlark_parsers::sqlite::ddl::{self, IndexDdl, Statement, TableDdl};
+use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The trees of a state that the walk has gone on from.
@@ -53,6 +55,34 @@ impl Trees {
     /// Whether an object is there.
     pub fn has(&self, object: usize) -> bool {
         self.objects.get(object).is_some_and(|object| object.died.is_none())
+    }
+
+    /// The objects that are there.
+    pub fn standing(&self) -> impl Iterator<Item = &Object> {
+        (0..self.objects.len()).filter(|index| self.has(*index)).filter_map(|index| self.objects.get(index))
+    }
+
+    /// The tables that have foreign keys, with their definitions as text.
+    pub fn referring(&self) -> Vec<(TableDdl, String)> {
+        self.standing()
+            .filter_map(|object| Some((object.ddl.clone()?, object.sql.clone()?)))
+            .filter(|(ddl, _)| !ddl.references.is_empty())
+            .collect()
+    }
+
+    /// The unique indexes of a table.
+    pub fn uniques(&self, object: &Object) -> Vec<IndexDdl> {
+        let Some(table) = &object.ddl else { return Vec::new() };
+        self.standing()
+            .filter(|object| object.kind == SchemaKind::Index)
+            .filter_map(|index| match ddl::read(index.sql.as_deref()?.as_bytes()) {
+                Ok(Statement::Index(raw)) if raw.table.eq_ignore_ascii_case(&object.name) => {
+                    Some(ddl::resolve(&raw, table))
+                }
+                _ => None,
+            })
+            .filter(|index| index.unique)
+            .collect()
     }
 
     /// The tables and what belongs to them that came, went or changed until a later state.

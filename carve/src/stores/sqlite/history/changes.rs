@@ -79,6 +79,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
         schema: schema.collect(),
         schema_known: [earlier.whole, later.whole],
         tables: Vec::new(),
+        referring: if reversed { later.referring() } else { earlier.referring() },
     };
     let mut tables = Vec::new();
     for change in changes {
@@ -121,20 +122,22 @@ fn table(
         object.layout.clone().unwrap_or_else(|| Layout::unnamed(widest(), encoding))
     };
     let layouts = [layout(before), layout(after)];
-    let then = |object: Option<&Object>, layout: &Layout| {
+    let then = |object: Option<&Object>, layout: &Layout, trees: &Trees| {
         object.map(|object| TableThen {
             name: object.name.clone(),
             columns: layout.columns.clone(),
             defaults: layout.all_defaults(),
             ddl: object.ddl.clone().map(|parsed| TableDdl { parsed }),
+            sql: object.sql.clone(),
+            uniques: trees.uniques(object),
         })
     };
     let [of_before, of_after] = &layouts;
     let lost = lost.get(&change.object).cloned().unwrap_or_default();
     let broken = trees[1].objects.get(change.object).is_some_and(|object| object.broken);
     let delta = TableDelta {
-        before: then(before, of_before),
-        after: then(after, of_after),
+        before: then(before, of_before, trees[0]),
+        after: then(after, of_after, trees[1]),
         internal: object.name.to_ascii_lowercase().starts_with("sqlite_"),
         lost: [lost.before.into_iter().collect(), lost.after.into_iter().collect()],
         known: known.map(|known| known && !broken),

@@ -88,7 +88,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         vacuums,
         triggers: triggers(&today),
         virtual_tables: virtual_tables(&today),
-        referring: referring(&today),
+        referring: today.referring(),
         tables: Vec::new(),
         internal: 0,
         sequences: Vec::new(),
@@ -135,18 +135,13 @@ fn is_vacuum(pages: &Pages<'_>, state: u32) -> bool {
     count.is_some_and(|count| written + 1 >= count.max(2)) && cookie(state) != cookie(state - 1)
 }
 
-/// The objects that stand today.
-fn standing(today: &Trees) -> impl Iterator<Item = &Object> {
-    (0..today.objects.len()).filter(|index| today.has(*index)).filter_map(|index| today.objects.get(index))
-}
-
 fn triggers(today: &Trees) -> Vec<(String, String)> {
     let trigger = |object: &Object| match ddl::read(object.sql.as_deref().unwrap_or_default().as_bytes()) {
         Ok(Statement::Trigger { table, .. }) => (object.name.clone(), table),
         // Its table is not known: it may be any.
         _ => (object.name.clone(), String::new()),
     };
-    standing(today).filter(|object| object.kind == SchemaKind::Trigger).map(trigger).collect()
+    today.standing().filter(|object| object.kind == SchemaKind::Trigger).map(trigger).collect()
 }
 
 fn virtual_tables(today: &Trees) -> Vec<String> {
@@ -154,14 +149,7 @@ fn virtual_tables(today: &Trees) -> Vec<String> {
         Ok(Statement::VirtualTable { name, .. }) => Some(name),
         _ => None,
     };
-    standing(today).filter_map(name).collect()
-}
-
-fn referring(today: &Trees) -> Vec<(ddl::TableDdl, String)> {
-    standing(today)
-        .filter_map(|object| Some((object.ddl.clone()?, object.sql.clone()?)))
-        .filter(|(ddl, _)| !ddl.references.is_empty())
-        .collect()
+    today.standing().filter_map(name).collect()
 }
 
 /// The counters by table: as the commits left them and as they were before, without those that changed since.
@@ -209,9 +197,9 @@ impl States3<'_> {
                 columns: layout.columns.clone(),
                 defaults: layout.all_defaults(),
                 ddl: object.ddl.clone().map(|parsed| TableDdl { parsed }),
+                sql: object.sql.clone(),
+                uniques: self.today.uniques(object),
             },
-            sql: object.sql.clone(),
-            uniques: self.uniques(object),
             rows: Vec::new(),
             later: Vec::new(),
             left: self.left(index, object, &layout),
@@ -290,19 +278,5 @@ impl States3<'_> {
             return Some("columns of it were dropped or renamed in or since these commits".to_owned());
         }
         None
-    }
-
-    fn uniques(&self, object: &Object) -> Vec<ddl::IndexDdl> {
-        let Some(table) = &object.ddl else { return Vec::new() };
-        standing(self.today)
-            .filter(|object| object.kind == SchemaKind::Index)
-            .filter_map(|index| match ddl::read(index.sql.as_deref()?.as_bytes()) {
-                Ok(Statement::Index(raw)) if raw.table.eq_ignore_ascii_case(&object.name) => {
-                    Some(ddl::resolve(&raw, table))
-                }
-                _ => None,
-            })
-            .filter(|index| index.unique)
-            .collect()
     }
 }

@@ -1,0 +1,147 @@
+//! Does the history of a row tell all its versions, in the order in which they stood?
+
+use crate::diff::{cells, text};
+use crate::support::{Done, Ran, folder, mudlark};
+use crate::timeline::{SETTINGS, State, copied, worked};
+use rusqlite::Connection;
+use serde_json::{Value as Json, json};
+use std::path::Path;
+
+fn history(store: &Path, table: &str, keys: &[&str]) -> Done<Ran> {
+    let path = store.display().to_string();
+    let keys = keys.iter().flat_map(|key| ["--key", key]);
+    mudlark(["history", &path, "--table", table, "--json", "--quiet"].into_iter().chain(keys))
+}
+
+/// Each version: the points where it began and ended, and its values.
+fn told(ran: &Ran, table: &str, which: &str) -> Done<Vec<Json>> {
+    assert!(matches!(ran.status, Some(0 | 1)), "{}", ran.err);
+    let all: Json = serde_json::from_str(&ran.out)?;
+    let version = |version: &Json| {
+        let values = version["version"]["values"].as_object();
+        let values = values.into_iter().flat_map(|values| values.values().cloned()).collect();
+        json!([version["from"], version["to"], text(table, values)])
+    };
+    Ok(all[which].as_array().into_iter().flatten().map(version).collect())
+}
+
+/// What the recorded states say of a row.
+fn expected(states: &[State], table: &str, key: &str) -> Done<Vec<Json>> {
+    let point = |state: usize| if state == 0 { "before-log".to_owned() } else { format!("commit:{state}") };
+    let mut found: Vec<(String, Option<String>, String)> = Vec::new();
+    let mut standing: Option<String> = None;
+    for (number, state) in states.iter().enumerate() {
+        let row = state.get(table).and_then(|rows| rows.get(key));
+        let row = row.map(|row| Ok::<_, Box<dyn std::error::Error>>(text(table, cells(row)?))).transpose()?;
+        if row == standing {
+            continue;
+        }
+        if standing.is_some()
+            && let Some(last) = found.last_mut()
+        {
+            last.1 = Some(point(number));
+        }
+        found.extend(row.clone().map(|row| (point(number), None, row)));
+        standing = row;
+    }
+    Ok(found.into_iter().map(|version| json!([version.0, version.1, version.2])).collect())
+}
+
+#[test]
+fn the_versions_of_a_row_are_those_of_the_recorded_states() -> Done {
+    for (seed, (page_size, _)) in SETTINGS.into_iter().enumerate().take(2) {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        let states = worked(&connection, &folder.path().join("live.db-wal"), seed)?.states;
+        let store = copied(folder.path())?;
+        let mut several = 0;
+        for table in ["people", "pairs"] {
+            let mut keys: Vec<&String> =
+                states.iter().flat_map(|state| state.get(table)).flat_map(|rows| rows.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let step = keys.len().div_ceil(6).max(1);
+            for key in keys.into_iter().step_by(step) {
+                let expected = expected(&states, table, key)?;
+                let given = key.trim_matches('"').replace('/', ",");
+                let ran = history(&store, table, &[&given])?;
+                assert_eq!(told(&ran, table, "versions")?, expected, "page size {page_size}, {table} {key}");
+                several += usize::from(expected.len() > 1);
+            }
+        }
+        assert!(several >= 3, "{several} rows with several versions");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_row_is_found_by_each_of_its_keys_and_its_changes_are_marked() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, mail TEXT UNIQUE, n REAL); CREATE TABLE named(k TEXT PRIMARY KEY, a);
+         CREATE TABLE pairs(a TEXT, b INT, c, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         INSERT INTO t VALUES (7, 'old@x', 1.5), (8, 'other@x', 2); INSERT INTO named VALUES ('x', 1);
+         INSERT INTO pairs VALUES ('a,b', 2, x'ff'); PRAGMA wal_checkpoint(TRUNCATE);
+         UPDATE t SET mail = 'new@x' WHERE id = 7; UPDATE named SET a = 2; UPDATE pairs SET c = NULL;",
+    )?;
+    let store = copied(folder.path())?;
+    let of_seven = |key: &str| told(&history(&store, "t", &[key])?, "t", "versions");
+    let expected = [
+        json!(["before-log", "commit:1", "[7,\"old@x\",1.5]"]),
+        json!(["commit:1", null, "[7,\"new@x\",1.5]"]),
+    ];
+    // Whichever value it has or had names the row.
+    for key in ["7", "id=7", "rowid=7", "mail=old@x", "mail=new@x", "mail=new@x,n=1.5"] {
+        assert_eq!(of_seven(key)?, expected, "{key}");
+    }
+    assert_eq!(told(&history(&store, "NAMED", &["x"])?, "named", "versions")?.len(), 2);
+    assert_eq!(told(&history(&store, "pairs", &["a,b", "2"])?, "pairs", "versions")?.len(), 2);
+    let path = store.display().to_string();
+    let ran = mudlark(["history", &path, "--table", "t", "--key", "7"])?;
+    assert!(ran.out.contains("from before-log to commit:1"), "{}", ran.out);
+    assert!(ran.out.contains("from commit:1 to now"), "{}", ran.out);
+    assert!(
+        ran.out.contains("\n    * mail  'new@x'\n") && ran.out.contains("\n      mail  'old@x'\n"),
+        "{}",
+        ran.out
+    );
+    for (table, keys, why) in [
+        ("nobody", &["7"][..], "no such table; there are t, named, pairs"),
+        ("t", &["nothing=7"], "has no such column; it has id, mail, n"),
+        ("pairs", &["a"], "the key of pairs is a, b"),
+    ] {
+        let ran = history(&store, table, keys)?;
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.err.contains(why), "{}", ran.err);
+    }
+    assert_eq!(history(&store, "t", &["99"])?.status, Some(1));
+    Ok(())
+}
+
+#[test]
+fn versions_in_free_space_are_listed_apart() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let connection = Connection::open(&path)?;
+    connection.execute_batch(
+        "PRAGMA secure_delete = OFF; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+         INSERT INTO t SELECT i, 'a name of some length ' || i FROM n; DELETE FROM t WHERE id = 5;",
+    )?;
+    drop(connection);
+    let ran = history(&path, "t", &["5"])?;
+    assert_eq!(told(&ran, "t", "versions")?, [Json::Null; 0]);
+    assert_eq!(
+        told(&ran, "t", "undated")?,
+        [json!(["before-log", "before-log", "[5,\"a name of some length 5\"]"])]
+    );
+    let ran = mudlark(["history", &path.display().to_string(), "--table", "t", "--key", "5"])?;
+    assert!(
+        ran.out.contains("the order of these is not known:\n  deleted, ended before the log"),
+        "{}",
+        ran.out
+    );
+    Ok(())
+}
