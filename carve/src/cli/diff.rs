@@ -79,6 +79,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         }
     };
     out.finish()?;
+    for note in &between.notes {
+        eprintln!("mudlark: {note}");
+    }
     Ok(status(between, &counts, gathered.refused.is_empty()))
 }
 

@@ -172,6 +172,8 @@ pub struct Between {
     pub points: [Point; 2],
     /// The encoding of text cells.
     pub encoding: TextEncoding,
+    /// What a person should know of the log or the journal.
+    pub notes: Vec<String>,
     /// Definitions that differ.
     pub schema: Vec<SchemaDelta>,
     /// All definitions are known at either point.

@@ -50,6 +50,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
     let [first, second] = [found.find(points[0].into())?, found.find(points[1].into())?];
     let (from, to, reversed) = (first.min(second), first.max(second), second < first);
     let names = [found.point(from), found.point(to)];
+    let notes = found.told_of(points[usize::from(!reversed)].into(), to);
     let pages = found.pages;
     let encoding = encoding_at(&pages, to);
     let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
@@ -76,6 +77,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
         what: format!("SQLite database, pages of {} bytes", pages.geometry.page_size),
         points: names,
         encoding,
+        notes,
         schema: schema.collect(),
         schema_known: [earlier.whole, later.whole],
         tables: Vec::new(),

@@ -31,6 +31,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
     let found = States::of(sources)?;
     let refused = |reason: String| refused(sources, reason);
     let [first, last] = [found.find(points[0].into())?, found.find(points[1].into())?];
+    let now = found.find(Until::Last.into()).unwrap_or_else(|_| found.pages.before_current()).max(last);
     let commits = [found.point(first), found.point(last)];
     if first == found.pages.before_current() && commits[0] == Point::Commit(0) {
         return Err(refused("commit:0 is no commit: it is the state before the first".to_owned()));
@@ -45,7 +46,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         )));
     }
     let pages = &found.pages;
-    let encoding = encoding_at(pages, pages.last());
+    let encoding = encoding_at(pages, now);
     let mut walk = Walk::begin(pages, encoding_at(pages, 0));
     for state in 1..first {
         walk.step(state);
@@ -66,12 +67,12 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
     }
     let mut behind = Trees::of(&walk, last);
     let (done, _) = walk.since(&before, last);
-    for state in last + 1..=pages.last() {
+    for state in last + 1..=now {
         let step = walk.step(state);
         behind.note(&step.tables);
     }
-    let today = Trees::of(&walk, pages.last());
-    let (later, _) = if last < pages.last() { walk.since(&behind, pages.last()) } else { Default::default() };
+    let today = Trees::of(&walk, now);
+    let (later, _) = if last < now { walk.since(&behind, now) } else { Default::default() };
     if walk.overrun {
         return Err(refused("its pages refer to one another without end".to_owned()));
     }
@@ -82,7 +83,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
     let later: HashMap<usize, &TableChange> = later.iter().map(|change| (change.object, change)).collect();
     let mut undoable = Undoable {
         commits,
-        today: found.point(pages.last()),
+        today: found.point(now),
         encoding,
         schema,
         vacuums,
