@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "POINT", required_unless_present = "undo")]
     until: Option<Until>,
     /// Write SQL that takes back what these commits did to rows of a current database: FROM..TO, or one
-    #[arg(long, value_name = "FROM..TO", conflicts_with = "until")]
+    #[arg(long, value_name = "FROM..TO", conflicts_with_all = ["until", "partial", "force_frames"])]
     undo: Option<undo::Range>,
     /// Undo although the commits did more than change rows; may be given more than once
     #[arg(long, value_name = "WHAT", value_enum, requires = "undo")]
