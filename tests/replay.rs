@@ -166,6 +166,13 @@ fn a_moment_is_the_last_commit_that_is_surely_before_it() -> Done {
         let last = replayed(folder.path(), &store, "commit:3")?;
         assert_eq!(replayed(folder.path(), &store, moment)?, last, "{moment}");
     }
+    let out = folder.path().join("out.db");
+    let point = ["--until", "time:2031-01-01T00:00:00Z", "--force", "-o"].map(AsRef::as_ref);
+    let arguments = ["replay".as_ref(), store.as_os_str()].into_iter().chain(point).chain([out.as_os_str()]);
+    let told = mudlark(arguments)?.err;
+    assert!(told.contains("as of commit:3: "), "{told}");
+    let covered = "which lie between 2024-05-06T10:00:00Z and 2024-05-06T12:53:20Z: what was written since is not there";
+    assert!(told.contains(covered), "{told}");
     Ok(())
 }
 

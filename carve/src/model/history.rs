@@ -172,6 +172,20 @@ impl History {
         ))
     }
 
+    /// What the logs cover, for a moment that is behind all of it.
+    #[must_use]
+    pub fn is_before(&self, micros: i64) -> Option<String> {
+        let commits = || self.commits.iter().filter(|commit| commit.point.is_some());
+        let is_before = |commit: &Commit| commit.not_after.as_ref().is_some_and(|end| end.micros < micros);
+        let until = Until::Time(micros);
+        (commits().next().is_some() && commits().all(is_before)).then(|| {
+            format!(
+                "{until}: behind all commits that the logs hold, {}: what was written since is not there",
+                self.covered()
+            )
+        })
+    }
+
     /// What lies between the first and the last moment that commits are known to be bound by.
     fn covered(&self) -> String {
         let commits = || self.commits.iter().filter(|commit| commit.point.is_some());

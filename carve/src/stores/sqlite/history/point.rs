@@ -278,6 +278,9 @@ impl<'a> States<'a> {
                 )
             });
         }
+        if let Until::Time(micros) = goal.until {
+            notes.extend(timeline::read(self.sources).ok().and_then(|history| history.is_before(micros)));
+        }
         if self.torn > 0 && state == self.pages.last() {
             notes.push(format!(
                 "behind the last commit the log goes on{at} with {} of which no commit can be proved",
