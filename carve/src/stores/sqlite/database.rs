@@ -8,7 +8,7 @@ use super::emit::{Reader, Witnesses};
 use super::entries::{Entries, Entry};
 use super::forest::{Forest, Ground, Object, Tree, bounds};
 use super::freelist::Freelist;
-use super::history::{Commits, Lifetimes, OfTable, Pages};
+use super::history::{self, Commits, Lifetimes, OfTable, Pages};
 use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::Spot;
@@ -97,6 +97,8 @@ pub(super) struct Database<'a> {
     pub judged: Option<Judged>,
     /// When the rows stood; made when it is first asked.
     pub lifetimes: OnceLock<Option<Lifetimes>>,
+    /// What the last transaction did, of which a journal holds the pages from before; made when it is first asked.
+    pub last_transaction: OnceLock<Option<Lifetimes>>,
     /// The state that the user chose, when that is known among those that a log tells of.
     pub chosen: Option<u32>,
     /// What a person should know of the point that the user chose, and the pages that are not as they were.
@@ -171,7 +173,22 @@ impl<'a> Database<'a> {
 
     /// When the rows of a table stood, when a log tells.
     pub(super) fn lifetimes_of(&self, output: &Output) -> Option<OfTable<'_>> {
-        let lifetimes = self.lifetimes()?;
+        self.of_table(self.lifetimes()?, output)
+    }
+
+    /// What the last transaction did to the rows of a table, when a journal tells.
+    pub(super) fn last_changes_of(&self, output: &Output) -> Option<OfTable<'_>> {
+        let make = || {
+            let (main, journal) = self.roles.main.zip(self.roles.journal)?;
+            let pages = history::last_transaction(self.sources, main, journal, self.view.geometry)?;
+            Lifetimes::of(&pages, self.encoding, pages.last())
+        };
+        let of_journal =
+            || self.last_transaction.get_or_init(make).as_ref().filter(|_| !self.view.is_chosen());
+        self.of_table(self.lifetimes().or_else(of_journal)?, output)
+    }
+
+    fn of_table<'l>(&self, lifetimes: &'l Lifetimes, output: &Output) -> Option<OfTable<'l>> {
         let tree = self.tree(output)?;
         let dropped =
             output.def.and_then(|def| self.catalogue.tables.get(def)).is_some_and(|def| def.dropped);

@@ -86,6 +86,7 @@ pub(super) fn open<'a>(
         log,
         judged,
         lifetimes: Default::default(),
+        last_transaction: Default::default(),
         chosen: chosen.as_ref().and_then(Chosen::state),
         notes: chosen.map(Chosen::into_notes).unwrap_or_default(),
         chained,

@@ -39,7 +39,7 @@ use crate::error::Error;
 use crate::model::TableId;
 use crate::stores::RowSink;
 use live::Live;
-use mudlark_parsers::claim::Claims;
+use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::freed::FreedCell;
 use projected::Projection;
 use put::Target;
@@ -233,7 +233,11 @@ pub(super) fn rows<'a>(
     rowids::restore(&search, &live, &mut dead);
     dead.extend(rows);
     let lifetimes = database.lifetimes_of(output);
-    let mut judged = judge::judge(&search, &live, lifetimes.as_ref(), dead);
+    // A row that damage took from the main file seems deleted by the last transaction.
+    let of_journal = || database.last_changes_of(output).filter(|_| !claims.has(Claim::FileDamaged));
+    let of_journal = if lifetimes.is_none() { of_journal() } else { None };
+    let history = lifetimes.as_ref().or(of_journal.as_ref());
+    let mut judged = judge::judge(&search, &live, history, dead);
     projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
         altered.identities.insert(def, judge::identities(&search, &judged));

@@ -24,7 +24,7 @@ pub(super) use changes::read as difference;
 pub(super) use commits::Commits;
 pub(super) use lifetimes::{Lifetimes, OfTable};
 pub(super) use pages::Pages;
-pub(super) use point::{States, Told};
+pub(super) use point::{States, Told, last_transaction};
 pub(super) use reach::Reached;
 pub(super) use replay::write as replay;
 pub(super) use timeline::read as timeline;

@@ -433,6 +433,21 @@ impl<'a> States<'a> {
     }
 }
 
+/// The pages around the last transaction, of a journal whose header was zeroed when it committed.
+pub(in super::super) fn last_transaction<'a>(
+    sources: &'a [Source],
+    main: SourceId,
+    id: SourceId,
+    geometry: Geometry,
+) -> Option<Pages<'a>> {
+    let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    if journal::journal(bytes(id)).is_ok() {
+        return None;
+    }
+    let (records, before) = whole_transaction(bytes(id), bytes(main), geometry.page_size)?.ok()?;
+    Some(Pages::of_journal(sources, main, (id, &records, &[]), before, geometry))
+}
+
 /// The records of the last transaction of a journal whose header was zeroed, and how many pages there were before it;
 /// `None` when there are none, and why they can't be taken for all of it.
 fn whole_transaction(
