@@ -293,7 +293,7 @@ impl<'a> Reader<'_, 'a> {
         let gone = claims.has(Claim::OldPage)
             && !contested
             && !lacks
-            && confidence::is_likelier_gone(row_cells.iter().all(RowCell::is_whole), claims);
+            && confidence::is_likelier_gone(self.layout.is_full(row_cells), claims);
         claims = claims.with_if(gone, Claim::LikelierGone);
         let floating = !claims.has(Claim::InTree) || claims.has(Claim::PointerLost);
         let state = if contested {

@@ -86,7 +86,7 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, ba
         .with_if(unknown, Claim::RowidUnknown)
         .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
     let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
-    let (state, claims) = settled(judged.state, row.iter().all(Cell::is_whole), claims);
+    let (state, claims) = settled(judged.state, target.layout.is_full(row), claims);
     let lifetimes = batch.add_lifetimes(&lifetimes(target, judged));
     batch.rows.push(Row {
         rowid,
