@@ -119,3 +119,22 @@ fn of_a_log_that_changes_every_row_it_is_said_that_nothing_proves_it() -> Done {
     assert_eq!(lines.iter().filter(|line| line.to_string().contains("\"new ")).count(), 3);
     Ok(())
 }
+
+#[test]
+fn the_log_of_a_database_that_was_empty_is_its_own() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let connection = Connection::open(&path)?;
+    // The main file is written before the first table, which makes sqlite_sequence along with itself.
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE);
+         PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE members(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
+         INSERT INTO members(name) VALUES ('Anna Lund'), ('Bert Holm');",
+    )?;
+    let lines = ran("recover", &path, &["--jsonl", "-"])?.lines()?;
+    drop(connection);
+    let live = lines.iter().filter(|line| line["table"] == "members" && line["state"] == "live");
+    assert_eq!(live.count(), 2);
+    Ok(())
+}

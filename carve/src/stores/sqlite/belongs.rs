@@ -381,7 +381,11 @@ fn cells(bytes: &[u8], number: u32, geometry: Geometry, out: &mut Prints) {
     });
 }
 
-/// The names of tables on a page 1, as fingerprints.
+/// What the names of SQLite's own tables begin with.
+const INTERNAL: &[u8] = b"sqlite_";
+
+/// The names of tables on a page 1, as fingerprints. Those of SQLite's own are made along with the first that needs them,
+/// and change the schema no more than that one does.
 fn tables(bytes: &[u8], geometry: Geometry) -> Prints {
     let mut found = Prints::default();
     each_record(bytes, 1, geometry, |_, _, payload| {
@@ -389,6 +393,7 @@ fn tables(bytes: &[u8], geometry: Geometry) -> Prints {
         let mut cells = record::cells(header.serials(), header.len, payload).map(|cell| cell.1);
         if let (Some(Some(kind)), Some(Some(name))) = (cells.next(), cells.next())
             && matches!(kind, b"table" | b"t\0a\0b\0l\0e\0" | b"\0t\0a\0b\0l\0e")
+            && !name.iter().filter(|byte| **byte != 0).take(INTERNAL.len()).eq(INTERNAL)
         {
             found.insert(FixedState::with_seed(0).hash_one(name));
         }
