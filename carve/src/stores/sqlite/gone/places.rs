@@ -5,7 +5,7 @@ use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
 use super::super::sample;
 use super::super::settle;
-use super::super::shape::{Fit, Profile};
+use super::super::shape::{Fit, Profile, fit_cell};
 use super::super::survey::PageInfo;
 use super::collect::whole;
 use super::entries;
@@ -177,6 +177,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 kind.is_table() == tree.rowids
                     && !wrong_width
                     && fit_object(ground, tree.object, number) != Fit::No
+                    && !is_of_narrower_table(database, tree, number)
             })
         };
         // The commits of a log tell whose the page was when it was so.
@@ -260,6 +261,32 @@ pub fn find(database: &Database<'_>) -> Places {
         }
     }
     places
+}
+
+/// Whether the records of a page have fewer columns than all that are seen of a table's rows, and kinds of values that are
+/// rare in those that they have: rows from before a column was added have the same as later ones.
+fn is_of_narrower_table(database: &Database<'_>, tree: &Tree, number: u32) -> bool {
+    let Object::Table(def) = tree.object else { return false };
+    let Some(def) = database.catalogue.tables.get(def) else { return false };
+    let columns = usize::from(database.survey.page(number).columns);
+    if columns >= def.stored.len() || tree.pages.is_empty() {
+        return false;
+    }
+    let (view, survey) = (&database.view, &database.survey);
+    let (mut odd, mut all) = (0, 0);
+    sample::records(view, survey, number, sample::ROWS, |_, header, _| {
+        let mut cells = header.serials().zip(&def.stored);
+        all += 1;
+        odd += usize::from(cells.any(|(serial, column)| fit_cell(serial, *column, def) != Fit::Yes));
+    });
+    if 2 * odd <= all {
+        return false;
+    }
+    let mut fewest = usize::MAX;
+    for page in sample::profile_pages(&tree.pages) {
+        sample::records(view, survey, page, sample::ROWS, |_, header, _| fewest = fewest.min(header.columns));
+    }
+    (columns + 1..usize::MAX).contains(&fewest)
 }
 
 /// The tree of the table that had a page while it was as this version of it is.
