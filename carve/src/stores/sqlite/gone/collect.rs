@@ -12,7 +12,7 @@ use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
-use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft, Scratch, Space};
+use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RUN, RowidLeft, Scratch, Space};
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -127,7 +127,9 @@ fn on_page(
     let Some(page) = page else {
         let all = Extent { from: 0, to: geometry.usable() };
         let between = cleared::between(all, &cleared).into_iter();
-        let cells: Vec<FreedCell> = between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();
+        let mut cells: Vec<FreedCell> =
+            between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();
+        mark_runs(&mut cells, &cleared.cells);
         found.extend(pointed.map(|cell| (cell, "bare_page", Claim::PointerStale)));
         let cells = if convincing(&cells) || !found.is_empty() { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
@@ -175,6 +177,7 @@ fn on_page(
         let is_edge = |at: u32| is_edge(at) || ends(at);
         let mut cells: Vec<FreedCell> =
             between.flat_map(|extent| read(extent, Space::Other, &is_edge)).collect();
+        mark_runs(&mut cells, &cleared.cells);
         if role == Role::Before {
             cells.retain(|freed| !is_live_anywhere(database, version.bytes, &freed.cell));
         }
@@ -194,6 +197,24 @@ fn is_live_anywhere(database: &Database<'_>, page: &[u8], cell: &Cell) -> bool {
         let version = database.view.page(number);
         version.is_some_and(|version| live.local_payload(version.bytes) == cell.local_payload(page))
     })
+}
+
+/// Notes which cells lie side by side with several others, those among them that pointers lead to.
+fn mark_runs(cells: &mut [FreedCell], pointed: &[Cell]) {
+    if pointed.is_empty() {
+        return;
+    }
+    let own = cells.iter().enumerate().map(|(index, freed)| (freed.cell.at, freed.cell.end, Some(index)));
+    let mut all: Vec<(u32, u32, Option<usize>)> =
+        own.chain(pointed.iter().map(|cell| (cell.at, cell.end, None))).collect();
+    all.sort_unstable();
+    for run in all.chunk_by(|(_, end, _), (at, ..)| end == at).filter(|run| run.len() >= RUN) {
+        for index in run.iter().filter_map(|(.., index)| *index) {
+            if let Some(freed) = cells.get_mut(index) {
+                freed.in_run = true;
+            }
+        }
+    }
 }
 
 /// What no cell owns of a page whose cell pointers are all good, and whose chain of freeblocks is broken.

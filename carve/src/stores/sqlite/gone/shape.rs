@@ -352,8 +352,11 @@ impl Kinds {
     }
 
     /// How likely a column has a value, in sixteenths of a bit; serial types that were not seen are as rare as a quarter
-    /// of a row.
+    /// of a row. Without a row nothing is likelier than another.
     fn odds(&self, column: usize, serial: Serial, bytes: &[u8]) -> i64 {
+        if self.rows == 0 {
+            return 0;
+        }
         let values = self.values.get(column);
         let seen = values.and_then(|values| values.often.get(&serial.0)).copied().unwrap_or(0);
         let odds = self.odds_by_rows.get(seen as usize).copied();
