@@ -360,8 +360,11 @@ impl<'a> Reader<'_, 'a> {
         let Some(page) = Page::parse(version.bytes, version.number, geometry) else { return };
         let local = cell.local_payload(version.bytes);
         let Ok(header) = record::header(local, cell.payload_len) else { return };
-        let lost: Vec<Extent> =
-            survey::zero_sectors(version.bytes, page.header.content_start, geometry).collect();
+        // Behind its part on the page a long cell goes on elsewhere.
+        let (from, to) = (cell.payload_at, cell.payload_at + cell.local);
+        let sectors = survey::zero_sectors(version.bytes, page.header.content_start, geometry);
+        let clipped = sectors.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
+        let lost: Vec<Extent> = clipped.filter(|lost| lost.from < lost.to).collect();
         // A BLOB may well hold zeros; text and numbers don't for a whole sector.
         self.layout.blank(&header, cell, &lost, false, batch.cells.get_mut(first_cell..).unwrap_or_default());
     }
