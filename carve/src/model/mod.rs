@@ -15,5 +15,5 @@ pub use history::{
     Bound, Commit, CommitState, Goal, History, Replayed, RowCounts, SchemaEvent, Stand, interval,
 };
 pub use position::{Lifetime, Point, Until};
-pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId};
+pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId, are_full};
 pub use undo::{UndoRow, UndoTable, Undoable};

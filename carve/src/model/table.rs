@@ -77,8 +77,14 @@ impl Table {
     /// Whether nothing but a hidden key is missing from a row.
     #[must_use]
     pub fn is_full(&self, cells: &[Cell<'_>]) -> bool {
-        self.columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
+        are_full(&self.columns, cells)
     }
+}
+
+/// Whether nothing but a hidden key is missing from a row of these columns.
+#[must_use]
+pub fn are_full(columns: &[Column], cells: &[Cell<'_>]) -> bool {
+    columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
 }
 
 /// A table's definition, that a sink can issue under a name of its choice.

@@ -7,6 +7,7 @@ use super::catalogue::{Catalogue, TableDef};
 use super::chains;
 use super::cleared;
 use super::forest::{Forest, Object, Tree};
+use super::leaf::leaf_kind;
 use super::prints::{Endings, content, ending};
 use super::sample;
 use super::survey::Survey;
@@ -15,7 +16,7 @@ use crate::model::SchemaOrigin;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::Column;
 use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
@@ -284,7 +285,7 @@ fn freed_records(
         odds: &|_, _, _| 0,
         effort,
     };
-    let kind = if tree.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let kind = leaf_kind(tree.rowids);
     let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
     let (mut found, mut scratch) = (Vec::new(), Scratch::default());
     for place in blocks.chain([(page.gap(), Space::Other)]) {

@@ -1,9 +1,11 @@
 //! Cells of pages that were cleared, or made trunks of the freelist: pointers that are left lead to them.
 
+use super::leaf::leaf_kind;
 use super::survey::Survey;
 use super::view::View;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
-use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::page::{Extent, Page};
 use mudlark_parsers::sqlite::stale_pointers::{self, Stale};
 
 /// The cells of a page of which no header says that it has any, for tables with or without row ids.
@@ -13,7 +15,7 @@ pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool)
     let Some(version) = view.page(number).filter(|_| info.cells == 0 && !info.zero) else {
         return Stale::default();
     };
-    let kind = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+    let kind = leaf_kind(rowids);
     let page = Page::parse(version.bytes, version.number, geometry);
     let from = match page.filter(|_| info.kind.is_some()) {
         Some(page) if page.header.kind == kind && page.header.cell_count == 0 => page.pointers_at(),
@@ -26,10 +28,15 @@ pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool)
 
 /// What of an extent neither the pointers nor the cells take.
 pub(super) fn between(extent: Extent, stale: &Stale) -> Vec<Extent> {
-    let mut taken: Vec<Extent> =
-        stale.cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }).collect();
+    let from = extent.from.max(stale.end as u32);
+    untaken(Extent { from, ..extent }, stale.cells.iter().copied())
+}
+
+/// What of an extent none of these cells takes.
+pub(super) fn untaken(extent: Extent, cells: impl Iterator<Item = Cell>) -> Vec<Extent> {
+    let mut taken: Vec<Extent> = cells.map(|cell| Extent { from: cell.at, to: cell.end }).collect();
     taken.sort_unstable();
-    let mut from = extent.from.max(stale.end as u32);
+    let mut from = extent.from;
     let mut left = Vec::with_capacity(taken.len() + 1);
     for cell in taken.into_iter().chain([Extent { from: extent.to, to: extent.to }]) {
         if from < cell.from.min(extent.to) {

@@ -16,10 +16,12 @@ use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
 use crate::confidence;
-use crate::model::{Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction};
+use crate::model::{
+    Batch, Cell as RowCell, Evidence, Inferred, Lifetime, Point, Row, State, Transaction, are_full,
+};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
+use mudlark_parsers::sqlite::page::{Extent, Page};
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::TextEncoding;
 use std::borrow::Cow;
@@ -95,7 +97,7 @@ impl<'a> Reader<'_, 'a> {
         let geometry = self.ground.view.geometry;
         let info = self.ground.survey.page(number);
         let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
-        let kind = if self.rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
+        let kind = leaf::leaf_kind(self.rowids);
         let missing = |cell: &Cell| self.strays.is_some_and(|strays| strays.keys.hold(self.tree, cell.rowid));
         let accept_missing =
             |cell: &Cell, header: &RecordHeader<'_>| missing(cell) && self.accepts(cell, header);
@@ -293,7 +295,7 @@ impl<'a> Reader<'_, 'a> {
         let gone = claims.has(Claim::OldPage)
             && !contested
             && !lacks
-            && confidence::is_likelier_gone(self.layout.is_full(row_cells), claims);
+            && confidence::is_likelier_gone(are_full(&self.layout.columns, row_cells), claims);
         claims = claims.with_if(gone, Claim::LikelierGone);
         let floating = !claims.has(Claim::InTree) || claims.has(Claim::PointerLost);
         let state = if contested {

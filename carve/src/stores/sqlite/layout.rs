@@ -40,11 +40,6 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Whether nothing of a row is missing but its hidden key.
-    pub fn is_full(&self, cells: &[RowCell<'_>]) -> bool {
-        self.columns.iter().zip(cells).all(|(column, cell)| column.hidden_key || cell.is_whole())
-    }
-
     /// The layout of a table of the catalogue: its columns in declaration order, without those that are not stored.
     pub(super) fn of(table: &TableDef, encoding: TextEncoding) -> Self {
         let (mut columns, mut slots) = (Vec::new(), Vec::new());

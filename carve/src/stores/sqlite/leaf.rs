@@ -12,6 +12,11 @@ use mudlark_parsers::sqlite::salvage;
 use mudlark_parsers::sqlite::varint::varint_at;
 use std::collections::HashMap;
 
+/// The kind of page on which rows of a table lie, with or without row ids.
+pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
+    if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf }
+}
+
 /// Where cells are read: a page, or what lies below its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {

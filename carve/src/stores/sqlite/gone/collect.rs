@@ -3,11 +3,12 @@
 use super::super::cleared;
 use super::super::database::Database;
 use super::super::forest::Object;
+use super::super::leaf::leaf_kind;
 use super::super::prints::Print;
 use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
-use super::shape::{Kinds, leaf_kind};
+use super::shape::Kinds;
 use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
@@ -219,17 +220,9 @@ fn mark_runs(cells: &mut [FreedCell], pointed: &[Cell]) {
 
 /// What no cell owns of a page whose cell pointers are all good, and whose chain of freeblocks is broken.
 fn unowned(page: &Page<'_>) -> Vec<Extent> {
-    let mut taken: Vec<Extent> =
-        page.cells().filter_map(Result::ok).map(|cell| Extent { from: cell.at, to: cell.end }).collect();
-    taken.sort_unstable();
-    let (mut at, end) = (page.gap().to, page.geometry.usable());
-    let mut found = Vec::new();
-    for cell in taken.into_iter().chain([Extent { from: end, to: end }]) {
-        if at + MIN_CELL as u32 <= cell.from {
-            found.push(Extent { from: at, to: cell.from });
-        }
-        at = at.max(cell.to);
-    }
+    let content = Extent { from: page.gap().to, to: page.geometry.usable() };
+    let mut found = cleared::untaken(content, page.cells().filter_map(Result::ok));
+    found.retain(|extent| extent.from + MIN_CELL as u32 <= extent.to);
     found
 }
 

@@ -9,7 +9,9 @@ use super::judge::Judged;
 use super::{Candidate, Dead};
 use crate::confidence;
 use crate::error::Error;
-use crate::model::{Batch, Cell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction};
+use crate::model::{
+    Batch, Cell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction, are_full,
+};
 use crate::stores::RowSink;
 use mudlark_parsers::claim::{Claim, Claims};
 use rayon::prelude::*;
@@ -86,7 +88,7 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, ba
         .with_if(unknown, Claim::RowidUnknown)
         .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
     let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
-    let (state, claims) = settled(judged.state, target.layout.is_full(row), claims);
+    let (state, claims) = settled(judged.state, are_full(&target.layout.columns, row), claims);
     let lifetimes = batch.add_lifetimes(&lifetimes(target, judged));
     batch.rows.push(Row {
         rowid,

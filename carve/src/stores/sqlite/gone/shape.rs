@@ -2,6 +2,7 @@
 
 use super::super::altered::Dropped;
 use super::super::database::{Database, Output};
+use super::super::leaf::leaf_kind;
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
@@ -406,11 +407,6 @@ impl Kinds {
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
         self.allowed.get(column).is_some_and(|allowed| allowed & bit(serial.kind()) != 0)
     }
-}
-
-/// The kind of page on which rows of a table lie, with or without row ids.
-pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
-    if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf }
 }
 
 /// Whether bytes read as text of a database.
