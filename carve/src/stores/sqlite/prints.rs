@@ -104,7 +104,13 @@ fn bytes(kind: u8, value: &[u8], hasher: &mut impl Hasher) {
 /// A hash of a record's cells: of their serial types and bytes, not of where they stand.
 pub(super) fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
     let mut hasher = hasher();
-    serials.for_each(|serial| hasher.write_u64(serial));
+    let mut columns = 0_u64;
+    serials.for_each(|serial| {
+        hasher.write_u64(serial);
+        columns += 1;
+    });
+    // The hash of a zero more, as that of a NULL is, may be the same.
+    hasher.write_u64(columns);
     hasher.write(body);
     hasher.finish()
 }
@@ -148,7 +154,7 @@ impl Endings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endings, Print, RowCell, ending};
+    use super::{Endings, Print, RowCell, content, ending};
     use mudlark_parsers::sqlite::record::header;
 
     /// The print of an entry with one key cell, "ok" as text or 7 as an integer, and row id 1.
@@ -182,6 +188,16 @@ mod tests {
         assert!(!row(RowCell::Missing).shows(row(RowCell::Missing)));
         let short = header(&[2, 9], 2).unwrap();
         assert_eq!(Print::of_entry(&short, &[2, 9], &[Some(1)]), Print::NONE);
+    }
+
+    #[test]
+    fn a_record_with_a_null_more_is_another_one() {
+        for columns in 0..8_usize {
+            let serials = |columns: usize| (0..columns).map(|_| 0);
+            assert_ne!(content(serials(columns), b""), content(serials(columns + 1), b""));
+            let texts = |nulls: usize| std::iter::repeat_n(17, columns).chain(serials(nulls));
+            assert_ne!(content(texts(0), b"ok"), content(texts(1), b"ok"));
+        }
     }
 
     #[test]
