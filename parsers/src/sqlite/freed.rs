@@ -115,6 +115,8 @@ pub struct FreedCell {
     pub at_head: bool,
     /// It is one of at least so many cells that lie side by side without a gap: [`RUN`].
     pub in_run: bool,
+    /// How likely the shape has its values, of a cell whose first bytes were overwritten, as [`Shape::odds`]; 0 for others.
+    pub odds: i32,
 }
 
 /// Cells side by side that are no accident.
@@ -129,6 +131,12 @@ impl FreedCell {
         let less = |holds: bool, worth: i64| if holds { worth } else { 0 };
         bytes - less(self.rebuilt, 72) - less(self.first_solved, 24) - less(self.cut, 40)
             + self.serials.len() as i64
+    }
+
+    /// The same, with how likely its values are: among shapes of which both are known by rows.
+    #[must_use]
+    pub fn likely_worth(&self) -> i64 {
+        self.worth() + i64::from(self.odds) / ODDS_PER_WORTH
     }
 }
 
@@ -147,6 +155,8 @@ pub struct Shape<'s> {
     /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
     /// bit: greater is likelier.
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
+    /// How likely a row stands on the page of whose row id this is left, in sixteenths of a bit.
+    pub rowid_odds: &'s dyn Fn(RowidLeft) -> i64,
     /// How long a page is searched for them.
     pub effort: &'s Effort,
 }
@@ -526,8 +536,7 @@ impl Walk<'_> {
         ways.sort_by_key(|way| way.end);
         let odds = |way: &Possible| {
             let exact = way.end == self.to || next_starts.binary_search(&way.end).is_ok();
-            let body_at = (way.freed.cell.payload_at + way.freed.header_len) as usize;
-            self.odds(&way.freed.serials, body_at) - if exact { 0 } else { FRAGMENT }
+            self.odds_of(&way.freed) - if exact { 0 } else { FRAGMENT }
         };
         let mut ways = ways.into_iter().peekable();
         while let Some(first) = ways.next() {
@@ -619,6 +628,12 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// How likely a cell has its values and what is left of its row id.
+    fn odds_of(&self, freed: &FreedCell) -> i64 {
+        let body_at = (freed.cell.payload_at + freed.header_len) as usize;
+        self.odds(&freed.serials, body_at).saturating_add((self.shape.rowid_odds)(freed.rowid))
     }
 
     /// How likely these serial types have the values of a body at `at`, as [`Shape::odds`]; of texts that don't read
@@ -805,6 +820,7 @@ impl Walk<'_> {
             fitted: false,
             at_head: self.begins(start),
             in_run: false,
+            odds: 0,
         };
         found.push(Possible { at: start, end, freed });
     }
@@ -879,6 +895,9 @@ impl Walk<'_> {
         for possible in &mut *possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
+            if possible.freed.rebuilt {
+                possible.freed.odds = self.odds_of(&possible.freed).max(LEAST_ODDS) as i32;
+            }
         }
         if possible.len() < 2 {
             possible.retain(|only| self.worth(only) > 0);
@@ -919,13 +938,7 @@ impl Walk<'_> {
         let begins = freed.rebuilt && self.begins(possible.at);
         let exact =
             (possible.end == self.to || self.joints.binary_search(&possible.end).is_ok()) && !freed.cut;
-        let odds = if freed.rebuilt {
-            let body_at = (freed.cell.payload_at + freed.header_len) as usize;
-            self.odds(&freed.serials, body_at).max(LEAST_ODDS) / ODDS_PER_WORTH
-        } else {
-            0
-        };
-        odds + freed.worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
+        freed.likely_worth() + if begins { 56 } else { 0 } + if exact { 24 } else { 0 }
     }
 }
 
@@ -953,6 +966,7 @@ mod tests {
             fits: &fits,
             reads: &reads,
             odds: &|_, _, _| 0,
+            rowid_odds: &|_| 0,
             effort: &Effort::of_page(page.len()),
         };
         let place = (Extent { from, to }, space);
@@ -1041,6 +1055,7 @@ mod tests {
                         fits: &fits,
                         reads: &|_| true,
                         odds: &|_, _, _| 0,
+                        rowid_odds: &|_| 0,
                         effort: &effort,
                     };
                     let mut scratch = Scratch::default();

@@ -67,6 +67,7 @@ pub fn only_entry(page: &[u8], block: Extent, shape: Shape<'_>) -> Option<FreedC
         fitted: true,
         at_head: true,
         in_run: false,
+        odds: 0,
     })
 }
 

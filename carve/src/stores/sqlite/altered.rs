@@ -22,6 +22,7 @@ use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Pages of a table whose free space is looked through: an altered table has old rows on all of them.
 const PAGES: usize = 64;
@@ -53,12 +54,12 @@ struct Old {
 const LONG: usize = 8;
 
 /// A column that a table had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Dropped {
     /// Its position in the records.
     pub position: usize,
-    /// A bit for each kind of value that was seen in it.
-    pub kinds: u8,
+    /// Values that were seen in it: a serial type and the bytes.
+    pub values: Arc<[(Serial, Vec<u8>)]>,
 }
 
 /// Adds the earlier shapes that rows tell of, each with a tree of its own that has no pages.
@@ -194,9 +195,8 @@ fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<
     let (count, position) = positions
         .map(|position| (matches(position).len(), position))
         .max_by_key(|(count, position)| (*count, std::cmp::Reverse(*position)))?;
-    let kinds = matches(position).into_iter().filter_map(|record| record.get(position));
-    let kinds = kinds.fold(0, |kinds, (serial, _)| kinds | 1 << serial.kind() as u8);
-    (count >= ENOUGH && count * LEAST_SHARE >= old.len()).then_some(Dropped { position, kinds })
+    let values = matches(position).into_iter().filter_map(|record| record.get(position).cloned()).collect();
+    (count >= ENOUGH && count * LEAST_SHARE >= old.len()).then_some(Dropped { position, values })
 }
 
 /// Records with so many columns in the free space of a tree's pages, on earlier versions of them and on freed pages.
@@ -283,6 +283,7 @@ fn freed_records(
         fits: &fits,
         reads: &reads,
         odds: &|_, _, _| 0,
+        rowid_odds: &|_| 0,
         effort,
     };
     let kind = leaf_kind(tree.rowids);

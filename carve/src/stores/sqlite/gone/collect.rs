@@ -8,6 +8,7 @@ use super::super::prints::Print;
 use super::super::settle;
 use super::live::Live;
 use super::places::OfTree;
+use super::rowids;
 use super::shape::Kinds;
 use super::{Candidate, Dead, Fingerprints, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
@@ -18,7 +19,7 @@ use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::cell::LazyCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +54,33 @@ pub(super) fn all(
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
     let known: &Live<'_, '_, '_> = live;
+    let bounds = if search.tree.rowids { rowids::bounds(search, &[]) } else { HashMap::default() };
     let found = pages.map_init(Scratch::default, |scratch, (page, role)| {
-        on_page(search, kinds, known, (*page, *role), scratch)
+        let ids = ids_near(search, *page, bounds.get(page).copied());
+        on_page(search, kinds, known, (*page, *role, ids), scratch)
     });
     let mut dead: Vec<Candidate> = found.flatten_iter().collect();
     live.count(&dead);
     dead.iter_mut().for_each(|dead| settle_chain(live, dead));
     dead
+}
+
+/// Row ids beside those of a page that it may have had as well.
+const IDS_BESIDE: i64 = 64;
+
+/// The row ids between which those lie that a page may have had: the neighbours' bound them, and rows that were deleted
+/// mostly had ids not far from those that are left.
+fn ids_near(search: &Search<'_, '_>, page: u32, bounds: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    let info = search.database.survey.page(page);
+    let is_leaf = search.tree.rowids && info.kind == Some(PageKind::TableLeaf) && info.cells > 0;
+    let own = is_leaf.then(|| {
+        let beside = info.last.saturating_sub(info.first).max(IDS_BESIDE);
+        (info.first.saturating_sub(beside), info.last.saturating_add(beside))
+    });
+    match (own, bounds) {
+        (Some((first, last)), Some((from, to))) => Some((first.max(from), last.min(to))),
+        (own, bounds) => own.or(bounds),
+    }
 }
 
 /// Says of a chain whether it is whole: pages that a live row has taken since are that row's, unless it is the same one.
@@ -76,7 +97,7 @@ fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
-    (number, role): (u32, Role),
+    (number, role, ids): (u32, Role, Option<(i64, i64)>),
     scratch: &mut Scratch,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
@@ -96,16 +117,19 @@ fn on_page(
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let mut read = |extent: Extent, space: Space, is_edge: &dyn Fn(u32) -> bool| {
         let place = (extent, space);
+        let kind = (kind, ids);
         let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, is_edge, scratch);
         for (rival, effort) in &rivals {
             if cells.is_empty() {
                 break;
             }
+            let known = kinds.has_rows() && rival.has_rows();
             let others = rival.cells(database, version.bytes, place, effort, kind, is_edge, scratch);
             cells.retain(|own| {
                 let overlaps =
                     |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
-                others.iter().filter(overlaps).all(|other| other.worth() <= own.worth())
+                let worth = |freed: &FreedCell| if known { freed.likely_worth() } else { freed.worth() };
+                others.iter().filter(overlaps).all(|other| worth(other) <= worth(own))
             });
         }
         cells
@@ -262,6 +286,7 @@ pub(super) fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
         fitted: true,
         at_head: false,
         in_run: false,
+        odds: 0,
     })
 }
 

@@ -41,8 +41,11 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
 }
 
+/// The least and the greatest row id that each page can have had.
+pub(super) type Bounds = HashMap<u32, (i64, i64), RandomState>;
+
 /// The row ids between the neighbours of each leaf of the tree, with the gone rows on them whose ids are known.
-fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> HashMap<u32, (i64, i64), RandomState> {
+pub(super) fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> Bounds {
     let survey = &search.database.survey;
     let leaf = |page: &&u32| survey.page(**page).kind == Some(PageKind::TableLeaf);
     let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();

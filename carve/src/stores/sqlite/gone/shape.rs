@@ -8,10 +8,11 @@ use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
-use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, Scratch, Shape, Space};
+use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, RowidLeft, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::sqlite::varint::varint_len;
 use mudlark_parsers::value::{TextEncoding, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -41,6 +42,8 @@ pub(super) struct Kinds {
 struct Values {
     /// A bit for each kind.
     kinds: u8,
+    /// Rows of which it was seen.
+    rows: u32,
     /// How many rows have each serial type.
     often: HashMap<u64, u32, RandomState>,
     /// Least and greatest integer.
@@ -64,6 +67,10 @@ const SELDOM_EXPONENT: i64 = 16;
 const BEYOND: i64 = 128;
 const SEEN_TEXT: i64 = 48;
 
+/// How much less likely a row stood on a page none of whose row ids can be its own, in sixteenths of a bit: a page may have
+/// had other rows before.
+const STRANGE_ROWID: i64 = 128;
+
 /// How much less or greater a double's binary exponent may be than all that were seen.
 const EXPONENT_SLACK: i64 = 64;
 
@@ -76,6 +83,7 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
 impl Values {
     fn see(&mut self, encoding: TextEncoding, serial: Serial, bytes: Option<&[u8]>) {
         self.kinds |= bit(serial.kind());
+        self.rows += 1;
         *self.often.entry(serial.0).or_default() += 1;
         let widen = |range: &mut Option<(i64, i64)>, value: i64| {
             *range = Some(range.map_or((value, value), |(least, most)| (least.min(value), most.max(value))));
@@ -190,7 +198,7 @@ impl Kinds {
     pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
         let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));
-        if let Some((lost, successor)) = def.and_then(|def| Some((def.lost_column?, def.successor?)))
+        if let Some((lost, successor)) = def.and_then(|def| Some((def.lost_column.as_ref()?, def.successor?)))
             && let Some(successor) = database.outputs.iter().find(|output| output.def == Some(successor))
         {
             return Self::of(database, successor).with(lost);
@@ -281,22 +289,32 @@ impl Kinds {
         more
     }
 
+    /// Whether any row told what its values look like.
+    pub(super) const fn has_rows(&self) -> bool {
+        self.rows > 0
+    }
+
     /// Whether so few rows are live that those which are gone tell more.
     pub(super) const fn few_rows(&self) -> bool {
         self.rows < TELLING
     }
 
     /// The same, with a column that was dropped since.
-    fn with(mut self, lost: Dropped) -> Self {
+    fn with(mut self, lost: &Dropped) -> Self {
         let at = lost.position.min(self.allowed.len());
-        self.allowed.insert(at, lost.kinds | bit(SerialKind::Null));
+        let mut values = Values::default();
+        for (serial, bytes) in lost.values.iter() {
+            values.see(self.encoding, *serial, Some(bytes));
+        }
+        self.allowed.insert(at, values.kinds | bit(SerialKind::Null));
         self.possible.insert(at.min(self.possible.len()), u8::MAX);
-        self.values.insert(at.min(self.values.len()), Values::default());
+        self.values.insert(at.min(self.values.len()), values);
         self.first = self.first.filter(|_| at > 0);
         Self { least: self.least + 1, most: self.most + 1, ..self }
     }
 
-    /// The cells that an extent of a page held, read as the table's records.
+    /// The cells that an extent of a page held, read as the table's records. The page is of this kind, and its rows have ids
+    /// between these, as far as is known.
     #[expect(clippy::too_many_arguments, reason = "an extent and all that says how it is read")]
     pub(super) fn cells(
         &self,
@@ -304,7 +322,7 @@ impl Kinds {
         page: &[u8],
         place: (Extent, Space),
         effort: &Effort,
-        kind: PageKind,
+        (kind, ids): (PageKind, Option<(i64, i64)>),
         is_edge: &dyn Fn(u32) -> bool,
         scratch: &mut Scratch,
     ) -> Vec<FreedCell> {
@@ -318,6 +336,7 @@ impl Kinds {
             fits: &fits,
             reads: &reads,
             odds: &odds,
+            rowid_odds: &|left| if ids.is_none_or(|ids| is_between(left, ids)) { 0 } else { -STRANGE_ROWID },
             effort,
         };
         let geometry = database.view.geometry;
@@ -336,7 +355,7 @@ impl Kinds {
     ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
         let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
-        self.cells(database, page, place, effort, kind, &|_| false, &mut Scratch::default())
+        self.cells(database, page, place, effort, (kind, None), &|_| false, &mut Scratch::default())
     }
 
     /// Whether a record can be one of the table's.
@@ -360,8 +379,9 @@ impl Kinds {
         }
         let values = self.values.get(column);
         let seen = values.and_then(|values| values.often.get(&serial.0)).copied().unwrap_or(0);
-        let odds = self.odds_by_rows.get(seen as usize).copied();
-        let odds = odds.unwrap_or_else(|| odds_of(seen, self.rows));
+        let rows = values.map_or(self.rows, |values| values.rows);
+        let odds = self.odds_by_rows.get(seen as usize).copied().filter(|_| rows == self.rows);
+        let odds = odds.unwrap_or_else(|| odds_of(seen, rows));
         let Some(values) = values else { return odds };
         if values.is_beyond(self.encoding, serial, bytes) {
             return odds - BEYOND;
@@ -406,6 +426,26 @@ impl Kinds {
 
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
         self.allowed.get(column).is_some_and(|allowed| allowed & bit(serial.kind()) != 0)
+    }
+}
+
+/// Whether a row id of which this is left can be one between these.
+fn is_between(left: RowidLeft, (first, last): (i64, i64)) -> bool {
+    match left {
+        RowidLeft::Length(len) => {
+            let len_of = |rowid: i64| varint_len(rowid as u64) as u32;
+            // Negative ones take as many bytes as the greatest.
+            first < 0 || (len_of(first)..=len_of(last)).contains(&len)
+        }
+        RowidLeft::Low(low, bits) => {
+            let modulus = 1_i64.checked_shl(bits).filter(|_| bits < 62);
+            modulus.is_none_or(|modulus| {
+                let offset = (low as i64).wrapping_sub(first).rem_euclid(modulus);
+                first.checked_add(offset).is_some_and(|next| next <= last)
+            })
+        }
+        RowidLeft::Whole(rowid) => (first..=last).contains(&rowid),
+        RowidLeft::None => true,
     }
 }
 
