@@ -1,12 +1,13 @@
 //! Columns that were dropped: `ALTER TABLE … DROP COLUMN` writes every row anew, and the old ones stay in free space.
 //!
-//! Where no definition from before survives, the rows tell it. A freed record with one column more than the table has
+//! Where no definition from before survives, the rows tell it, and where one does, what the column held. A freed record with one column more than the table has
 //! is put beside the live rows: the column without which most of these records are one of them was dropped.
 
 use super::catalogue::{Catalogue, TableDef};
 use super::chains;
 use super::cleared;
 use super::forest::{Forest, Object, Tree};
+use super::gone::positions;
 use super::leaf::leaf_kind;
 use super::prints::{Endings, content, ending};
 use super::sample;
@@ -66,10 +67,22 @@ pub(super) struct Dropped {
 pub(super) fn add_shapes(catalogue: &mut Catalogue, forest: &mut Forest, view: &View<'_>, survey: &Survey) {
     let numbers = 1..catalogue.tables.len();
     let loose = Loose::of(forest, view, survey);
-    let found: Vec<(usize, Dropped)> = numbers
-        .filter_map(|number| Some((number, dropped(catalogue, forest, &loose, view, survey, number)?)))
+    let found: Vec<(usize, Option<usize>, Dropped)> = numbers
+        .filter_map(|number| {
+            let known = wider(catalogue, number);
+            let position = known.and_then(|known| only_new(&catalogue.tables, known, number));
+            if known.is_some() && position.is_none() {
+                return None;
+            }
+            let dropped = dropped(catalogue, forest, &loose, view, survey, (number, position))?;
+            Some((number, known, dropped))
+        })
         .collect();
-    for (number, dropped) in found {
+    for (number, known, dropped) in found {
+        if let Some(known) = known.and_then(|known| catalogue.tables.get_mut(known)) {
+            known.lost_column = Some(dropped);
+            continue;
+        }
         let Some(def) = catalogue.tables.get(number).map(|table| earlier(table, number, dropped)) else {
             continue;
         };
@@ -149,20 +162,33 @@ fn earlier(table: &TableDef, number: usize, dropped: Dropped) -> TableDef {
     TableDef { root: None, origin, dropped: true, successor: Some(number), lost_column: Some(dropped), ..def }
 }
 
-/// The column that a table had, when its old rows tell.
+/// The definition of an earlier shape of a table with a column more.
+fn wider(catalogue: &Catalogue, number: usize) -> Option<usize> {
+    let columns = catalogue.tables.get(number)?.stored.len() + 1;
+    let is_wider = |other: &TableDef| other.successor == Some(number) && other.stored.len() == columns;
+    catalogue.tables.iter().position(is_wider)
+}
+
+/// The position of the only column of a shape that the other one hasn't.
+fn only_new(tables: &[TableDef], wider: usize, number: usize) -> Option<usize> {
+    let (wider, table) = (tables.get(wider)?, tables.get(number)?);
+    let kept = positions(wider, table);
+    let mut new = (0..wider.stored.len()).filter(|position| !kept.contains(&Some(*position)));
+    new.next().filter(|_| new.next().is_none())
+}
+
+/// The column that a table had, when its old rows tell: the one at this position, where that is known.
 fn dropped(
     catalogue: &Catalogue,
     forest: &Forest,
     loose: &Loose,
     view: &View<'_>,
     survey: &Survey,
-    number: usize,
+    (number, position): (usize, Option<usize>),
 ) -> Option<Dropped> {
     let table = catalogue.tables.get(number)?;
     let columns = table.stored.len() + 1;
-    let known =
-        catalogue.tables.iter().any(|other| other.successor == Some(number) && other.stored.len() == columns);
-    if table.dropped || known || columns > MOST_COLUMNS {
+    if table.dropped || columns > MOST_COLUMNS {
         return None;
     }
     let tree = forest.trees.get(*loose.trees.get(&number)?)?;
@@ -174,7 +200,11 @@ fn dropped(
     }
     // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
     let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
-    let positions = if alias { 1..columns } else { 0..columns };
+    let positions = match position {
+        Some(position) => position..position + 1,
+        None if alias => 1..columns,
+        None => 0..columns,
+    };
     let tried = old.iter().flat_map(|old| positions.clone().map(|position| (&old.cells, position)));
     let endings: Vec<u64> = tried.map(|(cells, position)| ending(&body(cells, Some(position)))).collect();
     let live = live_contents(view, survey, asked, &Endings::of(endings.into_iter()));

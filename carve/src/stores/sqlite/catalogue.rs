@@ -38,7 +38,7 @@ pub(super) struct TableDef {
     pub old_root: Option<u32>,
     /// The table of the same name that stands in its place: it was altered, or dropped and created again.
     pub successor: Option<usize>,
-    /// The column that it had and its successor hasn't, where only the rows tell of it.
+    /// The column that it had and its successor hasn't, with what rows hold in it.
     pub lost_column: Option<Dropped>,
 }
 

@@ -403,7 +403,10 @@ fn named(number: usize, catalogue: &Catalogue, layout: &Layout) -> Table {
         label: def.name.clone(),
         columns: layout.columns.clone(),
         origin: def.origin,
-        schema: SchemaText { found: def.lost_column.is_none().then(|| def.sql.clone()), changes: Vec::new() },
+        schema: SchemaText {
+            found: (def.origin != SchemaOrigin::Shape).then(|| def.sql.clone()),
+            changes: Vec::new(),
+        },
         create: Some(TableDdl { parsed: def.ddl.clone() }),
         indexes: indexes.collect(),
         internal: def.name.to_ascii_lowercase().starts_with("sqlite_"),

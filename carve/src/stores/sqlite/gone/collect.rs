@@ -145,7 +145,7 @@ fn on_page(
     let is_strange = !pointed.is_empty() && !pointed.iter().any(of_any_shape);
     let pointed = pointed
         .into_iter()
-        .filter(|freed| kinds.fit(&freed.serials) || search.rivals.is_empty() && kinds.allow(&freed.serials));
+        .filter(|freed| kinds.own(&freed.serials, &search.rivals));
     if is_strange && role == Role::Bare {
         return Vec::new();
     }
@@ -174,7 +174,8 @@ fn on_page(
         let cells = cells.filter(|cell| !search.tree.rowids || !copies.has(version.bytes, cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let cells = cells.filter_map(|cell| whole(version.bytes, cell));
-        let cells = cells.filter(|freed| search.rivals.is_empty() || kinds.fit(&freed.serials));
+        let cells =
+            cells.filter(|freed| search.rivals.is_empty() || kinds.own(&freed.serials, &search.rivals));
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
     touch(version.bytes);

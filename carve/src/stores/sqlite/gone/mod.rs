@@ -137,7 +137,7 @@ impl Altered {
 }
 
 /// Where the columns of `live` stand in the records of `table`.
-fn positions(table: &TableDef, live: &TableDef) -> Vec<Option<usize>> {
+pub(super) fn positions(table: &TableDef, live: &TableDef) -> Vec<Option<usize>> {
     let name = |def: &TableDef, column: usize| def.ddl.columns.get(column).map(|column| column.name.clone());
     let position = |column: &usize| {
         let wanted = name(live, *column);

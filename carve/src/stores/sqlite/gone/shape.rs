@@ -6,6 +6,8 @@ use super::super::leaf::leaf_kind;
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
+use super::positions;
+use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, RowidLeft, Scratch, Shape, Space};
@@ -81,6 +83,15 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
 }
 
 impl Values {
+    /// What was seen of a column that was dropped since.
+    fn of(encoding: TextEncoding, lost: &Dropped) -> Self {
+        let mut values = Self::default();
+        for (serial, bytes) in lost.values.iter() {
+            values.see(encoding, *serial, Some(bytes));
+        }
+        values
+    }
+
     fn see(&mut self, encoding: TextEncoding, serial: Serial, bytes: Option<&[u8]>) {
         self.kinds |= bit(serial.kind());
         self.rows += 1;
@@ -198,7 +209,9 @@ impl Kinds {
     pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
         let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));
-        if let Some((lost, successor)) = def.and_then(|def| Some((def.lost_column.as_ref()?, def.successor?)))
+        let of_shape = def.filter(|def| def.origin == SchemaOrigin::Shape);
+        if let Some((lost, successor)) =
+            of_shape.and_then(|def| Some((def.lost_column.as_ref()?, def.successor?)))
             && let Some(successor) = database.outputs.iter().find(|output| output.def == Some(successor))
         {
             return Self::of(database, successor).with(lost);
@@ -210,12 +223,29 @@ impl Kinds {
                 seen.record(record::cells(header.serials(), header.len, payload));
             });
         }
-        let Seen { mut values, rows, fewest, .. } = seen;
+        let Seen { mut values, mut rows, fewest, .. } = seen;
+        // Where an earlier shape has no rows of its own, those of the later one tell what its columns hold.
+        let later = def.and_then(|def| database.catalogue.tables.get(def.successor?));
+        if let Some((def, later)) = def.zip(later).filter(|_| rows == 0) {
+            let successor = database.outputs.iter().find(|output| output.def == def.successor);
+            if let Some(known) = successor.map(|successor| Self::of(database, successor)) {
+                let positions = positions(later, def).into_iter();
+                let of_later = |at: Option<usize>| known.values.get(at?).cloned();
+                values = positions.map(|at| of_later(at).unwrap_or_default()).collect();
+                rows = known.rows;
+                if let Some(lost) = &def.lost_column
+                    && let Some(values) = values.get_mut(lost.position)
+                {
+                    *values = Values::of(encoding, lost);
+                }
+            }
+        }
         let kinds_of = |values: &[Values], column: usize| values.get(column).map_or(0, |values| values.kinds);
         match def {
             Some(def) => {
                 let allow = |(position, column): (usize, &usize)| {
                     let seen = kinds_of(&values, position);
+                    let rows = values.get(position).map_or(0, |values| values.rows);
                     let affinity = def.ddl.columns.get(*column).map(|column| column.affinity);
                     ALL.iter().fold(0_u8, |allowed, (kind, serial)| {
                         let was_seen = seen & bit(*kind) != 0;
@@ -302,10 +332,7 @@ impl Kinds {
     /// The same, with a column that was dropped since.
     fn with(mut self, lost: &Dropped) -> Self {
         let at = lost.position.min(self.allowed.len());
-        let mut values = Values::default();
-        for (serial, bytes) in lost.values.iter() {
-            values.see(self.encoding, *serial, Some(bytes));
-        }
+        let values = Values::of(self.encoding, lost);
         self.allowed.insert(at, values.kinds | bit(SerialKind::Null));
         self.possible.insert(at.min(self.possible.len()), u8::MAX);
         self.values.insert(at.min(self.values.len()), values);
@@ -369,6 +396,11 @@ impl Kinds {
         let kinds = self.possible.iter().zip(serials);
         (self.least..=self.most).contains(&serials.len())
             && kinds.into_iter().all(|(possible, serial)| possible & bit(serial.kind()) != 0)
+    }
+
+    /// Whether a record whose header stands whole is one of the table's, rather than one of the `rivals`.
+    pub(super) fn own(&self, serials: &[Serial], rivals: &[Self]) -> bool {
+        self.fit(serials) || self.allow(serials) && !rivals.iter().any(|rival| rival.allow(serials))
     }
 
     /// How likely a column has a value, in sixteenths of a bit; serial types that were not seen are as rare as a quarter
