@@ -77,9 +77,15 @@ pub(super) fn judge(
     let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
     let is_telling = |dead: &Dead| is_read(dead) && (!is_short(dead) || went_to_other_ids);
+    // The log tells that they went.
+    let has_ended = |dead: &Dead| {
+        let known = history.zip(dead.rowid.filter(|_| is_read(dead))).zip(dead.content);
+        known.is_some_and(|((history, rowid), content)| history.has_ended(rowid, content))
+    };
     let is_copy = |dead: &Dead| {
         search.tree.rowids
             && (renumbered || !is_read(dead))
+            && !has_ended(dead)
             && !is_common(dead)
             && !has_own_id(dead)
             && dead.content.is_some_and(|content| live.holds(content) > 0)

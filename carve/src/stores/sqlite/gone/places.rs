@@ -57,6 +57,21 @@ impl Places {
         self.before.entry(tree).or_default().push(page);
     }
 
+    /// Takes from a tree those of its doubtful pages that are of a table which is not known: the tree has other rows under
+    /// the row ids of theirs, too many of them for ids that were given once more.
+    fn part_from_strangers(&mut self, tree: usize, pages: &[(u32, Agreement)], columns: impl Fn(u32) -> u16) {
+        let all = pages.iter().fold(Agreement::default(), |all, (_, page)| all.with(*page));
+        let is_strange = |page: &Agreement| page.same == 0 && (all.is_strange() || page.is_strange());
+        let strange = pages.iter().filter(|(_, agreement)| is_strange(agreement));
+        let strange: HashSet<u32> = strange.map(|(page, _)| *page).collect();
+        if let Some(kept) = self.by_tree.get_mut(&tree).filter(|_| !strange.is_empty()) {
+            kept.retain(|page| !strange.contains(page));
+        }
+        for page in strange {
+            *self.strange.entry(columns(page)).or_default() += 1;
+        }
+    }
+
     /// Whether what lies below the cells of a page stood there before they did, as another table's.
     pub(super) fn is_older_below(&self, page: u32) -> bool {
         self.before.values().any(|pages| pages.contains(&page))
@@ -86,6 +101,11 @@ const SAME_ROW: f64 = 2.0;
 const SAME_CELL: f64 = 0.5;
 const OTHER_ROW: f64 = 0.5;
 const STRANGE_ROW: f64 = 2.0;
+
+/// Rows whose ids other rows of a tree have that tell of another table, and how many of them one with cells in common with
+/// the tree's outweighs.
+const STRANGE_ROWS: usize = 8;
+const SAME_OUTWEIGHS: usize = 4;
 
 /// Bytes of a cell that two rows seldom share by accident, and cells of them that must all differ in a strange row.
 const TELLING: usize = 2;
@@ -142,6 +162,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
         .map(|output| output.tree)
         .collect();
+    let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         // Page 1 is the catalogue's in each of its versions.
@@ -199,6 +220,7 @@ pub fn find(database: &Database<'_>) -> Places {
         let page = ground.view.page(number).map_or(number, |page| page.number);
         // How much the page's rows look like the tree's, if it has any, and what else speaks for it.
         let mut asked: Vec<(Option<f64>, f64)> = Vec::new();
+        let mut doubts: Vec<Option<Agreement>> = Vec::new();
         for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
             let (profile, own_likeness) = profiles
@@ -213,28 +235,38 @@ pub fn find(database: &Database<'_>) -> Places {
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
             let linked = root || traces.lead(home, page, (info.first, info.last));
-            let further = agreement(database, tree, &rows) + if in_range { SAME_RANGE } else { 0.0 }
+            let agreement = agreement(database, tree, &rows);
+            doubts.push(Some(agreement).filter(|_| own != Some(home) && !linked));
+            let further = agreement.likeness() + if in_range { SAME_RANGE } else { 0.0 }
                 - if tree.rowids { span.apart(info) } else { 0.0 }
                 + if own == Some(home) || root { sample::SAME_OWNER } else { 0.0 }
                 + if linked { LINKED } else { 0.0 };
             asked.push((likeness, further));
         }
         let most_alike = asked.iter().filter_map(|(likeness, _)| *likeness).reduce(f64::max);
-        let mut best: Option<(f64, usize)> = None;
-        for (tree, (likeness, further)) in fitting.iter().zip(asked) {
+        let mut best: Option<(f64, usize, Option<Agreement>)> = None;
+        for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
             let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
-            if best.is_none_or(|(most, _)| worth > most) {
-                best = Some((worth, *tree));
+            if best.is_none_or(|(most, _, _)| worth > most) {
+                best = Some((worth, *tree, doubt));
             }
         }
         match best {
-            Some((_, tree)) => places.by_tree.entry(tree).or_default().push(number),
+            Some((_, tree, doubt)) => {
+                if let Some(doubt) = doubt.filter(|_| kind == PageKind::TableLeaf && info.sound) {
+                    doubtful.entry(tree).or_default().push((number, doubt));
+                }
+                places.by_tree.entry(tree).or_default().push(number);
+            }
             None if kind == PageKind::TableLeaf && info.sound => {
                 *places.strange.entry(info.columns).or_default() += 1;
             }
             None => {}
         }
+    }
+    for (tree, pages) in doubtful {
+        places.part_from_strangers(tree, &pages, |page| ground.survey.page(page).columns);
     }
     let kinds =
         |output: &Output| Some((output.tree, database.tree(output)?.rowids, Kinds::of(database, output)));
@@ -249,7 +281,8 @@ pub fn find(database: &Database<'_>) -> Places {
     let owners: Vec<(u32, Option<usize>)> = bare
         .into_par_iter()
         .map(|page| {
-            let known = dropped.get(&page).copied().or_else(|| traces.only(page));
+            let known = dropped.get(&page).copied().or_else(|| owner_of_same(database, page, &sorted));
+            let known = known.or_else(|| traces.only(page));
             (page, known.or_else(|| owner_of_bare(database, page, &tables, &sorted)))
         })
         .collect();
@@ -354,29 +387,62 @@ fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
     cells.map(|cell| (cell, version.bytes)).collect()
 }
 
-/// How rows agree with the live ones of a tree, from minus two to two: those that are live there too speak for it, and
-/// those whose ids other rows have against it.
-fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> f64 {
+/// How rows agree with the live ones of a tree: those that are live there too speak for it, and those whose ids other rows
+/// have against it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Agreement {
+    sum: f64,
+    rows: usize,
+    /// Rows that are live with the same cells, or with some of them.
+    same: usize,
+    /// Rows whose ids other rows have that have no cell in common with them.
+    strange: usize,
+}
+
+impl Agreement {
+    /// What that counts, from minus two to two.
+    fn likeness(self) -> f64 {
+        self.sum / self.rows.max(1) as f64
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            sum: self.sum + other.sum,
+            rows: self.rows + other.rows,
+            same: self.same + other.same,
+            strange: self.strange + other.strange,
+        }
+    }
+
+    fn is_strange(self) -> bool {
+        self.strange >= STRANGE_ROWS && self.same * SAME_OUTWEIGHS <= self.strange
+    }
+}
+
+fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> Agreement {
+    let mut agreement = Agreement::default();
     if rows.is_empty() || !tree.rowids || tree.pages.is_empty() {
-        return 0.0;
+        return agreement;
     }
     let asked = rows.iter().step_by(rows.len().div_ceil(ASKED));
-    let (mut sum, mut all) = (0.0, 0.0);
     for (cell, bytes) in asked {
-        all += 1.0;
+        agreement.rows += 1;
         let standing = settle::settled_cell(database.ground(), &tree.pages, cell.rowid);
         if let Some(((page, _), live)) = standing
             && let Some(version) = database.view.page(page)
         {
             let (live_bytes, old_bytes) = (live.local_payload(version.bytes), cell.local_payload(bytes));
-            sum += if live.payload_len == cell.payload_len && live_bytes == old_bytes {
+            let likeness = if live.payload_len == cell.payload_len && live_bytes == old_bytes {
                 SAME_ROW
             } else {
                 resemblance((live_bytes, live.payload_len), (old_bytes, cell.payload_len))
             };
+            agreement.sum += likeness;
+            agreement.same += usize::from(likeness > 0.0);
+            agreement.strange += usize::from(likeness <= -STRANGE_ROW);
         }
     }
-    sum / all
+    agreement
 }
 
 /// What two records of one row id, which are not the same, say for being of one table.
@@ -413,6 +479,8 @@ struct Owners {
     of_pages: HashMap<u32, usize>,
     /// By the number that old versions have in the database.
     of_versions: HashMap<u32, usize>,
+    /// The versions of each page that have an owner.
+    versions: HashMap<u32, Vec<(u32, usize)>>,
 }
 
 impl Owners {
@@ -423,6 +491,8 @@ impl Owners {
         sorted.sort_unstable();
         for (page, tree) in sorted {
             owners.of_pages.insert(page, tree);
+            let number = database.view.page(page).map_or(page, |version| version.number);
+            owners.versions.entry(number).or_default().push((page, tree));
             let version = database.view.page(page).filter(|_| database.view.is_old(page));
             if let Some(version) = version {
                 owners.of_versions.entry(version.number).or_insert(tree);
@@ -430,6 +500,26 @@ impl Owners {
         }
         owners
     }
+}
+
+/// Bytes that are compared at a time, and the share of those which must be the same on two versions of a page.
+const PIECE: usize = 16;
+const SAME_PIECES: usize = 2;
+
+/// The tree that had a version of a page most of whose bytes are those of this one.
+fn owner_of_same(database: &Database<'_>, number: u32, owners: &Owners) -> Option<usize> {
+    let version = database.view.page(number)?;
+    let (page, bytes) = (version.number, version.bytes);
+    let pieces = |bytes| <[u8]>::as_chunks::<PIECE>(bytes).0.iter();
+    let used = pieces(bytes).filter(|piece| **piece != [0; PIECE]).count();
+    let same = |(version, tree): &(u32, usize)| {
+        let other = database.view.page(*version)?.bytes;
+        let both = pieces(bytes).zip(pieces(other));
+        let same = both.filter(|(one, other)| one == other && **one != [0; PIECE]).count();
+        Some((same, *tree))
+    };
+    let known = owners.versions.get(&page)?.iter().filter_map(same);
+    known.max_by_key(|(same, _)| *same).filter(|(same, _)| SAME_PIECES * same > used).map(|(_, tree)| tree)
 }
 
 /// What speaks for each tree as the owner of a page without a header: that an earlier version of the page was its own, and
@@ -480,7 +570,7 @@ fn owner_of_bare(
         let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
         // Tables of one shape cover the same: then the rows decide.
         let share = shares.get(number).copied().unwrap_or(0.0);
-        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows) / 16.0 + share / 16.0);
+        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows).likeness() / 16.0 + share / 16.0);
         if best.is_none_or(|(most, _)| worth > most) {
             best = Some((worth, *number));
         }

@@ -399,6 +399,13 @@ impl OfTable<'_> {
         Some(self.all.of_key(object, key).iter().any(came))
     }
 
+    /// Whether a commit is known behind which these cells no longer stood under their key. VACUUM, which gives rows other
+    /// keys, ends none.
+    pub fn has_ended(&self, key: i64, content: u64) -> bool {
+        let is_renumbered = |object: &usize| self.all.renumbered.contains_key(object);
+        !self.objects.iter().any(is_renumbered) && self.was_replaced(key, content).is_some()
+    }
+
     /// Whether commits of an older generation of the log are among those that are followed.
     pub fn has_older(&self) -> bool {
         matches!(self.all.points.get(1), Some(Point::Older { .. }))
