@@ -59,16 +59,26 @@ impl Places {
 
     /// Takes from a tree those of its doubtful pages that are of a table which is not known: the tree has other rows under
     /// the row ids of theirs, too many of them for ids that were given once more.
-    fn part_from_strangers(&mut self, tree: usize, pages: &[(u32, Agreement)], columns: impl Fn(u32) -> u16) {
+    /// They go to the one of `lost` that has as many columns, if there is one.
+    fn part_from_strangers(
+        &mut self,
+        tree: usize,
+        pages: &[(u32, Agreement)],
+        columns: impl Fn(u32) -> u16,
+        lost: &HashMap<usize, usize>,
+    ) {
         let all = pages.iter().fold(Agreement::default(), |all, (_, page)| all.with(*page));
         let is_strange = |page: &Agreement| page.same == 0 && (all.is_strange() || page.is_strange());
         let strange = pages.iter().filter(|(_, agreement)| is_strange(agreement));
-        let strange: HashSet<u32> = strange.map(|(page, _)| *page).collect();
+        let strange: BTreeSet<u32> = strange.map(|(page, _)| *page).collect();
         if let Some(kept) = self.by_tree.get_mut(&tree).filter(|_| !strange.is_empty()) {
             kept.retain(|page| !strange.contains(page));
         }
         for page in strange {
-            *self.strange.entry(columns(page)).or_default() += 1;
+            match lost.get(&usize::from(columns(page))) {
+                Some(lost) => self.by_tree.entry(*lost).or_default().push(page),
+                None => *self.strange.entry(columns(page)).or_default() += 1,
+            }
         }
     }
 
@@ -104,7 +114,7 @@ const STRANGE_ROW: f64 = 2.0;
 
 /// Rows whose ids other rows of a tree have that tell of another table, and how many of them one with cells in common with
 /// the tree's outweighs.
-const STRANGE_ROWS: usize = 8;
+const STRANGE_ROWS: usize = 4;
 const SAME_OUTWEIGHS: usize = 4;
 
 /// Bytes of a cell that two rows seldom share by accident, and cells of them that must all differ in a strange row.
@@ -265,11 +275,20 @@ pub fn find(database: &Database<'_>) -> Places {
             None => {}
         }
     }
+    let is_lost = |output: &&Output| {
+        let tree = database.tree(output);
+        output.def.is_none() && tree.is_some_and(|tree| tree.rowids && tree.pages.is_empty())
+    };
+    let lost = database.outputs.iter().filter(is_lost);
+    let lost: HashMap<usize, usize> =
+        lost.map(|output| (output.layout.columns.len(), output.tree)).collect();
     for (tree, pages) in doubtful {
-        places.part_from_strangers(tree, &pages, |page| ground.survey.page(page).columns);
+        places.part_from_strangers(tree, &pages, |page| ground.survey.page(page).columns, &lost);
     }
-    let kinds =
-        |output: &Output| Some((output.tree, database.tree(output)?.rowids, Kinds::of(database, output)));
+    let kinds = |output: &Output| {
+        let kinds = Kinds::with_places(database, output, &places);
+        Some((output.tree, database.tree(output)?.rowids, kinds))
+    };
     let size = |output: &Output| database.tree(output).map_or(0, |tree| tree.pages.len());
     let mut largest: Vec<&Output> = database.outputs.iter().filter(|_| !bare.is_empty()).collect();
     if largest.len() > MOST_TABLES {

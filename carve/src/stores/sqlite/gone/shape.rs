@@ -6,6 +6,7 @@ use super::super::leaf::leaf_kind;
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
+use super::places::Places;
 use super::positions;
 use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
@@ -207,7 +208,15 @@ impl Seen {
 
 impl Kinds {
     pub(super) fn of(database: &Database<'_>, output: &Output) -> Self {
-        let pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+        Self::with_places(database, output, &database.places)
+    }
+
+    /// The same; of a table without a name and a page that hangs in its tree, what the pages among the `places` tell.
+    pub(super) fn with_places(database: &Database<'_>, output: &Output, places: &Places) -> Self {
+        let mut pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+        if pages.is_empty() && output.def.is_none() {
+            pages = places.of(output.tree).pages;
+        }
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));
         let of_shape = def.filter(|def| def.origin == SchemaOrigin::Shape);
         if let Some((lost, successor)) =
