@@ -56,10 +56,12 @@ impl LostKeys {
     /// The ranges of pages that can't be read, and of pages some cells of which can't.
     fn of(forest: &Forest, ground: Ground<'_, '_>, tree: &Tree, chained: &Chained) -> Self {
         let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
-        // A page holds about as many rows as the fullest of the others; without others, as many as there is room for.
+        // A page holds about as many rows as the fullest of the others, or as there is room for such rows: there may be few
+        // others, and none of them full. Without others, as many as there is room for.
         let fullest = infos().map(|info| usize::from(info.cells)).max();
-        let page =
-            fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| most + most / 4 + 4);
+        let page = fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| {
+            (most + most / 4 + 4).max(room(ground, tree).unwrap_or(0))
+        });
         // A link out of the file leaves no page lost where another one was fitted in.
         let fitted = |gap: &Gap| {
             let in_file = (1..=ground.view.page_count).contains(&gap.child);
@@ -163,6 +165,19 @@ impl LostKeys {
                 && lost.range.upto.is_none_or(|upto| info.first <= upto)
         })
     }
+}
+
+/// How many rows of a tree there is room for on a page; `None` where none can be read.
+fn room(ground: Ground<'_, '_>, tree: &Tree) -> Option<usize> {
+    let (mut rows, mut bytes) = (0, 0);
+    for page in sample::profile_pages(&tree.pages) {
+        sample::records(ground.view, ground.survey, page, sample::ROWS, |_, _, payload| {
+            rows += 1;
+            bytes += LEAST_ROW + payload.len();
+        });
+    }
+    let usable = ground.view.geometry.usable() as usize;
+    (usable * rows).checked_div(bytes)
 }
 
 /// The keys of the bad cells of a leaf, by their neighbours in the pointers' order, which is that of the keys; `None`
