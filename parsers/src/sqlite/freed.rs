@@ -835,14 +835,18 @@ impl Walk<'_> {
         })
     }
 
-    /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end.
+    /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end; and so
+    /// where one does that stands whole itself, and of which a text doesn't read.
     fn cut_at_whole_cells(&self, found: &mut Vec<Possible>, whole: &mut Vec<usize>) {
         let is_whole = |possible: &&Possible| !possible.freed.rebuilt && !possible.freed.cut;
         whole.clear();
         whole.extend(found.iter().filter(is_whole).map(|possible| possible.at));
         whole.sort_unstable();
         found.retain_mut(|possible| {
-            if !possible.freed.rebuilt {
+            let body_at = (possible.freed.cell.payload_at + possible.freed.header_len) as usize;
+            let local_end = (possible.freed.cell.payload_at + possible.freed.cell.local) as usize;
+            let reads = || self.texts_read(possible.freed.serials.iter().copied(), body_at, local_end);
+            if !possible.freed.rebuilt && (possible.freed.cut || reads()) {
                 return true;
             }
             let inner = whole.get(whole.partition_point(|at| *at <= possible.at)).copied();
@@ -899,6 +903,9 @@ impl Walk<'_> {
                 possible.freed.odds = self.odds_of(&possible.freed).max(LEAST_ODDS) as i32;
             }
         }
+        // Zeros behind a header's length read as NULLs: a row of nothing else must have others beside it.
+        let is_null = |freed: &FreedCell| freed.serials.iter().all(|serial| *serial == Serial::NULL);
+        possible.retain(|possible| possible.freed.fitted || !is_null(&possible.freed));
         if possible.len() < 2 {
             possible.retain(|only| self.worth(only) > 0);
             return possible.pop().map(|only| only.freed).into_iter().collect();

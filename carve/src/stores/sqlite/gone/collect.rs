@@ -143,9 +143,7 @@ fn on_page(
     };
     // What pointers lead to tells whose the page was.
     let is_strange = !pointed.is_empty() && !pointed.iter().any(of_any_shape);
-    let pointed = pointed
-        .into_iter()
-        .filter(|freed| kinds.own(&freed.serials, &search.rivals));
+    let pointed = pointed.into_iter().filter(|freed| kinds.own(&freed.serials, &search.rivals));
     if is_strange && role == Role::Bare {
         return Vec::new();
     }

@@ -156,6 +156,12 @@ pub(super) fn judge(
         let replaced = standing.is_some() && !reused || went_on;
         let first = judged.len();
         versions(standing, replaced, search.nameless, group, &mut judged);
+        // Its page is lost, and it stands: what was found may be the row as it is.
+        let named = |rowid| standing.is_none() && search.entries.names(rowid);
+        if matches!(identity, Identity::Rowid(rowid) if named(rowid)) {
+            let last = judged.iter_mut().skip(first).find(|version| version.state == State::Deleted);
+            last.into_iter().for_each(|version| version.state = State::Unknown);
+        }
         for version in judged.iter_mut().skip(first) {
             by_history(history, identity, version);
         }

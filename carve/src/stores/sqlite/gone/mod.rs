@@ -3,7 +3,8 @@
 //! Candidates come from every run of bytes that no live row owns (`collect`). A candidate that equals the live row of
 //! its key is a copy that SQLite left when it moved the row, and is dropped; one that differs is an older version; one
 //! whose key no live row has was deleted (`judge`). Row ids that freeing a cell overwrote are restored where the
-//! neighbours leave one choice (`rowids`).
+//! neighbours leave one choice (`rowids`). What is left of a row whose end was overwritten goes to the row where it stands
+//! whole (`parts`).
 
 mod collect;
 mod common;
@@ -11,6 +12,7 @@ mod entries;
 mod judge;
 mod kin;
 mod live;
+mod parts;
 mod places;
 mod projected;
 mod put;
@@ -238,6 +240,7 @@ pub(super) fn rows<'a>(
     let of_journal = if lifetimes.is_none() { of_journal() } else { None };
     let history = lifetimes.as_ref().or(of_journal.as_ref());
     let mut judged = judge::judge(&search, &live, history, dead);
+    parts::merge(&search, &mut judged);
     projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
         altered.identities.insert(def, judge::identities(&search, &judged));

@@ -280,8 +280,7 @@ pub fn find(database: &Database<'_>) -> Places {
         output.def.is_none() && tree.is_some_and(|tree| tree.rowids && tree.pages.is_empty())
     };
     let lost = database.outputs.iter().filter(is_lost);
-    let lost: HashMap<usize, usize> =
-        lost.map(|output| (output.layout.columns.len(), output.tree)).collect();
+    let lost: HashMap<usize, usize> = lost.map(|output| (output.layout.columns.len(), output.tree)).collect();
     for (tree, pages) in doubtful {
         places.part_from_strangers(tree, &pages, |page| ground.survey.page(page).columns, &lost);
     }
@@ -589,7 +588,8 @@ fn owner_of_bare(
         let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
         // Tables of one shape cover the same: then the rows decide.
         let share = shares.get(number).copied().unwrap_or(0.0);
-        let worth = covered as f64 * (1.0 + agreement(database, tree, &rows).likeness() / 16.0 + share / 16.0);
+        let worth =
+            covered as f64 * (1.0 + agreement(database, tree, &rows).likeness() / 16.0 + share / 16.0);
         if best.is_none_or(|(most, _)| worth > most) {
             best = Some((worth, *number));
         }
