@@ -165,7 +165,7 @@ fn take(
             return;
         }
     };
-    let Some((store, recognition)) = stores::recognise(&source) else {
+    let Some((store, recognition)) = stores::recognise(&source).or_else(|| by_log(path)) else {
         if folder.is_some() {
             gathered.passed_over += 1;
         } else {
@@ -192,6 +192,20 @@ fn take(
     let is_temp = recognition.temp;
     let found = Found { store, recognition, name, sources };
     if is_temp { gathered.temps.push(found) } else { gathered.stores.push(found) }
+}
+
+/// The store of a file that nothing is left of, by a log of it that stands beside it.
+fn by_log(path: &Path) -> Option<(&'static dyn Store, Recognition)> {
+    let beside = |store: &&'static dyn Store| store.sidecars(path).into_iter().filter(|log| log.is_file());
+    REGISTRY.iter().find_map(|store| {
+        let logs = beside(store).filter_map(|log| Source::open(&log).ok());
+        let recognised = logs.filter(|log| store.is_log(log)).find_map(|log| store.recognise(&log));
+        let recognised = recognised.filter(|recognition| recognition.readable)?;
+        Some((
+            *store,
+            Recognition { what: format!("nothing by itself, beside a {}", recognised.what), ..recognised },
+        ))
+    })
 }
 
 /// A main file, the logs that the user names, and the files that stand beside it; those that can't be read go into
