@@ -27,7 +27,7 @@ const MOST_STARTS: usize = 4096;
 const MOST_NEXT: usize = 6;
 
 /// Places in a block at which a cell is tried that lost two serial types, which takes long.
-const MOST_PAIR_STARTS: usize = 256;
+const MOST_PAIR_STARTS: usize = 2048;
 
 /// Bytes of text that are read in one step.
 const TEXT_STEP: usize = 16;
@@ -155,6 +155,8 @@ pub struct Shape<'s> {
     /// How likely a column, by its stored position, has a value of this serial type and these bytes, in sixteenths of a
     /// bit: greater is likelier.
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
+    /// The same of any table's values, where no row of this one tells: it chooses among the ways to read one cell.
+    pub prior: &'s dyn Fn(Serial, &[u8]) -> i64,
     /// How likely a row stands on the page of whose row id this is left, in sixteenths of a bit.
     pub rowid_odds: &'s dyn Fn(RowidLeft) -> i64,
     /// How long a page is searched for them.
@@ -536,7 +538,9 @@ impl Walk<'_> {
         ways.sort_by_key(|way| way.end);
         let odds = |way: &Possible| {
             let exact = way.end == self.to || next_starts.binary_search(&way.end).is_ok();
-            self.odds_of(&way.freed) - if exact { 0 } else { FRAGMENT }
+            let body_at = (way.freed.cell.payload_at + way.freed.header_len) as usize;
+            self.odds_of(&way.freed) + self.prior(&way.freed.serials, body_at)
+                - if exact { 0 } else { FRAGMENT }
         };
         let mut ways = ways.into_iter().peekable();
         while let Some(first) = ways.next() {
@@ -628,6 +632,16 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// How likely any table has the values of a body at `at`, as [`Shape::prior`].
+    fn prior(&self, serials: &[Serial], at: usize) -> i64 {
+        let mut next = at;
+        serials.iter().fold(0, |prior: i64, serial| {
+            let from = next;
+            next = next.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
+            prior.saturating_add((self.shape.prior)(*serial, self.page.get(from..next).unwrap_or_default()))
+        })
     }
 
     /// How likely a cell has its values and what is left of its row id.
@@ -722,7 +736,8 @@ impl Walk<'_> {
             if serial.kind() == SerialKind::Text && !value.is_some_and(|text| (self.shape.reads)(text)) {
                 continue;
             }
-            let odds = (self.shape.odds)(column, serial, value.unwrap_or_default());
+            let value = value.unwrap_or_default();
+            let odds = (self.shape.odds)(column, serial, value) + (self.shape.prior)(serial, value);
             if best.is_none_or(|(most, _)| odds > most) {
                 best = Some((odds, serial));
             }
@@ -973,6 +988,7 @@ mod tests {
             fits: &fits,
             reads: &reads,
             odds: &|_, _, _| 0,
+            prior: &|_, _| 0,
             rowid_odds: &|_| 0,
             effort: &Effort::of_page(page.len()),
         };
@@ -1062,6 +1078,7 @@ mod tests {
                         fits: &fits,
                         reads: &|_| true,
                         odds: &|_, _, _| 0,
+                        prior: &|_, _| 0,
                         rowid_odds: &|_| 0,
                         effort: &effort,
                     };

@@ -313,6 +313,7 @@ fn freed_records(
         fits: &fits,
         reads: &reads,
         odds: &|_, _, _| 0,
+        prior: &|_, _| 0,
         rowid_odds: &|_| 0,
         effort,
     };

@@ -64,6 +64,7 @@ fn free_rows(
         fits: &fits,
         reads: &reads,
         odds: &|_, _, _| 0,
+        prior: &|_, _| 0,
         rowid_odds: &|_| 0,
         effort: &Effort::of_page(page.bytes.len()),
     };

@@ -105,7 +105,17 @@ pub(super) fn judge(
         };
         (identity, dead)
     };
-    let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead));
+    // What stood at its place already when a transaction began is no work of that one.
+    let is_open = |dead: &Dead| dead.uncommitted || dead.later;
+    let place = |dead: &Dead| {
+        let page = search.database.view.page(dead.page)?.number;
+        Some((page, dead.freed.cell.at, dead.content?))
+    };
+    let any_open = dead.iter().any(|dead| is_open(dead));
+    let committed = dead.iter().filter(|dead| any_open && !is_open(dead));
+    let committed: HashSet<(u32, u32, u64), RandomState> = committed.filter_map(|dead| place(dead)).collect();
+    let is_known = |dead: &Dead| is_open(dead) && place(dead).is_some_and(|place| committed.contains(&place));
+    let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead) && !is_known(dead));
     let mut dead: Vec<(Identity, Candidate)> = dead.map(identified).collect();
     let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_));
     let known_contents: HashSet<u64, RandomState> =
@@ -118,11 +128,11 @@ pub(super) fn judge(
             None => groups.push((identity, vec![dead])),
         }
     }
-    let place = |(identity, _): &(Identity, Vec<Candidate>)| match identity {
+    let standing = |(identity, _): &(Identity, Vec<Candidate>)| match identity {
         Identity::Rowid(rowid) => live.find(*rowid),
         _ => None,
     };
-    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(place).collect();
+    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(standing).collect();
     let reused = reused(search, &groups, &places);
     type Group = ((Identity, Vec<Candidate>), (Option<(u32, Cell)>, bool));
     let judge = |mut judged: Vec<Judged>, ((identity, mut group), (place, reused)): Group| {

@@ -72,9 +72,7 @@ impl Cells<'_> {
         self.cells.iter().map(|cell| match (*cell)? {
             Known { serial: Serial(8), .. } => Some((Serial(1), &[0][..])),
             Known { serial: Serial(9), .. } => Some((Serial(1), &[1][..])),
-            Known { serial, from } => {
-                Some((serial, slice_at(&self.payload, from, serial.len() as usize)?))
-            }
+            Known { serial, from } => Some((serial, slice_at(&self.payload, from, serial.len() as usize)?)),
         })
     }
 

@@ -253,13 +253,17 @@ pub(super) fn rows<'a>(
     Ok(())
 }
 
-/// Learns what rows look like from candidates all of whose serial types stand on their pages; false without any.
+/// Sure rows from which a table's values are known.
+const SURE: usize = 4;
+
+/// Learns what rows look like from candidates all of whose serial types stand on their pages, or from all that fill their
+/// places where there are hardly such; false without any.
 fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool {
-    let sure = dead.iter().filter(|dead| {
-        !dead.freed.first_solved && !dead.freed.cut && dead.freed.fitted && dead.content.is_some()
-    });
-    let rows = sure.filter_map(|dead| Some((database.view.page(dead.page)?.bytes, &dead.freed)));
-    kinds.learn(rows)
+    let fitted = || dead.iter().filter(|dead| !dead.freed.cut && dead.freed.fitted && dead.content.is_some());
+    let is_sure = |dead: &Candidate| !dead.freed.first_solved;
+    let any = fitted().filter(|dead| is_sure(dead)).take(SURE).count() < SURE;
+    let rows = fitted().filter(|dead| any || is_sure(dead));
+    kinds.learn(rows.filter_map(|dead| Some((database.view.page(dead.page)?.bytes, &dead.freed))))
 }
 
 /// What is compared of a candidate, as the fields of [`Dead`].

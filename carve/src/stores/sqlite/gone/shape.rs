@@ -372,6 +372,7 @@ impl Kinds {
             fits: &fits,
             reads: &reads,
             odds: &odds,
+            prior: &|serial, bytes| if self.rows == 0 { prior(self.encoding, serial, bytes) } else { 0 },
             rowid_odds: &|left| if ids.is_none_or(|ids| is_between(left, ids)) { 0 } else { -STRANGE_ROWID },
             effort,
         };
@@ -487,6 +488,92 @@ fn is_between(left: RowidLeft, (first, last): (i64, i64)) -> bool {
         }
         RowidLeft::Whole(rowid) => (first..=last).contains(&rowid),
         RowidLeft::None => true,
+    }
+}
+
+/// What kinds of values, and bytes of them, are likely in any table beside random bytes, in sixteenths of a bit.
+const NULL: i64 = -48;
+const TRUTH_VALUE: i64 = -64;
+const SHORT_INT: i64 = -32;
+const LONG_INT: i64 = -72;
+const REAL: i64 = -48;
+const FAR_REAL: i64 = -128;
+const TEXT: i64 = -32;
+const BLOB: i64 = -64;
+/// An integer that takes fewer bytes is never written like this.
+const TOO_LONG_INT: i64 = -512;
+const TEXT_BYTE: i64 = 48;
+const CONTROL_BYTE: i64 = -96;
+const LATIN_UNIT: i64 = 144;
+const SAME_SCRIPT_UNIT: i64 = 72;
+
+/// Binary exponents of doubles that most columns keep between.
+const NEAR_EXPONENTS: std::ops::RangeInclusive<i64> = 1023 - 40..=1023 + 70;
+
+/// How likely a value is in any table.
+fn prior(encoding: TextEncoding, serial: Serial, bytes: &[u8]) -> i64 {
+    match serial.0 {
+        0 => NULL,
+        8 | 9 => TRUTH_VALUE,
+        1 => SHORT_INT,
+        2..=6 => {
+            let one_less = bytes.first_chunk().is_some_and(|[first, second]: &[u8; 2]| {
+                let sign = if second & 0x80 == 0 { 0 } else { 0xff };
+                *first == sign
+            });
+            // There are no integers of five or of seven bytes.
+            let fits_less = match (serial.0, bytes) {
+                (5, [first, second, third, ..]) => {
+                    let sign = if third & 0x80 == 0 { 0 } else { 0xff };
+                    *first == sign && *second == sign
+                }
+                (6, [first, second, third, ..]) => {
+                    let sign = if third & 0x80 == 0 { 0 } else { 0xff };
+                    *first == sign && *second == sign
+                }
+                _ => one_less,
+            };
+            if fits_less {
+                TOO_LONG_INT
+            } else if serial.0 >= 5 {
+                LONG_INT
+            } else {
+                SHORT_INT
+            }
+        }
+        7 => match exponent(bytes) {
+            Some(exponent) if NEAR_EXPONENTS.contains(&exponent) => REAL,
+            _ => FAR_REAL,
+        },
+        _ if serial.kind() == SerialKind::Text => TEXT + text_prior(encoding, bytes),
+        _ => BLOB,
+    }
+}
+
+/// The same for the bytes of a text.
+fn text_prior(encoding: TextEncoding, bytes: &[u8]) -> i64 {
+    let of_units = |unit: fn([u8; 2]) -> u16| {
+        let (units, _) = bytes.as_chunks::<2>();
+        let units = units.iter().map(|pair| unit(*pair));
+        let of_unit = |last: &mut u16, unit: u16| {
+            let same_script = unit >> 8 == *last;
+            *last = unit >> 8;
+            Some(match unit {
+                0x20..0x7f => LATIN_UNIT,
+                0..0x20 => CONTROL_BYTE,
+                _ if same_script => SAME_SCRIPT_UNIT,
+                _ => 0,
+            })
+        };
+        units.scan(0, of_unit).sum::<i64>()
+    };
+    match encoding {
+        TextEncoding::Utf8 => {
+            let of_byte = |byte: &u8| if *byte < 0x20 { CONTROL_BYTE } else { TEXT_BYTE };
+            bytes.iter().map(of_byte).sum()
+        }
+        TextEncoding::Utf16le => of_units(u16::from_le_bytes),
+        TextEncoding::Utf16be => of_units(u16::from_be_bytes),
     }
 }
 
