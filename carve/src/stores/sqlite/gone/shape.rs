@@ -503,8 +503,10 @@ const BLOB: i64 = -64;
 /// An integer that takes fewer bytes is never written like this.
 const TOO_LONG_INT: i64 = -512;
 const TEXT_BYTE: i64 = 48;
+const MARK_BYTE: i64 = 16;
 const CONTROL_BYTE: i64 = -96;
 const LATIN_UNIT: i64 = 144;
+const MARK_UNIT: i64 = 112;
 const SAME_SCRIPT_UNIT: i64 = 72;
 
 /// Binary exponents of doubles that most columns keep between.
@@ -550,6 +552,11 @@ fn prior(encoding: TextEncoding, serial: Serial, bytes: &[u8]) -> i64 {
     }
 }
 
+/// Whether a character is none of those that most texts consist of.
+const fn is_mark(character: u8) -> bool {
+    character.is_ascii_punctuation() && !matches!(character, b',' | b'.' | b'-')
+}
+
 /// The same for the bytes of a text.
 fn text_prior(encoding: TextEncoding, bytes: &[u8]) -> i64 {
     let of_units = |unit: fn([u8; 2]) -> u16| {
@@ -559,8 +566,9 @@ fn text_prior(encoding: TextEncoding, bytes: &[u8]) -> i64 {
             let same_script = unit >> 8 == *last;
             *last = unit >> 8;
             Some(match unit {
-                0x20..0x7f => LATIN_UNIT,
                 0..0x20 => CONTROL_BYTE,
+                0x20..0x7f if is_mark(unit as u8) => MARK_UNIT,
+                0x20..0x7f => LATIN_UNIT,
                 _ if same_script => SAME_SCRIPT_UNIT,
                 _ => 0,
             })
@@ -569,7 +577,11 @@ fn text_prior(encoding: TextEncoding, bytes: &[u8]) -> i64 {
     };
     match encoding {
         TextEncoding::Utf8 => {
-            let of_byte = |byte: &u8| if *byte < 0x20 { CONTROL_BYTE } else { TEXT_BYTE };
+            let of_byte = |byte: &u8| match byte {
+                0..0x20 => CONTROL_BYTE,
+                byte if is_mark(*byte) => MARK_BYTE,
+                _ => TEXT_BYTE,
+            };
             bytes.iter().map(of_byte).sum()
         }
         TextEncoding::Utf16le => of_units(u16::from_le_bytes),
