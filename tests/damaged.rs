@@ -4,6 +4,7 @@ use crate::support::{Done, MUDLARK, folder, plan, recovered_lines, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::{self, Counts, Emitted, Options, report};
+use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -212,5 +213,44 @@ fn rows_that_were_deleted_are_not_live_because_a_root_leads_out_of_the_file() ->
     assert!(lines.iter().all(|line| line["state"] != "live"), "{lines:#?}");
     let deleted = lines.iter().filter(|line| line["state"] == "deleted").count();
     assert!((48..=52).contains(&deleted), "{deleted} of 50");
+    Ok(())
+}
+
+#[test]
+fn a_file_of_zeros_is_read_through_the_log_beside_it() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let connection = Connection::open(&path)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; CREATE TABLE t(a TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+         INSERT INTO t SELECT 'row number ' || i FROM n;",
+    )?;
+    let evidence = folder.path().join("evidence.db");
+    fs::write(&evidence, vec![0; fs::metadata(&path)?.len() as usize])?;
+    fs::copy(folder.path().join("store.db-wal"), folder.path().join("evidence.db-wal"))?;
+    let lines = recovered_lines(&evidence, &[])?;
+    assert_eq!(lines.iter().filter(|line| line["state"] == "live" && line["table"] == "t").count(), 50);
+    Ok(())
+}
+
+#[test]
+fn a_lost_page_can_have_held_more_rows_than_any_that_is_left() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 4096; CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+         INSERT INTO t SELECT i, 'row number ' || i || ' of a table that has two pages' FROM n;",
+    )?;
+    let mut bytes = fs::read(&path)?;
+    // The root kept the rows of its first leaf below its links when it was divided.
+    let (_, first) = first_link(&bytes, 4096, 2);
+    let leaf = u32::from_be_bytes(first) as usize;
+    bytes[(leaf - 1) * 4096..leaf * 4096].fill(0xa5);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert!(lines.iter().all(|line| line["state"] == "live"), "live rows are told as gone");
     Ok(())
 }
