@@ -6,5 +6,6 @@
 pub mod bytes;
 pub mod claim;
 pub mod damage;
+pub mod short_list;
 pub mod sqlite;
 pub mod value;

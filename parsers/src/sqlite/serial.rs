@@ -14,7 +14,7 @@ use crate::value::Value;
 /// |        10, 11 |            | never on disk                  |
 /// | even, >= 12   | (N - 12)/2 | BLOB                           |
 /// | odd,  >= 13   | (N - 13)/2 | text                           |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Serial(pub u64);
 
 /// The kind of value behind a serial type.

@@ -124,6 +124,9 @@ pub(super) fn ending(body: &[u8]) -> u64 {
 /// An odd number with as many ones as zeros, in no order: the golden ratio's digits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Places that the upper half of an ending tells apart.
+const MOST_PLACES: usize = 1 << 32;
+
 /// A set of endings that may take further ones for its own.
 #[derive(Debug)]
 pub(super) struct Endings {
@@ -134,8 +137,8 @@ pub(super) struct Endings {
 
 impl Endings {
     pub(super) fn of(all: impl ExactSizeIterator<Item = u64>) -> Self {
-        // Of sixteen places one at most is taken.
-        let places = (16 * all.len()).next_power_of_two().max(64);
+        // Of so many places one at most is taken: then most pages have none.
+        let places = (64 * all.len()).next_power_of_two().clamp(64, MOST_PLACES);
         let mut endings = Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() };
         for ending in all {
             let place = ending >> endings.shift;

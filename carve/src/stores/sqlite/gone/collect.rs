@@ -6,7 +6,7 @@ use super::super::forest::Object;
 use super::super::leaf::leaf_kind;
 use super::super::prints::Print;
 use super::super::settle;
-use super::live::Live;
+use super::live::{EndingsOfPages, Live};
 use super::places::OfTree;
 use super::rowids;
 use super::shape::Kinds;
@@ -36,6 +36,17 @@ enum Role {
     Before,
 }
 
+/// What some pages hold, and what is kept from one to the next, to allocate once.
+#[derive(Default)]
+struct Found {
+    dead: Vec<Candidate>,
+    /// Of the live rows on the tree's own pages.
+    endings: EndingsOfPages,
+    /// Cells of one page, with the method and the claim of each.
+    cells: Vec<(FreedCell, &'static str, Claim)>,
+    scratch: Scratch,
+}
+
 /// `kinds` is what its records look like; `later` are the places of the table that stands in this one's place.
 pub(super) fn all(
     search: &Search<'_, '_>,
@@ -55,12 +66,19 @@ pub(super) fn all(
     let pages = all.par_iter().with_min_len(8);
     let known: &Live<'_, '_, '_> = live;
     let bounds = if search.tree.rowids { rowids::bounds(search, &[]) } else { HashMap::default() };
-    let found = pages.map_init(Scratch::default, |scratch, (page, role)| {
-        let ids = ids_near(search, *page, bounds.get(page).copied());
-        on_page(search, kinds, known, (*page, *role, ids), scratch)
+    let found = pages.fold(Found::default, |mut found, (page, role)| {
+        let ids = || ids_near(search, *page, bounds.get(page).copied());
+        on_page(search, kinds, known, (*page, *role, &ids), &mut found);
+        found
     });
-    let mut dead: Vec<Candidate> = found.flatten_iter().collect();
-    live.count(&dead);
+    let found: Vec<Found> = found.collect();
+    let mut dead: Vec<Candidate> = Vec::with_capacity(found.iter().map(|found| found.dead.len()).sum());
+    let mut seen = Vec::with_capacity(found.len());
+    for mut part in found {
+        dead.append(&mut part.dead);
+        seen.push(part.endings);
+    }
+    live.count(&dead, &seen);
     dead.iter_mut().for_each(|dead| settle_chain(live, dead));
     dead
 }
@@ -97,27 +115,27 @@ fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
-    (number, role, ids): (u32, Role, Option<(i64, i64)>),
-    scratch: &mut Scratch,
-) -> Vec<Candidate> {
-    let mut found = Vec::new();
+    (number, role, ids): (u32, Role, &dyn Fn() -> Option<(i64, i64)>),
+    Found { dead, endings, cells: found, scratch }: &mut Found,
+) {
     let database = search.database;
     let geometry = database.view.geometry;
     let info = database.survey.page(number);
     if role == Role::Own && info.kind.is_some() && !info.spare {
-        return Vec::new();
+        return;
     }
-    let Some(version) = database.view.page(number) else { return Vec::new() };
+    let Some(version) = database.view.page(number) else { return };
     let kind = leaf_kind(search.tree.rowids);
     let page = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let cleared = cleared::cells(&database.view, &database.survey, number, search.tree.rowids);
     let own_effort = Effort::of_page(version.bytes.len());
     let rivals: Vec<(&Kinds, Effort)> =
         search.rivals.iter().map(|rival| (rival, Effort::of_page(version.bytes.len()))).collect();
+    let ids = LazyCell::new(ids);
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let mut read = |extent: Extent, space: Space, is_edge: &dyn Fn(u32) -> bool| {
         let place = (extent, space);
-        let kind = (kind, ids);
+        let kind = (kind, *ids);
         let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, is_edge, scratch);
         for (rival, effort) in &rivals {
             if cells.is_empty() {
@@ -145,7 +163,7 @@ fn on_page(
     let is_strange = !pointed.is_empty() && !pointed.iter().any(of_any_shape);
     let pointed = pointed.into_iter().filter(|freed| kinds.own(&freed.serials, &search.rivals));
     if is_strange && role == Role::Bare {
-        return Vec::new();
+        return;
     }
     let Some(page) = page else {
         let all = Extent { from: 0, to: geometry.usable() };
@@ -156,7 +174,7 @@ fn on_page(
         found.extend(pointed.map(|cell| (cell, "bare_page", Claim::PointerStale)));
         let cells = if convincing(&cells) || !found.is_empty() { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
-        return finish(search, kinds, live, (number, role), found);
+        return finish(search, kinds, live, (number, role), found, dead);
     };
     if !matches!(role, Role::Own | Role::Before)
         && page.header.kind.is_table() == search.tree.rowids
@@ -177,6 +195,9 @@ fn on_page(
         found.extend(cells.map(|freed| (freed, method, claim)));
     }
     touch(version.bytes);
+    if role == Role::Own {
+        live.note_endings(number, &page, endings);
+    }
     let (mut blocks, damage) = page.freeblocks();
     if damage.is_some() && !info.sound {
         blocks = if info.bad == 0 { unowned(&page) } else { Vec::new() };
@@ -186,7 +207,7 @@ fn on_page(
     let used = !older_below
         && version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes));
     if blocks.is_empty() && !used {
-        return finish(search, kinds, live, (number, role), found);
+        return finish(search, kinds, live, (number, role), found, dead);
     }
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
@@ -207,7 +228,7 @@ fn on_page(
         }
         found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
     }
-    finish(search, kinds, live, (number, role), found)
+    finish(search, kinds, live, (number, role), found, dead);
 }
 
 /// Whether some table has a live row with this row id and these cells: auto_vacuum moves roots, and leaves their rows
@@ -295,10 +316,11 @@ fn finish(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
-    cells: Vec<(FreedCell, &'static str, Claim)>,
-) -> Vec<Candidate> {
+    cells: &mut Vec<(FreedCell, &'static str, Claim)>,
+    found: &mut Vec<Candidate>,
+) {
     let view = &search.database.view;
-    let Some(version) = view.page(number) else { return Vec::new() };
+    let Some(version) = view.page(number) else { return cells.clear() };
     let earlier = role == Role::Earlier || view.is_old(number);
     let newness = match (earlier, version.commit) {
         (true, Some(commit)) => 2 * i64::from(commit),
@@ -308,7 +330,7 @@ fn finish(
     };
     let (uncommitted, later) = (view.is_uncommitted(number), view.is_later(number));
     let of_temp_file = view.is_of_temp_file(number);
-    let dead = cells.into_iter().filter_map(|(freed, method, claim)| {
+    let dead = cells.drain(..).filter_map(|(freed, method, claim)| {
         let rowid = match freed.rowid {
             RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
             _ => None,
@@ -356,5 +378,5 @@ fn finish(
             projection: None,
         }))
     });
-    dead.collect()
+    found.extend(dead);
 }

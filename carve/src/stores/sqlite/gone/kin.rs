@@ -11,6 +11,7 @@ use super::{Candidate, Dead, Search};
 use foldhash::fast::RandomState;
 use mudlark_parsers::bytes::{slice_at, touch};
 use mudlark_parsers::claim::Claim;
+use mudlark_parsers::short_list::ShortList;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -55,14 +56,14 @@ pub(super) struct Shared {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     serial: Serial,
-    from: usize,
+    from: u32,
 }
 
 /// A row's cells, in the order of the live rows' columns; `None` where it lacks one.
 #[derive(Debug)]
 struct Cells<'p> {
     payload: Cow<'p, [u8]>,
-    cells: Vec<Option<Known>>,
+    cells: ShortList<Option<Known>>,
 }
 
 impl Cells<'_> {
@@ -72,7 +73,9 @@ impl Cells<'_> {
         self.cells.iter().map(|cell| match (*cell)? {
             Known { serial: Serial(8), .. } => Some((Serial(1), &[0][..])),
             Known { serial: Serial(9), .. } => Some((Serial(1), &[1][..])),
-            Known { serial, from } => Some((serial, slice_at(&self.payload, from, serial.len() as usize)?)),
+            Known { serial, from } => {
+                Some((serial, slice_at(&self.payload, from as usize, serial.len() as usize)?))
+            }
         })
     }
 
@@ -192,7 +195,7 @@ fn may_fit(search: &Search<'_, '_>, pages: &[u32], left: RowidLeft) -> bool {
 
 /// The cells of a row that tell it from others: the column, the cell, and its bytes that count.
 struct Telling<'p> {
-    cells: Vec<(usize, Serial, &'p [u8], usize)>,
+    cells: ShortList<(usize, Serial, &'p [u8], usize)>,
     bytes: usize,
 }
 
@@ -202,8 +205,8 @@ impl<'p> Telling<'p> {
             let (serial, bytes) = cell.filter(|(_, bytes)| bytes.len() >= TELLING)?;
             Some((column, serial, bytes, bytes.len().min(MOST_OF_CELL)))
         });
-        let cells: Vec<_> = cells.collect();
-        let bytes = cells.iter().map(|(_, _, _, weight)| weight).sum();
+        let cells: ShortList<_> = cells.collect();
+        let bytes = cells.iter().map(|(.., weight)| weight).sum();
         Self { cells, bytes }
     }
 
@@ -218,7 +221,8 @@ impl<'p> Telling<'p> {
         let mut shared = all;
         for (column, serial, bytes, weight) in cells {
             let is_same = |known: &Known| {
-                known.serial == *serial && slice_at(&live.payload, known.from, bytes.len()) == Some(*bytes)
+                known.serial == *serial
+                    && slice_at(&live.payload, known.from as usize, bytes.len()) == Some(*bytes)
             };
             if !live.cells.get(*column).copied().flatten().is_some_and(|known| is_same(&known)) {
                 shared -= weight;
@@ -305,7 +309,7 @@ fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cel
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(page)?, cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
-    let cells = apart(header.serials(), header.columns, header.len, &payload.bytes);
+    let cells = apart(header.serials(), header.len, &payload.bytes);
     Some(Cells { payload: payload.bytes, cells })
 }
 
@@ -313,7 +317,7 @@ fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
     let serials = dead.freed.serials.iter().copied();
-    let mut cells = apart(serials, dead.freed.serials.len(), dead.freed.header_len as usize, &payload.bytes);
+    let mut cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
     if let Some(positions) = &search.as_live {
         cells = positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect();
     }
@@ -323,18 +327,17 @@ fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
 /// The cells of a record of which the payload holds all bytes.
 fn apart(
     serials: impl Iterator<Item = Serial>,
-    columns: usize,
     header_len: usize,
     payload: &[u8],
-) -> Vec<Option<Known>> {
-    let mut cells = Vec::with_capacity(columns);
+) -> ShortList<Option<Known>> {
     let mut next = header_len as u64;
-    cells.extend(serials.map(|serial| {
+    let cells = serials.map(|serial| {
         let from = next;
         next = next.saturating_add(serial.len());
-        (next <= payload.len() as u64).then_some(Known { serial, from: from as usize })
-    }));
-    cells
+        let from = u32::try_from(from).ok().filter(|_| next <= payload.len() as u64)?;
+        Some(Known { serial, from })
+    });
+    cells.collect()
 }
 
 #[cfg(test)]
@@ -350,7 +353,7 @@ mod tests {
     fn row(texts: &[&str]) -> Cells<'static> {
         let payload: Vec<u8> = texts.concat().into_bytes();
         let serials = texts.iter().map(|text| Serial::text(text.len() as u64));
-        let cells = apart(serials, texts.len(), 0, &payload);
+        let cells = apart(serials, 0, &payload);
         Cells { payload: payload.into(), cells }
     }
 

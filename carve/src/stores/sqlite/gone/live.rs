@@ -37,6 +37,28 @@ pub(super) struct Live<'l, 's, 'a> {
 /// Fingerprints, and how many rows have them.
 type Counts = HashMap<u64, u32, RandomState>;
 
+/// The endings of the live rows on some pages, as far as those can be told by them: they are gathered where the pages are
+/// read for something else.
+#[derive(Debug, Default)]
+pub(super) struct EndingsOfPages {
+    /// Pages, and how many rows each has.
+    pages: Vec<(u32, u32)>,
+    /// The upper halves, which tell as much as is asked.
+    endings: Vec<u32>,
+}
+
+impl EndingsOfPages {
+    /// The pages that may have a row with one of these endings, and those that have none; in their order.
+    fn split<'e>(&'e self, wanted: &'e Endings) -> impl Iterator<Item = (u32, bool)> {
+        let mut rest = self.endings.as_slice();
+        self.pages.iter().map(move |(page, rows)| {
+            let (own, behind) = rest.split_at(rest.len().min(*rows as usize));
+            rest = behind;
+            (*page, own.iter().any(|upper| wanted.contain(u64::from(*upper) << 32)))
+        })
+    }
+}
+
 /// A leaf with live rows.
 struct Leaf<'a> {
     first: i64,
@@ -80,6 +102,16 @@ impl Copies<'_, '_, '_, '_> {
             }),
         }
     }
+}
+
+/// What may be asked of a record.
+enum OnlyBody<'p> {
+    /// Nothing: it is none.
+    NoRecord,
+    /// Its body.
+    Told(&'p [u8]),
+    /// What it would have been before columns were added, too.
+    Several,
 }
 
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
@@ -313,9 +345,42 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         self.keyed.get(&key).copied()
     }
 
+    /// Notes the endings of the rows on a page of the tree, where they tell all that is asked of them.
+    pub(super) fn note_endings(&self, number: u32, page: &Page<'_>, found: &mut EndingsOfPages) {
+        if page.header.kind == PageKind::TableInterior {
+            return;
+        }
+        let known = found.endings.len();
+        for cell in page.cells().filter_map(Result::ok) {
+            let payload = Some(cell.local_payload(page.bytes)).filter(|_| cell.overflow == 0);
+            match payload.map(|payload| self.only_body(payload)) {
+                Some(OnlyBody::Told(body)) => found.endings.push((ending(body) >> 32) as u32),
+                Some(OnlyBody::NoRecord) => {}
+                Some(OnlyBody::Several) | None => return found.endings.truncate(known),
+            }
+        }
+        found.pages.push((number, (found.endings.len() - known) as u32));
+    }
+
+    /// The body of a record of which nothing else than all of it may be asked, which needs no look at its types.
+    fn only_body<'p>(&self, payload: &'p [u8]) -> OnlyBody<'p> {
+        let Some((len, size)) = varint_at(payload, 0) else { return OnlyBody::NoRecord };
+        let (types, body) = payload.split_at(payload.len().min(len as usize));
+        // A type ends with a low byte, unless it takes nine bytes.
+        let types = types.get(size..).unwrap_or_default();
+        let columns = types.iter().filter(|byte| **byte < 0x80).count();
+        // Of a record of the fewest columns all or nothing is asked for.
+        if columns > self.search.least.max(1) || types.len() - columns >= MAX_LEN - 1 {
+            OnlyBody::Several
+        } else {
+            OnlyBody::Told(body)
+        }
+    }
+
     /// Counts the live rows that have the cells of candidates, where that will be asked: most rows' cells no candidate
-    /// has, and so many fingerprints take long to gather.
-    pub(super) fn count(&mut self, dead: &[Candidate]) {
+    /// has, and so many fingerprints take long to gather. `seen` are the endings of rows on pages that were read before,
+    /// in the order of the tree.
+    pub(super) fn count(&mut self, dead: &[Candidate], seen: &[EndingsOfPages]) {
         let renumbered = self.search.layout.alias().is_none();
         let is_sure = |dead: &Dead| {
             self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
@@ -325,7 +390,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let mut counts: Counts = asked.iter().map(|(content, _)| (*content, 0)).collect();
         if !counts.is_empty() {
             let endings = Endings::of(asked.iter().map(|(_, ending)| *ending));
-            for content in self.fingerprints(&|body| endings.contain(ending(body))) {
+            let mut known = seen.iter().flat_map(|seen| seen.split(&endings)).peekable();
+            let may_have = |page: &u32| known.next_if(|(known, _)| known == page).is_none_or(|(_, has)| has);
+            let pages: Vec<u32> = self.search.tree.pages.iter().copied().filter(may_have).collect();
+            for content in self.fingerprints(&pages, &|body| endings.contain(ending(body))) {
                 counts.entry(content).and_modify(|count| *count += 1);
             }
             for content in self.kept_contents() {
@@ -342,7 +410,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         }
         let contents = self.contents.get_or_init(|| {
             let mut contents = Counts::default();
-            for content in self.fingerprints(&|_: &[u8]| true) {
+            for content in self.fingerprints(&self.search.tree.pages, &|_: &[u8]| true) {
                 *contents.entry(content).or_default() += 1;
             }
             for content in self.kept_contents() {
@@ -353,19 +421,15 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         contents.get(&fingerprint).copied().unwrap_or(0)
     }
 
-    /// The fingerprints of the live rows on the pages of the tree whose bodies may be `wanted`.
-    fn fingerprints(&self, wanted: &(impl Fn(&[u8]) -> bool + Sync)) -> Vec<u64> {
+    /// The fingerprints of the live rows on these pages of the tree whose bodies may be `wanted`.
+    fn fingerprints(&self, pages: &[u32], wanted: &(impl Fn(&[u8]) -> bool + Sync)) -> Vec<u64> {
         let least = self.search.least;
-        let pages = self.search.tree.pages.par_iter().with_min_len(16);
+        let pages = pages.par_iter().with_min_len(16);
         let read = pages.fold(Vec::new, |mut found, page| {
-            let may_be_wanted = |payload: &[u8]| {
-                let Some((len, size)) = varint_at(payload, 0) else { return false };
-                let (types, body) = payload.split_at(payload.len().min(len as usize));
-                // A type ends with a low byte, unless it takes nine bytes.
-                let types = types.get(size..).unwrap_or_default();
-                let columns = types.iter().filter(|byte| **byte < 0x80).count();
-                // Of a record of the fewest columns all or nothing is asked for, which needs no look at its types.
-                columns > least.max(1) || types.len() - columns >= MAX_LEN - 1 || wanted(body)
+            let may_be_wanted = |payload: &[u8]| match self.only_body(payload) {
+                OnlyBody::NoRecord => false,
+                OnlyBody::Several => true,
+                OnlyBody::Told(body) => wanted(body),
             };
             self.each_record(*page, may_be_wanted, |serials, body, whole| {
                 if whole {
