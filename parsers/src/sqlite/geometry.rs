@@ -54,8 +54,11 @@ impl Geometry {
     #[must_use]
     pub const fn spill(self, table_leaf: bool, length: u64) -> Spill {
         let usable = self.usable() as u64;
-        let index_limit = ((usable.saturating_sub(12)) * 64 / 255).saturating_sub(23);
-        let most = if table_leaf { usable.saturating_sub(35) } else { index_limit };
+        let most = if table_leaf {
+            usable.saturating_sub(35)
+        } else {
+            ((usable.saturating_sub(12)) * 64 / 255).saturating_sub(23)
+        };
         if length <= most {
             return Spill { local: length as u32, overflow: 0 };
         }

@@ -261,6 +261,12 @@ impl<'a> Page<'a> {
     pub fn freeblocks(&self) -> (Vec<Extent>, Option<Damage>) {
         // Most pages have none, and those that have some have several.
         let mut blocks = Vec::with_capacity(if self.header.first_freeblock == 0 { 0 } else { 8 });
+        let damage = self.add_freeblocks(&mut blocks);
+        (blocks, damage)
+    }
+
+    /// Adds the freeblocks to others; returns what broke their chain.
+    fn add_freeblocks(&self, blocks: &mut Vec<Extent>) -> Option<Damage> {
         let mut field_at = self.header_at + 1;
         let mut at = usize::from(self.header.first_freeblock);
         let usable = self.geometry.usable() as usize;
@@ -273,31 +279,36 @@ impl<'a> Page<'a> {
                 Some(Damage::new("freeblock.next", field_at as u64, kind))
             };
             if at < least || at + 4 > usable {
-                return (blocks, bad(at, least));
+                return bad(at, least);
             }
             let Some((next, size)) = be_u16_at(self.bytes, at).zip(be_u16_at(self.bytes, at + 2)) else {
-                return (blocks, bad(at, least));
+                return bad(at, least);
             };
             let end = at + usize::from(size);
             if size < 4 || end > usable {
                 let kind =
                     DamageKind::OutOfRange { found: u64::from(size), least: 4, most: (usable - at) as u64 };
-                return (blocks, Some(Damage::new("freeblock.size", at as u64 + 2, kind)));
+                return Some(Damage::new("freeblock.size", at as u64 + 2, kind));
             }
             blocks.push(Extent { from: at as u32, to: end as u32 });
             field_at = at;
             least = end;
             at = usize::from(next);
         }
-        (blocks, None)
+        None
     }
 
     /// Adds up the page: cells, freeblocks and fragments must fill the content area without overlap.
     #[must_use]
     pub fn account(&self, cells: &[Cell]) -> Account {
         let mut account = Account::default();
-        let (blocks, broken) = self.freeblocks();
-        account.damage.extend(broken);
+        let mut owned: Vec<Extent> = Vec::with_capacity(cells.len() + 8);
+        owned.extend(cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }));
+        // SQLite fills a page from its end.
+        if owned.first() > owned.last() {
+            owned.reverse();
+        }
+        account.damage.extend(self.add_freeblocks(&mut owned));
         let usable = self.geometry.usable();
         let start = self.header.content_start;
         let least = (self.pointers_at() + 2 * self.pointer_count()) as u32;
@@ -310,9 +321,6 @@ impl<'a> Page<'a> {
             let at = self.header_at as u64 + 5;
             account.damage.push(Damage::new("btree_page.content_start", at, kind));
         }
-        let mut owned: Vec<Extent> = Vec::with_capacity(cells.len() + blocks.len());
-        owned.extend(cells.iter().map(|cell| Extent { from: cell.at, to: cell.end }));
-        owned.extend(blocks);
         owned.sort_unstable();
         let (mut at, mut fragmented) = (start.clamp(least, usable.max(least)), 0_u32);
         for extent in &owned {

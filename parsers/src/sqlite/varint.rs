@@ -10,13 +10,20 @@ pub const MAX_LEN: usize = 9;
 #[inline]
 #[must_use]
 pub fn varint_at(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let rest = bytes.get(at..)?;
-    let first = *rest.first()?;
-    if first < 0x80 {
-        return Some((u64::from(first), 1));
+    match *bytes.get(at..)? {
+        [one @ 0..0x80, ..] => Some((u64::from(one), 1)),
+        [one, two @ 0..0x80, ..] => Some((u64::from(one & 0x7f) << 7 | u64::from(two), 2)),
+        [one, two, three @ 0..0x80, ..] => {
+            Some((u64::from(one & 0x7f) << 14 | u64::from(two & 0x7f) << 7 | u64::from(three), 3))
+        }
+        ref long => long_varint(long),
     }
-    let mut value = u64::from(first & 0x7f);
-    for (index, byte) in rest.iter().enumerate().take(MAX_LEN).skip(1) {
+}
+
+/// Reads a varint that takes more than three bytes, as few do.
+fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (index, byte) in bytes.iter().enumerate().take(MAX_LEN) {
         if index == MAX_LEN - 1 {
             // The ninth byte gives all its eight bits.
             return Some((value << 8 | u64::from(*byte), MAX_LEN));
