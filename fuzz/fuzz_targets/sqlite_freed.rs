@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
             odds: &odds,
             prior: &|_, bytes| bytes.len() as i64,
             rowid_odds: &|_| 0,
+            least_odds: None,
             effort: &Effort::of_page(0),
         };
         let part = Extent { from: number * 2, to: number * 2 + bytes.len() as u32 / 2 };

@@ -157,6 +157,9 @@ pub struct Shape<'s> {
     pub odds: &'s dyn Fn(usize, Serial, &[u8]) -> i64,
     /// The same of any table's values, where no row of this one tells: it chooses among the ways to read one cell.
     pub prior: &'s dyn Fn(Serial, &[u8]) -> i64,
+    /// The least of them, at most 0, where it need not be known how likely a cell is that must be one: its length mostly
+    /// outweighs them, which takes no look at its values.
+    pub least_odds: Option<i64>,
     /// How likely a row stands on the page of whose row id this is left, in sixteenths of a bit.
     pub rowid_odds: &'s dyn Fn(RowidLeft) -> i64,
     /// How long a page is searched for them.
@@ -914,18 +917,16 @@ impl Walk<'_> {
         for possible in &mut *possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
-            if possible.freed.rebuilt {
-                possible.freed.odds = self.odds_of(&possible.freed).max(LEAST_ODDS) as i32;
-            }
         }
         // Zeros behind a header's length read as NULLs: a row of nothing else must have others beside it.
         let is_null = |freed: &FreedCell| freed.serials.iter().all(|serial| *serial == Serial::NULL);
         possible.retain(|possible| possible.freed.fitted || !is_null(&possible.freed));
+        possible.sort_by_key(|possible| (possible.end, possible.at));
+        self.weigh(possible);
         if possible.len() < 2 {
             possible.retain(|only| self.worth(only) > 0);
             return possible.pop().map(|only| only.freed).into_iter().collect();
         }
-        possible.sort_by_key(|possible| (possible.end, possible.at));
         // best[i]: the most that the first i of them explain, and which it takes.
         let mut best: Vec<(i64, Option<usize>, usize)> = vec![(0, None, 0)];
         for (index, this) in possible.iter().enumerate() {
@@ -950,6 +951,33 @@ impl Walk<'_> {
             run.iter_mut().for_each(|cell| cell.in_run = true);
         }
         cells
+    }
+
+    /// Notes how likely cells are that were put together, in the order of their ends; not of those that are taken
+    /// whatever they hold, since they overlap no other one.
+    fn weigh(&self, possible: &mut [Possible]) {
+        // Where the first one of those behind begins.
+        let mut next = usize::MAX;
+        for index in (0..possible.len()).rev() {
+            let before = index.checked_sub(1).and_then(|before| possible.get(before));
+            let before = before.map_or(0, |before| before.end);
+            let Some(this) = possible.get_mut(index) else { continue };
+            let is_alone = before <= this.at && this.end <= next;
+            next = next.min(this.at);
+            if this.freed.rebuilt && !(is_alone && self.is_sure(&this.freed)) {
+                this.freed.odds = self.odds_of(&this.freed).max(LEAST_ODDS) as i32;
+            }
+        }
+    }
+
+    /// Whether a cell is worth something however unlikely its values are. Of one whose end is elsewhere texts may not read.
+    fn is_sure(&self, freed: &FreedCell) -> bool {
+        let whole = !freed.cut && freed.cell.overflow == 0;
+        self.shape.least_odds.filter(|_| whole).is_some_and(|least| {
+            let values = (freed.serials.len() as i64).saturating_mul(least);
+            let odds = values.saturating_add((self.shape.rowid_odds)(freed.rowid));
+            freed.worth() + odds.min(0) / ODDS_PER_WORTH > 0
+        })
     }
 
     /// What a cell explains at its place.
@@ -989,6 +1017,7 @@ mod tests {
             reads: &reads,
             odds: &|_, _, _| 0,
             prior: &|_, _| 0,
+            least_odds: None,
             rowid_odds: &|_| 0,
             effort: &Effort::of_page(page.len()),
         };
@@ -1079,6 +1108,7 @@ mod tests {
                         reads: &|_| true,
                         odds: &|_, _, _| 0,
                         prior: &|_, _| 0,
+                        least_odds: None,
                         rowid_odds: &|_| 0,
                         effort: &effort,
                     };

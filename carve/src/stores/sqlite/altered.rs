@@ -314,6 +314,7 @@ fn freed_records(
         reads: &reads,
         odds: &|_, _, _| 0,
         prior: &|_, _| 0,
+        least_odds: None,
         rowid_odds: &|_| 0,
         effort,
     };

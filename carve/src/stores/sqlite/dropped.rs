@@ -65,6 +65,7 @@ fn free_rows(
         reads: &reads,
         odds: &|_, _, _| 0,
         prior: &|_, _| 0,
+        least_odds: None,
         rowid_odds: &|_| 0,
         effort: &Effort::of_page(page.bytes.len()),
     };

@@ -135,7 +135,7 @@ fn on_page(
     // Where rows of several shapes may lie, each cell is read with the shape that explains more of it.
     let mut read = |extent: Extent, space: Space, is_edge: &dyn Fn(u32) -> bool| {
         let place = (extent, space);
-        let kind = (kind, *ids);
+        let kind = (kind, *ids, rivals.is_empty());
         let mut cells = kinds.cells(database, version.bytes, place, &own_effort, kind, is_edge, scratch);
         for (rival, effort) in &rivals {
             if cells.is_empty() {

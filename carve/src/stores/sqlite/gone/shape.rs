@@ -350,7 +350,7 @@ impl Kinds {
     }
 
     /// The cells that an extent of a page held, read as the table's records. The page is of this kind, and its rows have ids
-    /// between these, as far as is known.
+    /// between these, as far as is known. `alone` where they are not held against those of another table.
     #[expect(clippy::too_many_arguments, reason = "an extent and all that says how it is read")]
     pub(super) fn cells(
         &self,
@@ -358,7 +358,7 @@ impl Kinds {
         page: &[u8],
         place: (Extent, Space),
         effort: &Effort,
-        (kind, ids): (PageKind, Option<(i64, i64)>),
+        (kind, ids, alone): (PageKind, Option<(i64, i64)>, bool),
         is_edge: &dyn Fn(u32) -> bool,
         scratch: &mut Scratch,
     ) -> Vec<FreedCell> {
@@ -373,6 +373,7 @@ impl Kinds {
             reads: &reads,
             odds: &odds,
             prior: &|serial, bytes| if self.rows == 0 { prior(self.encoding, serial, bytes) } else { 0 },
+            least_odds: alone.then(|| self.least_odds()),
             rowid_odds: &|left| if ids.is_none_or(|ids| is_between(left, ids)) { 0 } else { -STRANGE_ROWID },
             effort,
         };
@@ -392,7 +393,7 @@ impl Kinds {
     ) -> Vec<FreedCell> {
         let extent = Extent { from: 0, to: database.view.geometry.usable() };
         let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
-        self.cells(database, page, place, effort, (kind, None), &|_| false, &mut Scratch::default())
+        self.cells(database, page, place, effort, (kind, None, true), &|_| false, &mut Scratch::default())
     }
 
     /// Whether a record can be one of the table's.
@@ -431,6 +432,16 @@ impl Kinds {
         let known =
             serial.kind() == SerialKind::Text && values.texts.contains(&content(std::iter::empty(), bytes));
         odds + if known { SEEN_TEXT } else { 0 }
+    }
+
+    /// The least that these odds come to.
+    fn least_odds(&self) -> i64 {
+        let unseen = |values: &Values| match self.odds_by_rows.first() {
+            Some(odds) if values.rows == self.rows => *odds,
+            _ => odds_of(0, values.rows),
+        };
+        let least = self.values.iter().map(unseen).min().unwrap_or(0);
+        least.min(odds_of(0, self.rows)).min(0) - BEYOND
     }
 
     /// Whether a value is unlike all that were seen of its column.
