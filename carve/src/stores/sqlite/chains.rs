@@ -24,8 +24,6 @@ pub(super) struct Payload<'a> {
     pub whole: bool,
     /// All bytes are there, but a link says that the chain goes on.
     pub doubtful: bool,
-    /// What is wrong with the chain.
-    pub fault: Option<ChainFault>,
     /// From here on the bytes are of a page whose link leads out of the file: only its content can say whether it is
     /// still the page that was written.
     pub suspect: Option<usize>,
@@ -34,7 +32,7 @@ pub(super) struct Payload<'a> {
 impl<'a> Payload<'a> {
     /// A payload of which all bytes are there.
     pub(super) const fn whole(bytes: Cow<'a, [u8]>) -> Self {
-        Self { bytes, pages: Vec::new(), whole: true, doubtful: false, fault: None, suspect: None }
+        Self { bytes, pages: Vec::new(), whole: true, doubtful: false, suspect: None }
     }
 
     /// Takes back the suspect end, unless it is text, and valid.
@@ -103,6 +101,9 @@ pub(super) enum LinkFault {
     GoesOn(u32),
 }
 
+/// Bytes that are reserved for a payload before it is read, at most: a length may be wrong.
+const MOST_RESERVED: u64 = 1 << 16;
+
 /// Reads the payload of a cell; a local one is borrowed.
 pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>, cell: &Cell) -> Payload<'a> {
     let local = slice_at(page.bytes, cell.payload_at as usize, cell.local as usize);
@@ -114,15 +115,16 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
             pages: Vec::new(),
             whole,
             doubtful: false,
-            fault: None,
             suspect: None,
         };
     }
-    let mut walk = Walk { bytes: local.to_vec(), ..Walk::default() };
+    let mut bytes = Vec::with_capacity(cell.payload_len.min(MOST_RESERVED) as usize);
+    bytes.extend_from_slice(local);
+    let mut walk = Walk { bytes, ..Walk::default() };
     let whole = walk.follow(view, survey, page.space, cell.overflow, cell.spilled());
     let doubtful = whole && walk.fault.is_some();
-    let Walk { bytes, pages, fault, suspect, .. } = walk;
-    Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, fault, suspect }
+    let Walk { bytes, pages, suspect, .. } = walk;
+    Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, suspect }
 }
 
 /// Reads the payload of a cell that is gone: of a chain that a live row has taken pages of since, what stands before them.
@@ -242,20 +244,28 @@ fn from_page(view: &View<'_>, survey: &Survey, number: u32) -> (Vec<u32>, Vec<Fa
         if !reads && !counts {
             continue;
         }
-        let payload = read(view, survey, &version, &cell);
+        let local = cell.local_payload(version.bytes);
+        let before = local.get(local.len().saturating_sub(BEFORE)..).unwrap_or_default();
+        let mut walk = Walk { bytes: before.to_vec(), only_pages: true, ..Walk::default() };
+        walk.follow(view, survey, version.space, cell.overflow, cell.spilled());
         if reads {
-            faults.extend(payload.fault.map(|fault| FaultyCell { page: number, cell, fault }));
+            faults.extend(walk.fault.map(|fault| FaultyCell { page: number, cell, fault }));
         }
         if counts {
-            pages.extend(payload.pages);
+            pages.extend(walk.pages);
         }
     }
     (pages, faults)
 }
 
+/// Bytes before a page that tell whether it was wiped.
+const BEFORE: usize = 16;
+
 #[derive(Default)]
 struct Walk {
     bytes: Vec<u8>,
+    /// Of the bytes only the last ones are kept that tell something of the next page.
+    only_pages: bool,
     pages: Vec<u32>,
     /// The same, of a long chain.
     seen: HashSet<u32>,
@@ -300,7 +310,7 @@ impl Walk {
             let out = onward > last;
             let link_fits = left == 0 || !out && onward != 0;
             // A wiped page has a zero link, as the last page of a chain has: but text does not turn to zeros there.
-            let before = self.bytes.get(self.bytes.len().saturating_sub(16)..);
+            let before = self.bytes.get(self.bytes.len().saturating_sub(BEFORE)..);
             let wiped = left == 0
                 && all_zero(page.bytes)
                 && !before.is_some_and(|before| !before.is_empty() && all_zero(before));
@@ -312,7 +322,12 @@ impl Walk {
                 self.breaks(next, LinkFault::GoesOn(onward));
             }
             self.suspect = (left == 0 && out).then_some(self.bytes.len());
-            self.bytes.extend_from_slice(content);
+            if self.only_pages {
+                self.bytes.clear();
+                self.bytes.extend(content.last_chunk::<BEFORE>().into_iter().flatten());
+            } else {
+                self.bytes.extend_from_slice(content);
+            }
             self.pages.push(next);
             link = onward;
         }

@@ -121,6 +121,11 @@ pub(super) fn ending(body: &[u8]) -> u64 {
     (last ^ (body.len() as u64).rotate_right(16)).wrapping_mul(SPREAD)
 }
 
+/// What stands for the ending of a body of which only the length is known.
+pub(super) fn ending_of_length(len: u64) -> u64 {
+    (!len.rotate_right(16)).wrapping_mul(SPREAD)
+}
+
 /// An odd number with as many ones as zeros, in no order: the golden ratio's digits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -137,16 +142,23 @@ pub(super) struct Endings {
 
 impl Endings {
     pub(super) fn of(all: impl ExactSizeIterator<Item = u64>) -> Self {
-        // Of so many places one at most is taken: then most pages have none.
-        let places = (64 * all.len()).next_power_of_two().clamp(64, MOST_PLACES);
-        let mut endings = Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() };
-        for ending in all {
-            let place = ending >> endings.shift;
-            if let Some(bits) = endings.bits.get_mut(place as usize / 64) {
-                *bits |= 1 << (place % 64);
-            }
-        }
+        let mut endings = Self::room(all.len());
+        all.for_each(|ending| endings.note(ending));
         endings
+    }
+
+    /// Room for so many.
+    pub(super) fn room(count: usize) -> Self {
+        // Of so many places one at most is taken: then most pages have none.
+        let places = (64 * count).next_power_of_two().clamp(64, MOST_PLACES);
+        Self { bits: vec![0; places / 64], shift: 64 - places.trailing_zeros() }
+    }
+
+    pub(super) fn note(&mut self, ending: u64) {
+        let place = ending >> self.shift;
+        if let Some(bits) = self.bits.get_mut(place as usize / 64) {
+            *bits |= 1 << (place % 64);
+        }
     }
 
     pub(super) fn contain(&self, ending: u64) -> bool {

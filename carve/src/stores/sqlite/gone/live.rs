@@ -2,7 +2,7 @@
 
 use super::super::chains;
 use super::super::entries::cells;
-use super::super::prints::{Endings, content, ending};
+use super::super::prints::{Endings, content, ending, ending_of_length};
 use super::super::settle::{self, Place};
 use super::{Candidate, Dead, Kept, Search};
 use crate::model::Cell as RowCell;
@@ -105,28 +105,28 @@ impl Copies<'_, '_, '_, '_> {
 }
 
 /// What may be asked of a record.
-enum OnlyBody<'p> {
+enum Only {
     /// Nothing: it is none.
-    NoRecord,
-    /// Its body.
-    Told(&'p [u8]),
+    Nothing,
+    /// The whole of it, whose body has this ending, or this length where its end lies on another page.
+    Ending(u64),
     /// What it would have been before columns were added, too.
     Several,
 }
 
 /// The fingerprints of a record, and of what it would have been before columns were added, down to `least` of them:
-/// those whose bodies are wanted.
+/// those the endings of whose bodies are wanted.
 fn contents(
     serials: &[(u64, usize)],
     body: &[u8],
     least: usize,
-    wanted: &impl Fn(&[u8]) -> bool,
+    wanted: &impl Fn(u64) -> bool,
 ) -> impl Iterator<Item = u64> {
     let lengths = least.clamp(1, serials.len().max(1))..=serials.len();
     lengths.filter_map(move |columns| {
         let kept = serials.get(..columns)?;
         let body = body.get(..kept.iter().map(|serial| serial.1).sum())?;
-        if !wanted(body) {
+        if !wanted(ending(body)) {
             return None;
         }
         Some(content(kept.iter().map(|serial| serial.0), body))
@@ -171,7 +171,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let mut found = Vec::new();
         self.each_record(
             number,
-            |_| true,
+            |_, _| true,
             |serials, body, whole| {
                 let key_len: usize = serials.iter().take(self.search.key_cells).map(|serial| serial.1).sum();
                 if let Some(key) = body.get(..key_len) {
@@ -203,11 +203,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     }
 
     /// Calls `each` with the serial types, their lengths, the body of each record of a page, and whether it is whole; of
-    /// records that lie on the page those whose payload is `wanted`.
+    /// those whose cells are `wanted`.
     fn each_record(
         &self,
         number: u32,
-        wanted: impl Fn(&[u8]) -> bool,
+        wanted: impl Fn(&Cell, &[u8]) -> bool,
         mut each: impl FnMut(&[(u64, usize)], &[u8], bool),
     ) {
         let database = self.search.database;
@@ -219,7 +219,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let mut serials = Vec::new();
         touch(version.bytes);
         for cell in page.cells().filter_map(Result::ok) {
-            if cell.overflow == 0 && !wanted(cell.local_payload(version.bytes)) {
+            if !wanted(&cell, version.bytes) {
                 continue;
             }
             let payload = chains::read(&database.view, &database.survey, &version, &cell);
@@ -352,28 +352,33 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         }
         let known = found.endings.len();
         for cell in page.cells().filter_map(Result::ok) {
-            let payload = Some(cell.local_payload(page.bytes)).filter(|_| cell.overflow == 0);
-            match payload.map(|payload| self.only_body(payload)) {
-                Some(OnlyBody::Told(body)) => found.endings.push((ending(body) >> 32) as u32),
-                Some(OnlyBody::NoRecord) => {}
-                Some(OnlyBody::Several) | None => return found.endings.truncate(known),
+            match self.only(&cell, page.bytes) {
+                Only::Ending(ending) => found.endings.push((ending >> 32) as u32),
+                Only::Nothing => {}
+                Only::Several => return found.endings.truncate(known),
             }
         }
         found.pages.push((number, (found.endings.len() - known) as u32));
     }
 
-    /// The body of a record of which nothing else than all of it may be asked, which needs no look at its types.
-    fn only_body<'p>(&self, payload: &'p [u8]) -> OnlyBody<'p> {
-        let Some((len, size)) = varint_at(payload, 0) else { return OnlyBody::NoRecord };
+    /// What may be asked of the record of a cell; this takes no look at its types.
+    fn only(&self, cell: &Cell, page: &[u8]) -> Only {
+        let payload = cell.local_payload(page);
+        let Some((len, size)) = varint_at(payload, 0) else { return Only::Nothing };
         let (types, body) = payload.split_at(payload.len().min(len as usize));
+        if cell.overflow != 0 && types.len() as u64 != len {
+            return Only::Several;
+        }
         // A type ends with a low byte, unless it takes nine bytes.
         let types = types.get(size..).unwrap_or_default();
         let columns = types.iter().filter(|byte| **byte < 0x80).count();
         // Of a record of the fewest columns all or nothing is asked for.
         if columns > self.search.least.max(1) || types.len() - columns >= MAX_LEN - 1 {
-            OnlyBody::Several
+            Only::Several
+        } else if cell.overflow != 0 {
+            Only::Ending(ending_of_length(cell.payload_len.saturating_sub(len)))
         } else {
-            OnlyBody::Told(body)
+            Only::Ending(ending(body))
         }
     }
 
@@ -386,14 +391,20 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
         };
         let asked = dead.iter().filter(|dead| dead.taken || !is_sure(dead));
-        let asked: Vec<(u64, u64)> = asked.filter_map(|dead| Some((dead.content?, dead.ending))).collect();
-        let mut counts: Counts = asked.iter().map(|(content, _)| (*content, 0)).collect();
+        let asked: Vec<(u64, u64, u64)> = asked
+            .filter_map(|dead| {
+                let body = dead.freed.cell.payload_len.saturating_sub(dead.freed.header_len.into());
+                Some((dead.content?, dead.ending, ending_of_length(body)))
+            })
+            .collect();
+        let mut counts: Counts = asked.iter().map(|(content, ..)| (*content, 0)).collect();
         if !counts.is_empty() {
-            let endings = Endings::of(asked.iter().map(|(_, ending)| *ending));
+            let mut endings = Endings::room(2 * asked.len());
+            asked.iter().flat_map(|(_, ending, length)| [*ending, *length]).for_each(|of| endings.note(of));
             let mut known = seen.iter().flat_map(|seen| seen.split(&endings)).peekable();
             let may_have = |page: &u32| known.next_if(|(known, _)| known == page).is_none_or(|(_, has)| has);
             let pages: Vec<u32> = self.search.tree.pages.iter().copied().filter(may_have).collect();
-            for content in self.fingerprints(&pages, &|body| endings.contain(ending(body))) {
+            for content in self.fingerprints(&pages, &|ending| endings.contain(ending)) {
                 counts.entry(content).and_modify(|count| *count += 1);
             }
             for content in self.kept_contents() {
@@ -410,7 +421,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         }
         let contents = self.contents.get_or_init(|| {
             let mut contents = Counts::default();
-            for content in self.fingerprints(&self.search.tree.pages, &|_: &[u8]| true) {
+            for content in self.fingerprints(&self.search.tree.pages, &|_| true) {
                 *contents.entry(content).or_default() += 1;
             }
             for content in self.kept_contents() {
@@ -421,15 +432,15 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         contents.get(&fingerprint).copied().unwrap_or(0)
     }
 
-    /// The fingerprints of the live rows on these pages of the tree whose bodies may be `wanted`.
-    fn fingerprints(&self, pages: &[u32], wanted: &(impl Fn(&[u8]) -> bool + Sync)) -> Vec<u64> {
+    /// The fingerprints of the live rows on these pages of the tree the endings of whose bodies are `wanted`.
+    fn fingerprints(&self, pages: &[u32], wanted: &(impl Fn(u64) -> bool + Sync)) -> Vec<u64> {
         let least = self.search.least;
         let pages = pages.par_iter().with_min_len(16);
         let read = pages.fold(Vec::new, |mut found, page| {
-            let may_be_wanted = |payload: &[u8]| match self.only_body(payload) {
-                OnlyBody::NoRecord => false,
-                OnlyBody::Several => true,
-                OnlyBody::Told(body) => wanted(body),
+            let may_be_wanted = |cell: &Cell, page: &[u8]| match self.only(cell, page) {
+                Only::Nothing => false,
+                Only::Several => true,
+                Only::Ending(ending) => wanted(ending),
             };
             self.each_record(*page, may_be_wanted, |serials, body, whole| {
                 if whole {
