@@ -19,7 +19,8 @@ use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// What a page is to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +66,13 @@ pub(super) fn all(
     let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
     let pages = all.par_iter().with_min_len(8);
     let known: &Live<'_, '_, '_> = live;
-    let bounds = if search.tree.rowids { rowids::bounds(search, &[]) } else { HashMap::default() };
+    let bounds = OnceLock::new();
+    let bounds = |page: u32| {
+        let rowids = search.tree.rowids;
+        rowids.then(|| bounds.get_or_init(|| rowids::bounds(search, &[]))).and_then(|bounds| bounds.of(page))
+    };
     let found = pages.fold(Found::default, |mut found, (page, role)| {
-        let ids = || ids_near(search, *page, bounds.get(page).copied());
+        let ids = || ids_near(search, *page, bounds(*page));
         on_page(search, kinds, known, (*page, *role, &ids), &mut found);
         found
     });
@@ -79,7 +84,7 @@ pub(super) fn all(
         seen.push(part.endings);
     }
     live.count(&dead, &seen);
-    dead.iter_mut().for_each(|dead| settle_chain(live, dead));
+    dead.par_iter_mut().with_min_len(64).for_each(|dead| settle_chain(live, dead));
     dead
 }
 

@@ -140,10 +140,22 @@ pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<
         let further = database.places.of_index(number).iter().map(|page| (*page, false));
         let pages: Vec<(u32, bool)> = own.chain(further).collect();
         let index = Of { number, projection: &projection, fields: &def.fields };
-        let on_page = |page: &(u32, bool)| on_page(search, kinds, index, rowids, *page);
-        found.par_extend(pages.par_iter().with_min_len(8).flat_map_iter(on_page));
+        let on_page = |mut found: Found, page: &(u32, bool)| {
+            on_page(search, kinds, index, rowids, *page, &mut found);
+            found
+        };
+        let parts = pages.par_iter().with_min_len(8).fold(Found::default, on_page);
+        found.par_extend(parts.flat_map_iter(|part| part.dead));
     }
     found
+}
+
+/// The entries of some pages, and what is kept from one to the next, to allocate once.
+#[derive(Default)]
+struct Found {
+    dead: Vec<Candidate>,
+    /// What one page may hold.
+    cells: Vec<(FreedCell, Claim)>,
 }
 
 /// The index whose entries are read.
@@ -184,15 +196,15 @@ fn on_page(
     Of { number: index, projection, fields }: Of<'_>,
     rowids: Rowids,
     (number, own): (u32, bool),
-) -> Vec<Candidate> {
+    Found { dead: found, cells }: &mut Found,
+) {
     let database = search.database;
     let view = &database.view;
     let info = database.survey.page(number);
     let page = view.page(number).filter(|_| !own || info.kind.is_some() && info.spare);
-    let Some(version) = page else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
+    let Some(version) = page else { return };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     let earlier = view.is_old(number);
-    let mut cells: Vec<(FreedCell, Claim)> = Vec::new();
     if !own {
         let claim = if earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let read = page.cells().filter_map(Result::ok).filter_map(|cell| whole(version.bytes, cell));
@@ -212,7 +224,8 @@ fn on_page(
     let text_reads = |text: &[u8]| reads(database.encoding, text);
     // Most texts are of such characters, which read without a doubt.
     let utf8 = database.encoding == TextEncoding::Utf8;
-    let is_plain_ascii = |text: &[u8]| utf8 && text.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_odd = |byte: &u8| u8::from(!matches!(byte, b' '..=b'~'));
+    let is_plain_ascii = |text: &[u8]| utf8 && text.iter().fold(0, |any, byte| any | is_odd(byte)) == 0;
     let is_like = |position: usize, serial: Serial, bytes: &[u8]| {
         let is_text = serial.kind() == SerialKind::Text;
         let known_rowid = || match serial.decode(bytes) {
@@ -239,11 +252,12 @@ fn on_page(
     let longest = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at).max().unwrap_or(0);
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
         // A block that is longer than any entry holds several, of which those are read that were swallowed whole.
-        let mut found = swallowed(&version, *block, view.geometry, fields.len(), &is_like);
-        if found.is_empty() && block.to - block.from <= longest {
-            found.extend(only_entry(version.bytes, *block, shape));
-        }
+        let known = cells.len();
+        let found = swallowed(&version, *block, view.geometry, fields.len(), &is_like);
         cells.extend(found.into_iter().map(|freed| (freed, Claim::InFreeblock)));
+        if cells.len() == known && block.to - block.from <= longest {
+            cells.extend(only_entry(version.bytes, *block, shape).map(|freed| (freed, Claim::InFreeblock)));
+        }
     }
     if version.bytes.get(gap.from as usize..gap.to as usize).is_some_and(|bytes| !all_zero(bytes)) {
         let found = swallowed(&version, gap, view.geometry, fields.len(), &is_like);
@@ -256,7 +270,7 @@ fn on_page(
         (false, None) => 0,
     };
     let (uncommitted, of_temp_file) = (view.is_uncommitted(number), view.is_of_temp_file(number));
-    let dead = cells.into_iter().filter_map(|(freed, claim)| {
+    let dead = cells.drain(..).filter_map(|(freed, claim)| {
         let payload = chains::read(view, &database.survey, &version, &freed.cell);
         let body_at = freed.header_len as usize;
         let last = record::cells(freed.serials.iter().copied(), body_at, &payload.bytes).last();
@@ -308,7 +322,7 @@ fn on_page(
             taken: false,
         }))
     });
-    dead.collect()
+    found.extend(dead);
 }
 
 /// The entries that stand whole in a run of free bytes, each beside another one or at its end.

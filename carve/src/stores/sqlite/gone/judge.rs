@@ -121,21 +121,23 @@ pub(super) fn judge(
     let known_contents: HashSet<u64, RandomState> =
         dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
     dead.par_sort_by_key(|(identity, _)| *identity);
-    let mut groups: Vec<(Identity, Vec<Candidate>)> = Vec::new();
-    for (identity, dead) in dead {
-        match groups.last_mut().filter(|(last, _)| *last == identity) {
-            Some((_, group)) => group.push(dead),
-            None => groups.push((identity, vec![dead])),
-        }
-    }
-    let standing = |(identity, _): &(Identity, Vec<Candidate>)| match identity {
-        Identity::Rowid(rowid) => live.find(*rowid),
+    let groups: Vec<&[(Identity, Candidate)]> = dead.chunk_by(|(a, _), (b, _)| a == b).collect();
+    let standing = |group: &&[(Identity, Candidate)]| match group.first() {
+        Some((Identity::Rowid(rowid), _)) => live.find(*rowid),
         _ => None,
     };
     let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(standing).collect();
     let reused = reused(search, &groups, &places);
-    type Group = ((Identity, Vec<Candidate>), (Option<(u32, Cell)>, bool));
-    let judge = |mut judged: Vec<Judged>, ((identity, mut group), (place, reused)): Group| {
+    let mut dead: Vec<(Identity, Option<Candidate>)> =
+        dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
+    type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
+    // The second holds one group after another, to allocate once.
+    type Part = (Vec<Judged>, Vec<Candidate>);
+    let judge = |(mut judged, mut group): Part, (dead, (place, reused)): Group<'_>| {
+        let Some((identity, _)) = dead.first() else { return (judged, group) };
+        let identity = *identity;
+        group.clear();
+        group.extend(dead.iter_mut().filter_map(|(_, dead)| dead.take()));
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
@@ -146,7 +148,7 @@ pub(super) fn judge(
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
                 if live.holds(content) > 0 || known_contents.contains(&content) {
-                    return judged;
+                    return (judged, group);
                 }
                 None
             }
@@ -165,7 +167,7 @@ pub(super) fn judge(
         let went_on = search.went_on.contains(&identity);
         let replaced = standing.is_some() && !reused || went_on;
         let first = judged.len();
-        versions(standing, replaced, search.nameless, group, &mut judged);
+        versions(standing, replaced, search.nameless, &mut group, &mut judged);
         // Its page is lost, and it stands: what was found may be the row as it is.
         let named = |rowid| standing.is_none() && search.entries.names(rowid);
         if matches!(identity, Identity::Rowid(rowid) if named(rowid)) {
@@ -175,11 +177,13 @@ pub(super) fn judge(
         for version in judged.iter_mut().skip(first) {
             by_history(history, identity, version);
         }
-        judged
+        (judged, group)
     };
-    let groups: Vec<Group> = groups.into_iter().zip(places.into_iter().zip(reused)).collect();
+    let groups = dead.chunk_by_mut(|(a, _), (b, _)| a == b);
+    let groups: Vec<Group<'_>> = groups.zip(places.into_iter().zip(reused)).collect();
     let groups = groups.into_par_iter().with_min_len(SHARE);
-    let mut judged: Vec<Judged> = groups.fold(Vec::new, judge).flatten_iter().collect();
+    let judged = groups.fold(Part::default, judge).flat_map_iter(|(judged, _)| judged);
+    let mut judged: Vec<Judged> = judged.collect();
     judged.par_sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
@@ -225,12 +229,11 @@ fn went_to_other_ids(live: &Live<'_, '_, '_>, dead: &[Candidate]) -> bool {
 /// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
 fn reused(
     search: &Search<'_, '_>,
-    groups: &[(Identity, Vec<Candidate>)],
+    groups: &[&[(Identity, Candidate)]],
     places: &[Option<(u32, Cell)>],
 ) -> Vec<bool> {
     let shared = |from: usize, with: usize| {
-        let (_, group) = groups.get(from)?;
-        kin::shared_with(search, newest(group)?, places.get(with).copied().flatten()?)
+        kin::shared_with(search, newest(groups.get(from)?)?, places.get(with).copied().flatten()?)
     };
     let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(|at| shared(at, at)).collect();
     let of_next: Vec<Option<Shared>> =
@@ -241,9 +244,9 @@ fn reused(
 }
 
 /// The latest of them that was committed, up to the point.
-fn newest(group: &[Candidate]) -> Option<&Dead> {
-    let committed = group.iter().filter(|dead| !dead.uncommitted && !dead.later);
-    committed.max_by_key(|dead| dead.newness).map(Box::as_ref)
+fn newest(group: &[(Identity, Candidate)]) -> Option<&Dead> {
+    let committed = group.iter().map(|(_, dead)| &**dead).filter(|dead| !dead.uncommitted && !dead.later);
+    committed.max_by_key(|dead| dead.newness)
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a
@@ -252,7 +255,7 @@ fn versions(
     standing: Option<Option<u64>>,
     replaced: bool,
     nameless: bool,
-    group: Vec<Candidate>,
+    group: &mut Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {
     let first = judged.len();
@@ -260,7 +263,7 @@ fn versions(
     let mut by_content: HashMap<Option<u64>, usize, RandomState> = HashMap::default();
     let alone = group.len() == 1;
     let any_whole = standing.flatten().is_some() || group.iter().any(|dead| dead.content.is_some());
-    for dead in group {
+    for dead in group.drain(..) {
         let is_standing = standing.is_some_and(|standing| standing.is_none() || standing == dead.content);
         // A part says nothing where the whole is known.
         if is_standing || dead.content.is_none() && any_whole {

@@ -14,7 +14,7 @@ use mudlark_parsers::claim::Claim;
 use mudlark_parsers::short_list::ShortList;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
@@ -96,15 +96,12 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     let open = dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none());
     let mut by_page: Vec<(u32, usize)> = open.map(|(index, dead)| (dead.page, index)).collect();
     by_page.sort_unstable();
-    let leaf = |page: &&u32| search.database.survey.page(**page).kind == Some(PageKind::TableLeaf);
-    let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
-    let position: HashMap<u32, usize, RandomState> =
-        leaves.iter().enumerate().map(|(at, page)| (*page, at)).collect();
+    let leaves = search.leaves();
     let known: &[Candidate] = dead;
     // When columns are dropped or added all rows are written anew, wherever there is room.
     let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
     if search.as_live.is_some() && !by_page.is_empty() {
-        let rows = leaves.par_iter().flat_map_iter(|page| {
+        let rows = leaves.pages.par_iter().flat_map_iter(|page| {
             page_rows(search, *page)
                 .into_iter()
                 .filter_map(|row| Some((row.cell.rowid, row.cells()?.print())))
@@ -122,9 +119,7 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
         for indexes in pages {
             let page = indexes.first().map_or(0, |(page, _)| *page);
             // A row that grew may stand on the page before or behind by now.
-            let near =
-                position.get(&page).map_or(0..0, |at| at.saturating_sub(1)..(at + 2).min(leaves.len()));
-            let near = leaves.get(near).unwrap_or_default();
+            let near = leaves.near(page);
             let asked = indexes.iter().filter_map(|(_, index)| known.get(*index));
             if equals.is_empty()
                 && !asked.map(|dead| dead.freed.rowid).any(|left| may_fit(search, near, left))
@@ -147,7 +142,7 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
                 let equal = equals.get(&cells.print()).copied().flatten();
                 let rows = rows.iter().filter(fits).filter_map(|(rowid, row)| Some((*rowid, row.cells()?)));
                 let is_accident = |shared: &[usize], rows| {
-                    let common = common.get_or_init(|| Common::of(search, &leaves));
+                    let common = common.get_or_init(|| Common::of(search, &leaves.pages));
                     common.by_accident(shared.iter().copied(), rows) > MOST_BY_ACCIDENT
                 };
                 Some((*index, equal.or_else(|| kin(rows, &cells, &is_accident))?))

@@ -11,6 +11,7 @@ mod common;
 mod entries;
 mod judge;
 mod kin;
+mod leaves;
 mod live;
 mod parts;
 mod places;
@@ -40,6 +41,7 @@ use super::settle::Kept as KeptByRowid;
 use crate::error::Error;
 use crate::model::TableId;
 use crate::stores::RowSink;
+use leaves::Leaves;
 use live::Live;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::freed::FreedCell;
@@ -47,7 +49,7 @@ use projected::Projection;
 use put::Target;
 use shape::Kinds;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The live rows that were compared, because their pages are lost or damaged: they are not gone.
 #[derive(Debug, Default)]
@@ -95,6 +97,8 @@ struct Search<'s, 'a> {
     database: &'s Database<'a>,
     /// The tree whose pages are searched, and whose rows are live.
     tree: &'s Tree,
+    /// The leaves of this tree; made when they are first asked for.
+    leaves: OnceLock<Leaves>,
     layout: &'s Layout,
     /// Cells that a primary key has, in a table without row ids.
     key_cells: usize,
@@ -203,6 +207,7 @@ pub(super) fn rows<'a>(
     let search = Search {
         database,
         tree,
+        leaves: OnceLock::new(),
         layout,
         key_cells,
         least,
@@ -276,6 +281,10 @@ struct Fingerprints {
 }
 
 impl Search<'_, '_> {
+    fn leaves(&self) -> &Leaves {
+        self.leaves.get_or_init(|| Leaves::of(self.tree, &self.database.survey))
+    }
+
     /// The stored position of the column that the row id stands for.
     fn alias(&self) -> Option<usize> {
         self.layout.alias_position().filter(|_| self.tree.rowids)

@@ -1,14 +1,13 @@
 //! Row ids that freeing a cell overwrote, restored where what is left and the neighbours leave one choice.
 
+use super::leaves::Leaves;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
-use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::varint::varint_len;
 use rayon::prelude::*;
-use std::collections::HashMap;
 
 /// Ids that are looked through for one row: a leaf spans fewer.
 const MOST_TRIED: u64 = 1 << 16;
@@ -28,11 +27,12 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
     let bounds = bounds(search, dead);
     let known: &[Candidate] = dead;
-    let restored = pages.par_iter().with_min_len(16).flat_map_iter(|indexes| {
+    let restored = pages.par_iter().with_min_len(16).fold(Scratch::default, |mut scratch, indexes| {
         let page = indexes.first().map_or(0, |(page, _)| *page);
-        on_page(search, live, known, page, indexes, bounds.get(&page).copied())
+        on_page(search, live, known, page, indexes, bounds.of(page), &mut scratch);
+        scratch
     });
-    let restored: Vec<(usize, i64)> = restored.collect();
+    let restored: Vec<(usize, i64)> = restored.flat_map_iter(|scratch| scratch.found).collect();
     for (index, rowid) in restored {
         if let Some(dead) = dead.get_mut(index) {
             dead.rowid = Some(rowid);
@@ -41,14 +41,25 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
     }
 }
 
-/// The least and the greatest row id that each page can have had.
-pub(super) type Bounds = HashMap<u32, (i64, i64), RandomState>;
+/// The least and the greatest row id that each leaf of a tree can have had.
+#[derive(Debug)]
+pub(super) struct Bounds<'l> {
+    leaves: &'l Leaves,
+    bounds: Vec<(i64, i64)>,
+}
+
+impl Bounds<'_> {
+    /// Those of a page, if it is one of the leaves.
+    pub(super) fn of(&self, page: u32) -> Option<(i64, i64)> {
+        self.bounds.get(self.leaves.place(page)?).copied()
+    }
+}
 
 /// The row ids between the neighbours of each leaf of the tree, with the gone rows on them whose ids are known.
-pub(super) fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> Bounds {
+pub(super) fn bounds<'s>(search: &'s Search<'_, '_>, dead: &[Candidate]) -> Bounds<'s> {
     let survey = &search.database.survey;
-    let leaf = |page: &&u32| survey.page(**page).kind == Some(PageKind::TableLeaf);
-    let leaves: Vec<u32> = search.tree.pages.iter().filter(leaf).copied().collect();
+    let known = search.leaves();
+    let leaves = known.pages.as_slice();
     let filled = |page: &u32| Some(survey.page(*page)).filter(|info| info.cells > 0);
     let mut ranges: Vec<(i64, i64)> = Vec::with_capacity(leaves.len());
     let mut above = i64::MIN;
@@ -63,15 +74,13 @@ pub(super) fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> Bounds {
         }
     }
     // The rows that stood on a page, live ones and those whose ids are known: only where they keep between the neighbours.
-    let position: HashMap<u32, usize, RandomState> =
-        leaves.iter().enumerate().map(|(index, page)| (*page, index)).collect();
     let mut stood: Vec<Option<(i64, i64)>> =
         leaves.iter().map(|page| filled(page).map(|info| (info.first, info.last))).collect();
     let mut last = (0, None);
     for dead in dead {
         // Mostly those of a page stand together.
         if last.0 != dead.page {
-            last = (dead.page, position.get(&dead.page).copied());
+            last = (dead.page, known.place(dead.page));
         }
         let place = last.1.and_then(|index| Some((ranges.get(index)?, stood.get_mut(index)?)));
         if let (Some(rowid), Some(((first, last), stood))) = (dead.rowid, place)
@@ -81,27 +90,38 @@ pub(super) fn bounds(search: &Search<'_, '_>, dead: &[Candidate]) -> Bounds {
             *stood = Some((from.min(rowid), to.max(rowid)));
         }
     }
-    let mut found = HashMap::with_capacity_and_hasher(leaves.len(), RandomState::default());
-    for (index, page) in leaves.iter().enumerate() {
-        let Some((first, last)) = ranges.get(index).copied() else { continue };
+    let bounds = ranges.iter().enumerate().map(|(index, (first, last))| {
         let neighbour = |index: Option<usize>| stood.get(index?).copied().flatten();
-        let first = neighbour(index.checked_sub(1)).map_or(first, |(_, to)| first.max(to.saturating_add(1)));
-        let last = neighbour(Some(index + 1)).map_or(last, |(from, _)| last.min(from.saturating_sub(1)));
-        found.insert(*page, (first, last));
-    }
-    found
+        let first =
+            neighbour(index.checked_sub(1)).map_or(*first, |(_, to)| to.saturating_add(1).max(*first));
+        let last = neighbour(Some(index + 1)).map_or(*last, |(from, _)| from.saturating_sub(1).min(*last));
+        (first, last)
+    });
+    Bounds { leaves: known, bounds: bounds.collect() }
+}
+
+/// The candidates whose row ids were restored, with these; and what is kept from one page to the next, to allocate once.
+#[derive(Default)]
+struct Scratch<'d> {
+    found: Vec<(usize, i64)>,
+    placed: Placed,
+    open: Vec<(usize, &'d Dead)>,
+    taken: Vec<i64>,
 }
 
 /// Rows of a page by their place, in order: SQLite fills a page from its end, so rows that came in order lie in reverse.
+#[derive(Default)]
 struct Placed(Vec<(u32, i64)>);
 
 impl Placed {
-    /// Of several rows at one place the last counts.
-    fn of(mut rows: Vec<(u32, i64)>) -> Self {
+    /// Takes the rows of a page in place of those before. Of several rows at one place the last counts.
+    fn fill(&mut self, cells: impl Iterator<Item = (u32, i64)>) {
+        let Self(rows) = self;
+        rows.clear();
+        rows.extend(cells);
         rows.reverse();
         rows.sort_by_key(|(at, _)| *at);
         rows.dedup_by_key(|(at, _)| *at);
-        Self(rows)
     }
 
     fn insert(&mut self, at: u32, rowid: i64) {
@@ -123,30 +143,29 @@ impl Placed {
     }
 }
 
-/// The candidates of a page whose row ids can be restored, with these.
-fn on_page(
+/// Adds the candidates of a page whose row ids can be restored.
+fn on_page<'d>(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    dead: &[Candidate],
+    dead: &'d [Candidate],
     number: u32,
     indexes: &[(u32, usize)],
     bounds: Option<(i64, i64)>,
-) -> Vec<(usize, i64)> {
+    Scratch { found, placed, open, taken }: &mut Scratch<'d>,
+) {
     let view = &search.database.view;
-    let mut found: Vec<(usize, i64)> = Vec::new();
-    let Some(version) = view.page(number) else { return found };
-    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
+    let Some(version) = view.page(number) else { return };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     page.touch_cells();
-    let mut placed =
-        Placed::of(page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)).collect());
+    placed.fill(page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)));
     let ids = || placed.0.iter().map(|(_, rowid)| *rowid);
     let (first, last) = match (bounds, ids().min(), ids().max()) {
         (Some((first, last)), _, _) => (first, last),
         // Of another page only what stands on it is known.
         (None, Some(first), Some(last)) => (first.saturating_sub(64), last.saturating_add(64)),
-        _ => return found,
+        _ => return,
     };
-    let mut open: Vec<(usize, &Dead)> = Vec::new();
+    open.clear();
     for (index, dead) in indexes.iter().filter_map(|(_, index)| Some((*index, dead.get(*index)?))) {
         match dead.rowid {
             Some(rowid) => placed.insert(dead.freed.cell.at, rowid),
@@ -154,7 +173,8 @@ fn on_page(
         }
     }
     open.sort_by_key(|(_, dead)| std::cmp::Reverse(dead.freed.cell.at));
-    let mut taken: Vec<i64> = placed.0.iter().map(|(_, rowid)| *rowid).collect();
+    taken.clear();
+    taken.extend(placed.0.iter().map(|(_, rowid)| *rowid));
     taken.sort_unstable();
     let free = |rowid: i64, taken: &[i64]| taken.binary_search(&rowid).is_err() && live.find(rowid).is_none();
     // Those of which some bits are left first: they narrow the choice for the others.
@@ -176,8 +196,8 @@ fn on_page(
             }
             let restored = match this.freed.rowid {
                 RowidLeft::Low(low, bits) if low_bits => {
-                    by_low_bits(low, bits, from, to, |id| free(id, &taken))
-                        .or_else(|| by_low_bits(low, bits, first, last, |id| free(id, &taken)))
+                    by_low_bits(low, bits, from, to, |id| free(id, taken))
+                        .or_else(|| by_low_bits(low, bits, first, last, |id| free(id, taken)))
                 }
                 RowidLeft::Length(len) if !low_bits && descending => {
                     let rivals = open.iter().filter(|(_, other)| {
@@ -185,7 +205,7 @@ fn on_page(
                         behind.first().is_none_or(|(place, _)| there < *place)
                             && before.last().is_none_or(|(place, _)| there > *place)
                     });
-                    in_order(from, to, len, rivals.count(), |id| free(id, &taken))
+                    in_order(from, to, len, rivals.count(), |id| free(id, taken))
                 }
                 _ => None,
             };
@@ -200,7 +220,6 @@ fn on_page(
             }
         }
     }
-    found
 }
 
 /// Rows on either side of a place that show how row ids run there.
