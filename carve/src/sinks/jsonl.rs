@@ -4,12 +4,16 @@ use super::{Encode, Ending, Out, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
 use crate::model::{Batch, Cell, Inferred, Lifetime, Partial, Point, Row, State, Transaction};
+use crate::source::Span;
 use mudlark_parsers::value::TextEncoding;
 use serde_json::{Value as Json, json};
 use std::io::{self, Write};
 
 /// How every line begins, with the version of the form.
 const OPENING: &[u8] = b"{\"format\":1,\"version\":";
+
+/// What stands behind the page of evidence that no commit wrote, up to its first span.
+const NO_COMMIT: &[u8] = b",\"commit\":null,\"spans\":[";
 
 /// Integers beyond this are not exact in readers that hold numbers as doubles.
 const EXACT: i64 = 1 << 53;
@@ -78,6 +82,8 @@ struct Encoder<'e, 'a> {
     names: Vec<&'e str>,
     /// What stands before a span's offset, by source.
     sources: Vec<Vec<u8>>,
+    /// The same, of the first span of evidence without a commit, with what stands behind the page.
+    first_sources: Vec<Vec<u8>>,
     /// The last heads and what they were made of.
     heads: Vec<(HeadKey, Vec<u8>)>,
     /// What was inferred alone of the last row of which anything was, and how it was written.
@@ -102,6 +108,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             number + 1
         );
         let key = |name: &str| format!(",{}:", json!(name)).into_bytes();
+        let sources: Vec<Vec<u8>> = story.sources.iter().map(|s| source_text(s.name())).collect();
         // Most rows need less; the vector grows where they don't.
         out.reserve(weighed.batch.rows.len() * 1024);
         Self {
@@ -110,7 +117,8 @@ impl<'e, 'a> Encoder<'e, 'a> {
             table: text.into_bytes(),
             keys: columns.iter().map(|column| key(&column.name)).collect(),
             names: columns.iter().map(|column| column.name.as_str()).collect(),
-            sources: story.sources.iter().map(|s| source_text(s.name())).collect(),
+            first_sources: sources.iter().map(|source| [NO_COMMIT, source].concat()).collect(),
+            sources,
             heads: Vec::new(),
             last_inferred: None,
             last_lifetime: None,
@@ -232,20 +240,26 @@ impl<'e, 'a> Encoder<'e, 'a> {
                 self.out.extend_from_slice(part.as_bytes());
             }
             self.number_or_null(evidence.page);
-            match evidence.commit {
-                None => self.out.extend_from_slice(b",\"commit\":null,\"spans\":["),
-                Some(commit) => {
+            let spans = batch.spans_of(evidence);
+            let source = |span: &Span| usize::from(span.source.0);
+            let first = spans.first().and_then(|first| self.first_sources.get(source(first)));
+            match (evidence.commit, first) {
+                (None, Some(first)) => self.out.extend_from_slice(first),
+                (commit, _) => {
                     self.out.extend_from_slice(b",\"commit\":");
-                    self.number(commit);
+                    self.number_or_null(commit);
                     self.out.extend_from_slice(b",\"spans\":[");
+                    if let Some(first) = spans.first().and_then(|first| self.sources.get(source(first))) {
+                        self.out.extend_from_slice(first);
+                    }
                 }
             }
-            for (number, span) in batch.spans_of(evidence).iter().enumerate() {
+            for (number, span) in spans.iter().enumerate() {
                 if number > 0 {
                     self.out.push(b',');
-                }
-                if let Some(source) = self.sources.get(usize::from(span.source.0)) {
-                    self.out.extend_from_slice(source);
+                    if let Some(source) = self.sources.get(source(span)) {
+                        self.out.extend_from_slice(source);
+                    }
                 }
                 self.number(span.offset);
                 self.out.extend_from_slice(b",\"length\":");
@@ -315,8 +329,17 @@ fn is_plain(bytes: &[u8]) -> bool {
     // As a signed number a byte that is no ASCII is less than a space, as a control character is.
     let odd =
         |byte: u8| u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    // Without an early end, and in bytes, so that the compiler checks many at a time.
-    bytes.iter().fold(0, |any, byte| any | odd(*byte)) == 0
+    // Without an early end, and in bytes, so that the compiler checks many at a time. Of what is left at the end those
+    // before it are checked once more.
+    let any = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | odd(*byte));
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    let last = match (bytes.last_chunk::<16>(), bytes.first_chunk::<8>().zip(bytes.last_chunk::<8>())) {
+        _ if rest.is_empty() => 0,
+        (Some(last), _) => any(last),
+        (None, Some((first, last))) => any(first) | any(last),
+        (None, None) => any(rest),
+    };
+    any(blocks.as_flattened()) | last == 0
 }
 
 fn source_text(name: &str) -> Vec<u8> {
