@@ -94,6 +94,9 @@ struct Old {
     of_statement: bool,
     /// It was committed after the point that the view shows.
     later: bool,
+    /// The version that the log has of the page before this one, and behind it, as numbers of old versions; the same where
+    /// it is the first or the last.
+    beside: [u32; 2],
 }
 
 /// The pages of a database at one point.
@@ -346,6 +349,17 @@ impl<'a> View<'a> {
         old.is_some_and(|old| old.later)
     }
 
+    /// The versions of a page that the log has before and behind an old one, when it has both; all three were committed, and
+    /// all up to the point that the view shows or all after it.
+    pub(super) fn beside(&self, number: u32) -> Option<[PageVersion<'a>; 2]> {
+        let old = self.old.get(number.checked_sub(FIRST_OLD)? as usize).filter(|_| self.is_old(number))?;
+        let [before, behind] = old.beside;
+        if before == number || behind == number {
+            return None;
+        }
+        Some([self.page(before)?, self.page(behind)?])
+    }
+
     /// Whether a number is that of what a temp file holds.
     pub(super) fn is_of_temp_file(&self, number: u32) -> bool {
         let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
@@ -383,6 +397,7 @@ impl<'a> View<'a> {
                 uncommitted: false,
                 of_statement: true,
                 later: false,
+                beside: [FIRST_OLD + self.old.len() as u32; 2],
             });
             self.last_of_statement = self.last_of_statement.max(record.page);
         }
@@ -437,7 +452,9 @@ impl<'a> View<'a> {
         let shown = |page: u32, source: SourceId, offset: u64| {
             self.overlay.get(&page).is_some_and(|over| over.source == source && over.offset == offset)
         };
-        let mut old = Vec::new();
+        let mut old: Vec<Old> = Vec::new();
+        // By page the version that was added last.
+        let mut before: HashMap<u32, u32, RandomState> = HashMap::default();
         if let Some((source, log)) = log {
             // Later ones first: what was written last is most likely to be what stood on the lost page.
             let (committed, open) = log.frames.split_at_checked(log.committed).unwrap_or((&log.frames, &[]));
@@ -451,7 +468,22 @@ impl<'a> View<'a> {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
                     let at = Overlay { source, offset: frame.offset, commit };
                     let later = !uncommitted && (later.frame)(frame);
-                    old.push(Old { page: frame.page, at, uncommitted, of_statement: false, later });
+                    let number = FIRST_OLD + old.len() as u32;
+                    let beside = [number; 2];
+                    old.push(Old { page: frame.page, at, uncommitted, of_statement: false, later, beside });
+                    if frame.commit_number == 0 || !frame.sound {
+                        continue;
+                    }
+                    // Later ones came first.
+                    if let Some(next) = before.insert(frame.page, number)
+                        && let Some(behind) =
+                            old.get_mut((next - FIRST_OLD) as usize).filter(|old| old.later == later)
+                    {
+                        behind.beside[0] = number;
+                        if let Some(own) = old.last_mut() {
+                            own.beside[1] = next;
+                        }
+                    }
                 }
             }
         }
@@ -461,7 +493,9 @@ impl<'a> View<'a> {
                 continue;
             }
             let at = Overlay { source, offset: record.offset, commit: None };
-            old.push(Old { page: record.page, at, uncommitted: false, of_statement: false, later: false });
+            let beside = [FIRST_OLD + old.len() as u32; 2];
+            let (uncommitted, of_statement, later) = (false, false, false);
+            old.push(Old { page: record.page, at, uncommitted, of_statement, later, beside });
         }
         // Under a log the main file holds what was before it; under a hot journal what was never committed.
         if let Some(source) = self.main.filter(|_| self.has_overlay() || self.is_chosen()) {
@@ -469,10 +503,11 @@ impl<'a> View<'a> {
             let hidden = (1..=self.main_pages)
                 .filter(|page| *page > self.page_count || self.overlay.contains_key(page));
             let uncommitted = matches!(self.applied, Applied::Rollback { .. }) || later.main_uncommitted;
-            old.extend(hidden.map(|page| {
+            let first = FIRST_OLD + old.len() as u32;
+            old.extend((first..).zip(hidden).map(|(number, page)| {
                 let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None };
                 let later = !uncommitted && (later.main)(page);
-                Old { page, at, uncommitted, of_statement: false, later }
+                Old { page, at, uncommitted, of_statement: false, later, beside: [number; 2] }
             }));
         }
         if self.page_count >= FIRST_OLD {

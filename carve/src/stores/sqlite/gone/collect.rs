@@ -8,6 +8,7 @@ use super::super::prints::Print;
 use super::super::settle;
 use super::live::{EndingsOfPages, Live};
 use super::places::OfTree;
+use super::repeated::Repeated;
 use super::rowids;
 use super::shape::Kinds;
 use super::{Candidate, Dead, Fingerprints, Search};
@@ -193,6 +194,8 @@ fn on_page(
         let cells = page.cells().filter_map(Result::ok);
         let mut copies = live.copies();
         let cells = cells.filter(|cell| !search.tree.rowids || !copies.has(version.bytes, cell));
+        let repeated = Repeated::of(&database.view, number, version);
+        let cells = cells.filter(|cell| !repeated.has(cell));
         let claim = if role == Role::Earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let cells = cells.filter_map(|cell| whole(version.bytes, cell));
         let cells =

@@ -14,6 +14,7 @@ use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
 use super::collect::whole;
 use super::projected::Projection;
+use super::repeated::Repeated;
 use super::shape::{Kinds, has_controls, reads};
 use super::streams::of_index;
 use super::{Candidate, Dead, Search};
@@ -207,7 +208,9 @@ fn on_page(
     let earlier = view.is_old(number);
     if !own {
         let claim = if earlier { Claim::EarlierVersion } else { Claim::OldPage };
-        let read = page.cells().filter_map(Result::ok).filter_map(|cell| whole(version.bytes, cell));
+        let repeated = Repeated::of(view, number, version);
+        let read = page.cells().filter_map(Result::ok).filter(|cell| !repeated.has(cell));
+        let read = read.filter_map(|cell| whole(version.bytes, cell));
         cells.extend(read.map(|freed| (freed, claim)));
     }
     let (blocks, damage) = page.freeblocks();

@@ -17,6 +17,7 @@ mod parts;
 mod places;
 mod projected;
 mod put;
+mod repeated;
 mod reused;
 mod rowids;
 mod shape;
