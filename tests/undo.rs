@@ -301,6 +301,68 @@ fn foreign_keys_hold_in_what_is_taken_back() -> Done {
 }
 
 #[test]
+fn rows_that_refer_to_rows_of_their_own_table_are_taken_back() -> Done {
+    for action in ["SET NULL", "CASCADE", "SET DEFAULT", "RESTRICT", "NO ACTION"] {
+        let gone = if action.ends_with('N') || action == "RESTRICT" { "id > 30" } else { "id IN (2, 9)" };
+        let case = Case::new(
+            &format!(
+                "PRAGMA foreign_keys = ON;
+                 CREATE TABLE t(id INTEGER PRIMARY KEY, up INT DEFAULT NULL REFERENCES t ON DELETE {action} ON UPDATE CASCADE, n TEXT);
+                 WITH RECURSIVE x(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM x WHERE i < 60)
+                 INSERT INTO t SELECT i, nullif(i / 2, 0), 'n' || i FROM x"
+            ),
+            &["UPDATE t SET n = 'z' WHERE id = 7", &format!("DELETE FROM t WHERE {gone}")],
+        )?;
+        case.check_all_taken_back("commit:1..commit:2")?;
+    }
+    // By a key that rows swap, and that one row has after another.
+    for (action, commit) in [
+        (
+            "SET NULL",
+            "UPDATE t SET code = 'x' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4, 'b', 'x')",
+        ),
+        (
+            "CASCADE",
+            "UPDATE t SET code = 'w' WHERE id = 1; UPDATE t SET code = 'a' WHERE id = 2; UPDATE t SET code = 'b' WHERE id = 1",
+        ),
+    ] {
+        let case = Case::new(
+            &format!(
+                "PRAGMA foreign_keys = ON;
+                 CREATE TABLE t(id INTEGER PRIMARY KEY, code TEXT UNIQUE, up TEXT REFERENCES t(code) ON DELETE {action} ON UPDATE CASCADE);
+                 INSERT INTO t VALUES (1, 'a', NULL), (2, 'b', 'a'), (3, 'c', 'b')"
+            ),
+            &[commit],
+        )?;
+        case.check_all_taken_back("commit:1")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_whose_keys_changed_and_those_of_computed_keys_are_taken_back() -> Done {
+    let case = Case::new(
+        "PRAGMA foreign_keys = ON;
+         CREATE TABLE p(id INTEGER PRIMARY KEY, n UNIQUE); CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p ON UPDATE CASCADE ON DELETE CASCADE);
+         CREATE TABLE pair(a INT, b INT, v, PRIMARY KEY(a, b));
+         CREATE TABLE of_pair(id INTEGER PRIMARY KEY, a INT, b INT, FOREIGN KEY(a, b) REFERENCES pair ON DELETE SET NULL ON UPDATE CASCADE);
+         CREATE TABLE e(id INTEGER PRIMARY KEY, a TEXT, b INT, g AS (b * 2) STORED UNIQUE);
+         CREATE UNIQUE INDEX lowered ON e(lower(a)); CREATE UNIQUE INDEX some ON e(b) WHERE b > 1;
+         INSERT INTO p VALUES (1, 'a'), (2, 'b'); INSERT INTO c VALUES (1, 1), (2, 2), (3, 1);
+         INSERT INTO pair VALUES (1, 1, 'x'), (1, 2, 'y'); INSERT INTO of_pair VALUES (1, 1, 1), (2, 1, 2);
+         INSERT INTO e(id, a, b) VALUES (1, 'A', 1), (2, 'B', 2), (3, 'C', 3)",
+        &[
+            "UPDATE p SET id = id + 100",
+            "UPDATE p SET id = 1 WHERE id = 102",
+            "UPDATE pair SET b = b + 10; DELETE FROM pair WHERE b = 11; INSERT INTO pair VALUES (1, 1, 'new')",
+            "UPDATE e SET a = 'w', b = 9 WHERE id = 1; UPDATE e SET a = 'a', b = 1 WHERE id = 2; UPDATE e SET a = 'b', b = 2 WHERE id = 1;
+             DELETE FROM e WHERE id = 3; INSERT INTO e(id, a, b) VALUES (9, 'c', 3)",
+        ],
+    )?;
+    case.check_all_taken_back("commit:1..commit:4")
+}
+
+#[test]
 fn rows_that_changed_since_are_listed_and_left() -> Done {
     let case = Case::new(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE, a); CREATE TABLE c(id INTEGER PRIMARY KEY, t REFERENCES t);

@@ -3,7 +3,7 @@
 use super::{Counts, Named};
 use crate::error::Error;
 use crate::model::{Became, RowDelta};
-use crate::sql::constraints::{Constraints, children_first, shape};
+use crate::sql::constraints::{Constraints, children_first, detach, shape};
 use crate::sql::patch::{self, Patch, Row, Table};
 use crate::stores::Difference;
 use crate::words::grouped_count;
@@ -76,9 +76,10 @@ pub fn write(
             way: row(delta),
         });
         let (name, sql) = (before.name.clone(), before.sql.clone().unwrap_or_default());
-        tables.push(Table { name, sql, key, columns, rows: rows.collect() });
+        tables.push(Table { name, sql, key, columns, detached: Vec::new(), rows: rows.collect() });
     }
-    let tables = children_first(tables, &between.referring);
+    let mut tables = children_first(tables, &between.referring);
+    detach(&mut tables, &between.referring);
     let is_touched = |name: &str| tables.iter().any(|table| table.name.eq_ignore_ascii_case(name));
     let refers = between.referring.iter().filter(|(ddl, _)| {
         is_touched(&ddl.name) || ddl.references.iter().any(|reference| is_touched(&reference.table))

@@ -37,10 +37,6 @@ impl Constraints {
             add(&index.parts);
         }
         found.any |= table.uniques.iter().any(|index| index.partial || !index.complete);
-        let acts = |sql: &str| {
-            let sql = sql.to_ascii_uppercase();
-            sql.contains("CASCADE") || sql.contains(" SET ") || sql.contains("RESTRICT")
-        };
         found.acted_on = referring.iter().any(|(child, sql)| {
             child.references.iter().any(|to| to.table.eq_ignore_ascii_case(&ddl.name)) && acts(sql)
         });
@@ -66,6 +62,12 @@ impl Constraints {
             Way::Anew
         }
     }
+}
+
+/// Whether a definition has foreign keys that act on its rows when those change that they refer to.
+fn acts(sql: &str) -> bool {
+    let sql = sql.to_ascii_uppercase();
+    sql.contains("CASCADE") || sql.contains(" SET ") || sql.contains("RESTRICT")
 }
 
 /// The places of a key's columns among the cells of a row.
@@ -139,6 +141,25 @@ pub(crate) fn shape(table: &TableThen, constraints: &Constraints) -> Result<(Key
         })
     });
     Ok((key, columns.collect()))
+}
+
+/// Notes for each table the columns by which its rows refer to rows that change too, where that acts on them.
+pub(crate) fn detach(tables: &mut [Table<'_, '_>], referring: &[(TableDdl, String)]) {
+    let names: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
+    for table in tables {
+        let of_table =
+            |(ddl, sql): &&(TableDdl, String)| ddl.name.eq_ignore_ascii_case(&table.name) && acts(sql);
+        let Some((ddl, _)) = referring.iter().find(of_table) else { continue };
+        let changes = |to: &str| names.iter().any(|name| name.eq_ignore_ascii_case(to));
+        let links = ddl.references.iter().filter(|reference| changes(&reference.table));
+        let columns =
+            links.flat_map(|reference| &reference.columns).filter_map(|column| ddl.columns.get(*column));
+        let columns: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+        let can_be_null = |column: &&Settable| !column.not_null && !table.is_key(column);
+        let detached = table.columns.iter().filter(can_be_null);
+        let detached = detached.filter(|column| columns.contains(&column.name.as_str()));
+        table.detached = detached.map(|column| column.place).collect();
+    }
 }
 
 /// The tables in an order in which those that refer to others come first; tables that refer to one another have none.

@@ -73,6 +73,8 @@ pub struct Table<'r, 'a> {
     pub key: Key,
     /// Its columns, but for the one that is the row id, and those that are computed.
     pub columns: Vec<Settable>,
+    /// The places of columns by which its rows refer to others that change: foreign keys would act on the rows meanwhile.
+    pub detached: Vec<usize>,
     /// Its rows.
     pub rows: Vec<Row<'r, 'a>>,
 }
@@ -162,7 +164,12 @@ impl Table<'_, '_> {
         }
     }
 
-    fn is_key(&self, column: &Settable) -> bool {
+    /// Whether its rows that stay are set at the end only.
+    fn is_detached(&self) -> bool {
+        !self.detached.is_empty() && (self.has(Way::Update) || self.has(Way::Parked))
+    }
+
+    pub(crate) fn is_key(&self, column: &Settable) -> bool {
         matches!(&self.key, Key::Columns(places) if places.contains(&column.place))
     }
 
@@ -210,8 +217,11 @@ impl Table<'_, '_> {
 
     /// Rows that statements change, each as often as they do.
     fn changes(&self) -> u64 {
+        let twice = u64::from(self.is_detached());
         let of = |row: &Row<'_, '_>| match (row.now.is_some(), row.then.is_some(), row.way) {
-            (true, true, Way::Anew | Way::Parked) => 2,
+            (true, true, Way::Anew) => 2,
+            (true, true, Way::Parked) => 2 + 2 * twice,
+            (true, true, Way::Update) => 1 + twice,
             (false, false, _) => 0,
             _ => 1,
         };
@@ -443,11 +453,23 @@ fn check(patch: &Patch<'_, '_>, raw: bool, sql: &mut String) {
     );
 }
 
-/// Changes the rows. What refers to others comes first, so that no row goes to which another still refers.
+/// Changes the rows. What refers to others comes first, so that no row goes to which another still refers. Where a foreign
+/// key would act on rows that stay, these refer to nothing until all others are as they are wanted.
 fn change(patch: &Patch<'_, '_>, sql: &mut String) {
+    for (number, table) in patch.tables.iter().enumerate().filter(|(_, table)| table.is_detached()) {
+        let columns = table.columns.iter().filter(|column| table.detached.contains(&column.place));
+        let columns: Vec<String> = columns.map(|column| format!("{}=NULL", quoted(&column.name))).collect();
+        let rows = table.is_among(&format!("temp.mudlark_then_{number} WHERE way<>{ADDED}"));
+        let _ = writeln!(
+            sql,
+            "UPDATE OR ABORT {} SET {} WHERE {ARMED} AND {rows};",
+            table.main(),
+            columns.join(",")
+        );
+    }
     for (number, table) in patch.tables.iter().enumerate() {
-        if table.has(Way::Update) {
-            update(sql, number, table, STAYS);
+        if table.has(Way::Update) && !table.is_detached() {
+            update(sql, number, table, &format!("way={STAYS}"), &[]);
         }
         if table.removes() > 0 {
             let rows = format!("temp.mudlark_now_{number} WHERE way={GOES}");
@@ -456,7 +478,7 @@ fn change(patch: &Patch<'_, '_>, sql: &mut String) {
         }
         if table.has(Way::Parked) {
             park(sql, number, table);
-            update(sql, number, table, LATE);
+            update(sql, number, table, &format!("way={LATE}"), &table.detached);
         }
     }
     for (number, table) in patch.tables.iter().enumerate().rev() {
@@ -480,11 +502,19 @@ fn change(patch: &Patch<'_, '_>, sql: &mut String) {
             cells.join(",")
         );
     }
+    for (number, table) in patch.tables.iter().enumerate().filter(|(_, table)| table.is_detached()) {
+        update(sql, number, table, &format!("way<>{ADDED}"), &[]);
+    }
 }
 
-/// Sets all cells of the rows that `then` holds for one way.
-fn update(sql: &mut String, number: usize, table: &Table<'_, '_>, way: u8) {
-    let set: Vec<&Settable> = table.columns.iter().filter(|column| !table.is_key(column)).collect();
+/// Sets the cells of the rows that `then` holds for some ways, but for those at the places that are left out.
+fn update(sql: &mut String, number: usize, table: &Table<'_, '_>, ways: &str, left_out: &[usize]) {
+    let is_set = |column: &&Settable| !table.is_key(column) && !left_out.contains(&column.place);
+    let mut set: Vec<&Settable> = table.columns.iter().filter(is_set).collect();
+    if set.is_empty() {
+        // All of them refer to others: the first is set early.
+        set.extend(table.columns.iter().find(|column| !table.is_key(column)));
+    }
     let names: Vec<String> = set.iter().map(|column| quoted(&column.name)).collect();
     let cells: Vec<String> = set.iter().map(|column| format!("mudlark_n.c{}", column.place)).collect();
     let _ = writeln!(
@@ -495,7 +525,7 @@ fn update(sql: &mut String, number: usize, table: &Table<'_, '_>, way: u8) {
         names.join(","),
         cells.join(","),
         table.same_key("mudlark_n", &quoted(&table.name)),
-        table.is_among(&format!("temp.mudlark_then_{number} WHERE way={way}"))
+        table.is_among(&format!("temp.mudlark_then_{number} WHERE {ways}"))
     );
 }
 

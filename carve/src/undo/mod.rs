@@ -4,7 +4,7 @@ mod conflicts;
 
 use crate::error::Error;
 use crate::model::{RowThen, Undoable};
-use crate::sql::constraints::{Constraints, children_first, shape};
+use crate::sql::constraints::{Constraints, children_first, detach, shape};
 use crate::sql::patch::{self, Key, Patch, Row, Table};
 use crate::undelete::is_shadow;
 use crate::words::{count, grouped_count};
@@ -106,7 +106,7 @@ pub fn write(
         outcome.tables.push(of_table);
         if !rows.is_empty() {
             let (name, sql) = (table.table.name.clone(), table.table.sql.clone().unwrap_or_default());
-            tables.push(Table { name, sql, key, columns, rows });
+            tables.push(Table { name, sql, key, columns, detached: Vec::new(), rows });
         }
     }
     notes(undoable, &mut outcome);
@@ -118,7 +118,8 @@ pub fn write(
         put(sql.as_bytes())?;
         return Ok(outcome);
     }
-    let tables = children_first(tables, &undoable.referring);
+    let mut tables = children_first(tables, &undoable.referring);
+    detach(&mut tables, &undoable.referring);
     let is_touched = |name: &str| tables.iter().any(|table| table.name.eq_ignore_ascii_case(name));
     let refers = undoable.referring.iter().filter(|(ddl, _)| {
         is_touched(&ddl.name) || ddl.references.iter().any(|reference| is_touched(&reference.table))
@@ -144,8 +145,9 @@ fn refuse(undoable: &Undoable<'_>, allowed: Allowed) -> Result<(), Error> {
     if let Some(delta) = undoable.schema.first().filter(|_| !allowed.schema) {
         let event = &delta.event;
         return refused(format!(
-            "these commits changed definitions ({} {} {}), which is not taken back; --allow schema takes back what they \
-             did to rows of the other tables",
+            "these commits changed definitions ({} {} {}), which is not taken back; `replay --until` with the point before \
+             them gives the store with all that was dropped; --allow schema takes back what they did to rows of the other \
+             tables",
             event.what, event.kind, event.name
         ));
     }
@@ -230,6 +232,13 @@ fn head(undoable: &Undoable<'_>, allowed: Allowed, instance: &str, outcome: &Out
     lines.push("printed. All is done in one transaction. Try it on a copy first:".to_owned());
     lines.push("  sqlite3 COPY.db < THIS_FILE".to_owned());
     lines.push("It needs SQLite 3.24 or later.".to_owned());
+    if !undoable.referring.is_empty() {
+        lines.push(
+            "With PRAGMA foreign_keys = ON actions of foreign keys can stand in the way, and then nothing is changed: run it \
+             with OFF, as the sqlite3 shell does. What refers to rows is compared all the same."
+                .to_owned(),
+        );
+    }
     if allowed.triggers {
         lines.push(
             "Triggers fire: what they change is not checked. .dbconfig enable_trigger off in the sqlite3 shell keeps them \
