@@ -1,6 +1,7 @@
 //! What does a run that is stopped leave behind?
 
 use crate::support::{Done, Ran, command, folder, listing, store};
+use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,9 +24,30 @@ fn large_store(folder: &Path) -> Done<PathBuf> {
     Ok(path)
 }
 
+/// The same with all of its rows in a log.
+fn large_log(folder: &Path) -> Done<PathBuf> {
+    let live = folder.join("live.db");
+    let connection = Connection::open(&live)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, note TEXT); PRAGMA wal_checkpoint(TRUNCATE);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000)
+         INSERT INTO t SELECT i, 'name ' || i, hex(zeroblob(40)) FROM n",
+    )?;
+    let store = folder.join("store.db");
+    fs::copy(&live, &store)?;
+    fs::copy(folder.join("live.db-wal"), folder.join("store.db-wal"))?;
+    Ok(store)
+}
+
 /// Starts a recovery into `out/`, and waits until its temporary file grows.
 fn begun(source: &Path, out: &Path, further: &[&str]) -> Done<Child> {
-    let mut command = command(["recover", "--quiet", "--hash", "none"]);
+    begun_with("recover", source, out, further)
+}
+
+/// Starts a command that writes into `out/`, and waits until its temporary file grows.
+fn begun_with(name: &str, source: &Path, out: &Path, further: &[&str]) -> Done<Child> {
+    let mut command = command([name, "--quiet", "--hash", "none"]);
     command.arg(source).arg("-o").arg(out.join("out.db")).args(further);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let start = Instant::now();
@@ -60,6 +82,23 @@ fn an_interrupted_run_leaves_nothing_and_says_so() -> Done {
     assert!(ran.err.contains("interrupted"), "{}", ran.err);
     assert_eq!(listing(out.path())?, [""; 0]);
     assert_eq!(listing(evidence.path())?, ["store.db"]);
+    Ok(())
+}
+
+#[test]
+fn what_brings_a_store_back_or_lists_its_changes_can_be_interrupted_too() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_log(evidence.path())?;
+    for (name, further) in [
+        ("diff", &["--from", "commit:0", "--format", "jsonl"][..]),
+        ("diff", &["--from", "commit:0", "--format", "sql"]),
+        ("replay", &["--undo", "commit:1"]),
+    ] {
+        let ran = signalled(begun_with(name, &source, out.path(), further)?, "-INT")?;
+        assert_eq!(ran.status, Some(3), "{name}: {}", ran.err);
+        assert!(ran.err.contains("interrupted"), "{}", ran.err);
+        assert_eq!(listing(out.path())?, [""; 0], "{name}");
+    }
     Ok(())
 }
 

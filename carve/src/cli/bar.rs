@@ -1,19 +1,30 @@
 //! The progress bar, and Ctrl-C.
 
+use super::exit;
+use crate::error::Error;
 use crate::progress::Progress;
+use crate::sinks;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Lets the first Ctrl-C end the run in order, and the second at once.
+/// How long a run has to end in order: what writes rows asks often, what reads pages does not.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Lets Ctrl-C end the run: in order where that is soon, or else as it stands, without what it was writing.
 pub(super) fn watch_interrupts() {
     // Without a handler, Ctrl-C ends the program, which leaves no more than a temporary file.
     let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        thread::sleep(PATIENCE);
+        if sinks::abandon() {
+            eprintln!("mudlark: {}", Error::Interrupted);
+            std::process::exit(exit::INTERRUPTED);
         }
     });
 }

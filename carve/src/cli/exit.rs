@@ -4,6 +4,9 @@ use crate::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+/// The status of a run that the user stopped.
+pub(super) const INTERRUPTED: i32 = 3;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -7,7 +7,7 @@ mod pending;
 pub mod sql;
 
 pub use out::Out;
-pub use pending::Pending;
+pub use pending::{Pending, abandon};
 
 use crate::confidence::Confidence;
 use crate::error::Error;

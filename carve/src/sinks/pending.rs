@@ -4,6 +4,32 @@ use crate::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The files of this run that are not kept, for when it has to end at once.
+static UNKEPT: Mutex<Unkept> =
+    Mutex::new(Unkept { temporaries: Vec::new(), any_kept: false, abandoned: false });
+
+struct Unkept {
+    temporaries: Vec<PathBuf>,
+    /// Another one stands under its final name by now.
+    any_kept: bool,
+    abandoned: bool,
+}
+
+/// Removes all files that are being written, none of which can be kept any more; false, and nothing happens, when this run
+/// has put one in place already.
+pub fn abandon() -> bool {
+    let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if unkept.any_kept {
+        return false;
+    }
+    unkept.abandoned = true;
+    for temporary in unkept.temporaries.drain(..) {
+        let _ = fs::remove_file(temporary);
+    }
+    true
+}
 
 /// A file that is being written beside its final name; it vanishes unless it is kept.
 #[derive(Debug)]
@@ -35,7 +61,12 @@ impl Pending {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
+        let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if unkept.abandoned {
+            return Err(Error::Interrupted);
+        }
         File::create_new(&temporary).map_err(failed)?;
+        unkept.temporaries.push(temporary.clone());
         Ok(Self { path: path.to_owned(), temporary, kept: false })
     }
 
@@ -58,7 +89,14 @@ impl Pending {
     pub fn keep(mut self) -> Result<(), Error> {
         let failed = |error| Error::Output { path: self.path.clone(), what: "can't be put in place", error };
         File::open(&self.temporary).and_then(|file| file.sync_all()).map_err(failed)?;
+        let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if unkept.abandoned {
+            return Err(Error::Interrupted);
+        }
         fs::rename(&self.temporary, &self.path).map_err(failed)?;
+        unkept.temporaries.retain(|temporary| *temporary != self.temporary);
+        unkept.any_kept = true;
+        drop(unkept);
         self.kept = true;
         Ok(())
     }
@@ -69,6 +107,8 @@ impl Drop for Pending {
         if !self.kept {
             // Nothing can be done about a failure here, and the name says what the file is.
             let _ = fs::remove_file(&self.temporary);
+            let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            unkept.temporaries.retain(|temporary| *temporary != self.temporary);
         }
     }
 }
