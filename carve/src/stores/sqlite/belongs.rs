@@ -33,6 +33,9 @@ const TELLING: usize = 6;
 /// application share settings, and with them far fewer.
 const SHARED: usize = 5;
 
+/// Fewer cells than these may be shared by accident, however few the log has.
+const FEW: usize = 16;
+
 /// What can be said of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -360,6 +363,8 @@ fn for_it(sides: &Sides<'_>) -> Verdict {
     }
     match own.intersection(&theirs).count() {
         shared if shared > 0 && shared * SHARED >= own.len() => Verdict::Belongs,
+        // What it deletes can't be in it, but most of what it leaves is.
+        shared if shared >= FEW && shared * 2 > theirs.len() => Verdict::Belongs,
         _ if own.is_empty() => Verdict::Undecided("the pages that it writes hold no rows to compare"),
         _ => Verdict::Undecided("hardly a row of the pages that it writes is as it was"),
     }
@@ -497,6 +502,15 @@ mod tests {
         let two = store(folder.path(), "two.db", orders, "CREATE INDEX by_item ON orders(item);");
         let judged = judged(&one, &log_of(&two));
         assert!(matches!(judged.verdict, Verdict::Foreign(_)), "{judged:?}");
+    }
+
+    #[test]
+    fn a_log_that_deletes_nearly_every_row_belongs_by_those_that_it_left_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = "UPDATE people SET name = 'changed' WHERE id = 3; UPDATE people SET name = 'changed' WHERE id = 90;";
+        let store =
+            store(folder.path(), "a.db", &people("ada", 900), &format!("{first} DELETE FROM people;"));
+        assert_eq!(judged(&store, &log_of(&store)).verdict, Verdict::Belongs);
     }
 
     #[test]
