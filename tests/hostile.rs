@@ -66,6 +66,7 @@ fn run_in(folder: &Path, evidence: &Evidence, number: u64) -> Result<(), Error> 
         // A file of DDL may be as broken: the catalogue's page, which holds some, does for one.
         options: Options { schema: number.is_multiple_of(5).then(|| ddl(evidence)), ..Options::default() },
         arguments: Vec::new(),
+        table: None,
     };
     // The database takes longer to write; what is written is the same.
     let kind = if number.is_multiple_of(16) { "database" } else { "jsonl" };

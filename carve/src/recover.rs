@@ -2,7 +2,7 @@
 
 use crate::confidence::{self, Confidence};
 use crate::error::Error;
-use crate::model::{Batch, Cell, Loss, Stand, State};
+use crate::model::{Batch, Cell, Loss, Stand, State, Table};
 use crate::progress::Progress;
 use crate::sinks::{Ending, Sink, Story, Weighed};
 use crate::source::{HashChoice, Source, hash};
@@ -26,6 +26,14 @@ pub struct Request {
     pub options: Options,
     /// The arguments of the run, as recorded.
     pub arguments: Vec<String>,
+    /// The only table whose rows are wanted, by its name or its label.
+    pub table: Option<String>,
+}
+
+impl Request {
+    fn wants(&self, table: &Table) -> bool {
+        self.table.as_ref().is_none_or(|name| table.is_called(name))
+    }
 }
 
 /// What a recovery came to.
@@ -108,7 +116,7 @@ pub fn recover(
             };
             let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
             progress.stage("reading rows", run.outcome.tables.len() as u64);
-            instance.rows(&mut |batches| run.take(batches))?;
+            instance.rows(&|table| request.wants(table), &mut |batches| run.take(batches))?;
             let hashes = hashing.join().unwrap_or_default();
             run.finish(&*instance, hashes)
         })

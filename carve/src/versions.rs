@@ -77,6 +77,7 @@ pub fn find(
             hash: HashChoice::None,
             options: wanted.options.clone(),
             arguments: Vec::new(),
+            table: Some(wanted.table.clone()),
         };
         let outcome = recover::recover(store, name, sources, &request, vec![Box::new(sink)], progress)?;
         let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
@@ -131,10 +132,7 @@ struct Collector {
 
 impl Sink for Collector {
     fn begin(&mut self, story: &Story<'_>) -> Result<(), Error> {
-        let named = |table: &Table| {
-            let is = |name: &str| name.eq_ignore_ascii_case(&self.wanted.table);
-            is(&table.label) || table.name.as_deref().is_some_and(is)
-        };
+        let named = |table: &Table| table.is_called(&self.wanted.table);
         if !story.tables.iter().any(named) {
             let names: Vec<&str> = story.tables.iter().map(|table| table.label.as_str()).collect();
             let table = &self.wanted.table;

@@ -158,6 +158,7 @@ impl Bench {
             hash: HashChoice::None,
             options: options.clone(),
             arguments: Vec::new(),
+            table: None,
         };
         match recover(&Sqlite, "evidence", sources, &request, sinks, &Silent) {
             Ok(_) | Err(Error::NotAStore { .. }) => {}

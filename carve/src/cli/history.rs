@@ -102,9 +102,12 @@ fn text(name: &str, table: &str, versions: &Versions) -> String {
         let lifetime = version.lifetime;
         let from = lifetime.from.map_or("?".to_owned(), |point| point.to_string());
         let live = version.line["state"] == "live";
+        let deleted = version.line["state"] == "deleted";
         let to = match lifetime.to {
+            Some(point) if deleted => format!("{point}, which deleted it"),
             Some(point) => point.to_string(),
             None if live => "now".to_owned(),
+            None if deleted => "?, deleted since".to_owned(),
             None => "?".to_owned(),
         };
         let _ = writeln!(text, "  from {from} to {to}{}", doubt(version));

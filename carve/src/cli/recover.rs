@@ -90,6 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         hash: arguments.common.hash.unwrap_or_default(),
         options,
         arguments: std::env::args().collect(),
+        table: None,
     };
     let bar = Bar::new(arguments.common.quiet);
     if let Some(folder) = folder {

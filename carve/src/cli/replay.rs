@@ -112,6 +112,7 @@ fn write_sql(arguments: &Arguments, found: &Found, store: &Path) -> Result<(), E
         hash: HashChoice::None,
         options: gather::options(&arguments.common)?,
         arguments: Vec::new(),
+        table: None,
     };
     let sink = sinks::open("sql", &Target::File(arguments.output.clone()))?;
     let bar = Bar::new(arguments.common.quiet);

@@ -74,6 +74,13 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether a user means this table by a name: its own or that in the output.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let is = |own: &str| own.eq_ignore_ascii_case(name);
+        is(&self.label) || self.name.as_deref().is_some_and(is)
+    }
+
     /// Whether nothing but a hidden key is missing from a row.
     #[must_use]
     pub fn is_full(&self, cells: &[Cell<'_>]) -> bool {

@@ -209,11 +209,11 @@ pub trait Instance: Sync {
     /// SQL of views, triggers and virtual tables: kind, name and text. Kept, never executed.
     fn kept_sql(&self) -> Vec<(String, String, String)>;
 
-    /// Hands all row versions to `sink`.
+    /// Hands all row versions of the tables that are wanted to `sink`.
     ///
     /// # Errors
     /// What the sink returns.
-    fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error>;
+    fn rows<'s>(&'s self, wanted: &dyn Fn(&Table) -> bool, sink: &mut RowSink<'_, 's>) -> Result<(), Error>;
 
     /// Damage and anomalies found.
     fn findings(&self) -> Vec<Finding>;

@@ -455,11 +455,11 @@ impl Instance for Database<'_> {
         .collect()
     }
 
-    fn rows<'s>(&'s self, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
+    fn rows<'s>(&'s self, wanted: &dyn Fn(&Table) -> bool, sink: &mut RowSink<'_, 's>) -> Result<(), Error> {
         // Asks every page of every tree, so once for all tables.
         let damaged = self.is_damaged();
         let mut altered = gone::Altered::default();
-        for number in 0..self.outputs.len() {
+        for (number, _) in self.tables.iter().enumerate().filter(|(_, table)| wanted(table)) {
             self.table_rows(number, damaged, &mut altered, sink)?;
         }
         altered.put(self, sink)
