@@ -75,6 +75,7 @@ fn text(found: &Found, history: &History) -> String {
             }
         }
     }
+    put_outstanding(&mut text, found, history);
     for note in &history.notes {
         let _ = writeln!(text, "  note    {note}");
     }
@@ -117,12 +118,60 @@ fn of_table(rows: &RowCounts) -> String {
     if rows.unknown > 0 {
         parts.push(format!("{} of which the state before or behind is lost", count(rows.unknown, "row")));
     }
-    let stands_out = match (rows.bulk, rows.emptied) {
-        (_, true) => "   <== no row is left",
-        (true, false) => "   <== bulk delete",
-        (false, false) => "",
-    };
+    let stands_out = stands_out(rows).map(|what| format!("   <== {what}")).unwrap_or_default();
     format!("{}: {}{stands_out}", printable(&rows.table), parts.join(", "))
+}
+
+/// Why a person should look at what a commit did to a table.
+fn stands_out(rows: &RowCounts) -> Option<&'static str> {
+    match rows {
+        RowCounts { emptied: true, .. } => Some("no row is left"),
+        RowCounts { bulk: true, .. } => Some("bulk delete"),
+        RowCounts { all_updated: true, .. } => Some("every row was updated"),
+        _ => None,
+    }
+}
+
+/// Commits that are named again at the end; a person reads no more.
+const MOST_NAMED: usize = 5;
+
+/// Names the commits once more that stand out, since a log may hold thousands, the one of the most rows
+/// first, and says how to go on from that.
+fn put_outstanding(text: &mut String, found: &Found, history: &History) {
+    let rows_of = |commit: &Commit| {
+        let rows = commit.rows.as_deref().unwrap_or_default().iter();
+        let rows = rows.filter(|rows| !rows.internal && stands_out(rows).is_some());
+        rows.map(|rows| rows.deleted + rows.updated).sum::<u64>()
+    };
+    let drops =
+        |commit: &Commit| commit.schema.iter().any(|event| event.what == "dropped" && event.kind == "table");
+    let outstanding = history.commits.iter().filter(|commit| drops(commit) || rows_of(commit) > 0);
+    let mut all: Vec<&Commit> = outstanding.collect();
+    all.sort_by_key(|commit| std::cmp::Reverse(rows_of(commit)));
+    let named: Vec<String> = all.iter().filter_map(|commit| Some(commit.point?.to_string())).collect();
+    let Some(point) = named.first() else { return };
+    let further = count_of_further(named.len());
+    let list = named.get(..named.len().min(MOST_NAMED)).unwrap_or_default().join(", ");
+    let _ = writeln!(text, "  look at {list}{further}");
+    let before = match point.rsplit_once(':').map(|(name, number)| (name, number.parse::<u32>())) {
+        Some(("commit", Ok(number))) => format!("commit:{}", number.saturating_sub(1)),
+        Some((name, Ok(number))) if number > 1 => format!("{name}:{}", number - 1),
+        _ => return,
+    };
+    let store = found.sources.first().map(|source| source.path().display().to_string()).unwrap_or_default();
+    let store = printable(&store);
+    let _ = writeln!(text, "          mudlark diff {store} --from {before} --to {point}   shows the rows");
+    let _ = writeln!(
+        text,
+        "          mudlark replay {store} --until {before} -o before.db   gives the store before it"
+    );
+}
+
+fn count_of_further(named: usize) -> String {
+    match named.saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        further => format!(" and {}", count(further as u64, "further commit")),
+    }
 }
 
 fn as_json(found: &Found, history: &History) -> Json {
@@ -143,6 +192,7 @@ fn commit_json(commit: &Commit) -> Json {
                 "table": rows.table, "internal": rows.internal, "inserted": rows.inserted,
                 "updated": rows.updated, "deleted": rows.deleted, "unknown": rows.unknown,
                 "exact": rows.exact, "bulk_delete": rows.bulk, "emptied": rows.emptied,
+                "all_updated": rows.all_updated,
             })
         };
         rows.iter().map(of_table).collect::<Vec<_>>()

@@ -50,6 +50,8 @@ pub struct RowCounts {
     pub bulk: bool,
     /// The table has no row left.
     pub emptied: bool,
+    /// So many rows were updated, and no row of the table was left as it was.
+    pub all_updated: bool,
 }
 
 /// A change of a definition.

@@ -15,7 +15,7 @@ const ASKED: usize = 4096;
 
 /// Words in the names of columns that applications fill with the time of writing. Others, as of due dates, may lie in the
 /// future of the commit.
-const WRITTEN: [&str; 12] = [
+const WRITTEN: [&str; 17] = [
     "created",
     "inserted",
     "updated",
@@ -28,6 +28,11 @@ const WRITTEN: [&str; 12] = [
     "ctime",
     "mtime",
     "added",
+    "placed",
+    "posted",
+    "saved",
+    "recorded",
+    "registered",
 ];
 
 /// Words that speak against them.

@@ -273,7 +273,7 @@ impl<'a> States<'a> {
             } else {
                 format!(
                     "behind a damaged frame{at}, where SQLite stops reading, the log goes on with {} ({which}) whose frames \
-                     are proved only by the ones before them; --force-frames goes on",
+                     are proved only by the ones before them; `replay --force-frames` goes on",
                     count(behind.into(), "commit")
                 )
             });
@@ -355,13 +355,13 @@ impl<'a> States<'a> {
         if self.told == Told::Hot {
             return format!(
                 "{until} can't be proved: the journal is damaged{at}, where SQLite would stop to put pages back and leave a \
-                 mix; --force-frames goes on with what else its nonce proves"
+                 mix; `replay --force-frames` goes on with what else its nonce proves"
             );
         }
         let proved = self.point(self.proved);
         format!(
             "{until} can't be proved: it lies behind a damaged frame{at}; the log is proved up to {proved}, as far as SQLite \
-             itself reads it; --force-frames goes on over frames that are proved only by the ones before them"
+             itself reads it; `replay --force-frames` goes on over frames that are proved only by the ones before them"
         )
     }
 
@@ -400,7 +400,8 @@ impl<'a> States<'a> {
             [only] => format!("; the nearest is {only}"),
             [most @ .., last] => format!("; the nearest are {} and {last}", most.join(", ")),
         };
-        format!("{until}: no such point; {held}{nearest}")
+        let notes: String = self.notes.iter().map(|note| format!("; {note}")).collect();
+        format!("{until}: no such point; {held}{nearest}{notes}")
     }
 
     /// The points that are next to one that does not exist: those of its generation, by number, or of all.

@@ -2,7 +2,6 @@
 
 use super::commits::{Commits, Held, LogCommit};
 use super::dated;
-use super::objects::Object;
 use super::pages::Pages;
 use super::walk::{SchemaAct, Step, TableChange, Walk};
 use crate::error::Error;
@@ -21,13 +20,15 @@ use mudlark_parsers::sqlite::wal;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
 
-/// As many deleted rows of one table in one commit as stand out: few programs delete so many at a time on purpose.
+/// As many deleted rows of one table in one commit as stand out: few programs delete so many at a time on purpose. So do as
+/// many that were updated, when they are all.
 const BULK: u64 = 100;
 
 /// What the log in `sources` tells.
 pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     let roles = Roles::of(sources);
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
+    let name = |id: SourceId| sources.get(usize::from(id.0)).map_or("", Source::name);
     let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
     let mut history = History::default();
     let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
@@ -37,10 +38,11 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
             return Ok(history);
         }
         history.notes.push(match log {
-            Some((id, Err(_))) if !bytes(id).is_empty() => {
-                "the header of the log is broken: the database alone is read".to_owned()
-            }
-            Some(_) => "the log is empty".to_owned(),
+            Some((id, Err(damage))) if !bytes(id).is_empty() => format!(
+                "the header of {} is broken ({} at {:#x}): the database alone is read, as SQLite itself would",
+                name(id), damage.field, damage.at
+            ),
+            Some((id, _)) => format!("{} is empty: the database alone is read", name(id)),
             None => "no write-ahead log and no journal of use: nothing tells of single commits".to_owned(),
         });
         return Ok(history);
@@ -50,9 +52,11 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
         .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |detected| detected.geometry);
     history.what = format!("SQLite database, pages of {} bytes", geometry.page_size);
     if geometry.page_size != log.header.page_size {
-        history
-            .notes
-            .push(format!("the log is of another database: its pages are of {} bytes", log.header.page_size));
+        history.notes.push(format!(
+            "{} is of another database: its pages are of {} bytes; the database alone is read",
+            name(id),
+            log.header.page_size
+        ));
         return Ok(history);
     }
     let judged = Judged::of(sources, &roles, Some((id, &log)));
@@ -177,7 +181,7 @@ fn told_of(pages: &Pages<'_>, walk: &mut Walk<'_, '_>, state: u32, last: i64) ->
         return None;
     }
     let mut told = Told { schema: step.schema.iter().map(event).collect(), ..Told::default() };
-    told.rows = Some(counted(pages, state, &walk.objects, &step));
+    told.rows = Some(counted(pages, state, walk, &step));
     let encoding = encoding_at(pages, state);
     for change in &step.tables {
         let Some(object) = walk.objects.get(change.object) else { continue };
@@ -203,10 +207,10 @@ pub(super) fn event(change: &super::walk::SchemaChange) -> SchemaEvent {
 }
 
 /// The rows that a commit changed, by table.
-fn counted(pages: &Pages<'_>, state: u32, objects: &[Object], step: &Step) -> Vec<RowCounts> {
+fn counted(pages: &Pages<'_>, state: u32, walk: &Walk<'_, '_>, step: &Step) -> Vec<RowCounts> {
     let mut all = Vec::new();
     for change in step.tables.iter().filter(|change| change.object > 0) {
-        let Some(object) = objects.get(change.object) else { continue };
+        let Some(object) = walk.objects.get(change.object) else { continue };
         let mut counts = RowCounts {
             table: object.name.clone(),
             internal: object.name.to_ascii_lowercase().starts_with("sqlite_"),
@@ -217,6 +221,9 @@ fn counted(pages: &Pages<'_>, state: u32, objects: &[Object], step: &Step) -> Ve
         counts.bulk = counts.deleted >= BULK;
         counts.emptied =
             counts.deleted > 0 && (object.died == Some(state) || is_empty(pages, object.root, state));
+        counts.all_updated = counts.updated >= BULK
+            && counts.exact
+            && walk.holds_no_more(change.object, state, counts.inserted + counts.updated);
         if counts.inserted + counts.updated + counts.deleted + counts.unknown > 0 {
             all.push(counts);
         }

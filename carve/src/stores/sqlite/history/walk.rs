@@ -8,7 +8,7 @@ use super::objects::{Object, children, schema_at};
 use super::pages::{Pages, Seen};
 use super::rows::{self, Keys, PageRows, RowAt};
 use mudlark_parsers::sqlite::freelist::trunk;
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
 use mudlark_parsers::value::TextEncoding;
 use rayon::prelude::*;
@@ -203,6 +203,24 @@ impl<'p, 'a> Walk<'p, 'a> {
     pub fn object_of(&self, page: u32) -> Option<&str> {
         let object = self.owner(page).object()?;
         self.objects.get(object as usize).map(|object| object.name.as_str())
+    }
+
+    /// Whether an object has at most so many rows in the state that the walk has come to.
+    pub fn holds_no_more(&self, object: usize, state: u32, rows: u64) -> bool {
+        let mut left = rows;
+        (0..self.owners.len() as u32)
+            .filter(|page| self.owner(*page).object() == Some(object as u32))
+            .filter_map(|page| {
+                Page::parse(self.pages.at(page, state).image()?.bytes, page, self.pages.geometry)
+            })
+            .filter(|page| page.header.kind != PageKind::TableInterior)
+            .all(|page| match left.checked_sub(page.header.cell_count.into()) {
+                Some(rest) => {
+                    left = rest;
+                    true
+                }
+                None => false,
+            })
     }
 
     fn set_owner(&mut self, page: u32, owner: Owner) {
