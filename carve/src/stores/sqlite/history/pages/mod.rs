@@ -1,15 +1,17 @@
 //! The versions of each page: the main file, and what each commit of the log made of it.
 
+mod bases;
+
 use super::super::view::PageVersion;
 use super::commits::{Commits, Framed, Held, LogCommit};
 use crate::model::Point;
 use crate::source::{Source, SourceId};
+use bases::Damaged;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal::Record;
 use mudlark_parsers::sqlite::page::Page;
-use mudlark_parsers::sqlite::shm;
-use mudlark_parsers::sqlite::wal::{self, Frame, Wal};
+use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -75,9 +77,6 @@ pub struct Pages<'a> {
     followed: AtomicU64,
     most_followed: u64,
 }
-
-/// Pages that are asked whether a checkpoint passed them over, for each that it may have copied.
-const MOST_ASKED: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Version {
@@ -483,179 +482,5 @@ impl<'a> Pages<'a> {
         let from = usize::try_from(offset).ok()?;
         let bytes = bytes.get(from..from.checked_add(self.geometry.page_size as usize)?)?;
         Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
-    }
-
-    /// Finds the pages whose older bytes a checkpoint has overwritten, or may have: those that an older generation wrote,
-    /// and those that the main file holds as a commit of this log left them. SQLite copies the pages whose last frame is
-    /// of some first commits, in the order of their numbers: one of those that it passed over shows that it didn't.
-    fn find_lost_bases(&mut self, before_current: u32, log: &Damaged<'_>) {
-        let mut lost = HashSet::new();
-        // The latest commit of which a checkpoint is known to have copied a page.
-        let mut copied_to = 0;
-        // Pages so far that no checkpoint reached.
-        let mut passed_over: Vec<&[Version]> = Vec::new();
-        // States in which a damaged frame holds a page that is nowhere else.
-        let mut damaged: Vec<(u32, u32)> = Vec::new();
-        for page in self.all_written() {
-            let Some(versions) = self.versions.get(&page) else { continue };
-            let main = match self.in_main(page) {
-                Seen::Image(main) => Some(main.bytes),
-                Seen::Absent => None,
-                Seen::Unknown => {
-                    lost.insert(page);
-                    continue;
-                }
-            };
-            let current = || versions.iter().filter(|version| version.state > before_current);
-            let image = |version: &Version| self.framed(page, version).image().map(|image| image.bytes);
-            let copies = || current().filter(|version| main.is_some() && image(version) == main);
-            // Whether one of the pages before it would have been copied with this version: the log went no further then
-            // than to where it has the page again.
-            let is_disproved = |copied: &Version| {
-                let again = versions.iter().map(|version| version.state).find(|state| *state > copied.state);
-                let again = again.unwrap_or(u32::MAX);
-                let would_be_copied = |other: &&[Version]| {
-                    let mut states = other.iter().map(|version| version.state);
-                    states.clone().any(|state| state > before_current && state <= copied.state)
-                        && !states.any(|state| state > copied.state && state < again)
-                };
-                passed_over.iter().rev().take(MOST_ASKED).any(would_be_copied)
-            };
-            damaged.extend(current().filter(|version| !version.sound).map(|version| (page, version.state)));
-            if copies().next().is_none() {
-                if current().all(|version| version.sound) {
-                    passed_over.push(versions);
-                    let first = current().map(|version| version.state).next();
-                    self.uncopied_from = self.uncopied_from.min(first.unwrap_or(u32::MAX));
-                }
-            } else if !copies().all(is_disproved) {
-                lost.insert(page);
-                let first = copies().map(|version| version.state).find(|_| true);
-                copied_to = copied_to.max(first.unwrap_or(0));
-            }
-            if versions.first().is_some_and(|first| (1..=before_current).contains(&first.state)) {
-                lost.insert(page);
-            }
-        }
-        // A checkpoint that went beyond a damaged frame copied its page, whose number may be damaged too.
-        let is_explained = |(page, state): &(u32, u32)| {
-            let main = self.in_main(*page).image().map(|image| image.bytes);
-            let versions = self.versions.get(page).into_iter().flatten();
-            versions.filter(|version| version.state >= *state).any(|version| {
-                self.framed(*page, version).image().map(|image| image.bytes) == main && main.is_some()
-            })
-        };
-        let beyond = damaged.iter().any(|seen| seen.1 <= copied_to && !is_explained(seen))
-            || self.unplaced.iter().any(|state| *state <= copied_to);
-        self.all_bases_lost =
-            beyond || self.is_copied_beyond(log) || self.is_ahead(before_current) || log.is_index_ahead();
-        self.lost_bases = lost;
-    }
-
-    /// Whether the main file holds later pages than the log: of two pages that the log last wrote one before the other a
-    /// checkpoint has copied the later one, and the main file holds the other as nothing in the log has it. Page 1 counts
-    /// its changes, so that no two images of it are the same: where it was copied so was what was written before. A page of
-    /// another table may be again what it was before the log.
-    fn is_ahead(&self, before_current: u32) -> bool {
-        let (mut copied, mut strange): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
-        let mut first: Option<Option<u32>> = None;
-        for (page, versions) in &self.versions {
-            let Some(main) = self.in_main(*page).image().filter(|_| versions.iter().all(|seen| seen.sound))
-            else {
-                continue;
-            };
-            let Some(last) = versions.last().filter(|last| last.state > before_current) else { continue };
-            let image = |version: &Version| self.framed(*page, version).image().map(|image| image.bytes);
-            let same = versions.iter().rfind(|version| image(version) == Some(main.bytes));
-            if *page == 1 {
-                first = Some(same.map(|same| same.state).filter(|state| *state > before_current));
-            }
-            match same {
-                None => strange.push(last.state),
-                // What was something else in between is so by a copy rather than by accident.
-                Some(same)
-                    if *page == 1
-                        || versions
-                            .iter()
-                            .any(|other| other.state < same.state && image(other) != Some(main.bytes)) =>
-                {
-                    copied.push(same.state)
-                }
-                Some(_) => {}
-            }
-        }
-        copied.sort_unstable();
-        let contradicted = |state: &u32| copied.last().is_some_and(|copied| copied >= state);
-        match first {
-            // No checkpoint has copied page 1.
-            Some(None) => false,
-            Some(Some(_)) => strange.iter().any(contradicted),
-            None => {
-                let strange = strange.iter().filter(|state| contradicted(state)).count();
-                strange > 0 && copied.len() >= strange
-            }
-        }
-    }
-
-    /// Whether the main file holds a page as a frame has it that no commit of the log is proved to end: a checkpoint copies
-    /// committed frames only, so the log has lost what proved it.
-    fn is_copied_beyond(&self, log: &Damaged<'_>) -> bool {
-        let is_copied = |frame: &Frame| {
-            let image = self.bytes(frame.page, log.log, frame.offset)?;
-            let main = self.in_main(frame.page).image()?;
-            let proved = self.versions.get(&frame.page).into_iter().flatten();
-            let mut proved = proved.filter_map(|version| self.framed(frame.page, version).image());
-            let framed = Framed { page: frame.page, offset: frame.offset, sound: false, placed: true };
-            let is_main = image.bytes == main.bytes || log.whole_in_main(&framed).is_some();
-            Some(is_main && !proved.any(|proved| proved.bytes == main.bytes))
-        };
-        let open = log.wal.frames.get(log.wal.committed..).unwrap_or_default();
-        let torn = log.wal.older.iter().filter(|frame| frame.own);
-        log.wal.torn && open.iter().chain(torn).any(|frame| is_copied(frame) == Some(true))
-    }
-}
-
-/// What is needed to prove the page of a damaged frame by what the main file holds.
-struct Damaged<'a> {
-    sources: &'a [Source],
-    main: Option<&'a Source>,
-    log: SourceId,
-    wal: &'a Wal,
-    page_size: u32,
-}
-
-impl Damaged<'_> {
-    /// Whether the log's index says that a checkpoint copied frames that are no longer there.
-    fn is_index_ahead(&self) -> bool {
-        let of_log = |source: &&Source| source.name().ends_with("-shm");
-        let index = self.sources.iter().find(of_log).and_then(|index| shm::checkpoint(index.bytes()));
-        index.is_some_and(|(header, copied)| {
-            header.salts == self.wal.header.salts && copied as usize > self.wal.committed
-        })
-    }
-
-    /// Where the main file holds the page that a damaged frame had: with it the frame's checksum continues that of the
-    /// frame before.
-    fn whole_in_main(&self, framed: &Framed) -> Option<u64> {
-        if framed.sound {
-            return None;
-        }
-        let log = self.sources.get(usize::from(self.log.0))?.bytes();
-        let at = usize::try_from(framed.offset).ok()?.checked_sub(wal::FRAME_HEADER_LEN)?;
-        let (_, head) = wal::frame_header(log.get(at..)?).ok()?;
-        let size = self.page_size as usize;
-        let before = match at.checked_sub(wal::FRAME_HEADER_LEN + size) {
-            Some(before) if before >= wal::HEADER_LEN => {
-                wal::frame_header(log.get(before..)?).ok()?.1.checksum
-            }
-            _ => self.wal.header.checksum,
-        };
-        let in_main = u64::from(framed.page.checked_sub(1)?) * u64::from(self.page_size);
-        let from = usize::try_from(in_main).ok()?;
-        let page = self.main?.bytes().get(from..from.checked_add(size)?)?;
-        let big = self.wal.header.big_endian;
-        let sum = wal::checksum(log.get(at..at + 8)?, big, before);
-        (head.salts == self.wal.header.salts && wal::checksum(page, big, sum) == head.checksum)
-            .then_some(in_main)
     }
 }
