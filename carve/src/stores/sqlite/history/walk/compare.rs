@@ -40,11 +40,20 @@ impl Walk<'_, '_> {
             let joined = of.after.iter().filter(|page| !stays(page));
             jobs.extend(joined.map(|page| (*object, Side::After, *page)));
         }
+        // A page that leads to others holds no rows, whatever else it held.
+        let is_inner = |page: u32| self.inner.get(&page).is_some_and(|first| from < *first && *first <= to);
         let read = |(object, side, page): &(u32, Side, u32)| {
             let keys = keys_of(*object);
+            let before = || match is_inner(*page) {
+                true => PageRows::none(),
+                false => rows::on_page(self.pages, *page, from, keys),
+            };
             match side {
-                Side::Before => [rows::on_page(self.pages, *page, from, keys), PageRows::none()],
+                Side::Before => [before(), PageRows::none()],
                 Side::After => [PageRows::none(), rows::on_page(self.pages, *page, to, keys)],
+                Side::Both if is_inner(*page) => {
+                    [PageRows::none(), rows::on_page(self.pages, *page, to, keys)]
+                }
                 Side::Both => rows::changed_on_page(self.pages, *page, states, keys),
             }
         };

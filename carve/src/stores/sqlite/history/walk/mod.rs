@@ -6,6 +6,7 @@
 
 mod compare;
 mod definitions;
+mod proven;
 
 use super::objects::{Object, children, schema_at};
 use super::pages::{Pages, Seen};
@@ -94,6 +95,8 @@ pub struct Walk<'p, 'a> {
     pub(super) owners: Vec<Owner>,
     /// The leaf that leads to an overflow page; made when it is first asked.
     pub(super) spilled: Option<HashMap<u32, u32>>,
+    /// Roots that led to other pages before the first state in which they are known, with that state.
+    inner: HashMap<u32, u32>,
     /// The definitions of state 0 are known.
     pub schema_known: bool,
     /// More was asked of the pages than a sound file could need.
@@ -148,6 +151,7 @@ impl<'p, 'a> Walk<'p, 'a> {
             objects: vec![Object::schema()],
             owners: vec![Owner::None; size],
             spilled: None,
+            inner: HashMap::new(),
             schema_known: false,
             overrun: false,
         };
@@ -163,6 +167,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 walk.grow(root, if known { owner } else { walk.below_unknown(1, owner, root, 0) }, 0);
             }
         }
+        walk.prove_owners();
         walk
     }
 
