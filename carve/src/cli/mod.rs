@@ -2,6 +2,7 @@
 
 mod assess;
 mod bar;
+mod carve;
 mod diff;
 mod exit;
 mod gather;
@@ -53,6 +54,18 @@ Examples:
   mudlark recover store.db --until commit:12 -o before.db       the rows as of a point of `timeline`
   mudlark recover folder -o recovered/                          every store in a folder")]
     Recover(recover::Arguments),
+    /// Write out the stores, logs and journals that a raw image holds
+    #[command(after_help = "\
+Examples:
+  mudlark carve --list disk.img                                 what is there; writes nothing
+  mudlark carve disk.img -o found/
+  mudlark carve --list --json disk.img
+
+Each file is put together page by page, wherever its pages lie, and named after its place:
+disk.img@0x1a2000.db. A file is called intact only when the bytes of the image leave one way to put
+it together, and all its links hold. Pages that were not found are zeros; manifest.xml (DFXML) and
+manifest.jsonl say where each byte comes from, what is missing, and what may lie elsewhere as well.")]
+    Carve(carve::Arguments),
     /// Write SQL that adds the deleted rows of a recovered database to a current one
     #[command(after_help = "\
 Examples:
@@ -186,6 +199,7 @@ pub fn main() -> ExitCode {
     };
     let threads = match &cli.command {
         Command::Assess(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Carve(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Recover(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Replay(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Diff(arguments) => arguments.common.threads.unwrap_or(0),
@@ -203,6 +217,7 @@ pub fn main() -> ExitCode {
     bar::watch_interrupts();
     let done = match &cli.command {
         Command::Assess(arguments) => assess::run(arguments),
+        Command::Carve(arguments) => carve::run(arguments),
         Command::Recover(arguments) => recover::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),

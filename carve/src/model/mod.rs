@@ -4,6 +4,7 @@ mod batch;
 mod difference;
 mod finding;
 mod history;
+mod part;
 mod position;
 mod table;
 mod undo;
@@ -14,6 +15,7 @@ pub use finding::{Finding, Loss, LossKind};
 pub use history::{
     Bound, Commit, CommitState, Goal, History, Replayed, RowCounts, SchemaEvent, Stand, interval,
 };
+pub use part::{Alternative, Extent, Part, PartRole, Standing};
 pub use position::{Lifetime, Point, Until};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId, are_full};
 pub use undo::{UndoRow, UndoTable, Undoable};

@@ -4,7 +4,7 @@ pub mod sqlite;
 
 use crate::error::Error;
 use crate::model::{
-    Batch, Between, Finding, Goal, History, Loss, Replayed, RowDelta, Stand, Table, Undoable, Until,
+    Batch, Between, Finding, Goal, History, Loss, Part, Replayed, RowDelta, Stand, Table, Undoable, Until,
 };
 use crate::progress::Progress;
 use crate::source::Source;
@@ -61,6 +61,12 @@ pub trait Store: Sync {
 
     /// What `source` is, by its content; `None` when it is not of this store.
     fn recognise(&self, source: &Source) -> Option<Recognition>;
+
+    /// The files of this store that an image holds, put together from where their bytes lie, in the order of their places.
+    ///
+    /// # Errors
+    /// When the user stops the run.
+    fn gather(&self, image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error>;
 
     /// Paths beside `main` that may hold logs and journals of it.
     fn sidecars(&self, main: &Path) -> Vec<PathBuf>;

@@ -27,6 +27,7 @@ mod given;
 mod gone;
 mod history;
 mod ids;
+mod image;
 mod inspect;
 mod keyed;
 mod layout;
@@ -49,7 +50,7 @@ mod wiped;
 
 use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
-use crate::model::{Goal, History, Replayed, Undoable, Until};
+use crate::model::{Goal, History, Part, Replayed, Undoable, Until};
 use crate::progress::Progress;
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
@@ -92,6 +93,10 @@ impl Store for Sqlite {
             Some(_) => format!("SQLite database, page size {size}"),
             None => format!("SQLite database without its header, page size {size}"),
         })
+    }
+
+    fn gather(&self, image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error> {
+        image::gather(image, progress)
     }
 
     fn sidecars(&self, main: &Path) -> Vec<PathBuf> {

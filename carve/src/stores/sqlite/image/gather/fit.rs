@@ -1,0 +1,231 @@
+//! How well the bytes of a page are what its number leads one to expect.
+//!
+//! The scores are logarithms of how much likelier the bytes are of the page than of another one of some database; zero
+//! tells nothing. They only have to be right in their order: what a file comes to is verified as a whole.
+
+use super::body::{Body, Expect, Key};
+use super::keys;
+use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freelist;
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::header;
+use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::value::TextEncoding;
+use std::cmp::Ordering;
+
+/// The bytes are another page's.
+pub(super) const MISFIT: f32 = -5.0;
+
+/// A page of the right kind whose parts lie within it.
+const PAGE: f32 = 1.5;
+
+/// The greatest row id is the one that the page above names: one page in some dozens has it by accident.
+const LAST: f32 = 4.0;
+
+/// The least row id is the next one behind the page before.
+const FIRST: f32 = 3.5;
+
+/// A bound of the keys holds.
+const BOUND: f32 = 1.5;
+
+/// The link of a chain is the next number: by accident one page in billions.
+const LINK: f32 = 8.0;
+
+/// Such a score is no accident.
+pub(super) const STRONG: f32 = 5.0;
+
+impl Body<'_> {
+    /// How well the page at `offset` fits what is expected of the page `number`.
+    pub(super) fn fit(&self, offset: u64, number: u32, expect: &Expect) -> f32 {
+        let Some(bytes) = self.bytes(offset) else {
+            return if matches!(expect, Expect::Unknown | Expect::Free) { -1.0 } else { MISFIT };
+        };
+        match *expect {
+            Expect::Unknown | Expect::Free | Expect::Lock => 0.0,
+            Expect::Header => {
+                if bytes.starts_with(header::MAGIC) {
+                    3.0 * LINK
+                } else {
+                    MISFIT
+                }
+            }
+            Expect::Tree { table, low, high, .. } => self.fit_tree(bytes, number, table, low, high),
+            Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
+            Expect::Trunk => self.fit_trunk(bytes),
+            Expect::Map => self.fit_map(bytes),
+        }
+    }
+
+    fn fit_tree(&self, bytes: &[u8], number: u32, table: Option<bool>, low: Key, high: Key) -> f32 {
+        let Some((page, cells)) = tree_page(bytes, number, self.geometry) else { return MISFIT };
+        let kind = page.header.kind;
+        if table.is_some_and(|table| table != kind.is_table()) {
+            return MISFIT;
+        }
+        let in_range = |child: u32| (2..=self.count).contains(&child);
+        if kind.is_interior() && !in_range(page.header.right_child) {
+            return MISFIT;
+        }
+        let Some((first, last)) = cells else {
+            // Only the root of an empty tree has no cell, and an interior page that lost all but one child.
+            let fits = kind.is_interior() || low == Key::Open && high == Key::Open;
+            return if fits { PAGE } else { MISFIT };
+        };
+        if kind.is_interior() && !(in_range(first.left_child) && in_range(last.left_child)) {
+            return MISFIT;
+        }
+        if kind.is_table() {
+            fit_rows(&first, &last, kind.is_interior(), low, high)
+        } else {
+            self.fit_entries(bytes, &first, &last, low, high)
+        }
+    }
+
+    fn fit_entries(&self, bytes: &[u8], first: &Cell, last: &Cell, low: Key, high: Key) -> f32 {
+        let mut score = PAGE;
+        for (bound, cell, wrong) in [(low, first, Ordering::Greater), (high, last, Ordering::Less)] {
+            let Key::Entry(at, len) = bound else { continue };
+            let from = usize::try_from(at).unwrap_or(usize::MAX);
+            let Some(bound) = slice_at(self.image, from, len as usize) else { continue };
+            match keys::compare(bound, cell.local_payload(bytes)) {
+                Some(order) if order == wrong || order == Ordering::Equal => return MISFIT,
+                Some(_) => score += BOUND,
+                None => {}
+            }
+        }
+        score
+    }
+
+    fn fit_chain(&self, bytes: &[u8], number: u32, left: u64, text: u64, guessed: bool) -> f32 {
+        let Some(next) = be_u32_at(bytes, 0) else { return MISFIT };
+        let capacity = u64::from(self.geometry.overflow_capacity());
+        let held = left.min(capacity) as usize;
+        let content = slice_at(bytes, 4, held).unwrap_or_default();
+        let readable = content.get(..text.min(held as u64) as usize).unwrap_or_default();
+        let reads = is_text(readable, self.encoding == TextEncoding::Utf8);
+        if guessed {
+            return if next == number + 1 { LINK } else { 0.0 };
+        }
+        if left > capacity {
+            if !(2..=self.count).contains(&next) || next == number {
+                return MISFIT;
+            }
+            if next == number + 1 {
+                return LINK;
+            }
+            return if reads { 1.0 } else { -1.0 };
+        }
+        if next != 0 {
+            return MISFIT;
+        }
+        // A new page is zeroed before it is written.
+        let rest = bytes.get(4 + held..self.geometry.usable() as usize).unwrap_or_default();
+        let mut score = 1.0;
+        if rest.len() >= 8 && all_zero(rest) && content.last().is_some_and(|byte| *byte != 0) {
+            score += 3.0;
+        }
+        if readable.len() >= 8 {
+            score += if reads { 2.0 } else { -3.0 };
+        }
+        if all_zero(content) { -1.0 } else { score }
+    }
+
+    fn fit_trunk(&self, bytes: &[u8]) -> f32 {
+        let usable = self.geometry.usable();
+        let fits = freelist::plausible_trunk(bytes, usable, self.count).is_some();
+        // The last trunk may list no page.
+        let empty =
+            || be_u32_at(bytes, 4) == Some(0) && be_u32_at(bytes, 0).is_some_and(|next| next <= self.count);
+        if fits {
+            STRONG
+        } else if empty() {
+            0.5
+        } else {
+            MISFIT
+        }
+    }
+
+    /// How many entries of a pointer map can be such.
+    fn fit_map(&self, bytes: &[u8]) -> f32 {
+        let (mut good, mut bad) = (0_u32, 0_u32);
+        for entry in bytes.get(..self.geometry.usable() as usize).unwrap_or_default().as_chunks::<5>().0 {
+            let parent = be_u32_at(entry, 1).unwrap_or(0);
+            match entry.first() {
+                Some(1 | 2) if parent == 0 => good += 1,
+                Some(3..=5) if (1..=self.count).contains(&parent) => good += 1,
+                // Behind the last page there are no entries.
+                Some(0) if parent == 0 => break,
+                _ => bad += 1,
+            }
+        }
+        if good > 8 * bad && good > 0 { STRONG } else { MISFIT }
+    }
+}
+
+/// A page of a tree with its first and last cell, when these lie within it; a page without cells has none.
+pub(super) fn tree_page(
+    bytes: &[u8],
+    number: u32,
+    geometry: Geometry,
+) -> Option<(Page<'_>, Option<(Cell, Cell)>)> {
+    let page = Page::parse(bytes, number, geometry)?;
+    let count = usize::from(page.header.cell_count);
+    let start = page.header.content_start;
+    let least = (page.pointers_at() + 2 * count) as u32;
+    if count > page.most_cells() || start < least || start > geometry.usable() {
+        return None;
+    }
+    if count == 0 {
+        return Some((page, None));
+    }
+    let first = page.cell(page.pointer(0)?).ok()?;
+    let last = page.cell(page.pointer(count - 1)?).ok()?;
+    Some((page, Some((first, last))))
+}
+
+/// How well the row ids of a page lie between bounds.
+fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f32 {
+    if first.rowid > last.rowid {
+        return MISFIT;
+    }
+    let mut score = PAGE;
+    if let Key::Row(low) = low {
+        if first.rowid <= low {
+            return MISFIT;
+        }
+        score += match first.rowid.saturating_sub(low) {
+            1 if !interior => FIRST,
+            2..=4 if !interior => 1.0,
+            _ => 0.2,
+        };
+    }
+    if let Key::Row(high) = high {
+        // The last child of an interior page holds the rows up to the bound.
+        if last.rowid > high || interior && last.rowid == high {
+            return MISFIT;
+        }
+        score += if last.rowid == high { LAST } else { 0.5 };
+    }
+    score
+}
+
+/// Whether a run out of the middle of a text reads as text: characters may be cut at both ends.
+fn is_text(bytes: &[u8], utf8: bool) -> bool {
+    if !utf8 {
+        // Text in UTF-16 has few words of zeros.
+        return !all_zero(bytes.get(..bytes.len().min(16)).unwrap_or_default());
+    }
+    const LOOKED_AT: usize = 96;
+    let head = bytes.get(..bytes.len().min(LOOKED_AT)).unwrap_or_default();
+    let tail = bytes.get(bytes.len().saturating_sub(LOOKED_AT)..).unwrap_or_default();
+    [head, tail].into_iter().all(|part| {
+        let start = part.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+        let part = part.get(start..).unwrap_or_default();
+        let valid = match std::str::from_utf8(part) {
+            Ok(_) => true,
+            Err(error) => error.error_len().is_none() && error.valid_up_to() + 4 > part.len(),
+        };
+        valid && !part.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t'))
+    })
+}

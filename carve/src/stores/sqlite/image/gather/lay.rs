@@ -1,0 +1,147 @@
+//! Where the pages of a database lie: the likeliest way through the image in the order of their numbers.
+//!
+//! A file lies in an image in runs. Within a run each page is one page size behind the one before, so that the place of
+//! its page 1 (the run's *base*) is the same for all. From page to page the base stays, or the file goes on in another
+//! run, which costs. What is gained is how well the bytes are what the number leads to expect. Pages of which nothing
+//! is known are taken with the run that they lie in.
+
+use super::body::{Body, Expect};
+use super::fit::MISFIT;
+
+/// What it costs that a file goes on in another place: less than two pages that don't fit.
+const BREAK: f32 = 6.0;
+
+/// Runs that are kept in mind at a page: those behind them are worse by several breaks.
+const MOST_BASES: usize = 24;
+
+/// Pages before one that was found by its content for which its run is tried: runs may begin with pages that have none
+/// to be found by.
+const REACH: u32 = 64;
+
+/// A place that was found for a page by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Guess {
+    pub number: u32,
+    pub offset: u64,
+}
+
+/// The place of a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Laid {
+    /// The place of page 1 if the run reached that far.
+    pub base: i64,
+    /// How well the page fits there.
+    pub fit: f32,
+    /// How much likelier this place is than the next best one.
+    pub margin: f32,
+    /// The base of the next best place.
+    pub rival: Option<i64>,
+}
+
+impl Laid {
+    /// Where the page lies, when it does.
+    pub(super) fn offset(&self, number: u32, size: u64) -> Option<u64> {
+        if self.fit < 0.0 { None } else { place(self.base, number, size) }
+    }
+}
+
+/// The place of a page in a run.
+pub(super) fn place(base: i64, number: u32, size: u64) -> Option<u64> {
+    let behind = i64::from(number - 1).checked_mul(size as i64)?;
+    u64::try_from(base.checked_add(behind)?).ok()
+}
+
+/// The run that a page lies in.
+pub(super) fn base_of(guess: Guess, size: u64) -> i64 {
+    guess.offset as i64 - i64::from(guess.number - 1) * size as i64
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    base: i64,
+    /// The best sum from the first page to this one.
+    forward: f32,
+    /// The best sum from the page behind this one to the last.
+    backward: f32,
+    fit: f32,
+}
+
+/// Lays all pages. `expects` has one for each number from 1, `guesses` are in the order of the numbers; `taken` tells
+/// what of the image belongs to another file.
+pub(super) fn lay(
+    body: &Body<'_>,
+    expects: &[Expect],
+    guesses: &[Guess],
+    taken: &dyn Fn(u64) -> bool,
+) -> Vec<Laid> {
+    let size = body.size();
+    let mut steps: Vec<Vec<State>> = Vec::with_capacity(expects.len());
+    let mut ahead = 0;
+    for (number, expect) in (1_u32..).zip(expects) {
+        let before = steps.last().map(Vec::as_slice).unwrap_or_default();
+        let best = before.iter().map(|state| state.forward).fold(f32::NEG_INFINITY, f32::max);
+        let mut bases: Vec<(i64, f32)> = before.iter().map(|state| (state.base, state.forward)).collect();
+        while guesses.get(ahead).is_some_and(|guess| guess.number < number) {
+            ahead += 1;
+        }
+        let near = guesses.get(ahead..).unwrap_or_default();
+        for guess in near.iter().take_while(|guess| guess.number <= number.saturating_add(REACH)) {
+            let base = base_of(*guess, size);
+            if !bases.iter().any(|(known, _)| *known == base) {
+                bases.push((base, f32::NEG_INFINITY));
+            }
+        }
+        let start = if before.is_empty() { 0.0 } else { best - BREAK };
+        let mut states: Vec<State> = bases
+            .into_iter()
+            .map(|(base, stays)| {
+                let fit = match place(base, number, size) {
+                    Some(offset) if taken(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
+                    Some(offset) => body.fit(offset, number, expect),
+                    None => MISFIT,
+                };
+                State { base, forward: stays.max(start) + fit, backward: 0.0, fit }
+            })
+            .collect();
+        // Of equals the one that was there first.
+        states.sort_by(|a, b| b.forward.total_cmp(&a.forward));
+        states.truncate(MOST_BASES);
+        steps.push(states);
+    }
+    backward(&mut steps);
+    choose(&steps)
+}
+
+fn backward(steps: &mut [Vec<State>]) {
+    for index in (0..steps.len().saturating_sub(1)).rev() {
+        let Some(([.., step], [next, ..])) = steps.split_at_mut_checked(index + 1) else { continue };
+        let best = next.iter().map(|state| state.backward + state.fit).fold(f32::NEG_INFINITY, f32::max);
+        for state in step {
+            let stays = next.iter().find(|next| next.base == state.base).map(|next| next.backward + next.fit);
+            state.backward = stays.unwrap_or(f32::NEG_INFINITY).max(best - BREAK);
+        }
+    }
+}
+
+/// The best way, and at each page how much better it is than the best one through another run.
+fn choose(steps: &[Vec<State>]) -> Vec<Laid> {
+    let mut laid = Vec::with_capacity(steps.len());
+    let mut before: Option<i64> = None;
+    for step in steps {
+        let through = |state: &State| state.forward + state.backward;
+        let most = step.iter().map(through).fold(f32::NEG_INFINITY, f32::max);
+        // Of ways that are as good the one that stays.
+        let near = |state: &&State| through(state) >= most - 0.01;
+        let stays = step.iter().find(|state| Some(state.base) == before && near(state));
+        let Some(chosen) = stays.or_else(|| step.iter().find(near)) else {
+            laid.push(Laid { base: 0, fit: MISFIT, margin: 0.0, rival: None });
+            continue;
+        };
+        let rivals = step.iter().filter(|state| state.base != chosen.base && state.fit >= 0.0);
+        let rival = rivals.max_by(|a, b| through(a).total_cmp(&through(b)));
+        let margin = rival.map_or(f32::INFINITY, |rival| through(chosen) - through(rival));
+        before = Some(chosen.base);
+        laid.push(Laid { base: chosen.base, fit: chosen.fit, margin, rival: rival.map(|rival| rival.base) });
+    }
+    laid
+}

@@ -1,0 +1,279 @@
+//! From page 1 to all that it leads to: what each page of a database is expected to be, given where some lie.
+
+use super::body::{Body, Expect, Key};
+use mudlark_parsers::bytes::be_u32_at;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freelist;
+use mudlark_parsers::sqlite::header;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, schema_row};
+use mudlark_parsers::sqlite::serial::SerialKind;
+
+/// What a walk came to, beyond what it told of each page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// Pages to which something leads.
+    pub reached: u32,
+    /// Of these, the ones that are where they were looked for.
+    pub fitting: u32,
+    /// Links out of the database, and pages to which two links lead.
+    pub broken: u32,
+    /// Free pages listed, with the trunks.
+    pub free: u32,
+    /// Free pages that the header counts.
+    pub free_stated: u32,
+}
+
+/// Is told of each page what is expected of it, and how well it fits where it lies; `None` when nothing tells where.
+pub(super) type Visit<'v> = dyn FnMut(u32, &Expect, Option<f32>) + 'v;
+
+/// A page in the middle of a tree, where nothing leads to it from above.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub number: u32,
+    pub expect: Expect,
+}
+
+/// Walks from page 1, or from the given pages where there is none, over all pages that links lead to.
+pub(super) fn walk(
+    body: &Body<'_>,
+    starts: &[Start],
+    place: &dyn Fn(u32) -> Option<u64>,
+    visit: &mut Visit<'_>,
+) -> Walked {
+    let mut walk = Walk {
+        body,
+        place,
+        visit,
+        seen: vec![false; body.count as usize + 1],
+        pending: Vec::new(),
+        guesses: Vec::new(),
+        walked: Walked::default(),
+    };
+    walk.fixed();
+    walk.pending.extend(starts.iter().map(|start| (start.number, start.expect)));
+    walk.run();
+    walk.free();
+    walk.guesses();
+    walk.walked
+}
+
+struct Walk<'w, 'i> {
+    body: &'w Body<'i>,
+    place: &'w dyn Fn(u32) -> Option<u64>,
+    visit: &'w mut Visit<'w>,
+    seen: Vec<bool>,
+    pending: Vec<(u32, Expect)>,
+    /// Pages that were not reached for sure: they count where nothing else is known.
+    guesses: Vec<(u32, Expect)>,
+    walked: Walked,
+}
+
+impl<'i> Walk<'_, 'i> {
+    /// Pages that stand where the format puts them.
+    fn fixed(&mut self) {
+        let geometry = self.body.geometry;
+        let lock = geometry.lock_byte_page();
+        if lock <= self.body.count {
+            self.take(lock, Expect::Lock);
+        }
+        if self.body.auto_vacuum {
+            let group = geometry.usable() / 5 + 1;
+            for map in (2..=self.body.count).step_by(group as usize) {
+                self.take(if map == lock { map + 1 } else { map }, Expect::Map);
+            }
+        }
+        let Some(first) = (self.place)(1) else { return };
+        self.take(1, Expect::Header);
+        self.schema(first);
+    }
+
+    fn run(&mut self) {
+        while let Some((number, expect)) = self.pending.pop() {
+            if let Some(offset) = self.take(number, expect) {
+                self.expand(number, offset, &expect);
+            }
+        }
+    }
+
+    fn guesses(&mut self) {
+        while let Some((number, expect)) = self.guesses.pop() {
+            if self.seen.get(number as usize) == Some(&false) {
+                self.take(number, expect);
+            }
+        }
+    }
+
+    /// Notes what a page is expected to be; its place, when it fits there.
+    fn take(&mut self, number: u32, expect: Expect) -> Option<u64> {
+        match self.seen.get_mut(number as usize).filter(|_| number > 0) {
+            Some(seen) if !*seen => *seen = true,
+            _ => {
+                self.walked.broken += 1;
+                return None;
+            }
+        }
+        let guessed = matches!(expect, Expect::Chain { guessed: true, .. });
+        self.walked.reached += u32::from(!guessed);
+        let place = (self.place)(number);
+        let fit = place.map(|offset| self.body.fit(offset, number, &expect));
+        (self.visit)(number, &expect, fit);
+        let fits = fit.is_some_and(|fit| fit >= 0.0);
+        self.walked.fitting += u32::from(fits && !guessed);
+        place.filter(|_| fits)
+    }
+
+    /// The tree of `sqlite_schema`, and the roots that it names.
+    fn schema(&mut self, first: u64) {
+        let mut pages = vec![(1, first)];
+        while let Some((number, offset)) = pages.pop() {
+            let Some(bytes) = self.body.bytes(offset) else { continue };
+            let Some(page) = Page::parse(bytes, number, self.body.geometry) else { continue };
+            if !page.header.kind.is_table() {
+                continue;
+            }
+            if page.header.kind.is_interior() {
+                for (child, expect) in children(&page, number, offset, Key::Open, Key::Open) {
+                    pages.extend(self.take(child, expect).map(|offset| (child, offset)));
+                }
+                continue;
+            }
+            for cell in page.cells().filter_map(Result::ok) {
+                self.chain(bytes, number, &cell);
+                let local = cell.local_payload(bytes);
+                let Ok(header) = record::header_only(local) else { continue };
+                let mut values = Vec::new();
+                record::decode(&header, local, &mut values);
+                let Some(row) = schema_row(&values, self.body.encoding) else { continue };
+                let table = match row.kind {
+                    SchemaKind::Table => {
+                        let sql = row.sql.map(|sql| sql.to_ascii_lowercase());
+                        sql.filter(|sql| !sql.contains("without")).map(|_| true)
+                    }
+                    SchemaKind::Index => Some(false),
+                    SchemaKind::View | SchemaKind::Trigger => continue,
+                };
+                // A virtual table has no pages of its own.
+                if let Some(root) = row.root.filter(|root| *root != 0) {
+                    self.pending
+                        .push((root, Expect::Tree { table, low: Key::Open, high: Key::Open, parent: 0 }));
+                }
+            }
+        }
+    }
+
+    fn expand(&mut self, number: u32, offset: u64, expect: &Expect) {
+        let Some(bytes) = self.body.bytes(offset) else { return };
+        match *expect {
+            Expect::Tree { low, high, .. } => {
+                let Some(page) = Page::parse(bytes, number, self.body.geometry) else { return };
+                if page.header.kind.is_interior() {
+                    let below = children(&page, number, offset, low, high);
+                    self.pending.extend(below);
+                }
+                if page.header.kind != PageKind::TableInterior {
+                    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+                        self.chain(bytes, number, &cell);
+                    }
+                }
+            }
+            Expect::Chain { left, text, guessed: false, .. } => {
+                let capacity = u64::from(self.body.geometry.overflow_capacity());
+                if let Some(next) = be_u32_at(bytes, 0).filter(|_| left > capacity) {
+                    let (left, text) = (left - capacity, text.saturating_sub(capacity));
+                    self.link(next, Expect::Chain { left, text, guessed: false, parent: number });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The overflow chain of a cell.
+    fn chain(&mut self, bytes: &[u8], number: u32, cell: &Cell) {
+        if cell.overflow == 0 {
+            return;
+        }
+        let left = cell.spilled();
+        let text = text_of(cell.local_payload(bytes), u64::from(cell.local));
+        self.link(cell.overflow, Expect::Chain { left, text, guessed: false, parent: number });
+    }
+
+    /// A page of a chain; where it is not known, those behind it are guessed.
+    fn link(&mut self, number: u32, expect: Expect) {
+        let fits = |offset| self.body.fit(offset, number, &expect) >= 0.0;
+        let found = (self.place)(number).is_some_and(fits);
+        self.pending.push((number, expect));
+        if found {
+            return;
+        }
+        let Expect::Chain { left, text, .. } = expect else { return };
+        let capacity = u64::from(self.body.geometry.overflow_capacity());
+        let pages = left.div_ceil(capacity.max(1)).min(u64::from(self.body.count.saturating_sub(number) + 1));
+        for index in 1..pages {
+            let left = left - index * capacity;
+            let text = text.saturating_sub(index * capacity);
+            let expect = Expect::Chain { left, text, guessed: left > capacity, parent: number };
+            if left > capacity {
+                self.guesses.push((number + index as u32, expect));
+            }
+        }
+    }
+
+    /// The freelist.
+    fn free(&mut self) {
+        let first = (self.place)(1).and_then(|offset| self.body.bytes(offset));
+        let Some(head) = first.and_then(|bytes| header::header(bytes).ok()).map(|(_, head)| head) else {
+            return;
+        };
+        self.walked.free_stated = head.freelist_count;
+        let mut next = head.first_trunk;
+        while next != 0 {
+            let Some(offset) = self.take(next, Expect::Trunk) else { return };
+            self.walked.free += 1;
+            let read =
+                self.body.bytes(offset).and_then(|bytes| freelist::trunk(bytes, self.body.geometry.usable()));
+            let Some(trunk) = read else { return };
+            for leaf in trunk.leaves {
+                self.take(leaf, Expect::Free);
+                self.walked.free += 1;
+            }
+            next = trunk.next;
+        }
+    }
+}
+
+/// Bytes of text with which the part of a payload begins that lies in overflow pages; `local` is the rest.
+fn text_of(payload: &[u8], local: u64) -> u64 {
+    let Ok(header) = record::header_only(payload) else { return 0 };
+    let mut at = header.len as u64;
+    for serial in header.serials() {
+        let end = at.saturating_add(serial.len());
+        if end > local {
+            return if serial.kind() == SerialKind::Text && at <= local { end - local } else { 0 };
+        }
+        at = end;
+    }
+    0
+}
+
+/// The children of an interior page, each with the bounds of its keys.
+pub(super) fn children(page: &Page<'_>, number: u32, offset: u64, low: Key, high: Key) -> Vec<(u32, Expect)> {
+    let is_table = page.header.kind.is_table();
+    let mut below = low;
+    let mut found = Vec::with_capacity(page.pointer_count() + 1);
+    let mut add = |child: u32, low: Key, high: Key| {
+        found.push((child, Expect::Tree { table: Some(is_table), low, high, parent: number }));
+    };
+    for cell in page.cells().filter_map(Result::ok) {
+        let key = if is_table {
+            Key::Row(cell.rowid)
+        } else {
+            Key::Entry(offset + u64::from(cell.payload_at), cell.local)
+        };
+        add(cell.left_child, below, key);
+        below = key;
+    }
+    add(page.header.right_child, below, high);
+    found
+}

@@ -1,0 +1,98 @@
+//! From what was put together to files.
+
+use super::gather::{Assembly, Gathered};
+use crate::model::{Alternative, Extent, Part, PartRole, Standing};
+use crate::words::{count, grouped_count};
+
+/// Alternatives that are told of one file: a person reads no more.
+const MOST_ALTERNATIVES: usize = 10_000;
+
+/// The files of an image, in the order of their places.
+pub(super) fn parts(image: &[u8], gathered: &Gathered) -> Vec<Part> {
+    let mut parts: Vec<Part> =
+        gathered.assemblies.iter().filter_map(|assembly| part(image, assembly)).collect();
+    parts.sort_by_key(|part| part.place);
+    parts
+}
+
+fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
+    let size = u64::from(assembly.geometry.page_size);
+    let extents = extents(&assembly.places, size, image.len() as u64);
+    let place = extents.iter().find_map(|extent| extent.offset)?;
+    let mut reasons = Vec::new();
+    let lost = assembly.missing.len() as u64;
+    if lost > 0 {
+        reasons.push(format!("{} not found", grouped_count(lost, "page")));
+    }
+    let broken = assembly.broken_links;
+    if broken > 0 {
+        reasons.push(format!("{} out of it, or to a page of another link", count(u64::from(broken), "link")));
+    }
+    if lost == 0 && !assembly.whole && broken == 0 {
+        reasons.push("not every page has its use".to_owned());
+    }
+    if !assembly.rivals.is_empty() {
+        let pages = grouped_count(assembly.rivals.len() as u64, "page");
+        reasons.push(format!("{pages} may lie elsewhere as well"));
+    }
+    let standing = match (assembly.whole, assembly.rivals.is_empty()) {
+        (true, true) => Standing::Intact,
+        (true, false) => Standing::Ambiguous,
+        (false, _) => Standing::Damaged,
+    };
+    let alternatives = assembly.rivals.iter().take(MOST_ALTERNATIVES).map(|rival| Alternative {
+        at: u64::from(rival.number - 1) * size,
+        offset: rival.offset,
+        length: size,
+        weight: rival.weight,
+    });
+    let head = if assembly.header.is_some() { "" } else { " without its first page" };
+    Some(Part {
+        store: "sqlite",
+        role: PartRole::Database,
+        what: format!(
+            "SQLite database{head}, {} of {size} bytes",
+            grouped_count(assembly.places.len() as u64, "page")
+        ),
+        place,
+        length: assembly.places.len() as u64 * size,
+        page_size: assembly.geometry.page_size,
+        extents,
+        standing,
+        reasons,
+        alternatives: alternatives.collect(),
+        of: None,
+    })
+}
+
+/// Pages to runs that lie side by side, here and there.
+fn extents(places: &[Option<u64>], size: u64, image: u64) -> Vec<Extent> {
+    let mut runs: Vec<Extent> = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        let (at, offset) = (index as u64 * size, place.filter(|offset| *offset < image));
+        let goes_on = runs.last_mut().filter(|run| match (run.offset, offset) {
+            (Some(before), Some(offset)) => before + run.length == offset,
+            (None, None) => true,
+            _ => false,
+        });
+        match goes_on {
+            Some(run) => run.length += size,
+            None => runs.push(Extent { at, offset, length: size }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extents;
+    use crate::model::Extent;
+
+    #[test]
+    fn pages_side_by_side_make_a_run_and_missing_ones_too() {
+        let places = [Some(512), Some(1024), None, None, Some(5120)];
+        let runs = extents(&places, 512, 9000);
+        let run = |at, offset, length| Extent { at, offset, length };
+        assert_eq!(runs, [run(0, Some(512), 1024), run(1024, None, 1024), run(2048, Some(5120), 512)]);
+    }
+}
