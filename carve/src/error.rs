@@ -67,6 +67,14 @@ pub enum Error {
     /// Options that don't go together.
     #[error("{0}")]
     Usage(String),
+    /// The user stopped a pass over an image.
+    #[error("interrupted with {percent} % of the image done; {kept}")]
+    ScanInterrupted {
+        /// How much is done.
+        percent: u64,
+        /// What is left of it.
+        kept: String,
+    },
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,

@@ -13,6 +13,7 @@ pub mod model;
 pub mod moments;
 pub mod progress;
 pub mod recover;
+pub mod scan;
 pub mod sinks;
 pub mod source;
 pub mod sql;

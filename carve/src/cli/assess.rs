@@ -1,12 +1,13 @@
 //! `mudlark assess`.
 
 use super::bar::Bar;
-use super::gather::{self, Found};
+use super::gather::{self, Found, Image, Images};
 use super::recover::{how_many, printable};
+use super::scan::Scan;
 use super::{Common, Exit};
 use crate::error::Error;
 use crate::model::SchemaOrigin;
-use crate::stores::Instance;
+use crate::stores::{Instance, REGISTRY};
 use crate::words::{count, grouped, grouped_count, plural};
 use serde_json::json;
 use std::fmt::Write;
@@ -21,19 +22,26 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    scan: Scan,
+    #[command(flatten)]
     pub(super) common: Common,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = gather::options(&arguments.common)?;
-    let gathered = gather::gather(&arguments.sources, &arguments.common, "assess")?;
+    let bar = Bar::new(arguments.common.quiet);
+    let images = Images { scan: &arguments.scan, progress: &bar };
+    let gathered = gather::gather_with(&arguments.sources, &arguments.common, "assess", Some(images))?;
     gather::report(&gathered);
-    if gathered.stores.is_empty() {
+    if gathered.stores.is_empty() && gathered.images.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
-    let bar = Bar::new(arguments.common.quiet);
     let mut all = Vec::new();
     let mut live = 0;
+    for image in &gathered.images {
+        super::put(&image_text(image))?;
+        live += image.index.marks.iter().map(|marks| marks.len() as u64).sum::<u64>();
+    }
     for found in &gathered.stores {
         let instance = found.store.open(&found.sources, &options, &bar)?;
         live += instance.table_counts().iter().map(|count| count.live).sum::<u64>();
@@ -51,6 +59,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         (_, true) => Exit::Done,
         (_, false) => Exit::InPart,
     })
+}
+
+fn image_text(image: &Image) -> String {
+    let mut text = String::new();
+    let len = image.source.bytes().len() as u64;
+    let _ = writeln!(text, "{}: an image of {} bytes", image.source.name(), grouped(len));
+    for (store, marks) in REGISTRY.iter().zip(&image.index.marks) {
+        for (what, number) in store.scanner().counts(marks) {
+            if number > 0 {
+                let _ = writeln!(text, "  {:8}{}", store.name(), grouped_count(number, what));
+            }
+        }
+    }
+    text
 }
 
 /// How much can come back, in one word, from the share of pages that are lost.

@@ -2,11 +2,13 @@
 
 use super::bar::Bar;
 use super::recover::printable;
+use super::scan::Scan;
 use super::{Common, Exit};
 use crate::carved::{self, DFXML, LINES};
 use crate::error::Error;
 use crate::model::{Part, PartRole, Standing};
 use crate::progress::Progress;
+use crate::scan::Index;
 use crate::sinks;
 use crate::source::Source;
 use crate::stores::REGISTRY;
@@ -35,6 +37,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    scan: Scan,
+    #[command(flatten)]
     pub(super) common: Common,
 }
 
@@ -44,7 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         check_folder(output, &image, arguments.force)?;
     }
     let bar = Bar::new(arguments.common.quiet);
-    let parts = gather(&image, &bar)?;
+    let index = arguments.scan.index(&image, &bar)?;
+    let parts = gather(&image, &index, &bar)?;
     let names = carved::names(image.name(), &parts);
     if let Some(output) = &arguments.output {
         write(&image, &parts, &names, output, arguments.force, &bar)?;
@@ -59,11 +64,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 }
 
 /// What all stores find in an image, in the order of the registry and of the places.
-pub(super) fn gather(image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error> {
+pub(super) fn gather(image: &Source, index: &Index, progress: &dyn Progress) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::new();
     for store in REGISTRY {
         let before = parts.len();
-        let found = store.gather(image, progress)?;
+        let found = store.gather(image, index.of(store.name()), progress)?;
         parts.extend(found.into_iter().map(|part| Part { of: part.of.map(|of| of + before), ..part }));
     }
     Ok(parts)

@@ -2,7 +2,10 @@
 
 use super::Common;
 use super::recover::printable;
+use super::scan::Scan;
 use crate::error::Error;
+use crate::progress::Progress;
+use crate::scan::Index;
 use crate::source::Source;
 use crate::stores::{self, Options, REGISTRY, Recognition, Store};
 use crate::words::count;
@@ -20,6 +23,19 @@ pub(super) struct Found {
     pub sources: Vec<Source>,
 }
 
+/// An image, and where something lies in it.
+pub(super) struct Image {
+    pub source: Source,
+    pub index: Index,
+}
+
+/// How images are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Images<'a> {
+    pub scan: &'a Scan,
+    pub progress: &'a dyn Progress,
+}
+
 /// What the user's sources came to.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -30,6 +46,8 @@ pub(super) struct Gathered {
     pub passed_over: u64,
     /// What the user may not have meant.
     pub notes: Vec<String>,
+    /// Files that hold stores among other things.
+    pub images: Vec<Image>,
     /// Temp files, which are read with the stores that they are of.
     temps: Vec<Found>,
 }
@@ -39,7 +57,26 @@ pub(super) struct Gathered {
 /// # Errors
 /// When a log that the user names is none.
 pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Result<Gathered, Error> {
+    gather_with(paths, common, command, None)
+}
+
+/// The same; files that are named and are no store are looked through when `images` tells how.
+///
+/// # Errors
+/// As above; and when a session is not of the image, or the user stops.
+pub(super) fn gather_with(
+    paths: &[PathBuf],
+    common: &Common,
+    command: &str,
+    images: Option<Images<'_>>,
+) -> Result<Gathered, Error> {
     check_logs(common)?;
+    if let Some(Images { scan, .. }) = images
+        && scan.session.is_some()
+        && paths.len() > 1
+    {
+        return Err(Error::Usage("--session is of one image; give one SOURCE".to_owned()));
+    }
     let mut gathered = Gathered::default();
     let mut used = HashSet::new();
     let named: HashSet<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
@@ -72,7 +109,10 @@ pub(super) fn gather(paths: &[PathBuf], common: &Common, command: &str) -> Resul
         } else if let Some(main) = main_of(path) {
             sidecars.push((path, main));
         } else {
-            take(path, None, common, &mut used, &mut gathered);
+            match images.map(|images| image(path, images)).transpose()?.flatten() {
+                Some(image) => gathered.images.push(image),
+                None => take(path, None, common, &mut used, &mut gathered),
+            }
         }
     }
     for (path, main) in sidecars {
@@ -246,6 +286,19 @@ fn main_of(path: &Path) -> Option<PathBuf> {
     let is_sidecar = |sidecar: &PathBuf| sidecar.file_name() == Some(name);
     mains
         .find(|main| main != path && REGISTRY.iter().any(|store| store.sidecars(main).iter().any(is_sidecar)))
+}
+
+/// The file as an image, when it is one: by what lies in it, where it is no store as it stands.
+fn image(path: &Path, images: Images<'_>) -> Result<Option<Image>, Error> {
+    let Ok(source) = Source::open(path) else { return Ok(None) };
+    let may_be = REGISTRY.iter().all(|store| store.scanner().may_be_an_image(&source));
+    if source.bytes().is_empty() || !may_be {
+        return Ok(None);
+    }
+    // Recognition looks for what a damaged store may be, which costs more than to look through most images.
+    let index = images.scan.index(&source, images.progress)?;
+    let is_one = REGISTRY.iter().any(|store| store.scanner().is_an_image(&source, index.of(store.name())));
+    Ok(is_one.then_some(Image { source, index }))
 }
 
 /// Why a file is no store, as far as its bytes tell.

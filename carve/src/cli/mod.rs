@@ -10,6 +10,7 @@ mod history;
 mod inspect;
 mod recover;
 mod replay;
+mod scan;
 mod timeline;
 mod undelete;
 mod undo;
@@ -43,7 +44,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Say what is here, how damaged, and how many rows can come back; writes nothing
-    #[command(after_help = "Examples:\n  mudlark assess store.db\n  mudlark assess --json store.db")]
+    #[command(after_help = "Examples:\n  mudlark assess store.db\n  mudlark assess --json store.db\n  \
+mudlark assess disk.img\n  mudlark assess disk.img --session disk.session")]
     Assess(assess::Arguments),
     /// Recover rows into a database or JSON lines, with evidence and confidence
     #[command(after_help = "\

@@ -9,6 +9,7 @@ pub use hash::{HASH_BY_DEFAULT, HashChoice, SourceHash, hash};
 use crate::error::Error;
 use mapped::Mapped;
 use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Number of a source within a run.
@@ -99,6 +100,15 @@ impl Source {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.mapped.as_ref().map_or(&[], Mapped::bytes)
+    }
+
+    /// The file once more, for reads beside the mapping; `None` when another one has taken its path.
+    #[must_use]
+    pub fn reopened(&self) -> Option<File> {
+        let file = File::open(&self.path).ok()?;
+        let now = file.metadata().ok()?;
+        let same = (now.dev(), now.ino()) == (self.metadata.dev(), self.metadata.ino());
+        (same && now.is_file()).then_some(file)
     }
 
     /// Offsets and lengths of the bytes that could not be read so far.

@@ -7,6 +7,7 @@ use crate::model::{
     Batch, Between, Finding, Goal, History, Loss, Part, Replayed, RowDelta, Stand, Table, Undoable, Until,
 };
 use crate::progress::Progress;
+use crate::scan::{Mark, Scanner};
 use crate::source::Source;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -62,11 +63,15 @@ pub trait Store: Sync {
     /// What `source` is, by its content; `None` when it is not of this store.
     fn recognise(&self, source: &Source) -> Option<Recognition>;
 
-    /// The files of this store that an image holds, put together from where their bytes lie, in the order of their places.
+    /// How it finds its parts in an image.
+    fn scanner(&self) -> &dyn Scanner;
+
+    /// The files of this store that an image holds, put together from where its marks say that their bytes lie, in the order
+    /// of their places.
     ///
     /// # Errors
     /// When the user stops the run.
-    fn gather(&self, image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error>;
+    fn gather(&self, image: &Source, marks: &[Mark], progress: &dyn Progress) -> Result<Vec<Part>, Error>;
 
     /// Paths beside `main` that may hold logs and journals of it.
     fn sidecars(&self, main: &Path) -> Vec<PathBuf>;

@@ -12,6 +12,7 @@ pub mod geometry;
 pub mod header;
 pub mod journal;
 pub mod page;
+pub mod probe;
 pub mod ptrmap;
 pub mod record;
 pub mod regions;

@@ -52,6 +52,7 @@ use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store
 use crate::error::Error;
 use crate::model::{Goal, History, Part, Replayed, Undoable, Until};
 use crate::progress::Progress;
+use crate::scan::{Mark, Scanner};
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
 use std::io::Write;
@@ -95,8 +96,12 @@ impl Store for Sqlite {
         })
     }
 
-    fn gather(&self, image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error> {
-        image::gather(image, progress)
+    fn scanner(&self) -> &dyn Scanner {
+        &image::ImageScanner
+    }
+
+    fn gather(&self, image: &Source, marks: &[Mark], progress: &dyn Progress) -> Result<Vec<Part>, Error> {
+        image::gather(image, marks, progress)
     }
 
     fn sidecars(&self, main: &Path) -> Vec<PathBuf> {

@@ -4,17 +4,21 @@ mod gather;
 mod hits;
 mod parts;
 mod scan;
+mod whole;
+
+pub(super) use scan::ImageScanner;
 
 use crate::error::Error;
 use crate::model::Part;
 use crate::progress::Progress;
+use crate::scan::Mark;
 use crate::source::Source;
+use hits::Hit;
 
-/// The databases, logs and journals of an image.
-pub(super) fn gather(image: &Source, progress: &dyn Progress) -> Result<Vec<Part>, Error> {
+/// The databases, logs and journals of an image, of which these are the marks.
+pub(super) fn gather(image: &Source, marks: &[Mark], progress: &dyn Progress) -> Result<Vec<Part>, Error> {
     let bytes = image.bytes();
-    progress.stage("looking for stores", bytes.len() as u64);
-    let hits = scan::scan(bytes, progress);
+    let hits: Vec<Hit> = marks.iter().filter_map(|mark| Hit::of(*mark)).collect();
     let gathered = gather::gather(bytes, &hits, progress);
     if progress.interrupted() {
         return Err(Error::Interrupted);

@@ -1,70 +1,265 @@
-//! Looks for parts of databases at every sector of an image.
+//! Pages, frames and records in an image, each by its own bytes.
 
-use super::super::survey::look;
 use super::hits::{Hit, HitKind};
-use crate::progress::Progress;
-use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
-use mudlark_parsers::sqlite::page::PageKind;
-use mudlark_parsers::sqlite::{header, journal, wal};
-use rayon::prelude::*;
+use super::whole;
+use crate::scan::{Mark, Scanner, WINDOW, Window};
+use crate::source::Source;
+use mudlark_parsers::sqlite::header;
+use mudlark_parsers::sqlite::journal;
+use mudlark_parsers::sqlite::probe::page::{self, MOST};
+use mudlark_parsers::sqlite::probe::{Effort, Sizes, frame, record, start};
+use mudlark_parsers::sqlite::wal::FRAME_HEADER_LEN;
 
-/// Where parts of files can begin.
+/// Finds parts of SQLite stores.
+#[derive(Debug)]
+pub(in crate::stores::sqlite) struct ImageScanner;
+
+/// Pages begin where a sector does.
 const SECTOR: usize = 512;
 
-/// Bytes that a thread looks through at a time.
-const WINDOW: usize = 4 << 20;
+/// Frames and records lie at multiples of this, since their lengths and those of the headers before them are.
+const STEP: usize = 8;
 
-/// The hits of an image, in the order of their offsets.
-pub(in super::super) fn scan(image: &[u8], progress: &dyn Progress) -> Vec<Hit> {
-    let windows = image.len().div_ceil(WINDOW);
-    let hits: Vec<Vec<Hit>> = (0..windows)
-        .into_par_iter()
-        .map(|window| {
-            let (from, to) = (window * WINDOW, ((window + 1) * WINDOW).min(image.len()));
-            let found = (from..to).step_by(SECTOR).filter_map(|at| hit(image, at)).collect();
-            progress.advance((to - from) as u64);
-            found
-        })
-        .collect();
-    hits.concat()
-}
+/// Bytes that are looked at together for frames and records.
+const BLOCK: usize = 64;
 
-fn hit(image: &[u8], at: usize) -> Option<Hit> {
-    let bytes = image.get(at..)?;
-    let offset = at as u64;
-    match bytes.first()? {
-        b'S' if bytes.starts_with(header::MAGIC) => {
-            let head = header::header(bytes).ok()?.1;
-            let size = head.geometry()?.page_size;
-            Some(Hit::new(offset, HitKind::Header, 1 << (size / 512).trailing_zeros()))
+/// The bits that are zero in the first eight bytes of a frame and in those of a record with a b-tree page, as a
+/// little-endian number: the first byte of the page's number, and most of the count of pages or of the page's kind.
+const ZERO_BITS: u64 = 0x0000_00f0_0000_00ff;
+
+/// Proofs by checksums take at most so many times a window's bytes. Those of frames take as much as their pages; more is
+/// spent only on bytes made for it.
+const EFFORT: usize = 4 * WINDOW;
+
+/// What hits are counted as.
+const KINDS: [(&str, &[HitKind]); 6] = [
+    ("first page", &[HitKind::Header]),
+    ("tree page", &[HitKind::TableLeaf, HitKind::TableInterior, HitKind::IndexLeaf, HitKind::IndexInterior]),
+    ("empty page", &[HitKind::EmptyTable, HitKind::EmptyIndex]),
+    ("log frame", &[HitKind::Frame]),
+    ("journal record", &[HitKind::Record]),
+    ("header of a log or journal", &[HitKind::WalHeader, HitKind::Journal]),
+];
+
+impl Scanner for ImageScanner {
+    fn window(&self, window: &Window<'_>, marks: &mut Vec<Mark>) {
+        let most_pages = most_pages(window.image);
+        let mut look = Look { window, most_pages, effort: Effort::new(EFFORT), marks };
+        for (index, sector) in window.bytes.chunks(SECTOR).enumerate() {
+            look.sector(index * SECTOR, sector);
         }
-        0x37 if wal::wal_header(bytes).is_ok() => Some(Hit::new(offset, HitKind::WalHeader, 0)),
-        0xd9 if journal::segment_header(bytes).is_ok() => Some(Hit::new(offset, HitKind::Journal, 0)),
-        2 | 5 | 10 | 13 => page(bytes, offset),
-        _ => None,
+    }
+
+    fn complete(&self, image: &[u8], marks: &mut Vec<Mark>) {
+        let mut more = Vec::new();
+        for hit in marks.iter().filter_map(|mark| Hit::of(*mark)) {
+            let Some(size) = hit.sizes().one() else { continue };
+            match hit.kind() {
+                HitKind::Frame => frames_beside(image, hit, size, marks, &mut more),
+                HitKind::Record => records_beside(image, hit, size, marks, &mut more),
+                _ => {}
+            }
+        }
+        marks.extend(more);
+        marks.sort_unstable();
+        marks.dedup_by_key(|mark| mark.offset());
+    }
+
+    fn may_be_an_image(&self, source: &Source) -> bool {
+        whole::may_be_an_image(source.bytes())
+    }
+
+    fn is_an_image(&self, source: &Source, marks: &[Mark]) -> bool {
+        whole::is_an_image(source, marks)
+    }
+
+    fn counts(&self, marks: &[Mark]) -> Vec<(&'static str, u64)> {
+        let mut counts = [0_u64; KINDS.len()];
+        for hit in marks.iter().filter_map(|mark| Hit::of(*mark)) {
+            let kind = KINDS.iter().position(|(_, kinds)| kinds.contains(&hit.kind()));
+            if let Some(count) = kind.and_then(|kind| counts.get_mut(kind)) {
+                *count += 1;
+            }
+        }
+        KINDS.iter().zip(counts).map(|((name, _), count)| (*name, count)).collect()
     }
 }
 
-fn page(bytes: &[u8], offset: u64) -> Option<Hit> {
-    let (mut sizes, mut kind) = (0, None);
-    let mut scratch = Vec::new();
-    let most = usize::from(u16::from_be_bytes([*bytes.get(3)?, *bytes.get(4)?]));
-    for (index, page_size) in PAGE_SIZES.into_iter().enumerate() {
-        let Some(page) = bytes.get(..page_size as usize).filter(|_| most * 6 < page_size as usize) else {
-            continue;
-        };
-        let geometry = Geometry { page_size, reserved: 0 };
-        let info = look(page, 2, geometry, u32::MAX, &mut scratch);
-        if info.sound && info.kind.is_some() {
-            sizes |= 1 << index;
-            kind = info.kind;
+/// The most pages that a database in an image can have: those of its bytes, and those that a file system keeps as holes.
+fn most_pages(image: &[u8]) -> u32 {
+    u32::try_from(image.len() / SECTOR).unwrap_or(u32::MAX).saturating_mul(4).max(1 << 20)
+}
+
+/// A window that is looked at.
+struct Look<'w, 'a> {
+    window: &'w Window<'a>,
+    most_pages: u32,
+    effort: Effort,
+    marks: &'w mut Vec<Mark>,
+}
+
+impl<'a> Look<'_, 'a> {
+    /// Looks at a sector at this offset of the window.
+    #[inline]
+    fn sector(&mut self, at: usize, sector: &[u8]) {
+        match sector.first() {
+            Some(2 | 5 | 10 | 13) => self.page(at),
+            Some(b'S' | 0x37 | 0xd9) => self.start(at),
+            _ => {}
+        }
+        // Page 1 whose header is damaged.
+        if matches!(sector.get(header::LEN), Some(5 | 13)) {
+            self.damaged_first_page(at, sector);
+        }
+        let (blocks, rest) = sector.as_chunks::<BLOCK>();
+        for (index, block) in blocks.iter().enumerate() {
+            let any = block.as_chunks::<STEP>().0.iter().fold(false, |any, word| {
+                let word = u64::from_le_bytes(*word);
+                any | ((word & ZERO_BITS == 0) & (word != 0))
+            });
+            if any {
+                self.words(at + index * BLOCK, block);
+            }
+        }
+        if !rest.is_empty() {
+            self.words(at + blocks.len() * BLOCK, rest);
         }
     }
-    let kind = match kind? {
-        PageKind::IndexInterior => HitKind::IndexInterior,
-        PageKind::TableInterior => HitKind::TableInterior,
-        PageKind::IndexLeaf => HitKind::IndexLeaf,
-        PageKind::TableLeaf => HitKind::TableLeaf,
+
+    /// The image from an offset of the window on, as far as a page may reach.
+    fn image_from(&self, at: usize) -> &'a [u8] {
+        let from = self.window.from + at;
+        self.window
+            .image
+            .get(from..self.window.image.len().min(from.saturating_add(MOST)))
+            .unwrap_or_default()
+    }
+
+    fn mark(&mut self, at: usize, kind: HitKind, sizes: Sizes) {
+        self.marks.push(Hit::new((self.window.from + at) as u64, kind, sizes).mark());
+    }
+
+    #[cold]
+    fn page(&mut self, at: usize) {
+        if !self.window.array::<8>(at).is_some_and(|head| page::may_begin(head)) {
+            return;
+        }
+        let Some(page) = page::page(self.image_from(at), self.most_pages) else { return };
+        if self.is_in_a_frame(at, page.sizes) {
+            return;
+        }
+        self.mark(at, HitKind::of_page(page.kind, page.empty), page.sizes);
+    }
+
+    /// Whether the page at an offset of the window is that of a frame, which is found by itself.
+    fn is_in_a_frame(&mut self, at: usize, sizes: Sizes) -> bool {
+        let Some(from) = (self.window.from + at).checked_sub(FRAME_HEADER_LEN) else { return false };
+        let frame = frame::sizes_at(self.window.image, from, self.most_pages, &mut self.effort);
+        frame.is_some_and(|frame| !frame.and(sizes).is_empty())
+    }
+
+    #[cold]
+    fn start(&mut self, at: usize) {
+        let bytes = self.image_from(at);
+        if bytes.starts_with(header::MAGIC) {
+            if let Some(sizes) = start::first_page_sizes(bytes, self.most_pages)
+                && !self.is_in_a_frame(at, sizes)
+            {
+                self.mark(at, HitKind::Header, sizes);
+            }
+        } else if let Some(size) = start::log_size(bytes) {
+            self.mark(at, HitKind::WalHeader, size);
+        } else if bytes.starts_with(&journal::MAGIC)
+            && let Some(size) = start::journal_size(bytes)
+        {
+            self.mark(at, HitKind::Journal, size);
+        }
+    }
+
+    #[cold]
+    fn damaged_first_page(&mut self, at: usize, sector: &[u8]) {
+        if sector.starts_with(header::MAGIC) || !sector.get(header::LEN..).is_some_and(page::may_begin) {
+            return;
+        }
+        if let Some(sizes) = start::first_page_sizes(self.image_from(at), self.most_pages)
+            && !self.is_in_a_frame(at, sizes)
+        {
+            self.mark(at, HitKind::Header, sizes);
+        }
+    }
+
+    /// Looks for frames and records in some bytes at this offset of the window.
+    #[cold]
+    fn words(&mut self, at: usize, bytes: &[u8]) {
+        for (index, word) in bytes.as_chunks::<STEP>().0.iter().enumerate() {
+            let (at, word) = (at + index * STEP, u64::from_le_bytes(*word));
+            if frame::may_begin(word) {
+                self.frame(at);
+            } else if record::may_begin(word) {
+                self.record(at);
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, at: usize) {
+        if !self.window.array(at + STEP).is_some_and(frame::may_go_on) {
+            return;
+        }
+        let from = self.window.from + at;
+        if let Some(sizes) = frame::sizes_at(self.window.image, from, self.most_pages, &mut self.effort) {
+            self.mark(at, HitKind::Frame, sizes);
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, at: usize) {
+        if !self.window.array::<8>(at + record::NUMBER_LEN).is_some_and(|head| page::may_begin(head)) {
+            return;
+        }
+        let from = self.window.from + at;
+        let Some(page) = record::page_at(self.window.image, from, self.most_pages) else { return };
+        let agreed = record::agreed(self.window.image, from, page.sizes);
+        self.mark(at, HitKind::Record, if agreed.is_empty() { page.sizes } else { agreed });
+    }
+}
+
+/// Whether a place is among marks that are in order.
+fn is_marked(marks: &[Mark], at: usize) -> bool {
+    marks.binary_search_by_key(&(at as u64), |mark| mark.offset()).is_ok()
+}
+
+/// Adds the frames before and behind one that carry its salts: of pages that show nothing, or damaged.
+fn frames_beside(image: &[u8], hit: Hit, size: u32, marks: &[Mark], more: &mut Vec<Mark>) {
+    let (own, len) = (hit.offset() as usize, FRAME_HEADER_LEN + size as usize);
+    let is_one = |at: usize| frame::is_of_the_same_log(image, own, at, size, most_pages(image));
+    for at in beside(own, len, is_one, marks) {
+        more.push(Hit::new(at as u64, HitKind::Frame, hit.sizes()).mark());
+    }
+}
+
+/// Adds the records before and behind one that agree with it in the nonce: of pages that show nothing.
+fn records_beside(image: &[u8], hit: Hit, size: u32, marks: &[Mark], more: &mut Vec<Mark>) {
+    let (own, len) = (hit.offset() as usize, record::FRAME_LEN + size as usize);
+    let Some(nonce) = record::nonce(image, own, size) else { return };
+    let is_one = |at: usize| {
+        let numbered = image.get(at..at + record::NUMBER_LEN).is_some_and(|number| number != [0; 4]);
+        numbered && record::nonce(image, at, size) == Some(nonce)
     };
-    Some(Hit::new(offset, kind, sizes))
+    for at in beside(own, len, is_one, marks) {
+        more.push(Hit::new(at as u64, HitKind::Record, hit.sizes()).mark());
+    }
+}
+
+/// The places before and behind one, at steps of `len` bytes, up to one that is marked or is none.
+fn beside<'m>(
+    own: usize,
+    len: usize,
+    is_one: impl Fn(usize) -> bool + Copy + 'm,
+    marks: &'m [Mark],
+) -> impl Iterator<Item = usize> + 'm {
+    let new = move |at: &usize| !is_marked(marks, *at) && is_one(*at);
+    let behind = (1..).map_while(move |step| own.checked_add(len.checked_mul(step)?)).take_while(new);
+    let before = (1..).map_while(move |step| own.checked_sub(len.checked_mul(step)?)).take_while(new);
+    behind.chain(before)
 }
