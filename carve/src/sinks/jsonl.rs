@@ -73,6 +73,7 @@ type HeadKey = (State, Transaction, Confidence);
 const MOST_HEADS: usize = 32;
 
 struct Encoder<'e, 'a> {
+    story: &'e Story<'e>,
     weighed: &'e Weighed<'a>,
     out: &'e mut Vec<u8>,
     /// What stands between the version and the state.
@@ -93,7 +94,7 @@ struct Encoder<'e, 'a> {
 }
 
 impl<'e, 'a> Encoder<'e, 'a> {
-    fn new(story: &'e Story<'_>, weighed: &'e Weighed<'a>, out: &'e mut Vec<u8>) -> Self {
+    fn new(story: &'e Story<'e>, weighed: &'e Weighed<'a>, out: &'e mut Vec<u8>) -> Self {
         let number = weighed.batch.table.0 as usize;
         let table = story.tables.get(number);
         let columns = table.map(|table| table.columns.as_slice()).unwrap_or_default();
@@ -112,6 +113,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
         // Most rows need less; the vector grows where they don't.
         out.reserve(weighed.batch.rows.len() * 1024);
         Self {
+            story,
             weighed,
             out,
             table: text.into_bytes(),
@@ -261,7 +263,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
                         self.out.extend_from_slice(source);
                     }
                 }
-                self.number(span.offset);
+                self.number(self.story.place(span));
                 self.out.extend_from_slice(b",\"length\":");
                 self.number(span.length);
                 self.out.push(b'}');

@@ -12,7 +12,7 @@ pub use pending::{Pending, abandon};
 use crate::confidence::Confidence;
 use crate::error::Error;
 use crate::model::{Batch, Finding, Loss, Table};
-use crate::source::Source;
+use crate::source::{Source, Span};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,15 @@ pub struct Story<'a> {
     pub arguments: Vec<String>,
     /// When the run began, RFC 3339 in UTC.
     pub started: String,
+}
+
+impl Story<'_> {
+    /// The offset of a span in the file on disk: of a file that was found in an image in the image.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, span: &Span) -> u64 {
+        self.sources.get(usize::from(span.source.0)).map_or(span.offset, |source| source.place(span.offset))
+    }
 }
 
 /// What a sink is told after the last row.

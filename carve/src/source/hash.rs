@@ -44,11 +44,20 @@ impl SourceHash {
 /// Hashes a source, or not, as chosen.
 #[must_use]
 pub fn hash(source: &Source, choice: HashChoice) -> SourceHash {
-    let bytes = source.bytes();
     match choice {
-        HashChoice::Sha256 => SourceHash::Computed("sha256", hex::encode(Sha256::digest(bytes))),
-        HashChoice::Default if bytes.len() as u64 <= HASH_BY_DEFAULT => hash(source, HashChoice::Sha256),
-        HashChoice::Blake3 => SourceHash::Computed("blake3", blake3::hash(bytes).to_hex().to_string()),
+        HashChoice::Sha256 => {
+            let mut digest = Sha256::new();
+            source.each_piece(&mut |bytes| digest.update(bytes));
+            SourceHash::Computed("sha256", hex::encode(digest.finalize()))
+        }
+        HashChoice::Default if source.len() <= HASH_BY_DEFAULT => hash(source, HashChoice::Sha256),
+        HashChoice::Blake3 => {
+            let mut digest = blake3::Hasher::new();
+            source.each_piece(&mut |bytes| {
+                digest.update(bytes);
+            });
+            SourceHash::Computed("blake3", digest.finalize().to_hex().to_string())
+        }
         HashChoice::None | HashChoice::Default => SourceHash::NotHashed,
     }
 }

@@ -3,14 +3,18 @@
 mod guard;
 mod hash;
 mod mapped;
+mod pieces;
 
 pub use hash::{HASH_BY_DEFAULT, HashChoice, SourceHash, hash};
 
 use crate::error::Error;
+use crate::model::Extent;
 use mapped::Mapped;
+use pieces::Pieces;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Number of a source within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,8 +38,10 @@ pub struct Source {
     name: String,
     metadata: Metadata,
     /// `None` for an empty file, which can't be mapped.
-    mapped: Option<Mapped>,
+    mapped: Option<Arc<Mapped>>,
     trusted: bool,
+    /// Where the bytes lie of a file that was found in an image.
+    pieces: Option<Pieces>,
 }
 
 impl Source {
@@ -56,13 +62,13 @@ impl Source {
             return Err(Error::NotAFile { path: path.to_owned() });
         }
         let mapped = (metadata.len() > 0)
-            .then(|| Mapped::new(&file))
+            .then(|| Mapped::new(&file).map(Arc::new))
             .transpose()
             .map_err(failed("can't be mapped"))?;
         let name = path
             .file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { path: path.to_owned(), name, metadata, mapped, trusted: false })
+        Ok(Self { path: path.to_owned(), name, metadata, mapped, trusted: false, pieces: None })
     }
 
     /// The same, named by the user as a part of the store.
@@ -96,10 +102,84 @@ impl Source {
         &self.metadata
     }
 
-    /// The file's bytes; those that can't be read are zeros, listed by [`Source::holes`].
+    /// A file that lies in pieces of this one, which is an image: `extents` are in the order of the file and without a
+    /// gap. Pages of `page_size` bytes don't reach over the end of a piece.
+    #[must_use]
+    pub fn part(&self, extents: &[Extent], page_size: u32) -> Self {
+        Self {
+            path: self.path.clone(),
+            name: self.name.clone(),
+            metadata: self.metadata.clone(),
+            mapped: self.mapped.clone(),
+            trusted: false,
+            pieces: Some(Pieces::new(extents, page_size)),
+        }
+    }
+
+    /// The bytes a page of a file that lies in several pieces of an image.
+    #[must_use]
+    pub fn scattered(&self) -> Option<u32> {
+        self.pieces.as_ref().filter(|pieces| !pieces.is_one()).map(Pieces::page_size)
+    }
+
+    /// Whether it is a file that was found in an image.
+    #[must_use]
+    pub const fn is_part(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.pieces.as_ref().map_or(self.mapping().len() as u64, Pieces::len)
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn mapping(&self) -> &[u8] {
+        self.mapped.as_ref().map_or(&[], |mapped| mapped.bytes())
+    }
+
+    /// The file's bytes; those that can't be read are zeros, listed by [`Source::holes`]. Of a file that lies in pieces
+    /// those of the first one: use [`Source::get`].
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.mapped.as_ref().map_or(&[], Mapped::bytes)
+        match &self.pieces {
+            None => self.mapping(),
+            Some(pieces) => pieces.get(self.mapping(), 0, usize::MAX).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes from an offset of the file on: so many, or as many as its piece holds. `None` where nothing was found.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        if let Some(pieces) = &self.pieces {
+            return pieces.get(self.mapping(), offset, length);
+        }
+        let from = usize::try_from(offset).ok()?;
+        let bytes = self.mapping();
+        let to = from.saturating_add(length).min(bytes.len());
+        bytes.get(from..to).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The offset in the file on disk, for one in the file: another one where it was found in an image.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, offset: u64) -> u64 {
+        self.pieces.as_ref().map_or(offset, |pieces| pieces.place(offset).unwrap_or(offset))
+    }
+
+    /// All bytes in order, a piece at a time; zeros stand for what was not found.
+    pub fn each_piece(&self, take: &mut dyn FnMut(&[u8])) {
+        match &self.pieces {
+            None => take(self.mapping()),
+            Some(pieces) => pieces.each(self.mapping(), take),
+        }
     }
 
     /// The file once more, for reads beside the mapping; `None` when another one has taken its path.
@@ -114,6 +194,7 @@ impl Source {
     /// Offsets and lengths of the bytes that could not be read so far.
     #[must_use]
     pub fn holes(&self) -> Vec<(u64, u64)> {
-        self.mapped.as_ref().map(Mapped::holes).unwrap_or_default()
+        let mapped = self.mapped.as_ref().filter(|_| self.pieces.is_none());
+        mapped.map(|mapped| mapped.holes()).unwrap_or_default()
     }
 }

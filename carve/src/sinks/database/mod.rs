@@ -64,7 +64,7 @@ impl DatabaseSink {
     fn begin_tables(&mut self, story: &Story<'_>) -> rusqlite::Result<()> {
         schema::create(&self.connection)?;
         for (number, source) in story.sources.iter().enumerate() {
-            let size = source.bytes().len() as i64;
+            let size = source.len() as i64;
             self.connection.execute(
                 "INSERT INTO mudlark_source VALUES (?, ?, ?, ?, NULL, ?)",
                 params![
@@ -183,7 +183,7 @@ impl DatabaseSink {
                         evidence.page,
                         evidence.commit,
                         i64::from(span.source.0),
-                        span.offset as i64,
+                        story.place(span) as i64,
                         span.length as i64,
                         inferred,
                     ])?;

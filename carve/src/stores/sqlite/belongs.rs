@@ -19,7 +19,7 @@ use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::wal::{Frame, Wal};
+use mudlark_parsers::sqlite::wal::{self, Frame, Wal};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
 
@@ -63,10 +63,10 @@ impl Judged {
     pub(super) fn of(sources: &[Source], roles: &Roles, log: Option<(SourceId, &Wal)>) -> Option<Self> {
         let source = |id: SourceId| sources.get(usize::from(id.0));
         let (main, (id, log)) = (source(roles.main?)?, log?);
-        let geometry = detect::detect(main.bytes())?.geometry;
+        let geometry = detect::of(main)?.geometry;
         let file = source(id).filter(|_| geometry.page_size == log.header.page_size)?;
         Some(Self {
-            verdict: verdict(&Sides::of(main.bytes(), file.bytes(), log, geometry)),
+            verdict: verdict(&Sides::of(main, file.bytes(), log, geometry)),
             log: id,
             name: file.name().to_owned(),
             path: file.path().display().to_string(),
@@ -112,9 +112,18 @@ impl Judged {
     }
 }
 
+/// Whether a log belongs to a main file, and how many pages both hold; `None` where their page sizes differ.
+pub(super) fn judge(main: &Source, log: &Source) -> Option<(Verdict, usize)> {
+    let geometry = detect::of(main)?.geometry;
+    let read = wal::wal(log.bytes()).ok().filter(|read| read.header.page_size == geometry.page_size)?;
+    let sides = Sides::of(main, log.bytes(), &read, geometry);
+    let shared = sides.by_page.keys().filter(|page| sides.is_copied(**page, false)).count();
+    Some((verdict(&sides), shared + 1))
+}
+
 /// Main file and log.
 struct Sides<'a> {
-    main: &'a [u8],
+    main: &'a Source,
     bytes: &'a [u8],
     log: &'a Wal,
     geometry: Geometry,
@@ -122,7 +131,7 @@ struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    fn of(main: &'a [u8], bytes: &'a [u8], log: &'a Wal, geometry: Geometry) -> Self {
+    fn of(main: &'a Source, bytes: &'a [u8], log: &'a Wal, geometry: Geometry) -> Self {
         let mut by_page: BTreeMap<u32, Vec<&Frame>> = BTreeMap::new();
         for frame in log.frames.iter().chain(&log.older) {
             by_page.entry(frame.page).or_default().push(frame);
@@ -137,13 +146,13 @@ impl<'a> Sides<'a> {
 
     fn page(&self, number: u32) -> Option<&'a [u8]> {
         let size = self.geometry.page_size as usize;
-        let from = (number as usize).checked_sub(1)?.checked_mul(size)?;
-        self.main.get(from..from.checked_add(size)?)
+        let from = u64::from(number.checked_sub(1)?) * u64::from(self.geometry.page_size);
+        self.main.get(from, size).filter(|page| page.len() == size)
     }
 
     /// Pages that the main file holds.
     fn held(&self) -> usize {
-        self.main.len().div_ceil(self.geometry.page_size as usize)
+        self.main.len().div_ceil(u64::from(self.geometry.page_size)) as usize
     }
 
     /// Whether the main file holds a page as a frame has it; of the log's current generation only, when `own`.

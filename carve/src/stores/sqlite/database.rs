@@ -56,6 +56,10 @@ impl Roles {
         for (number, source) in sources.iter().enumerate() {
             let id = SourceId(number as u16);
             let bytes = source.bytes();
+            if number == 0 && source.scattered().is_some() {
+                roles.main = Some(id);
+                continue;
+            }
             let named = |ending: &str| source.name().ends_with(ending);
             if wal::wal_header(bytes).is_ok() || number > 0 && named("-wal") {
                 roles.log.get_or_insert(id);

@@ -1,6 +1,7 @@
 //! Page size, reserved bytes and encoding: from the header, or from the pages where it is gone or lies.
 
 use super::survey::look;
+use crate::source::Source;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -21,6 +22,16 @@ pub(super) struct Detected {
     pub borne_out: bool,
     /// What the header says and the pages disprove, or what had to be found without it.
     pub notes: Vec<(&'static str, String, String)>,
+}
+
+/// Tells what a source is. Of one that was put together out of an image that is known already.
+pub(super) fn of(source: &Source) -> Option<Detected> {
+    let Some(page_size) = source.scattered() else { return detect(source.bytes()) };
+    let header =
+        source.get(0, header::LEN).and_then(|bytes| header::header(bytes).ok()).map(|(_, header)| header);
+    let geometry = header.and_then(|header| header.geometry()).filter(|stated| stated.page_size == page_size);
+    let geometry = geometry.unwrap_or(Geometry { page_size, reserved: 0 });
+    Some(Detected { header, geometry, borne_out: true, notes: Vec::new() })
 }
 
 /// Tells what the main file is; `None` when nothing about it is an SQLite database.

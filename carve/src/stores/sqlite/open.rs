@@ -229,7 +229,7 @@ fn view<'a>(
 ) -> Result<(View<'a>, Detected), Error> {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
     let rollback = roles.journal.map(|id| (id, journal::journal(bytes(id))));
-    let detected = roles.main.and_then(|main| detect::detect(bytes(main)));
+    let detected = roles.main.and_then(|main| detect::of(sources.get(usize::from(main.0))?));
     // What a sorter spills tells no page size, and has no pages.
     let of_statement = roles.temps.iter().find_map(|(_, temp)| match temp {
         Temp::Statement { page_size, .. } => Some(*page_size),

@@ -11,7 +11,7 @@ use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Pages that a log or journal may count beyond those that the files hold: 4 GiB of pages of 4096 bytes. The count may
@@ -110,6 +110,8 @@ pub(super) struct View<'a> {
     pub page_count: u32,
     /// Pages that the main file holds, the last one perhaps in part.
     pub main_pages: u32,
+    /// Pages of the main file of which nothing was found in the image that it lies in.
+    lost: HashSet<u32, RandomState>,
     /// A header, a log or a journal counts the pages, so that none can be missing unseen.
     counted: bool,
     overlay: HashMap<u32, Overlay, RandomState>,
@@ -139,17 +141,23 @@ impl<'a> View<'a> {
     /// The main file as it lies.
     pub(super) fn main(sources: &'a [Source], main: Option<SourceId>, geometry: Geometry) -> Self {
         let file = main.and_then(|main| sources.get(usize::from(main.0)));
-        let len = file.map_or(0, |file| file.bytes().len() as u64);
+        let len = file.map_or(0, Source::len);
         let main_pages = u32::try_from(len.div_ceil(u64::from(geometry.page_size)))
             // SQLite's largest page number.
             .unwrap_or(u32::MAX - 1)
             .min(u32::MAX - 1);
+        let size = u64::from(geometry.page_size);
+        let scattered = file.filter(|file| file.scattered().is_some());
+        let is_lost =
+            |page: &u32| scattered.is_some_and(|file| file.get(u64::from(page - 1) * size, 1).is_none());
+        let pages = if scattered.is_some() { 1..=main_pages } else { 1..=0 };
         Self {
             sources,
             main,
             geometry,
             page_count: main_pages,
             main_pages,
+            lost: pages.filter(is_lost).collect(),
             counted: false,
             overlay: HashMap::default(),
             old: Vec::new(),
@@ -281,13 +289,17 @@ impl<'a> View<'a> {
 
     /// Whether the page is counted, and no file holds anything of it.
     pub(super) fn is_absent(&self, number: u32) -> bool {
-        (self.main_pages + 1..=self.page_count).contains(&number) && !self.overlay.contains_key(&number)
+        let lacking =
+            (self.main_pages + 1..=self.page_count).contains(&number) || self.lost.contains(&number);
+        lacking && !self.overlay.contains_key(&number)
     }
 
     /// The pages that are counted and of which no file holds anything.
     pub(super) fn absent(&self) -> u32 {
         let overlaid = self.overlay.keys().filter(|page| **page > self.main_pages).count() as u32;
-        self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid)
+        let lost =
+            self.lost.iter().filter(|page| **page <= self.page_count && !self.overlay.contains_key(page));
+        self.page_count.saturating_sub(self.main_pages).saturating_sub(overlaid) + lost.count() as u32
     }
 
     /// Whether all pages that the database has are known to be there.
@@ -298,7 +310,7 @@ impl<'a> View<'a> {
     /// The last page of the main file when the file ends within it: its number, and the bytes that are there.
     pub(super) fn cut_page(&self) -> Option<(u32, u32)> {
         let file = self.sources.get(usize::from(self.main?.0))?;
-        let rest = (file.bytes().len() as u64 % u64::from(self.geometry.page_size)) as u32;
+        let rest = (file.len() % u64::from(self.geometry.page_size)) as u32;
         let shown = self.main_pages <= self.page_count && !self.overlay.contains_key(&self.main_pages);
         (rest > 0 && shown).then_some((self.main_pages, rest))
     }
@@ -524,10 +536,8 @@ impl<'a> View<'a> {
         offset: u64,
         commit: Option<u32>,
     ) -> Option<PageVersion<'a>> {
-        let bytes = self.sources.get(usize::from(source.0))?.bytes();
-        let from = usize::try_from(offset).ok()?;
-        let to = from.saturating_add(self.geometry.page_size as usize).min(bytes.len());
-        let bytes = bytes.get(from..to).filter(|bytes| !bytes.is_empty())?;
+        let file = self.sources.get(usize::from(source.0))?;
+        let bytes = file.get(offset, self.geometry.page_size as usize)?;
         Some(PageVersion { number, bytes, source, offset, commit, space: None })
     }
 

@@ -2,6 +2,7 @@
 
 mod gather;
 mod hits;
+mod logs;
 mod parts;
 mod scan;
 mod whole;
@@ -19,9 +20,16 @@ use hits::Hit;
 pub(super) fn gather(image: &Source, marks: &[Mark], progress: &dyn Progress) -> Result<Vec<Part>, Error> {
     let bytes = image.bytes();
     let hits: Vec<Hit> = marks.iter().filter_map(|mark| Hit::of(*mark)).collect();
-    let gathered = gather::gather(bytes, &hits, progress);
+    let logs = logs::logs(bytes, &hits);
+    let runs: Vec<(u64, u64)> = logs.iter().map(|log| (log.place, log.place + log.length)).collect();
+    let gathered = gather::gather(bytes, &hits, &runs, progress);
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
-    Ok(parts::parts(bytes, &gathered))
+    let mut parts = parts::parts(bytes, &gathered);
+    parts.extend(logs);
+    parts.sort_by_key(|part| (part.place, part.role as u8));
+    logs::join(image, &mut parts);
+    parts.extend(parts::orphans(bytes, &gathered.orphans));
+    Ok(parts)
 }

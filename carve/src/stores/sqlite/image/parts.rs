@@ -1,8 +1,12 @@
 //! From what was put together to files.
 
 use super::gather::{Assembly, Gathered};
+use super::hits::Hit;
 use crate::model::{Alternative, Extent, Part, PartRole, Standing};
 use crate::words::{count, grouped_count};
+use mudlark_parsers::bytes::slice_at;
+use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
+use mudlark_parsers::sqlite::page::Page;
 
 /// Alternatives that are told of one file: a person reads no more.
 const MOST_ALTERNATIVES: usize = 10_000;
@@ -63,6 +67,51 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
         alternatives: alternatives.collect(),
         of: None,
     })
+}
+
+/// Pages that may be counted in front of orphans, so that none of their links leads to another orphan by accident.
+const MOST_BEFORE: u64 = 1 << 20;
+
+/// Leaves that belong to no database, as files: one for each page size. What they link to is not known, so they stand
+/// behind all numbers that they name.
+pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for page_size in PAGE_SIZES {
+        let geometry = Geometry { page_size, reserved: 0 };
+        let (mut places, mut greatest) = (Vec::new(), 1_u64);
+        for hit in hits {
+            let Some(offset) = hit.page_at().filter(|_| hit.sizes().one() == Some(page_size)) else { continue };
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            let Some(bytes) = slice_at(image, from, page_size as usize) else { continue };
+            let page = Page::parse(bytes, 2, geometry);
+            let Some(page) = page.filter(|page| !page.header.kind.is_interior()) else { continue };
+            if page.header.cell_count > 0 && places.last() != Some(&Some(offset)) {
+                places.push(Some(offset));
+                let links = page.cells().filter_map(Result::ok).map(|cell| u64::from(cell.overflow));
+                greatest = greatest.max(links.max().unwrap_or(0));
+            }
+        }
+        let Some(place) = places.first().copied().flatten() else { continue };
+        let (size, before) = (u64::from(page_size), greatest.min(MOST_BEFORE));
+        let what = format!("SQLite pages of no database, {} of {size} bytes", grouped_count(places.len() as u64, "leaf"));
+        let mut runs = vec![Extent { at: 0, offset: None, length: before * size }];
+        let behind = extents(&places, size, image.len() as u64).into_iter();
+        runs.extend(behind.map(|run| Extent { at: run.at + before * size, ..run }));
+        parts.push(Part {
+            store: "sqlite",
+            role: PartRole::Orphans,
+            what,
+            place,
+            length: (before + places.len() as u64) * size,
+            page_size,
+            extents: runs,
+            standing: Standing::Damaged,
+            reasons: vec!["nothing tells which database they are of".to_owned()],
+            alternatives: Vec::new(),
+            of: None,
+        });
+    }
+    parts
 }
 
 /// Pages to runs that lie side by side, here and there.

@@ -99,7 +99,7 @@ impl<'a> Pages<'a> {
         commits: &Commits,
     ) -> Self {
         let file = main.and_then(|main| sources.get(usize::from(main.0)));
-        let len = file.map_or(0, |file| file.bytes().len() as u64);
+        let len = file.map_or(0, Source::len);
         let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
         // Frames name no page beyond what they and the file could hold, unless the log is damaged.
         let frames = wal.frames.len() + wal.older.len();
@@ -175,7 +175,7 @@ impl<'a> Pages<'a> {
         before: u32,
         geometry: Geometry,
     ) -> Self {
-        let len = sources.get(usize::from(main.0)).map_or(0, |file| file.bytes().len() as u64);
+        let len = sources.get(usize::from(main.0)).map_or(0, Source::len);
         let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
         let most = main_pages.saturating_add(u32::try_from(records.len()).unwrap_or(u32::MAX));
         let in_main = |page: u32| Version {
@@ -478,9 +478,9 @@ impl<'a> Pages<'a> {
     }
 
     fn bytes(&self, number: u32, source: SourceId, offset: u64) -> Option<PageVersion<'a>> {
-        let bytes = self.sources.get(usize::from(source.0))?.bytes();
-        let from = usize::try_from(offset).ok()?;
-        let bytes = bytes.get(from..from.checked_add(self.geometry.page_size as usize)?)?;
+        let size = self.geometry.page_size as usize;
+        let file = self.sources.get(usize::from(source.0))?;
+        let bytes = file.get(offset, size).filter(|bytes| bytes.len() == size)?;
         Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Body<'i> {
     pub count: u32,
     pub encoding: TextEncoding,
     pub auto_vacuum: bool,
+    /// Where page 1 lies.
+    pub first: Option<u64>,
 }
 
 impl<'i> Body<'i> {

@@ -9,13 +9,12 @@ use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::value::TextEncoding;
 use std::cmp::Ordering;
 
 /// The bytes are another page's.
-pub(super) const MISFIT: f32 = -5.0;
+pub(super) const MISFIT: f32 = -4.0;
 
 /// A page of the right kind whose parts lie within it.
 const PAGE: f32 = 1.5;
@@ -35,6 +34,9 @@ const LINK: f32 = 8.0;
 /// Such a score is no accident.
 pub(super) const STRONG: f32 = 5.0;
 
+/// From such a score on the bytes themselves tell that a page is where it is.
+pub(super) const EVIDENCE: f32 = 2.5;
+
 impl Body<'_> {
     /// How well the page at `offset` fits what is expected of the page `number`.
     pub(super) fn fit(&self, offset: u64, number: u32, expect: &Expect) -> f32 {
@@ -42,14 +44,10 @@ impl Body<'_> {
             return if matches!(expect, Expect::Unknown | Expect::Free) { -1.0 } else { MISFIT };
         };
         match *expect {
-            Expect::Unknown | Expect::Free | Expect::Lock => 0.0,
-            Expect::Header => {
-                if bytes.starts_with(header::MAGIC) {
-                    3.0 * LINK
-                } else {
-                    MISFIT
-                }
-            }
+            Expect::Lock => 0.0,
+            Expect::Unknown | Expect::Free => self.fit_any(bytes, number),
+            Expect::Header if Some(offset) == self.first => 3.0 * LINK,
+            Expect::Header => 2.0 * MISFIT,
             Expect::Tree { table, low, high, .. } => self.fit_tree(bytes, number, table, low, high),
             Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
             Expect::Trunk => self.fit_trunk(bytes),
@@ -129,6 +127,22 @@ impl Body<'_> {
             score += if reads { 2.0 } else { -3.0 };
         }
         if all_zero(content) { -1.0 } else { score }
+    }
+
+    /// How much bytes look like a page that was in use once: of a tree, or of a chain, whose link stays.
+    fn fit_any(&self, bytes: &[u8], number: u32) -> f32 {
+        let link = be_u32_at(bytes, 0).unwrap_or(u32::MAX);
+        if link == number + 1 {
+            3.0
+        } else if tree_page(bytes, 2, self.geometry).is_some() {
+            0.5
+        } else if (2..=self.count).contains(&link) {
+            0.3
+        } else if link == 0 {
+            0.0
+        } else {
+            -2.5
+        }
     }
 
     fn fit_trunk(&self, bytes: &[u8]) -> f32 {

@@ -6,7 +6,7 @@
 //! is known are taken with the run that they lie in.
 
 use super::body::{Body, Expect};
-use super::fit::MISFIT;
+use super::fit::{EVIDENCE, MISFIT};
 
 /// What it costs that a file goes on in another place: less than two pages that don't fit.
 const BREAK: f32 = 6.0;
@@ -14,9 +14,12 @@ const BREAK: f32 = 6.0;
 /// Runs that are kept in mind at a page: those behind them are worse by several breaks.
 const MOST_BASES: usize = 24;
 
+/// Places that are tried for a page at most.
+const MOST_TRIED: usize = 64;
+
 /// Pages before one that was found by its content for which its run is tried: runs may begin with pages that have none
 /// to be found by.
-const REACH: u32 = 64;
+const REACH: u32 = 48;
 
 /// A place that was found for a page by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,12 +70,13 @@ struct State {
 }
 
 /// Lays all pages. `expects` has one for each number from 1, `guesses` are in the order of the numbers; `taken` tells
-/// what of the image belongs to another file.
+/// what of the image belongs to another file, `barred` whether a page that fits so well has no claim to a place.
 pub(super) fn lay(
     body: &Body<'_>,
     expects: &[Expect],
     guesses: &[Guess],
     taken: &dyn Fn(u64) -> bool,
+    barred: &dyn Fn(u32, u64, f32) -> bool,
 ) -> Vec<Laid> {
     let size = body.size();
     let mut steps: Vec<Vec<State>> = Vec::with_capacity(expects.len());
@@ -84,28 +88,40 @@ pub(super) fn lay(
         while guesses.get(ahead).is_some_and(|guess| guess.number < number) {
             ahead += 1;
         }
-        let near = guesses.get(ahead..).unwrap_or_default();
-        for guess in near.iter().take_while(|guess| guess.number <= number.saturating_add(REACH)) {
+        let start = if before.is_empty() { 0.0 } else { best - BREAK };
+        let state = |(base, stays): (i64, f32)| {
+            let fit = match place(base, number, size) {
+                Some(offset) if taken(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
+                Some(offset) => {
+                    let fit = body.fit(offset, number, expect);
+                    if barred(number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
+                }
+                None => MISFIT,
+            };
+            State { base, forward: stays.max(start) + fit, backward: 0.0, fit }
+        };
+        let known: Vec<i64> = bases.iter().map(|(base, _)| *base).collect();
+        let mut states: Vec<State> = bases.drain(..).map(state).collect();
+        // Amid a run that goes on nothing is tried but what was found for the very page.
+        let goes_on = states.iter().any(|state| state.fit >= EVIDENCE && state.forward >= best);
+        let reach = if goes_on { 0 } else { REACH };
+        let near = guesses.get(ahead..).unwrap_or_default().iter();
+        let near = near.take_while(|guess| guess.number <= number.saturating_add(reach)).take(MOST_TRIED);
+        // Before anything is known, the file begins in the run of what is found first.
+        let first = guesses.iter().take(if number == 1 { MOST_TRIED } else { 0 });
+        for guess in near.chain(first) {
             let base = base_of(*guess, size);
-            if !bases.iter().any(|(known, _)| *known == base) {
+            if !known.contains(&base) && !bases.iter().any(|(tried, _)| *tried == base) {
                 bases.push((base, f32::NEG_INFINITY));
             }
         }
-        let start = if before.is_empty() { 0.0 } else { best - BREAK };
-        let mut states: Vec<State> = bases
-            .into_iter()
-            .map(|(base, stays)| {
-                let fit = match place(base, number, size) {
-                    Some(offset) if taken(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
-                    Some(offset) => body.fit(offset, number, expect),
-                    None => MISFIT,
-                };
-                State { base, forward: stays.max(start) + fit, backward: 0.0, fit }
-            })
-            .collect();
+        states.extend(bases.into_iter().map(state));
         // Of equals the one that was there first.
         states.sort_by(|a, b| b.forward.total_cmp(&a.forward));
         states.truncate(MOST_BASES);
+        // A run that costs more than to come back to it is found again by what lies in it.
+        let worst = states.first().map_or(0.0, |state| state.forward) - 2.0 * BREAK;
+        states.retain(|state| state.forward >= worst);
         steps.push(states);
     }
     backward(&mut steps);

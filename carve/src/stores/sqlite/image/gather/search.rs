@@ -33,14 +33,17 @@ pub(super) struct Index {
     entries: Vec<(u64, u64)>,
     /// Pages that may be of overflow chains, by their link.
     links: Vec<(u32, u64)>,
+    /// Pages that may be the last of a chain, by the end of what they hold.
+    ends: Vec<(u32, u64)>,
 }
 
 impl Index {
-    /// Reads what the pages of one size hold, without those that are `taken`.
+    /// Reads what the pages of one size hold, without those that are `taken`; no database has more than so many pages.
     pub(super) fn of(
         image: &[u8],
         hits: &[Hit],
         page_size: u32,
+        most_pages: u32,
         taken: &(dyn Fn(u64) -> bool + Sync),
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
@@ -71,7 +74,7 @@ impl Index {
         index.first.par_sort_unstable();
         index.interior.par_sort_unstable();
         index.entries.par_sort_unstable();
-        index.links = links(image, page_size, taken);
+        (index.links, index.ends) = links(image, page_size, most_pages, taken);
         index
     }
 
@@ -93,10 +96,13 @@ impl Index {
                     self.of_index(body, low, high, &mut |offset| ask(offset, LEAST_FIT));
                 }
             }
-            Expect::Chain { left, .. } if left > u64::from(body.geometry.overflow_capacity()) => {
-                range(&self.links, number + 1, number + 1)
-                    .take(MOST_ASKED)
-                    .for_each(|offset| ask(offset, LEAST_FIT));
+            Expect::Chain { left, .. } if left <= u64::from(body.geometry.overflow_capacity()) => {
+                let end = left as u32 + 4;
+                range(&self.ends, end, end).take(MOST_ASKED).for_each(|offset| ask(offset, LEAST_FIT));
+            }
+            Expect::Chain { .. } | Expect::Free | Expect::Unknown => {
+                let next = number + 1;
+                range(&self.links, next, next).take(MOST_ASKED).for_each(|offset| ask(offset, LEAST_FIT));
             }
             _ => {}
         }
@@ -150,29 +156,62 @@ fn range<K: Ord + Copy>(sorted: &[(K, u64)], low: K, high: K) -> impl DoubleEnde
     sorted.get(from..to.max(from)).unwrap_or_default().iter().map(|(_, offset)| *offset)
 }
 
-/// Pages that may be of overflow chains: they begin with a page number, and the page before or behind goes with it, as
-/// SQLite mostly writes a chain in the order of the numbers.
-fn links(image: &[u8], page_size: u32, taken: &(dyn Fn(u64) -> bool + Sync)) -> Vec<(u32, u64)> {
+/// Places that are kept for pages of chains that nothing beside them bears out: what begins with a small number is
+/// common in some files.
+const MOST_LONE: usize = 1 << 20;
+
+/// By a number, offsets.
+type Sorted = Vec<(u32, u64)>;
+
+/// Pages that may be of overflow chains, by their link, and those that may be the last of one, by their end.
+///
+/// SQLite mostly writes a chain in the order of the numbers, so that the page before or behind goes with a link. The last
+/// page links to none, and what it doesn't fill is zeros.
+fn links(
+    image: &[u8],
+    page_size: u32,
+    most_pages: u32,
+    taken: &(dyn Fn(u64) -> bool + Sync),
+) -> (Sorted, Sorted) {
     let size = page_size as usize;
-    // No file has more pages than the image has places for.
-    let most = u32::try_from(image.len() / size).unwrap_or(u32::MAX);
     let window = 1 << 20;
-    let mut found: Vec<(u32, u64)> = (0..image.len().div_ceil(window))
+    let parts: Vec<[Sorted; 3]> = (0..image.len().div_ceil(window))
         .into_par_iter()
-        .flat_map_iter(|index| {
+        .map(|index| {
             let (from, to) = (index * window, ((index + 1) * window).min(image.len()));
-            (from..to).step_by(SECTOR).filter_map(move |at| {
-                let link = be_u32_at(image, at)?;
-                if link < 3 || link > most {
-                    return None;
+            let [mut runs, mut lone, mut ends] = [const { Vec::new() }; 3];
+            for at in (from..to).step_by(SECTOR) {
+                let Some(link) = be_u32_at(image, at).filter(|link| *link <= most_pages) else { continue };
+                if link == 0 {
+                    ends.extend(end(image, at, size).map(|end| (end, at as u64)));
+                } else if link > 2 && !taken(at as u64) {
+                    let behind = be_u32_at(image, at + size) == Some(link + 1);
+                    let before =
+                        || at.checked_sub(size).and_then(|at| be_u32_at(image, at)) == Some(link - 1);
+                    let list = if behind || before() { &mut runs } else { &mut lone };
+                    list.push((link, at as u64));
                 }
-                let behind = be_u32_at(image, at + size) == Some(link + 1);
-                let before = || at.checked_sub(size).and_then(|at| be_u32_at(image, at)) == Some(link - 1);
-                (behind || before()).then_some((link, at as u64))
-            })
+            }
+            ends.retain(|(_, at)| !taken(*at));
+            [runs, lone, ends]
         })
         .collect();
-    found.retain(|(_, offset)| !taken(*offset));
-    found.par_sort_unstable();
-    found
+    let all = |which: usize| parts.iter().filter_map(|part| part.get(which)).flatten().copied().collect();
+    let [mut links, lone, mut ends]: [Sorted; 3] = [all(0), all(1), all(2)];
+    if lone.len() <= MOST_LONE {
+        links.extend(lone);
+    }
+    ends.truncate(if ends.len() <= MOST_LONE { MOST_LONE } else { 0 });
+    links.par_sort_unstable();
+    ends.par_sort_unstable();
+    (links, ends)
+}
+
+/// Where the zeros begin that fill a page whose link is zero; none where it holds nothing, or is full.
+fn end(image: &[u8], at: usize, size: usize) -> Option<u32> {
+    let page = slice_at(image, at, size)?;
+    if page.get(4..8)? == [0; 4] || page.last() != Some(&0) {
+        return None;
+    }
+    page.iter().rposition(|byte| *byte != 0).map(|last| last as u32 + 1)
 }

@@ -25,14 +25,25 @@ pub(super) struct Walked {
     pub free_stated: u32,
 }
 
+impl Walked {
+    /// Whether all links of a database of `count` pages hold, and each page has its use.
+    pub(super) const fn is_whole(&self, count: u32) -> bool {
+        self.broken == 0
+            && self.reached == self.fitting
+            && self.reached == count
+            && self.free == self.free_stated
+    }
+}
+
 /// Is told of each page what is expected of it, and how well it fits where it lies; `None` when nothing tells where.
 pub(super) type Visit<'v> = dyn FnMut(u32, &Expect, Option<f32>) + 'v;
 
-/// A page in the middle of a tree, where nothing leads to it from above.
-#[derive(Clone, Copy, Debug)]
+/// An interior page of a tree, which nothing leads to from page 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
-    pub number: u32,
-    pub expect: Expect,
+    pub offset: u64,
+    /// Its number, where that is known.
+    pub number: Option<u32>,
 }
 
 /// Walks from page 1, or from the given pages where there is none, over all pages that links lead to.
@@ -52,8 +63,11 @@ pub(super) fn walk(
         walked: Walked::default(),
     };
     walk.fixed();
-    walk.pending.extend(starts.iter().map(|start| (start.number, start.expect)));
     walk.run();
+    for start in starts {
+        walk.start(*start);
+        walk.run();
+    }
     walk.free();
     walk.guesses();
     walk.walked
@@ -122,6 +136,23 @@ impl<'i> Walk<'_, 'i> {
         let fits = fit.is_some_and(|fit| fit >= 0.0);
         self.walked.fitting += u32::from(fits && !guessed);
         place.filter(|_| fits)
+    }
+
+    /// A tree from the middle on; nothing to do where a link led there.
+    fn start(&mut self, start: Start) {
+        let root = Expect::Tree { table: None, low: Key::Open, high: Key::Open, parent: 0 };
+        match start.number {
+            Some(number) if self.seen.get(number as usize) == Some(&true) => {}
+            Some(number) => self.pending.push((number, root)),
+            None => {
+                let page = self.body.bytes(start.offset);
+                let page = page.and_then(|bytes| Page::parse(bytes, 2, self.body.geometry));
+                if let Some(page) = page.filter(|page| page.header.kind.is_interior()) {
+                    let below = children(&page, 0, start.offset, Key::Open, Key::Open);
+                    self.pending.extend(below);
+                }
+            }
+        }
     }
 
     /// The tree of `sqlite_schema`, and the roots that it names.

@@ -1,0 +1,272 @@
+//! A database under way: walked, laid and walked again, until nothing changes.
+
+use super::body::{Body, Expect};
+use super::fit::{EVIDENCE, MISFIT, STRONG};
+use super::lay::{self, Guess, Laid};
+use super::search::Index;
+use super::walk::{self, Start, Walked};
+use super::{Assembly, Rival};
+use foldhash::fast::RandomState;
+use mudlark_parsers::sqlite::header::{self, Header};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Rounds of walking and laying: each finds at least one more level of a tree, or one more run of a chain.
+const MOST_ROUNDS: usize = 40;
+
+/// The least lead of a place over the next best one by which it counts as decided.
+const DECIDED: f32 = 3.0;
+
+/// Pages on each side that count for the place of a page.
+const NEIGHBOURS: usize = 3;
+
+/// The most that counts of how much worse another place would be: there may be none.
+const MOST_MARGIN: f32 = 30.0;
+
+/// A database under way.
+#[derive(Clone, Debug)]
+pub(super) struct Draft<'i> {
+    pub body: Body<'i>,
+    header: Option<Header>,
+    /// Pages of trees that nothing leads to from page 1.
+    pub starts: Vec<Start>,
+    places: Vec<Option<u64>>,
+    expects: Vec<Expect>,
+    fits: Vec<f32>,
+    laid: Vec<Laid>,
+    /// Where each page may lie, by its content.
+    found: BTreeMap<u32, Vec<u64>>,
+    /// Places that other databases have the better claim to.
+    lost: HashSet<u64, RandomState>,
+    /// Places that other pages of this one have the better claim to.
+    barred: HashSet<(u32, u64), RandomState>,
+    walked: Walked,
+}
+
+impl<'i> Draft<'i> {
+    /// The database whose header lies at an offset; `None` where no header does.
+    pub(super) fn at(image: &'i [u8], offset: u64) -> Option<Self> {
+        let bytes = image.get(usize::try_from(offset).ok()?..)?;
+        let header = header::header(bytes).ok()?.1;
+        let geometry = header.geometry()?;
+        // More pages than the image has places for would all be missing.
+        let most = u32::try_from(image.len() / geometry.page_size as usize).unwrap_or(u32::MAX - 1);
+        let count = header.believed_page_count().unwrap_or(header.page_count).clamp(1, most.max(1));
+        let encoding = header.text_encoding().unwrap_or_default();
+        let auto_vacuum = header.auto_vacuum();
+        let body = Body { image, geometry, count, encoding, auto_vacuum, first: Some(offset) };
+        Some(Self::new(body, Some(header), Vec::new()))
+    }
+
+    pub(super) fn new(body: Body<'i>, header: Option<Header>, starts: Vec<Start>) -> Self {
+        Self {
+            body,
+            header,
+            starts,
+            places: Vec::new(),
+            expects: Vec::new(),
+            fits: Vec::new(),
+            laid: Vec::new(),
+            found: BTreeMap::new(),
+            lost: HashSet::default(),
+            barred: HashSet::default(),
+            walked: Walked::default(),
+        }
+    }
+
+    /// The database, when it lies in one piece behind its page 1, and all its parts are there.
+    pub(super) fn in_one_piece(&self) -> Option<Assembly> {
+        let first = self.body.first?;
+        let size = self.body.size();
+        let place = |number: u32| Some(first + u64::from(number - 1) * size);
+        let walked = walk::walk(&self.body, &[], &place, &mut |_, _, _| {});
+        walked.is_whole(self.body.count).then(|| Assembly {
+            geometry: self.body.geometry,
+            header: self.header,
+            places: (1..=self.body.count).map(place).collect(),
+            rivals: Vec::new(),
+            missing: Vec::new(),
+            whole: true,
+            broken_links: 0,
+        })
+    }
+
+    /// Lays the pages, as far as they can be found.
+    pub(super) fn run(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) {
+        let size = self.body.size();
+        let first = self.body.first.map(|offset| Guess { number: 1, offset });
+        if self.places.is_empty() {
+            let place = |number| lay::place(lay::base_of(first?, size), number, size);
+            self.places = (1..=self.body.count).map(place).collect();
+        }
+        for _ in 0..MOST_ROUNDS {
+            let before = self.walk();
+            let old = before.iter().chain(std::iter::repeat(&Expect::Unknown));
+            let first_time = before.is_empty();
+            for (number, (expect, old)) in (1..).zip(self.expects.iter().zip(old)) {
+                if expect != old || first_time {
+                    self.found.insert(number, index.find(&self.body, number, expect));
+                }
+            }
+            let taken = |offset: u64| claimed(offset) || self.lost.contains(&offset);
+            let guess = |number: u32, offset: &u64| Guess { number, offset: *offset };
+            let found = self.found.iter().flat_map(|(number, offsets)| {
+                offsets.iter().map(|offset| guess(*number, offset)).filter(|guess| !taken(guess.offset))
+            });
+            let guesses: Vec<Guess> = first.into_iter().chain(found).collect();
+            let held = self.held();
+            let barred = |number: u32, offset: u64, fit: f32| {
+                self.barred.contains(&(number, offset))
+                    || fit < EVIDENCE && held.get(&offset).is_some_and(|holder| *holder != number)
+            };
+            self.laid = lay::lay(&self.body, &self.expects, &guesses, &taken, &barred);
+            let laid = (1..).zip(&self.laid);
+            let places: Vec<Option<u64>> = laid.map(|(number, laid)| laid.offset(number, size)).collect();
+            let same = places == self.places && before == self.expects;
+            self.places = places;
+            let same = !self.bar_doubles() && same;
+            if same {
+                break;
+            }
+        }
+        self.walk();
+    }
+
+    /// Walks over what is laid; what was expected of the pages before.
+    fn walk(&mut self) -> Vec<Expect> {
+        let mut expects = vec![Expect::Unknown; self.places.len()];
+        let mut fits = vec![0.0; self.places.len()];
+        let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();
+        self.walked = walk::walk(&self.body, &self.starts, &place, &mut |number, expect, fit| {
+            let at = number as usize - 1;
+            if let (Some(known), Some(known_fit)) = (expects.get_mut(at), fits.get_mut(at)) {
+                (*known, *known_fit) = (*expect, fit.unwrap_or(MISFIT));
+            }
+        });
+        self.fits = fits;
+        std::mem::replace(&mut self.expects, expects)
+    }
+
+    /// The places whose bytes tell which page they are, by that page's number.
+    fn held(&self) -> HashMap<u64, u32, RandomState> {
+        let mut held = HashMap::default();
+        for (number, (place, fit)) in (1..).zip(self.places.iter().zip(&self.fits)) {
+            if let Some(place) = place.filter(|_| *fit >= EVIDENCE) {
+                held.entry(place).or_insert(number);
+            }
+        }
+        held
+    }
+
+    /// Bars pages from places that others of this database have the better claim to; whether there were any.
+    fn bar_doubles(&mut self) -> bool {
+        let mut best: HashMap<u64, u32, RandomState> = HashMap::default();
+        let mut barred = Vec::new();
+        for (number, offset) in self.placed() {
+            let Some(other) = best.insert(offset, number) else { continue };
+            if self.claim(other) >= self.claim(number) {
+                best.insert(offset, other);
+                barred.push((number, offset));
+            } else {
+                barred.push((other, offset));
+            }
+        }
+        self.barred.extend(&barred);
+        !barred.is_empty()
+    }
+
+    /// How good a claim a page has to its place: what speaks for it, and how much worse it would do elsewhere.
+    pub(super) fn claim(&self, number: u32) -> f32 {
+        let margin = self.laid.get(number as usize - 1).map_or(0.0, |laid| laid.margin);
+        self.support(number) + margin.clamp(0.0, MOST_MARGIN)
+    }
+
+    /// The pages whose places are beyond doubt: their bytes tell it, or those of pages on both sides in the same run.
+    pub(super) fn firm(&self) -> Vec<bool> {
+        let size = self.body.size();
+        let mut firm: Vec<bool> = self.fits.iter().map(|fit| *fit >= STRONG).collect();
+        let mut run: Vec<usize> = Vec::new();
+        let mut before: Option<u64> = None;
+        for (index, place) in self.places.iter().chain([&None]).enumerate() {
+            if before.zip(*place).is_none_or(|(before, place)| before.checked_add(size) != Some(place)) {
+                let evident = |index: &&usize| self.fits.get(**index).is_some_and(|fit| *fit >= EVIDENCE);
+                let (first, last) = (run.iter().find(evident), run.iter().rfind(evident));
+                if let Some((first, last)) = first.zip(last) {
+                    firm.get_mut(*first..*last).unwrap_or_default().fill(true);
+                }
+                run.clear();
+            }
+            run.extend(place.map(|_| index));
+            before = *place;
+        }
+        firm
+    }
+
+    /// Gives up places; whether any of them was in use.
+    pub(super) fn lose(&mut self, offsets: &[u64]) -> bool {
+        self.lost.extend(offsets);
+        !offsets.is_empty()
+    }
+
+    /// Where a page lies.
+    pub(super) fn place(&self, number: u32) -> Option<u64> {
+        self.places.get((number as usize).checked_sub(1)?).copied().flatten()
+    }
+
+    /// All pages that lie somewhere: their numbers and offsets.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        (1..).zip(&self.places).filter_map(|(number, place)| Some((number, (*place)?)))
+    }
+
+    /// How much speaks for the place of a page: how well it fits there, and less so its neighbours in the same run.
+    pub(super) fn support(&self, number: u32) -> f32 {
+        let size = self.body.size();
+        let at = number as usize - 1;
+        let place = |index: usize| self.places.get(index).copied().flatten();
+        let fit = |index: usize| self.fits.get(index).copied().unwrap_or(0.0);
+        let Some(own) = place(at) else { return 0.0 };
+        let mut sum = fit(at);
+        for step in 1..=NEIGHBOURS {
+            let away = step as u64 * size;
+            let before = at.checked_sub(step).filter(|index| place(*index) == own.checked_sub(away));
+            let behind = Some(at + step).filter(|index| place(*index) == Some(own + away));
+            sum += before.into_iter().chain(behind).map(|index| fit(index).max(0.0) / 2.0).sum::<f32>();
+        }
+        sum
+    }
+
+    /// How well a page fits where it lies.
+    pub(super) fn fit(&self, number: u32) -> f32 {
+        self.fits.get(number as usize - 1).copied().unwrap_or(0.0)
+    }
+
+    /// What the database came to.
+    pub(super) fn finish(self) -> Assembly {
+        let size = self.body.size();
+        let (mut missing, mut rivals) = (Vec::new(), Vec::new());
+        for (number, laid) in (1..).zip(&self.laid) {
+            let at = self.place(number);
+            let expect = self.expects.get(number as usize - 1);
+            if at.is_none() && !matches!(expect, Some(Expect::Lock)) {
+                missing.push(number);
+            }
+            let rival = laid.rival.filter(|_| laid.margin < DECIDED);
+            let rival = rival.and_then(|base| lay::place(base, number, size));
+            // Where both hold the same bytes, either will do.
+            let same = |rival: u64| at.is_some_and(|at| self.body.bytes(at) == self.body.bytes(rival));
+            if let Some(offset) = rival.filter(|rival| at.is_some() && !same(*rival)) {
+                // The scores are logarithms.
+                let weight = 1.0 / (1.0 + f64::from(laid.margin).exp());
+                rivals.push(Rival { number, offset, weight });
+            }
+        }
+        Assembly {
+            geometry: self.body.geometry,
+            header: self.header,
+            whole: self.header.is_some() && self.walked.is_whole(self.body.count),
+            rivals,
+            missing,
+            broken_links: self.walked.broken,
+            places: self.places,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Databases whose first page is gone: put together from interior pages of their trees, which say what their children are.
+
+use super::super::hits::{Hit, HitKind};
+use super::body::{Body, Expect, Key};
+use super::draft::Draft;
+use super::fit::{EVIDENCE, tree_page};
+use super::search::Index;
+use super::walk::{self, Start};
+use super::{Assembly, Claimed};
+use foldhash::fast::RandomState;
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::value::TextEncoding;
+use std::collections::{BTreeMap, HashMap};
+
+/// Databases without a first page that are looked for: each takes a look at all interior pages that are left.
+const MOST_DATABASES: usize = 256;
+
+/// Rounds in which interior pages join a database.
+const MOST_ROUNDS: usize = 12;
+
+/// Children of an interior page that are asked whether they are where a database has them.
+const ASKED: usize = 64;
+
+/// Whether a hit is an interior page of a size.
+pub(super) fn is_seed(hit: Hit, page_size: u32) -> bool {
+    matches!(hit.kind(), HitKind::TableInterior | HitKind::IndexInterior) && hit.is_page_of(page_size)
+}
+
+/// An interior page and what it says of its children.
+struct Seed {
+    offset: u64,
+    children: Vec<(u32, Expect)>,
+    greatest: u32,
+    used: bool,
+}
+
+/// Puts together what is left of databases without a first page.
+pub(super) fn assemblies(
+    image: &[u8],
+    hits: &[Hit],
+    indexes: &BTreeMap<u32, Index>,
+    claimed: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Assembly> {
+    let mut found: Vec<Assembly> = Vec::new();
+    for (page_size, index) in indexes {
+        let geometry = Geometry { page_size: *page_size, reserved: 0 };
+        let mut seeds: Vec<Seed> = hits
+            .iter()
+            .filter(|hit| is_seed(**hit, *page_size) && !claimed(hit.offset()))
+            .filter_map(|hit| seed(image, hit.offset(), geometry))
+            .collect();
+        // Those with most children say most.
+        seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
+        for first in 0..seeds.len() {
+            if found.len() >= MOST_DATABASES {
+                break;
+            }
+            if seeds.get(first).is_none_or(|seed| seed.used) {
+                continue;
+            }
+            let own = Claimed::of(found.iter(), &[]);
+            let taken = |offset: u64| claimed(offset) || own.has(offset);
+            found.extend(database(image, geometry, &mut seeds, first, index, &taken));
+        }
+    }
+    found
+}
+
+fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
+    let from = usize::try_from(offset).ok()?;
+    let bytes = image.get(from..from.checked_add(geometry.page_size as usize)?)?;
+    let (page, _) = tree_page(bytes, 2, geometry)?;
+    let children = walk::children(&page, 0, offset, Key::Open, Key::Open);
+    let greatest = children.iter().map(|(child, _)| *child).max()?;
+    let fits = children.iter().all(|(child, _)| *child >= 2)
+        && u64::from(greatest) <= image.len() as u64 / u64::from(geometry.page_size);
+    fits.then_some(Seed { offset, children, greatest, used: false })
+}
+
+/// The database of one interior page, with all others that go with it.
+fn database(
+    image: &[u8],
+    geometry: Geometry,
+    seeds: &mut [Seed],
+    first: usize,
+    index: &Index,
+    claimed: &dyn Fn(u64) -> bool,
+) -> Option<Assembly> {
+    let mut members = vec![first];
+    let mut draft: Option<Draft<'_>> = None;
+    let mut starts: Vec<Start> = Vec::new();
+    for _ in 0..MOST_ROUNDS {
+        let chosen: Vec<&Seed> = members.iter().filter_map(|member| seeds.get(*member)).collect();
+        let greatest = chosen.iter().map(|seed| seed.greatest).max()?;
+        let numbers: HashMap<u64, u32, RandomState> =
+            draft.iter().flat_map(|draft| draft.placed().map(|(number, offset)| (offset, number))).collect();
+        let now: Vec<Start> = chosen
+            .iter()
+            .map(|seed| Start { offset: seed.offset, number: numbers.get(&seed.offset).copied() })
+            .collect();
+        if now == starts {
+            break;
+        }
+        starts = now;
+        let count = greatest.max(numbers.values().copied().max().unwrap_or(0));
+        let auto_vacuum = false;
+        let body =
+            Body { image, geometry, count, encoding: TextEncoding::default(), auto_vacuum, first: None };
+        let mut next = Draft::new(body, None, starts.clone());
+        next.run(index, claimed);
+        for (number, seed) in seeds.iter().enumerate() {
+            if !seed.used && !members.contains(&number) && goes_with(&next, seed) {
+                members.push(number);
+            }
+        }
+        draft = Some(next);
+    }
+    for member in &members {
+        if let Some(seed) = seeds.get_mut(*member) {
+            seed.used = true;
+        }
+    }
+    let draft = draft?;
+    // One page with one child may be anything.
+    let evident = draft.placed().filter(|(number, _)| draft.fit(*number) >= EVIDENCE).count();
+    (evident >= 2).then(|| draft.finish())
+}
+
+/// Whether the children of an interior page lie where a database has pages of their numbers, or it lies among them.
+fn goes_with(draft: &Draft<'_>, seed: &Seed) -> bool {
+    let (mut fitting, mut asked) = (0, 0);
+    let step = seed.children.len().div_ceil(ASKED).max(1);
+    for (child, expect) in seed.children.iter().step_by(step) {
+        let Some(offset) = draft.place(*child) else { continue };
+        asked += 1;
+        fitting += usize::from(draft.body.fit(offset, *child, expect) >= EVIDENCE);
+    }
+    fitting >= 2 && fitting * 2 >= asked || fitting == 1 && asked == 1 && seed.children.len() <= 2
+}
