@@ -4,6 +4,7 @@
 //! batches of row versions ([`model`]); these are weighed ([`confidence`]) and written ([`sinks`]). Only [`cli`] knows
 //! that there is a terminal.
 
+pub mod assess;
 pub mod carved;
 pub mod cli;
 pub mod confidence;

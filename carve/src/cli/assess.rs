@@ -1,21 +1,24 @@
 //! `mudlark assess`.
 
 use super::bar::Bar;
-use super::gather::{self, Found, Image, Images};
+use super::gather::{self, Image, Images};
 use super::recover::{how_many, printable};
 use super::scan::Scan;
-use super::{Common, Exit};
+use super::{Common, Exit, carve};
+use crate::assess::{Assessment, TableAssessment, assess};
+use crate::carved;
 use crate::error::Error;
-use crate::model::SchemaOrigin;
-use crate::stores::{Instance, REGISTRY};
-use crate::words::{count, grouped, grouped_count, plural};
-use serde_json::json;
+use crate::model::{Part, PartRole, SchemaOrigin};
+use crate::source::Source;
+use crate::stores::{Options, REGISTRY, Store};
+use crate::words::{grouped, grouped_count, plural};
+use serde_json::{Map, json};
 use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Files, or folders of them
+    /// Files, folders of them, or raw images
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
     /// As JSON
@@ -36,69 +39,145 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if gathered.stores.is_empty() && gathered.images.is_empty() {
         return Ok(gather::nothing_found(&gathered.refused));
     }
-    let mut all = Vec::new();
-    let mut live = 0;
-    for image in &gathered.images {
-        super::put(&image_text(image))?;
-        live += image.index.marks.iter().map(|marks| marks.len() as u64).sum::<u64>();
-    }
+    let (mut stores, mut all_images, mut rows) = (Vec::new(), Vec::new(), 0);
     for found in &gathered.stores {
-        let instance = found.store.open(&found.sources, &options, &bar)?;
-        live += instance.table_counts().iter().map(|count| count.live).sum::<u64>();
+        let assessed = assess(found.store, &found.sources, &options, &bar)?;
+        rows += readable(&assessed);
         if arguments.json {
-            all.push(as_json(found, &*instance));
+            stores.push(as_json(&found.name, found.store, &assessed));
         } else {
-            super::put(&text(found, &*instance))?;
+            super::put(&text(&found.name, &assessed))?;
         }
     }
-    if arguments.json {
-        super::put(&format!("{:#}\n", json!({"format": 1, "stores": all})))?;
+    for image in &gathered.images {
+        let parts = carve::gather(&image.source, &image.index, &bar)?;
+        let names = carved::names(image.source.name(), &parts);
+        let mut files = Vec::new();
+        if !arguments.json {
+            super::put(&image_text(image, &parts))?;
+        }
+        for (number, (part, name)) in parts.iter().zip(&names).enumerate() {
+            let assessed = assess_part(&image.source, &parts, number, &options, &bar)?;
+            rows += assessed.as_ref().map_or(0, |(_, assessed)| readable(assessed));
+            if arguments.json {
+                files.push(part_json(part, name, assessed.as_ref()));
+            } else if let Some((_, assessed)) = &assessed {
+                super::put(&(text(name, assessed) + &part_text(part)))?;
+            } else if part.of.is_none() {
+                super::put(&format!("{}: {}\n{}", printable(name), part.what, part_text(part)))?;
+            }
+        }
+        rows += u64::from(parts.iter().any(|part| part.role == PartRole::Orphans));
+        all_images.push(json!({
+            "image": image.source.name(),
+            "bytes": image.source.len(),
+            "holes": image.index.skipped,
+            "found": found_json(image),
+            "files": files,
+        }));
     }
-    Ok(match (live, gathered.refused.is_empty()) {
+    if arguments.json {
+        super::put(&format!("{:#}\n", json!({"format": 1, "stores": stores, "images": all_images})))?;
+    }
+    Ok(match (rows, gathered.refused.is_empty()) {
         (0, _) => Exit::Nothing,
         (_, true) => Exit::Done,
         (_, false) => Exit::InPart,
     })
 }
 
-fn image_text(image: &Image) -> String {
+/// Rows that can be read.
+fn readable(assessed: &Assessment) -> u64 {
+    assessed.tables.iter().map(|table| table.live + table.gone).sum()
+}
+
+/// Assesses a database that was found in an image, with the logs and journals that belong to it; `None` for another part.
+fn assess_part(
+    image: &Source,
+    parts: &[Part],
+    number: usize,
+    options: &Options,
+    bar: &Bar,
+) -> Result<Option<(&'static dyn Store, Assessment)>, Error> {
+    let Some(part) = parts.get(number).filter(|part| part.role == PartRole::Database) else {
+        return Ok(None);
+    };
+    let Some(store) = REGISTRY.iter().find(|store| store.name() == part.store) else { return Ok(None) };
+    let source = |part: &Part| image.part(&part.extents, part.page_size);
+    let logs = parts.iter().filter(|other| other.of == Some(number));
+    let sources: Vec<Source> =
+        [source(part)].into_iter().chain(logs.map(|log| source(log).trusted())).collect();
+    assess(*store, &sources, options, bar).map(|assessed| Some((*store, assessed)))
+}
+
+fn image_text(image: &Image, parts: &[Part]) -> String {
     let mut text = String::new();
-    let len = image.source.bytes().len() as u64;
-    let _ = writeln!(text, "{}: an image of {} bytes", image.source.name(), grouped(len));
+    let len = grouped_count(image.source.len(), "byte");
+    let _ = writeln!(text, "{}: an image of {len}", printable(image.source.name()));
     for (store, marks) in REGISTRY.iter().zip(&image.index.marks) {
-        for (what, number) in store.scanner().counts(marks) {
-            if number > 0 {
-                let _ = writeln!(text, "  {:8}{}", store.name(), grouped_count(number, what));
-            }
+        let counts = store.scanner().counts(marks).into_iter().filter(|(_, number)| *number > 0);
+        let counts: Vec<String> = counts.map(|(what, number)| grouped_count(number, what)).collect();
+        if !counts.is_empty() {
+            let _ = writeln!(text, "  {:7} {}", store.name(), counts.join(", "));
         }
     }
+    let databases = parts.iter().filter(|part| part.role == PartRole::Database);
+    let orphans: u64 = parts
+        .iter()
+        .filter(|part| part.role == PartRole::Orphans)
+        .map(|part| part.length / u64::from(part.page_size.max(1)))
+        .sum();
+    let _ = writeln!(
+        text,
+        "  stores  {}; {} in none",
+        grouped_count(databases.count() as u64, "database"),
+        grouped_count(orphans, "page")
+    );
     text
 }
 
-/// How much can come back, in one word, from the share of pages that are lost.
-fn recoverability(instance: &dyn Instance) -> (&'static str, String) {
-    let pages = instance.page_counts();
-    let rows: u64 = instance.table_counts().iter().map(|count| count.live).sum();
-    let holding = pages.sound + pages.damaged;
-    let lost = pages.lost as f64 / (holding + pages.lost).max(1) as f64;
-    let of = count(holding + pages.lost, "page");
-    let are = if pages.lost == 1 { "is" } else { "are" };
-    let share = format!("{} of {of} that should hold something {are} lost", pages.lost);
-    if rows == 0 {
-        ("none", "no live row can be read".to_owned())
-    } else if lost < 0.01 {
-        ("high", share)
-    } else if lost < 0.5 {
-        ("average", share)
-    } else {
-        ("low", share)
-    }
+/// How a part was put together.
+fn part_text(part: &Part) -> String {
+    let why = if part.reasons.is_empty() { String::new() } else { format!(": {}", part.reasons.join("; ")) };
+    format!("  file    {}{why}\n", part.standing.name())
 }
 
-fn text(found: &Found, instance: &dyn Instance) -> String {
+fn found_json(image: &Image) -> Map<String, serde_json::Value> {
+    let of = |(store, marks): (&&dyn Store, &Vec<_>)| {
+        let counts: Map<_, _> = store
+            .scanner()
+            .counts(marks)
+            .into_iter()
+            .map(|(what, number)| (what.replace(' ', "_"), json!(number)))
+            .collect();
+        (store.name().to_owned(), json!(counts))
+    };
+    REGISTRY.iter().zip(&image.index.marks).map(of).collect()
+}
+
+fn part_json(
+    part: &Part,
+    name: &str,
+    assessed: Option<&(&'static dyn Store, Assessment)>,
+) -> serde_json::Value {
+    let mut file = match assessed {
+        Some((store, assessed)) => as_json(name, *store, assessed),
+        None => json!({"instance": name, "store": part.store, "what": part.what}),
+    };
+    if let Some(file) = file.as_object_mut() {
+        file.insert("role".to_owned(), json!(part.role.name()));
+        file.insert("place".to_owned(), json!(part.place));
+        file.insert("standing".to_owned(), json!(part.standing.name()));
+        file.insert("missing_pages".to_owned(), json!(part.missing_pages()));
+        file.insert("standing_reasons".to_owned(), json!(part.reasons));
+    }
+    file
+}
+
+fn text(name: &str, assessed: &Assessment) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}: {}", found.name, instance.what());
-    let pages = instance.page_counts();
+    let _ = writeln!(text, "{}: {}", printable(name), assessed.what);
+    let pages = &assessed.pages;
     let _ = writeln!(
         text,
         "  pages   {} in all: {} sound, {} damaged, {} lost, {} free, {} in no tree",
@@ -109,60 +188,83 @@ fn text(found: &Found, instance: &dyn Instance) -> String {
         grouped(pages.free),
         grouped(pages.orphaned)
     );
-    let tables = instance.tables();
-    for count in instance.table_counts() {
-        let Some(table) = tables.get(count.table).filter(|table| !table.internal) else { continue };
+    let read = |table: &&TableAssessment| !table.internal && table.live + table.gone + table.pages > 0;
+    for table in assessed.tables.iter().filter(read) {
         let origin = match table.origin {
             SchemaOrigin::Catalogue => "",
             SchemaOrigin::Remnant => ", definition found in remnants",
             SchemaOrigin::Given => ", definition given",
-            SchemaOrigin::Shape if table.name.is_some() => ", with a column that was dropped since",
+            SchemaOrigin::Shape if table.named => ", with a column that was dropped since",
             SchemaOrigin::Shape => ", name lost",
         };
+        let _ = write!(
+            text,
+            "  table   {}: {} live {} on {}",
+            printable(&table.label),
+            grouped(table.live),
+            plural(table.live, "row"),
+            grouped_count(table.pages, "page")
+        );
+        if table.gone > 0 {
+            let _ = write!(text, ", {} gone", grouped(table.gone));
+        }
+        let _ = writeln!(text, "{origin}");
+    }
+    let _ = writeln!(text, "  outlook {}: {}", assessed.outlook.name(), assessed.reason);
+    let (least, most) = assessed.expected.interval();
+    if assessed.expected.all > 0 {
+        let rows = grouped(assessed.expected.rows.round() as u64);
         let _ = writeln!(
             text,
-            "  table   {}: {} live {} on {}{origin}",
-            printable(&table.label),
-            grouped(count.live),
-            plural(count.live, "row"),
-            grouped_count(count.pages, "page")
+            "  expect  {rows} right row {} ({} to {}), in about {} and what it takes to write them",
+            plural(assessed.expected.rows.round() as u64, "version"),
+            grouped(least),
+            grouped(most),
+            seconds(assessed)
         );
     }
-    let (word, reason) = recoverability(instance);
-    let _ = writeln!(text, "  outlook {word}: {reason}");
-    let findings = instance.findings().len();
-    if findings > 0 {
-        let _ = writeln!(text, "  damage  {}", how_many(findings));
+    if assessed.findings > 0 {
+        let _ = writeln!(text, "  damage  {}", how_many(assessed.findings));
     }
     text
 }
 
-fn as_json(found: &Found, instance: &dyn Instance) -> serde_json::Value {
-    let pages = instance.page_counts();
-    let tables = instance.tables();
-    let counts = instance.table_counts();
-    let counts: Vec<_> = counts
+/// How long a recovery reads, as this assessment did.
+fn seconds(assessed: &Assessment) -> String {
+    let seconds = assessed.took.as_secs_f64();
+    if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.0} min", seconds / 60.0) }
+}
+
+fn as_json(name: &str, store: &dyn Store, assessed: &Assessment) -> serde_json::Value {
+    let pages = &assessed.pages;
+    let tables: Vec<_> = assessed
+        .tables
         .iter()
-        .filter_map(|count| {
-            let table = tables.get(count.table)?;
-            Some(json!({
+        .map(|table| {
+            json!({
                 "table": table.label, "origin": table.origin.name(), "internal": table.internal,
-                "live": count.live, "pages": count.pages,
-            }))
+                "live": table.live, "gone": table.gone, "pages": table.pages,
+            })
         })
         .collect();
-    let (word, reason) = recoverability(instance);
+    let (least, most) = assessed.expected.interval();
     json!({
-        "instance": found.name,
-        "store": found.store.name(),
-        "what": instance.what(),
+        "instance": name,
+        "store": store.name(),
+        "what": assessed.what,
         "pages": {
             "all": pages.all, "sound": pages.sound, "damaged": pages.damaged,
             "lost": pages.lost, "free": pages.free, "orphaned": pages.orphaned,
         },
-        "tables": counts,
-        "recoverability": word,
-        "reason": reason,
-        "findings": instance.findings().len(),
+        "tables": tables,
+        "proved_missing": assessed.missing,
+        "recoverability": assessed.outlook.name(),
+        "reason": assessed.reason,
+        "expected": {
+            "rows": (assessed.expected.rows * 10.0).round() / 10.0, "least": least, "most": most,
+            "of": assessed.expected.all,
+        },
+        "reading_seconds": (assessed.took.as_secs_f64() * 1000.0).round() / 1000.0,
+        "findings": assessed.findings,
     })
 }

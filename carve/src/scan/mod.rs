@@ -19,6 +19,7 @@ use crate::source::Source;
 use crate::stores::REGISTRY;
 use extents::Extents;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -129,20 +130,27 @@ struct Windows {
     skipped: usize,
 }
 
+thread_local! {
+    /// What a thread reads windows into: the same memory for all of them, which then lies in its core's own cache.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Looks at a batch of windows, in parallel.
 fn look(image: &[u8], file: Option<&File>, windows: &Windows) -> Batch {
     let found: Vec<Vec<Vec<Mark>>> = windows
         .starts
         .par_iter()
-        .map_init(Vec::new, |buffer, from| {
+        .map(|from| {
             let len = WINDOW.min(image.len() - from);
-            let window = Window { image, from: *from, bytes: read(image, file, *from, len, buffer) };
-            let each = REGISTRY.iter().map(|store| {
-                let mut marks = Vec::new();
-                store.scanner().window(&window, &mut marks);
-                marks
-            });
-            each.collect()
+            BUFFER.with_borrow_mut(|buffer| {
+                let window = Window { image, from: *from, bytes: read(image, file, *from, len, buffer) };
+                let each = REGISTRY.iter().map(|store| {
+                    let mut marks = Vec::new();
+                    store.scanner().window(&window, &mut marks);
+                    marks
+                });
+                each.collect()
+            })
         })
         .collect();
     let mut marks = vec![Vec::new(); REGISTRY.len()];

@@ -22,4 +22,14 @@ impl<'a> Window<'a> {
         let near = self.bytes.get(at..).and_then(<[u8]>::first_chunk);
         near.or_else(|| self.image.get(self.from.checked_add(at)?..)?.first_chunk())
     }
+
+    /// The same, at an offset of the image.
+    #[inline]
+    #[must_use]
+    pub fn array_of_image<const N: usize>(&self, at: usize) -> Option<&'a [u8; N]> {
+        match at.checked_sub(self.from) {
+            Some(at) => self.array(at),
+            None => self.image.get(at..)?.first_chunk(),
+        }
+    }
 }

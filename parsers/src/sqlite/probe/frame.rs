@@ -3,7 +3,7 @@
 use super::page::{self, MOST};
 use super::start::first_page_sizes;
 use super::{Effort, Sizes};
-use crate::bytes::{all_zero, slice_at};
+use crate::bytes::{all_zero, be_u32_at, slice_at};
 use crate::sqlite::geometry::PAGE_SIZES;
 use crate::sqlite::header::MAGIC;
 use crate::sqlite::wal::{FRAME_HEADER_LEN, FrameHeader, checksum, frame_header};
@@ -21,25 +21,32 @@ pub const fn may_begin(first: u64) -> bool {
     page == 0 && commit == 0 && first != 0
 }
 
-/// Whether the sixteen bytes behind these can be salts and a checksum.
+/// Whether these sixteen bytes can be salts and a checksum.
+#[inline]
+fn may_go_on(random: &[u8; 16]) -> bool {
+    random.iter().filter(|byte| **byte == 0).count() <= MOST_ZEROS
+}
+
+/// Whether a frame's header can have these bytes.
 #[inline]
 #[must_use]
-pub fn may_go_on(random: &[u8; 16]) -> bool {
-    random.iter().filter(|byte| **byte == 0).count() <= MOST_ZEROS
+pub fn may_be(bytes: &[u8; FRAME_HEADER_LEN], most_pages: u32) -> bool {
+    let number = |at: usize| be_u32_at(bytes, at).unwrap_or(0);
+    let (page, commit) = (number(0), number(4));
+    let fits = page.wrapping_sub(1) < most_pages && (commit == 0 || page <= commit && commit <= most_pages);
+    fits && bytes.last_chunk().is_some_and(may_go_on)
+        && number(8) != number(12)
+        && bytes.get(8..16) != bytes.get(16..)
 }
 
 /// The frame's header at `at`, when it can be one.
 #[must_use]
 pub fn header_at(image: &[u8], at: usize, most_pages: u32) -> Option<FrameHeader> {
-    let bytes = slice_at(image, at, FRAME_HEADER_LEN)?;
-    if !bytes.last_chunk().is_some_and(may_go_on) {
+    let bytes: &[u8; FRAME_HEADER_LEN] = image.get(at..)?.first_chunk()?;
+    if !may_be(bytes, most_pages) {
         return None;
     }
-    let (_, head) = frame_header(bytes).ok()?;
-    let fits = (1..=most_pages).contains(&head.page)
-        && (head.commit == 0 || (head.page..=most_pages.max(head.page)).contains(&head.commit));
-    let [first, second] = head.salts;
-    (fits && first != second && head.salts != head.checksum).then_some(head)
+    frame_header(bytes).ok().map(|(_, head)| head)
 }
 
 /// The page sizes of a frame that begins at `at`; `None` when nothing shows that there is one.
@@ -81,8 +88,9 @@ fn page_sizes(image: &[u8], at: usize, most_pages: u32) -> Sizes {
     page.map(|page| page.sizes).unwrap_or_default()
 }
 
-/// Where the frames before and behind one at `at` begin.
-fn neighbours(at: usize, size: u32) -> [Option<usize>; 2] {
+/// Where the frames before and behind one at `at` begin, of a log of pages of `size` bytes.
+#[must_use]
+pub fn neighbours(at: usize, size: u32) -> [Option<usize>; 2] {
     let len = FRAME_HEADER_LEN + size as usize;
     [at.checked_add(len), at.checked_sub(len)]
 }

@@ -18,6 +18,9 @@ const MOST_CELLS: u16 = 10_921;
 /// Cells of a page that are read, spread over all of them.
 const SAMPLE: usize = 12;
 
+/// Pointers that tell what is no page without a look at more of it.
+const FIRST: usize = 16;
+
 /// Good cells that are no accident on a page which breaks a rule elsewhere.
 const CONVINCING: usize = 3;
 
@@ -64,6 +67,31 @@ pub fn may_begin(bytes: &[u8]) -> bool {
     faults + u8::from(fragmented > MAX_FRAGMENTED) <= 1
 }
 
+/// Whether the header and the first cell pointers that begin `bytes` can be those of a page: what is none mostly shows it
+/// here.
+#[must_use]
+pub fn may_go_on(bytes: &[u8]) -> bool {
+    let Some(head) = page_header(bytes).filter(|_| may_begin(bytes)) else { return false };
+    if head.cell_count == 0 {
+        return empty_leaf(bytes.len().max(MOST), &head).is_some();
+    }
+    let (from, count) = (head.len(), usize::from(head.cell_count));
+    let (start, least) = (head.content_start as usize, from + 2 * count);
+    let floor = if start < least { least } else { start };
+    let pointers = bytes.get(from..bytes.len().min(from + 2 * count.min(FIRST))).unwrap_or_default();
+    let mut low = 0;
+    pointers.as_chunks::<2>().0.iter().enumerate().all(|(index, pointer)| {
+        low += usize::from(usize::from(u16::from_be_bytes(*pointer)) < floor);
+        low <= may_be_low(index)
+    })
+}
+
+/// How many of the first pointers, up to the one with this number, may lead nowhere: of bytes that are no pointers, the
+/// first few show it.
+const fn may_be_low(index: usize) -> usize {
+    1 + index / 4
+}
+
 /// What the page is that begins `bytes`, which may go on behind it; `None` when it is none. Numbers of pages up to
 /// `most_pages` are believed.
 #[must_use]
@@ -85,13 +113,13 @@ fn page_from(bytes: &[u8], header_at: usize, most_pages: u32) -> Option<Probed> 
     }
     let head = page_header(from)?;
     if head.cell_count == 0 {
-        return empty_leaf(bytes, &head);
+        return empty_leaf(bytes.len(), &head);
     }
     Layout::of(bytes, header_at, &head, most_pages)?.judge()
 }
 
 /// A leaf that holds no cell, as SQLite leaves it: its content begins where the usable part of the page ends.
-fn empty_leaf(bytes: &[u8], head: &PageHeader) -> Option<Probed> {
+fn empty_leaf(len: usize, head: &PageHeader) -> Option<Probed> {
     if head.first_freeblock != 0 || head.fragmented_bytes != 0 || head.kind.is_interior() {
         return None;
     }
@@ -99,7 +127,7 @@ fn empty_leaf(bytes: &[u8], head: &PageHeader) -> Option<Probed> {
     let reserved = u8::try_from(size - head.content_start).ok()?;
     // At 65536 the header is but a ten or thirteen in eight bytes, of which any file may be full.
     let fits = Geometry::new(size, reserved).is_some_and(|geometry| (geometry.page_size as usize) < MOST);
-    let fits = fits && RESERVED.contains(&reserved) && bytes.len() >= size as usize;
+    let fits = fits && RESERVED.contains(&reserved) && len >= size as usize;
     fits.then_some(Probed { kind: head.kind, sizes: Sizes::only(size), empty: true })
 }
 
@@ -140,8 +168,7 @@ impl<'a> Layout<'a> {
             let pointer = u16::from_be_bytes(*pointer);
             if usize::from(pointer) < floor {
                 low += 1;
-                // Of bytes that are no pointers, the first few show it.
-                if low > 1 + index / 4 {
+                if low > may_be_low(index) {
                     return None;
                 }
             } else if let Some(width) = widths.get_mut(16 - pointer.leading_zeros() as usize) {

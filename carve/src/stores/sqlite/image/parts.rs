@@ -80,7 +80,9 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
         let geometry = Geometry { page_size, reserved: 0 };
         let (mut places, mut greatest) = (Vec::new(), 1_u64);
         for hit in hits {
-            let Some(offset) = hit.page_at().filter(|_| hit.sizes().one() == Some(page_size)) else { continue };
+            let Some(offset) = hit.page_at().filter(|_| hit.sizes().one() == Some(page_size)) else {
+                continue;
+            };
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
             let Some(bytes) = slice_at(image, from, page_size as usize) else { continue };
             let page = Page::parse(bytes, 2, geometry);
@@ -93,7 +95,10 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
         }
         let Some(place) = places.first().copied().flatten() else { continue };
         let (size, before) = (u64::from(page_size), greatest.min(MOST_BEFORE));
-        let what = format!("SQLite pages of no database, {} of {size} bytes", grouped_count(places.len() as u64, "leaf"));
+        let what = format!(
+            "SQLite pages of no database, {} of {size} bytes",
+            grouped_count(places.len() as u64, "leaf")
+        );
         let mut runs = vec![Extent { at: 0, offset: None, length: before * size }];
         let behind = extents(&places, size, image.len() as u64).into_iter();
         runs.extend(behind.map(|run| Extent { at: run.at + before * size, ..run }));

@@ -4,6 +4,7 @@ use super::hits::{Hit, HitKind};
 use super::whole;
 use crate::scan::{Mark, Scanner, WINDOW, Window};
 use crate::source::Source;
+use mudlark_parsers::sqlite::geometry::PAGE_SIZES;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal;
 use mudlark_parsers::sqlite::probe::page::{self, MOST};
@@ -141,7 +142,7 @@ impl<'a> Look<'_, 'a> {
 
     #[cold]
     fn page(&mut self, at: usize) {
-        if !self.window.array::<8>(at).is_some_and(|head| page::may_begin(head)) {
+        if !self.window.bytes.get(at..).is_some_and(page::may_go_on) {
             return;
         }
         let Some(page) = page::page(self.image_from(at), self.most_pages) else { return };
@@ -203,10 +204,20 @@ impl<'a> Look<'_, 'a> {
 
     #[inline]
     fn frame(&mut self, at: usize) {
-        if !self.window.array(at + STEP).is_some_and(frame::may_go_on) {
+        let Some(head) = self.window.array::<FRAME_HEADER_LEN>(at) else { return };
+        if !frame::may_be(head, self.most_pages) {
             return;
         }
+        // Before the image is asked, what lies in fast memory: the start of the page, and the salts of frames beside this one.
         let from = self.window.from + at;
+        let page = self.window.array::<8>(at + FRAME_HEADER_LEN);
+        let may_show = page.is_some_and(|page| page::may_begin(page) || header::MAGIC.starts_with(page));
+        let salts = |at: usize| self.window.array_of_image::<8>(at.checked_add(8)?);
+        let own = salts(from);
+        let mut beside = PAGE_SIZES.into_iter().flat_map(|size| frame::neighbours(from, size)).flatten();
+        if !may_show && !beside.any(|next| salts(next) == own) {
+            return;
+        }
         if let Some(sizes) = frame::sizes_at(self.window.image, from, self.most_pages, &mut self.effort) {
             self.mark(at, HitKind::Frame, sizes);
         }
@@ -214,7 +225,7 @@ impl<'a> Look<'_, 'a> {
 
     #[inline]
     fn record(&mut self, at: usize) {
-        if !self.window.array::<8>(at + record::NUMBER_LEN).is_some_and(|head| page::may_begin(head)) {
+        if !self.window.bytes.get(at + record::NUMBER_LEN..).is_some_and(page::may_go_on) {
             return;
         }
         let from = self.window.from + at;

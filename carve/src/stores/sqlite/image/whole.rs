@@ -52,7 +52,7 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
-    own == 0 && starts.count() == 0 && !is_temp() && !is_one_without_header(bytes, marks)
+    own == 0 && starts.count() == 0 && !is_one_without_header(bytes, marks) && !is_temp()
 }
 
 /// Links that are looked at.
