@@ -13,6 +13,7 @@ mod generations;
 mod gone_rows;
 mod history;
 mod hostile;
+mod image_scan;
 mod index_entries;
 mod interrupted;
 mod json_lines;

@@ -375,3 +375,81 @@ enum Fit {
     /// It was not.
     Not,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{may_begin, may_go_on, page};
+    use crate::sqlite::probe::Sizes;
+
+    const MOST_PAGES: u32 = 1 << 20;
+
+    /// A leaf of a table with cells of six bytes, and reserved bytes behind them.
+    fn leaf(size: usize, reserved: usize, cells: usize) -> Vec<u8> {
+        let mut page = vec![0_u8; size];
+        let start = size - reserved - 6 * cells;
+        page[0] = 13;
+        page[3..5].copy_from_slice(&(cells as u16).to_be_bytes());
+        page[5..7].copy_from_slice(&(start as u16).to_be_bytes());
+        for index in 0..cells {
+            let at = size - reserved - 6 * (index + 1);
+            page[8 + 2 * index..10 + 2 * index].copy_from_slice(&(at as u16).to_be_bytes());
+            page[at..at + 6].copy_from_slice(&[4, index as u8 + 1, 2, 17, b'o', b'k']);
+        }
+        page
+    }
+
+    #[test]
+    fn a_page_has_the_size_at_whose_end_its_cells_do() {
+        for size in [512, 1024, 4096, 32768] {
+            for reserved in [0, 8, 32, 80] {
+                for cells in [1, 2, 20] {
+                    let mut bytes = leaf(size, reserved, cells);
+                    // What lies behind it is no part of it.
+                    bytes.extend(leaf(size, reserved, cells));
+                    bytes.resize(70_000, 7);
+                    if size == 512 && reserved > 32 {
+                        continue;
+                    }
+                    let probed = page(&bytes, MOST_PAGES).unwrap();
+                    assert_eq!(probed.sizes, Sizes::only(size as u32), "{size} {reserved} {cells}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_page_is_one_while_most_of_its_cells_read() {
+        let sound = leaf(1024, 0, 30);
+        let damages: [(usize, &[u8]); 4] = [(700, &[0; 200]), (5, &[0, 1]), (7, &[200]), (20, &[9; 6])];
+        for (at, damage) in damages {
+            let mut bytes = sound.clone();
+            bytes[at..at + damage.len()].copy_from_slice(damage);
+            assert!(page(&bytes, MOST_PAGES).is_some_and(|probed| probed.sizes.has(1024)), "{at}");
+        }
+        let mut bytes = sound;
+        bytes[500..].fill(0x41);
+        assert_eq!(page(&bytes, MOST_PAGES), None);
+    }
+
+    #[test]
+    fn an_empty_leaf_is_one_at_the_size_that_its_header_says() {
+        let mut bytes = vec![0; 8192];
+        bytes[..8].copy_from_slice(&[13, 0, 0, 0, 0, 16, 0, 0]);
+        assert!(page(&bytes, MOST_PAGES).is_some_and(|probed| probed.empty && probed.sizes.has(4096)));
+        for (at, byte) in [(0, 5), (1, 1), (5, 17), (6, 9), (7, 1)] {
+            let mut other = bytes.clone();
+            other[at] = byte;
+            assert_eq!(page(&other, MOST_PAGES), None, "{at}");
+        }
+        assert_eq!(page(&13_u64.to_le_bytes().repeat(9000), MOST_PAGES), None);
+    }
+
+    #[test]
+    fn what_is_a_page_is_rejected_by_no_shorter_look() {
+        for cells in [1, 3, 60] {
+            let bytes = leaf(1024, 0, cells);
+            assert!(may_begin(&bytes[..8]) && may_go_on(&bytes[..40]) && page(&bytes, MOST_PAGES).is_some());
+        }
+        assert!(!may_go_on(&b"\nsome text that begins with the end of a line".repeat(4)));
+    }
+}
