@@ -1,14 +1,18 @@
 //! `mudlark recover`.
 
 use super::bar::Bar;
-use super::gather::{self, Found, Gathered};
+use super::carve;
+use super::gather::{self, Found, Gathered, Image, Images};
 use super::replay::stands;
+use super::scan::Scan;
 use super::{Common, Exit, Reach};
+use crate::carved;
 use crate::error::Error;
-use crate::model::{LossKind, State};
+use crate::model::{LossKind, Part, PartRole, State};
+use crate::progress::Progress;
 use crate::recover::{self, Outcome, Request};
 use crate::sinks::{self, Sink, Target};
-use crate::stores::Options;
+use crate::stores::{Options, REGISTRY, Recognition};
 use crate::words::{grouped, grouped_count};
 use serde_json::json;
 use std::collections::HashSet;
@@ -18,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Files, or folders of them
+    /// Files, folders of them, or raw images
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
     /// The database to write; a name that ends with / is a folder with a database for each store
@@ -38,6 +42,8 @@ pub(super) struct Arguments {
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    scan: Scan,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -61,7 +67,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         });
     }
     let options = Options { goal: arguments.reach.goal(), ..gather::options(&arguments.common)? };
-    let mut gathered = gather::gather(&arguments.sources, &arguments.common, "recover")?;
+    let bar = Bar::new(arguments.common.quiet);
+    let images = Images { scan: &arguments.scan, progress: &bar };
+    let mut gathered = gather::gather_with(&arguments.sources, &arguments.common, "recover", Some(images))?;
+    for image in std::mem::take(&mut gathered.images) {
+        gathered.stores.extend(of_image(&image, &bar)?);
+    }
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);
         if gathered.stores.is_empty() {
@@ -92,7 +103,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         arguments: std::env::args().collect(),
         table: None,
     };
-    let bar = Bar::new(arguments.common.quiet);
     if let Some(folder) = folder {
         fs::create_dir_all(folder).map_err(|error| Error::Output {
             path: folder.to_owned(),
@@ -142,6 +152,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     } else {
         Exit::InPart
     })
+}
+
+/// The stores of an image, each with its logs, and what belongs to none.
+fn of_image(image: &Image, progress: &dyn Progress) -> Result<Vec<Found>, Error> {
+    let parts = carve::gather(&image.source, &image.index, progress)?;
+    let names = carved::names(image.source.name(), &parts);
+    let several = parts.iter().filter(|part| part.role == PartRole::Orphans).count() > 1;
+    let source = |part: &Part| image.source.part(&part.extents, part.page_size);
+    let mut found = Vec::new();
+    for (number, (part, name)) in parts.iter().zip(&names).enumerate() {
+        let (name, logs) = match part.role {
+            PartRole::Database => (name.clone(), parts.iter().filter(|log| log.of == Some(number)).collect()),
+            PartRole::Log | PartRole::Journal if part.of.is_some() => continue,
+            PartRole::Log | PartRole::Journal => (name.clone(), Vec::new()),
+            PartRole::Orphans if several => (format!("orphans-{}", part.page_size), Vec::new()),
+            PartRole::Orphans => ("orphans".to_owned(), Vec::new()),
+        };
+        let Some(store) = REGISTRY.iter().find(|store| store.name() == part.store) else { continue };
+        found.push(Found {
+            store: *store,
+            recognition: Recognition { what: part.what.clone(), readable: true, temp: false },
+            name,
+            sources: std::iter::once(part).chain(logs).map(source).collect(),
+        });
+    }
+    Ok(found)
 }
 
 /// Refuses outputs before any work is done.

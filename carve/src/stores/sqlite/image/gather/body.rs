@@ -10,6 +10,8 @@ pub(super) struct Body<'i> {
     pub geometry: Geometry,
     /// Pages of the database.
     pub count: u32,
+    /// The greatest number that its links may name.
+    pub linked: u32,
     pub encoding: TextEncoding,
     pub auto_vacuum: bool,
     /// Where page 1 lies.

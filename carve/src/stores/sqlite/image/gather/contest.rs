@@ -63,7 +63,7 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
 }
 
 /// What the databases came to. A place that is surely of one page is no other place of another.
-pub(super) fn finish(drafts: Vec<Draft<'_>>) -> Vec<Assembly> {
+pub(super) fn finish(drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool + Sync)) -> Vec<Assembly> {
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
     for (owner, draft) in drafts.iter().enumerate() {
         let firm = draft.firm();
@@ -75,7 +75,8 @@ pub(super) fn finish(drafts: Vec<Draft<'_>>) -> Vec<Assembly> {
                 .map(|(number, offset)| (offset, (owner, number))),
         );
     }
-    let mut assemblies: Vec<Assembly> = drafts.into_par_iter().map(Draft::finish).collect();
+    let mut assemblies: Vec<Assembly> =
+        drafts.into_par_iter().map(|draft| draft.finish(&|offset| claimed(offset))).collect();
     loop {
         let open: Vec<Vec<u32>> = assemblies
             .iter()

@@ -53,7 +53,7 @@ impl<'i> Draft<'i> {
         let count = header.believed_page_count().unwrap_or(header.page_count).clamp(1, most.max(1));
         let encoding = header.text_encoding().unwrap_or_default();
         let auto_vacuum = header.auto_vacuum();
-        let body = Body { image, geometry, count, encoding, auto_vacuum, first: Some(offset) };
+        let body = Body { image, geometry, count, linked: count, encoding, auto_vacuum, first: Some(offset) };
         Some(Self::new(body, Some(header), Vec::new()))
     }
 
@@ -207,6 +207,11 @@ impl<'i> Draft<'i> {
         !offsets.is_empty()
     }
 
+    /// The greatest number that its links name.
+    pub(super) const fn greatest(&self) -> u32 {
+        self.walked.greatest
+    }
+
     /// Where a page lies.
     pub(super) fn place(&self, number: u32) -> Option<u64> {
         self.places.get((number as usize).checked_sub(1)?).copied().flatten()
@@ -239,34 +244,71 @@ impl<'i> Draft<'i> {
         self.fits.get(number as usize - 1).copied().unwrap_or(0.0)
     }
 
-    /// What the database came to.
-    pub(super) fn finish(self) -> Assembly {
+    /// What the database came to; `claimed` tells which places are of other files for sure.
+    pub(super) fn finish(self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
         let size = self.body.size();
-        let (mut missing, mut rivals) = (Vec::new(), Vec::new());
+        let mut missing = Vec::new();
+        let mut rivals: BTreeMap<(u32, u64), Rival> = BTreeMap::new();
         for (number, laid) in (1..).zip(&self.laid) {
-            let at = self.place(number);
             let expect = self.expects.get(number as usize - 1);
-            if at.is_none() && !matches!(expect, Some(Expect::Lock)) {
+            if self.place(number).is_none() && !matches!(expect, Some(Expect::Lock)) {
                 missing.push(number);
             }
             let rival = laid.rival.filter(|_| laid.margin < DECIDED);
-            let rival = rival.and_then(|base| lay::place(base, number, size));
-            // Where both hold the same bytes, either will do.
-            let same = |rival: u64| at.is_some_and(|at| self.body.bytes(at) == self.body.bytes(rival));
-            if let Some(offset) = rival.filter(|rival| at.is_some() && !same(*rival)) {
+            if let Some(offset) = rival.and_then(|base| lay::place(base, number, size)) {
                 // The scores are logarithms.
                 let weight = 1.0 / (1.0 + f64::from(laid.margin).exp());
-                rivals.push(Rival { number, offset, weight });
+                rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
+        for rival in self.over_breaks() {
+            rivals.entry((rival.number, rival.offset)).or_insert(rival);
+        }
+        // Where both hold the same bytes, either will do.
+        let differs = |rival: &Rival| {
+            let at = self.place(rival.number);
+            at.is_some_and(|at| at != rival.offset && self.body.bytes(at) != self.body.bytes(rival.offset))
+        };
         Assembly {
             geometry: self.body.geometry,
             header: self.header,
             whole: self.header.is_some() && self.walked.is_whole(self.body.count),
-            rivals,
+            rivals: rivals.into_values().filter(|rival| !claimed(rival.offset) && differs(rival)).collect(),
             missing,
             broken_links: self.walked.broken,
             places: self.places,
         }
+    }
+
+    /// Where a run ends, the pages before and behind that may as well be of the other run: their bytes don't tell.
+    fn over_breaks(&self) -> Vec<Rival> {
+        let size = self.body.size();
+        let firm = self.firm();
+        let is_firm = |number: u32| firm.get(number as usize - 1) != Some(&false);
+        let base =
+            |number: u32| self.place(number).map(|offset| lay::base_of(Guess { number, offset }, size));
+        let mut rivals = Vec::new();
+        let mut ask = |number: u32, base: i64| {
+            let Some(offset) = lay::place(base, number, size).filter(|_| !is_firm(number)) else {
+                return false;
+            };
+            let Some(expect) = self.expects.get(number as usize - 1) else { return false };
+            let fit = self.body.fit(offset, number, expect);
+            let lead = self.fit(number) - fit;
+            if fit >= 0.0 && lead < DECIDED {
+                let weight = 1.0 / (1.0 + f64::from(lead).exp());
+                rivals.push(Rival { number, offset, weight });
+            }
+            fit >= 0.0
+        };
+        for number in 1..self.body.count {
+            let (Some(before), Some(behind)) = (base(number), base(number + 1)) else { continue };
+            if before == behind {
+                continue;
+            }
+            let _ = (1..=number).rev().take_while(|number| ask(*number, behind)).count();
+            let _ = (number + 1..=self.body.count).take_while(|number| ask(*number, before)).count();
+        }
+        rivals
     }
 }

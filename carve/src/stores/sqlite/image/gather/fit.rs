@@ -14,7 +14,7 @@ use mudlark_parsers::value::TextEncoding;
 use std::cmp::Ordering;
 
 /// The bytes are another page's.
-pub(super) const MISFIT: f32 = -4.0;
+pub(super) const MISFIT: f32 = -1.5;
 
 /// A page of the right kind whose parts lie within it.
 const PAGE: f32 = 1.5;
@@ -26,7 +26,7 @@ const LAST: f32 = 4.0;
 const FIRST: f32 = 3.5;
 
 /// A bound of the keys holds.
-const BOUND: f32 = 1.5;
+const BOUND: f32 = 2.0;
 
 /// The link of a chain is the next number: by accident one page in billions.
 const LINK: f32 = 8.0;
@@ -35,7 +35,7 @@ const LINK: f32 = 8.0;
 pub(super) const STRONG: f32 = 5.0;
 
 /// From such a score on the bytes themselves tell that a page is where it is.
-pub(super) const EVIDENCE: f32 = 2.5;
+pub(super) const EVIDENCE: f32 = 3.5;
 
 impl Body<'_> {
     /// How well the page at `offset` fits what is expected of the page `number`.
@@ -61,7 +61,7 @@ impl Body<'_> {
         if table.is_some_and(|table| table != kind.is_table()) {
             return MISFIT;
         }
-        let in_range = |child: u32| (2..=self.count).contains(&child);
+        let in_range = |child: u32| (2..=self.linked).contains(&child);
         if kind.is_interior() && !in_range(page.header.right_child) {
             return MISFIT;
         }
@@ -81,18 +81,28 @@ impl Body<'_> {
     }
 
     fn fit_entries(&self, bytes: &[u8], first: &Cell, last: &Cell, low: Key, high: Key) -> f32 {
-        let mut score = PAGE;
-        for (bound, cell, wrong) in [(low, first, Ordering::Greater), (high, last, Ordering::Less)] {
-            let Key::Entry(at, len) = bound else { continue };
-            let from = usize::try_from(at).unwrap_or(usize::MAX);
-            let Some(bound) = slice_at(self.image, from, len as usize) else { continue };
-            match keys::compare(bound, cell.local_payload(bytes)) {
-                Some(order) if order == wrong || order == Ordering::Equal => return MISFIT,
-                Some(_) => score += BOUND,
-                None => {}
-            }
-        }
-        score
+        let entry = |bound: Key| {
+            let Key::Entry(at, len) = bound else { return None };
+            slice_at(self.image, usize::try_from(at).ok()?, len as usize)
+        };
+        let bounds = [(entry(low), first, Ordering::Less), (entry(high), last, Ordering::Greater)];
+        let known = || bounds.iter().filter_map(|(bound, cell, wanted)| Some(((*bound)?, *cell, *wanted)));
+        // Under the order of the index, which may not be the usual one, all bounds hold.
+        let holds = |plain: bool, falls: bool| {
+            known().try_fold(PAGE, |score, (bound, cell, wanted)| {
+                let wanted = if falls { wanted.reverse() } else { wanted };
+                match keys::compare(bound, cell.local_payload(bytes), plain) {
+                    Some((order, _)) if order == wanted => Some(score + BOUND),
+                    Some((_, 0)) => None,
+                    // A further column may fall where the first one rises.
+                    Some(_) | None => Some(score),
+                }
+            })
+        };
+        let usual = holds(true, false).or_else(|| holds(false, false));
+        // One bound alone does not tell that keys fall.
+        let fallen = || holds(true, true).or_else(|| holds(false, true));
+        usual.or_else(|| fallen().filter(|_| known().count() == 2)).unwrap_or(MISFIT)
     }
 
     fn fit_chain(&self, bytes: &[u8], number: u32, left: u64, text: u64, guessed: bool) -> f32 {
@@ -106,20 +116,20 @@ impl Body<'_> {
             return if next == number + 1 { LINK } else { 0.0 };
         }
         if left > capacity {
-            if !(2..=self.count).contains(&next) || next == number {
+            if !(2..=self.linked).contains(&next) || next == number {
                 return MISFIT;
             }
             if next == number + 1 {
                 return LINK;
             }
-            return if reads { 1.0 } else { -1.0 };
+            return if reads { 0.5 } else { -1.0 };
         }
         if next != 0 {
             return MISFIT;
         }
         // A new page is zeroed before it is written.
         let rest = bytes.get(4 + held..self.geometry.usable() as usize).unwrap_or_default();
-        let mut score = 1.0;
+        let mut score = 0.5;
         if rest.len() >= 8 && all_zero(rest) && content.last().is_some_and(|byte| *byte != 0) {
             score += 3.0;
         }
@@ -133,24 +143,24 @@ impl Body<'_> {
     fn fit_any(&self, bytes: &[u8], number: u32) -> f32 {
         let link = be_u32_at(bytes, 0).unwrap_or(u32::MAX);
         if link == number + 1 {
-            3.0
+            2.0
         } else if tree_page(bytes, 2, self.geometry).is_some() {
-            0.5
-        } else if (2..=self.count).contains(&link) {
-            0.3
+            0.2
+        } else if (2..=self.linked).contains(&link) {
+            0.1
         } else if link == 0 {
             0.0
         } else {
-            -2.5
+            -1.0
         }
     }
 
     fn fit_trunk(&self, bytes: &[u8]) -> f32 {
         let usable = self.geometry.usable();
-        let fits = freelist::plausible_trunk(bytes, usable, self.count).is_some();
+        let fits = freelist::plausible_trunk(bytes, usable, self.linked).is_some();
         // The last trunk may list no page.
         let empty =
-            || be_u32_at(bytes, 4) == Some(0) && be_u32_at(bytes, 0).is_some_and(|next| next <= self.count);
+            || be_u32_at(bytes, 4) == Some(0) && be_u32_at(bytes, 0).is_some_and(|next| next <= self.linked);
         if fits {
             STRONG
         } else if empty() {
@@ -167,7 +177,7 @@ impl Body<'_> {
             let parent = be_u32_at(entry, 1).unwrap_or(0);
             match entry.first() {
                 Some(1 | 2) if parent == 0 => good += 1,
-                Some(3..=5) if (1..=self.count).contains(&parent) => good += 1,
+                Some(3..=5) if (1..=self.linked).contains(&parent) => good += 1,
                 // Behind the last page there are no entries.
                 Some(0) if parent == 0 => break,
                 _ => bad += 1,

@@ -6,11 +6,10 @@ use super::draft::Draft;
 use super::fit::{EVIDENCE, tree_page};
 use super::search::Index;
 use super::walk::{self, Start};
-use super::{Assembly, Claimed};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::value::TextEncoding;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Databases without a first page that are looked for: each takes a look at all interior pages that are left.
 const MOST_DATABASES: usize = 256;
@@ -34,14 +33,16 @@ struct Seed {
     used: bool,
 }
 
-/// Puts together what is left of databases without a first page.
-pub(super) fn assemblies(
-    image: &[u8],
+/// Puts together what is left of databases without a first page; `indexes` are of all sizes of which there are interior
+/// pages.
+pub(super) fn drafts<'i>(
+    image: &'i [u8],
     hits: &[Hit],
     indexes: &BTreeMap<u32, Index>,
     claimed: &(dyn Fn(u64) -> bool + Sync),
-) -> Vec<Assembly> {
-    let mut found: Vec<Assembly> = Vec::new();
+) -> Vec<Draft<'i>> {
+    let mut found: Vec<Draft<'i>> = Vec::new();
+    let mut own: HashSet<u64, RandomState> = HashSet::default();
     for (page_size, index) in indexes {
         let geometry = Geometry { page_size: *page_size, reserved: 0 };
         let mut seeds: Vec<Seed> = hits
@@ -58,9 +59,10 @@ pub(super) fn assemblies(
             if seeds.get(first).is_none_or(|seed| seed.used) {
                 continue;
             }
-            let own = Claimed::of(found.iter(), &[]);
-            let taken = |offset: u64| claimed(offset) || own.has(offset);
-            found.extend(database(image, geometry, &mut seeds, first, index, &taken));
+            let taken = |offset: u64| claimed(offset) || own.contains(&offset);
+            let draft = database(image, geometry, &mut seeds, first, index, &taken);
+            own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
+            found.extend(draft);
         }
     }
     found
@@ -78,14 +80,14 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
 }
 
 /// The database of one interior page, with all others that go with it.
-fn database(
-    image: &[u8],
+fn database<'i>(
+    image: &'i [u8],
     geometry: Geometry,
     seeds: &mut [Seed],
     first: usize,
     index: &Index,
     claimed: &dyn Fn(u64) -> bool,
-) -> Option<Assembly> {
+) -> Option<Draft<'i>> {
     let mut members = vec![first];
     let mut draft: Option<Draft<'_>> = None;
     let mut starts: Vec<Start> = Vec::new();
@@ -98,14 +100,17 @@ fn database(
             .iter()
             .map(|seed| Start { offset: seed.offset, number: numbers.get(&seed.offset).copied() })
             .collect();
-        if now == starts {
+        let enough = draft.as_ref().is_some_and(|draft| draft.greatest() <= draft.body.count);
+        if now == starts && enough {
             break;
         }
         starts = now;
-        let count = greatest.max(numbers.values().copied().max().unwrap_or(0));
+        let linked = u32::try_from(image.len() / geometry.page_size as usize).unwrap_or(u32::MAX - 1);
+        let named = draft.as_ref().map_or(0, Draft::greatest);
+        let count = greatest.max(numbers.values().copied().max().unwrap_or(0)).max(named).min(linked);
         let auto_vacuum = false;
-        let body =
-            Body { image, geometry, count, encoding: TextEncoding::default(), auto_vacuum, first: None };
+        let encoding = TextEncoding::default();
+        let body = Body { image, geometry, count, linked, encoding, auto_vacuum, first: None };
         let mut next = Draft::new(body, None, starts.clone());
         next.run(index, claimed);
         for (number, seed) in seeds.iter().enumerate() {
@@ -123,7 +128,7 @@ fn database(
     let draft = draft?;
     // One page with one child may be anything.
     let evident = draft.placed().filter(|(number, _)| draft.fit(*number) >= EVIDENCE).count();
-    (evident >= 2).then(|| draft.finish())
+    (evident >= 2).then_some(draft)
 }
 
 /// Whether the children of an interior page lie where a database has pages of their numbers, or it lies among them.

@@ -4,20 +4,21 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::Value;
 use std::cmp::Ordering;
 
-/// Compares two index entries as SQLite does by default, as far as their bytes on the page go; `None` where these do not
-/// tell.
-pub(super) fn compare(one: &[u8], other: &[u8]) -> Option<Ordering> {
+/// Compares two index entries as SQLite does, as far as their bytes on the page go; `None` where these do not tell. Text is
+/// compared byte by byte when `plain`, else without regard to capitals, as under `NOCASE`. With the order stands the column
+/// that decides it, from 0: an index may have further columns fall.
+pub(super) fn compare(one: &[u8], other: &[u8], plain: bool) -> Option<(Ordering, usize)> {
     let (first, second) = (record::header_only(one).ok()?, record::header_only(other).ok()?);
     let cells = record::cells(first.serials(), first.len, one);
     let others = record::cells(second.serials(), second.len, other);
-    for ((serial, bytes), (other_serial, other_bytes)) in cells.zip(others) {
+    for (column, ((serial, bytes), (other_serial, other_bytes))) in cells.zip(others).enumerate() {
         let (bytes, other_bytes) = (bytes?, other_bytes?);
-        match value_order(&serial.decode(bytes), &other_serial.decode(other_bytes)) {
+        match value_order(&serial.decode(bytes), &other_serial.decode(other_bytes), plain) {
             Ordering::Equal => {}
-            order => return Some(order),
+            order => return Some((order, column)),
         }
     }
-    Some(first.columns.cmp(&second.columns))
+    Some((first.columns.cmp(&second.columns), first.columns.min(second.columns)))
 }
 
 const fn class(value: &Value<'_>) -> u8 {
@@ -29,12 +30,16 @@ const fn class(value: &Value<'_>) -> u8 {
     }
 }
 
-fn value_order(one: &Value<'_>, other: &Value<'_>) -> Ordering {
+fn value_order(one: &Value<'_>, other: &Value<'_>, plain: bool) -> Ordering {
     match (one, other) {
         (Value::Int(one), Value::Int(other)) => one.cmp(other),
         (Value::Real(one), Value::Real(other)) => one.total_cmp(other),
         (Value::Int(one), Value::Real(other)) => (*one as f64).total_cmp(other),
         (Value::Real(one), Value::Int(other)) => one.total_cmp(&(*other as f64)),
+        (Value::Text(one), Value::Text(other)) if !plain => {
+            let lower = |text: &[u8]| text.to_ascii_lowercase();
+            lower(one).cmp(&lower(other))
+        }
         (Value::Text(one), Value::Text(other)) | (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
         _ => class(one).cmp(&class(other)),
     }
@@ -74,14 +79,14 @@ mod tests {
     #[test]
     fn entries_sort_by_columns_and_then_by_row_id() {
         let (a, b) = ([3, 15, 1, b'a', 5], [3, 15, 1, b'a', 6]);
-        assert_eq!(compare(&a, &b), Some(Ordering::Less));
-        assert_eq!(compare(&[3, 1, 1, 7, 9], &a), Some(Ordering::Less));
-        assert_eq!(compare(&a, &a), Some(Ordering::Equal));
+        assert_eq!(compare(&a, &b, true), Some((Ordering::Less, 1)));
+        assert_eq!(compare(&[3, 1, 1, 7, 9], &a, true), Some((Ordering::Less, 0)));
+        assert_eq!(compare(&a, &a, true), Some((Ordering::Equal, 2)));
     }
 
     #[test]
     fn an_entry_that_is_cut_within_the_column_that_counts_tells_nothing() {
-        assert_eq!(compare(&[3, 21, 1, b'a', b'b'], &[3, 21, 1, b'a', b'b', b'c', b'd', 5]), None);
+        assert_eq!(compare(&[3, 21, 1, b'a', b'b'], &[3, 21, 1, b'a', b'b', b'c', b'd', 5], true), None);
     }
 
     #[test]

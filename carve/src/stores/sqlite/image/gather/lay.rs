@@ -6,7 +6,7 @@
 //! is known are taken with the run that they lie in.
 
 use super::body::{Body, Expect};
-use super::fit::{EVIDENCE, MISFIT};
+use super::fit::{MISFIT, STRONG};
 
 /// What it costs that a file goes on in another place: less than two pages that don't fit.
 const BREAK: f32 = 6.0;
@@ -103,7 +103,7 @@ pub(super) fn lay(
         let known: Vec<i64> = bases.iter().map(|(base, _)| *base).collect();
         let mut states: Vec<State> = bases.drain(..).map(state).collect();
         // Amid a run that goes on nothing is tried but what was found for the very page.
-        let goes_on = states.iter().any(|state| state.fit >= EVIDENCE && state.forward >= best);
+        let goes_on = states.iter().any(|state| state.fit >= STRONG && state.forward >= best);
         let reach = if goes_on { 0 } else { REACH };
         let near = guesses.get(ahead..).unwrap_or_default().iter();
         let near = near.take_while(|guess| guess.number <= number.saturating_add(reach)).take(MOST_TRIED);

@@ -127,10 +127,10 @@ pub(in super::super) fn gather(
     let index = |draft: &Draft<'_>| indexes.get(&draft.body.geometry.page_size).unwrap_or(&empty);
     drafts.par_iter_mut().for_each(|draft| draft.run(index(draft), &|offset| claimed.has(offset)));
     contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
-    assemblies.extend(contest::finish(drafts));
+    assemblies.extend(contest::finish(drafts, &|offset| claimed.has(offset)));
     let claimed = Claimed::of(assemblies.iter(), logs);
-    let further = headless::assemblies(image, hits, &indexes, &|offset| claimed.has(offset));
-    assemblies.extend(further);
+    let further = headless::drafts(image, hits, &indexes, &|offset| claimed.has(offset));
+    assemblies.extend(contest::finish(further, &|offset| claimed.has(offset)));
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
     let claimed = Claimed::of(assemblies.iter(), logs);
     let orphans = hits.iter().filter(|hit| !claimed.has(hit.offset())).copied().collect();

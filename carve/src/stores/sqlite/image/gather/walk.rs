@@ -13,6 +13,8 @@ use mudlark_parsers::sqlite::serial::SerialKind;
 /// What a walk came to, beyond what it told of each page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Walked {
+    /// The greatest number that a link names, as far as it can be one.
+    pub greatest: u32,
     /// Pages to which something leads.
     pub reached: u32,
     /// Of these, the ones that are where they were looked for.
@@ -121,6 +123,10 @@ impl<'i> Walk<'_, 'i> {
 
     /// Notes what a page is expected to be; its place, when it fits there.
     fn take(&mut self, number: u32, expect: Expect) -> Option<u64> {
+        let guessed = matches!(expect, Expect::Chain { guessed: true, .. });
+        if !guessed && number <= self.body.linked {
+            self.walked.greatest = self.walked.greatest.max(number);
+        }
         match self.seen.get_mut(number as usize).filter(|_| number > 0) {
             Some(seen) if !*seen => *seen = true,
             _ => {
@@ -128,7 +134,6 @@ impl<'i> Walk<'_, 'i> {
                 return None;
             }
         }
-        let guessed = matches!(expect, Expect::Chain { guessed: true, .. });
         self.walked.reached += u32::from(!guessed);
         let place = (self.place)(number);
         let fit = place.map(|offset| self.body.fit(offset, number, &expect));
