@@ -111,9 +111,64 @@ impl Part {
         absent.map(|extent| extent.at / size + 1..(extent.at + extent.length).div_ceil(size) + 1).collect()
     }
 
+    /// The extents without the pages that may as well lie elsewhere: rows can't be read from a guess.
+    #[must_use]
+    pub fn decided(&self) -> Vec<Extent> {
+        let mut open: Vec<u64> = self.alternatives.iter().map(|other| other.at).collect();
+        open.sort_unstable();
+        open.dedup();
+        let mut extents: Vec<Extent> = Vec::with_capacity(self.extents.len() + 2 * open.len());
+        let size = u64::from(self.page_size);
+        for extent in &self.extents {
+            let (mut at, end) = (extent.at, extent.at + extent.length);
+            let from = open.partition_point(|open| *open < at);
+            for hole in open.iter().skip(from).take_while(|open| **open < end) {
+                let part = |from: u64| extent.offset.map(|offset| offset + (from - extent.at));
+                extents.push(Extent { at, offset: part(at), length: hole - at });
+                extents.push(Extent { at: *hole, offset: None, length: size });
+                at = hole + size;
+            }
+            let offset = extent.offset.map(|offset| offset + (at - extent.at));
+            extents.push(Extent { at, offset, length: end.saturating_sub(at) });
+        }
+        extents.retain(|extent| extent.length > 0);
+        extents
+    }
+
     /// How many pages were not found.
     #[must_use]
     pub fn missing_pages(&self) -> u64 {
         self.missing().iter().map(|range| range.end - range.start).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Alternative, Extent, Part, PartRole, Standing};
+
+    #[test]
+    fn pages_that_may_lie_elsewhere_are_left_out_of_what_is_decided() {
+        let other = |at| Alternative { at, offset: 0, length: 512, weight: 0.5 };
+        let part = Part {
+            store: "sqlite",
+            role: PartRole::Database,
+            what: String::new(),
+            place: 512,
+            length: 2048,
+            page_size: 512,
+            extents: vec![Extent { at: 0, offset: Some(512), length: 2048 }],
+            standing: Standing::Ambiguous,
+            reasons: Vec::new(),
+            alternatives: vec![other(512), other(512), other(1536)],
+            of: None,
+        };
+        let extent = |at, offset, length| Extent { at, offset, length };
+        let expected = [
+            extent(0, Some(512), 512),
+            extent(512, None, 512),
+            extent(1024, Some(1536), 512),
+            extent(1536, None, 512),
+        ];
+        assert_eq!(part.decided(), expected);
     }
 }

@@ -12,6 +12,9 @@ use std::collections::HashSet;
 /// Databases of which it is asked whether a log is theirs.
 const MOST_ASKED: usize = 4096;
 
+/// Logs and journals of which it is asked.
+const MOST_LOGS: usize = 4096;
+
 /// Frames or records in a row that may be damaged amid others.
 const MOST_DAMAGED: usize = 4;
 
@@ -122,10 +125,8 @@ fn part(role: PartRole, what: String, place: u64, length: u64, page_size: u32) -
 /// Finds the database of each log and journal: the one that holds most of what they hold.
 pub(super) fn join(image: &Source, parts: &mut [Part]) {
     let mut joined: Vec<(usize, usize)> = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        if !matches!(part.role, PartRole::Log | PartRole::Journal) {
-            continue;
-        }
+    let is_log = |part: &Part| matches!(part.role, PartRole::Log | PartRole::Journal);
+    for (number, part) in parts.iter().enumerate().filter(|(_, part)| is_log(part)).take(MOST_LOGS) {
         let log = image.part(&part.extents, part.page_size);
         let database = |other: &&Part| other.role == PartRole::Database && other.page_size == part.page_size;
         let asked = parts.iter().enumerate().filter(|(_, other)| database(other)).take(MOST_ASKED);

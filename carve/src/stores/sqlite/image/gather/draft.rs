@@ -77,6 +77,9 @@ impl<'i> Draft<'i> {
     pub(super) fn in_one_piece(&self) -> Option<Assembly> {
         let first = self.body.first?;
         let size = self.body.size();
+        if first + u64::from(self.body.count) * size > self.body.image.len() as u64 {
+            return None;
+        }
         let place = |number: u32| Some(first + u64::from(number - 1) * size);
         let walked = walk::walk(&self.body, &[], &place, &mut |_, _, _| {});
         walked.is_whole(self.body.count).then(|| Assembly {
@@ -245,8 +248,15 @@ impl<'i> Draft<'i> {
     }
 
     /// What the database came to; `claimed` tells which places are of other files for sure.
-    pub(super) fn finish(self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
+    pub(super) fn finish(mut self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
         let size = self.body.size();
+        // What nothing leads to is of the database only amid pages that are.
+        let firm = self.firm();
+        for ((place, expect), firm) in self.places.iter_mut().zip(&self.expects).zip(firm) {
+            if *expect == Expect::Unknown && !firm {
+                *place = None;
+            }
+        }
         let mut missing = Vec::new();
         let mut rivals: BTreeMap<(u32, u64), Rival> = BTreeMap::new();
         for (number, laid) in (1..).zip(&self.laid) {

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Databases without a first page that are looked for: each takes a look at all interior pages that are left.
 const MOST_DATABASES: usize = 256;
 
+/// Interior pages of one size that are asked whether they go together: a database of 50 GiB has fewer.
+const MOST_SEEDS: usize = 1 << 16;
+
 /// Rounds in which interior pages join a database.
 const MOST_ROUNDS: usize = 12;
 
@@ -52,6 +55,7 @@ pub(super) fn drafts<'i>(
             .collect();
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
+        seeds.truncate(MOST_SEEDS);
         for first in 0..seeds.len() {
             if found.len() >= MOST_DATABASES {
                 break;

@@ -24,6 +24,10 @@ use rayon::prelude::*;
 use search::Index;
 use std::collections::BTreeMap;
 
+/// How many times the pages that an image has room for its headers may count in all: each page is of one database, but
+/// some of them may be lost, and headers that count more are lies.
+const MOST_TIMES: u64 = 16;
+
 /// A database, as far as it could be put together.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Assembly {
@@ -97,11 +101,17 @@ pub(in super::super) fn gather(
     progress.stage("putting databases together", 1);
     let of_logs = Claimed::of([].into_iter(), logs);
     let heads = hits.par_iter().filter(|hit| hit.kind() == HitKind::Header && !of_logs.has(hit.offset()));
-    let tried: Vec<(Draft<'_>, Option<Assembly>)> = heads
-        .filter_map(|hit| {
-            let draft = Draft::at(image, hit.offset())?;
+    let mut begun: Vec<Draft<'_>> = heads.filter_map(|hit| Draft::at(image, hit.offset())).collect();
+    let (mut pages, most) = (0, MOST_TIMES * (image.len() as u64 / 512 + 1));
+    begun.retain(|draft| {
+        pages += u64::from(draft.body.count);
+        pages <= most
+    });
+    let tried: Vec<(Draft<'_>, Option<Assembly>)> = begun
+        .into_par_iter()
+        .map(|draft| {
             let whole = draft.in_one_piece();
-            Some((draft, whole))
+            (draft, whole)
         })
         .collect();
     let (mut assemblies, mut drafts) = (Vec::new(), Vec::new());
