@@ -13,6 +13,7 @@ mod generations;
 mod gone_rows;
 mod history;
 mod hostile;
+mod image_carve;
 mod image_scan;
 mod index_entries;
 mod interrupted;

@@ -150,7 +150,7 @@ impl<'a> View<'a> {
         let scattered = file.filter(|file| file.scattered().is_some());
         let is_lost =
             |page: &u32| scattered.is_some_and(|file| file.get(u64::from(page - 1) * size, 1).is_none());
-        let pages = if scattered.is_some() { 1..=main_pages } else { 1..=0 };
+        let pages = 1..=if scattered.is_some() { main_pages } else { 0 };
         Self {
             sources,
             main,

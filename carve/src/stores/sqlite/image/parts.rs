@@ -6,7 +6,9 @@ use crate::model::{Alternative, Extent, Part, PartRole, Standing};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::SerialKind;
 
 /// Alternatives that are told of one file: a person reads no more.
 const MOST_ALTERNATIVES: usize = 10_000;
@@ -69,6 +71,17 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
     })
 }
 
+/// Whether all entries of a page end with a row id, as those of an index do: rows of tables without row ids seldom do.
+fn is_of_index(page: &Page<'_>) -> bool {
+    page.header.kind == PageKind::IndexLeaf
+        && page.cells().filter_map(Result::ok).all(|cell| {
+            let header = record::header_only(cell.local_payload(page.bytes)).ok();
+            header.is_none_or(|header| {
+                header.serials().last().is_some_and(|last| last.kind() == SerialKind::Int)
+            })
+        })
+}
+
 /// Pages that may be counted in front of orphans, so that none of their links leads to another orphan by accident.
 const MOST_BEFORE: u64 = 1 << 20;
 
@@ -87,7 +100,7 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             let Some(bytes) = slice_at(image, from, page_size as usize) else { continue };
             let page = Page::parse(bytes, 2, geometry);
             let Some(page) = page.filter(|page| !page.header.kind.is_interior()) else { continue };
-            if page.header.cell_count > 0 && places.last() != Some(&Some(offset)) {
+            if page.header.cell_count > 0 && !is_of_index(&page) && places.last() != Some(&Some(offset)) {
                 places.push(Some(offset));
                 let links = page.cells().filter_map(Result::ok).map(|cell| u64::from(cell.overflow));
                 greatest = greatest.max(links.max().unwrap_or(0));

@@ -8,6 +8,7 @@ use super::search::Index;
 use super::walk::{self, Start};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -130,9 +131,12 @@ fn database<'i>(
         }
     }
     let draft = draft?;
-    // One page with one child may be anything.
-    let evident = draft.placed().filter(|(number, _)| draft.fit(*number) >= EVIDENCE).count();
-    (evident >= 2).then_some(draft)
+    // Without a table there is no row, and one page with one child may be anything.
+    let is_row_page = |(number, offset): &(u32, u64)| {
+        let kind = draft.body.bytes(*offset).and_then(|bytes| PageKind::from_number(*bytes.first()?));
+        draft.fit(*number) >= EVIDENCE && kind == Some(PageKind::TableLeaf)
+    };
+    (draft.placed().filter(is_row_page).count() >= 2).then_some(draft)
 }
 
 /// Whether the children of an interior page lie where a database has pages of their numbers, or it lies among them.
