@@ -15,7 +15,7 @@ fn made(folder: &Path, name: &str, page_size: usize, word: &str) -> Done<Vec<u8>
          CREATE INDEX i ON t(name);
          CREATE TABLE u(a INTEGER, b TEXT);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
-         INSERT INTO t SELECT i, '{word} ' || i * 7919 % 600,
+         INSERT INTO t SELECT i, '{word} ' || (i * 7919 % 600),
             replace(hex(zeroblob(i % 9 * i % 700)), '0', '{word} note ' || i || ' ') FROM n;
          INSERT INTO u SELECT id * 3, name FROM t WHERE id % 4 = 0;"
     );

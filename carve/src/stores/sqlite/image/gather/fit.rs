@@ -113,7 +113,7 @@ impl Body<'_> {
         let readable = content.get(..text.min(held as u64) as usize).unwrap_or_default();
         let reads = is_text(readable, self.encoding == TextEncoding::Utf8);
         if guessed {
-            return if next == number + 1 { LINK } else { 0.0 };
+            return if next == number + 1 { LINK } else { self.fit_any(bytes, number).min(0.0) };
         }
         if left > capacity {
             if !(2..=self.linked).contains(&next) || next == number {
