@@ -178,8 +178,7 @@ impl Damaged<'_> {
             _ => self.wal.header.checksum,
         };
         let in_main = u64::from(framed.page.checked_sub(1)?) * u64::from(self.page_size);
-        let from = usize::try_from(in_main).ok()?;
-        let page = self.main?.bytes().get(from..from.checked_add(size)?)?;
+        let page = self.main?.get(in_main, size).filter(|page| page.len() == size)?;
         let big = self.wal.header.big_endian;
         let sum = wal::checksum(log.get(at..at + 8)?, big, before);
         (head.salts == self.wal.header.salts && wal::checksum(page, big, sum) == head.checksum)
