@@ -93,7 +93,24 @@ fn text_programs_noise_and_zeros_hold_no_part_of_a_store() -> Done {
     let lines = b"just some text,\nand more of it\r\n".repeat(40_000);
     let words: Vec<u8> = (0..300_000_u32).flat_map(|word| (word % 1000).to_be_bytes()).collect();
     let counters: Vec<u8> = (0..300_000_u64).flat_map(|word| (word % 14).to_le_bytes()).collect();
-    image(&path, &[&[0; 70_000], &program, &lines, &noise(8 << 20, 3), &words, &counters])?;
+    let log =
+        [&0x377f_0682_u32.to_be_bytes()[..], &3_007_000_u32.to_be_bytes(), &[0, 0, 16, 0], &noise(4980, 8)];
+    let journal = [&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7][..], &noise(900, 2)].concat();
+    let header = [&b"SQLite format 3\0"[..], &noise(8000, 4)].concat();
+    image(
+        &path,
+        &[
+            &[0; 70_000],
+            &program,
+            &lines,
+            &log.concat(),
+            &journal,
+            &header,
+            &noise(8 << 20, 3),
+            &words,
+            &counters,
+        ],
+    )?;
     let source = text(&path);
     for arguments in [&["assess"][..], &["carve", "--list"]] {
         let ran = mudlark(arguments.iter().chain([&source.as_str()]))?;

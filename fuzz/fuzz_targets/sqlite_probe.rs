@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(!probed.empty || !probed.kind.is_interior());
         }
         let _ = start::first_page_sizes(from, MOST_PAGES);
-        let _ = (start::log_size(from), start::journal_size(from));
+        let _ = (start::log_size(from, MOST_PAGES), start::journal_size(from));
         if frame::sizes_at(data, at, MOST_PAGES, &mut effort).is_some() {
             let first = from.first_chunk().map(|first| u64::from_le_bytes(*first));
             // Numbers of pages of 25 bits are those of neighbours only.

@@ -89,8 +89,7 @@ fn page_sizes(image: &[u8], at: usize, most_pages: u32) -> Sizes {
 }
 
 /// Where the frames before and behind one at `at` begin, of a log of pages of `size` bytes.
-#[must_use]
-pub fn neighbours(at: usize, size: u32) -> [Option<usize>; 2] {
+fn neighbours(at: usize, size: u32) -> [Option<usize>; 2] {
     let len = FRAME_HEADER_LEN + size as usize;
     [at.checked_add(len), at.checked_sub(len)]
 }

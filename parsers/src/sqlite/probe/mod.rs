@@ -102,7 +102,39 @@ impl Effort {
 
 #[cfg(test)]
 mod tests {
-    use super::Sizes;
+    use super::{Effort, Sizes, frame, page, record, start};
+
+    #[test]
+    fn any_bytes_are_judged_without_harm() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 16) as usize % below
+        };
+        for _ in 0..400 {
+            // Small numbers make headers and pointers that could be right.
+            let below = [4, 16, 256][next(3)];
+            let mut bytes: Vec<u8> = (0..3000).map(|_| next(below) as u8).collect();
+            for at in (0..bytes.len()).step_by(8) {
+                if next(4) == 0 {
+                    bytes[at] = [0, 2, 5, 10, 13][next(5)];
+                }
+            }
+            let mut effort = Effort::new(1 << 16);
+            for at in (0..bytes.len()).step_by(8) {
+                let from = &bytes[at..];
+                if let Some(probed) = page::page(from, 1 << 20) {
+                    assert!(page::may_begin(from) && page::may_go_on(from) && !probed.sizes.is_empty());
+                }
+                let _ = (start::first_page_sizes(from, 1 << 20), start::log_size(from, 1 << 20));
+                let _ = frame::sizes_at(&bytes, at, 1 << 20, &mut effort);
+                let _ =
+                    record::page_at(&bytes, at, 1 << 20).map(|page| record::agreed(&bytes, at, page.sizes));
+            }
+        }
+    }
 
     #[test]
     fn a_set_of_sizes_gives_back_what_went_in() {

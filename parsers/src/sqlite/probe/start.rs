@@ -1,7 +1,7 @@
 //! Whether bytes are the first page of a database, or the header of a log or a journal.
 
-use super::Sizes;
-use super::page::{Probed, first_page};
+use super::page::{MOST, Probed, first_page};
+use super::{Effort, Sizes, frame};
 use crate::bytes::slice_at;
 use crate::sqlite::geometry::PAGE_SIZES;
 use crate::sqlite::header::{self, Header, LEN, MAGIC};
@@ -56,13 +56,17 @@ fn holds_definitions(bytes: &[u8], behind: &Probed) -> bool {
         && memchr::memmem::find(page, b"CREATE ").is_some()
 }
 
-/// The page size of a log whose header begins `bytes`.
+/// The page size of a log whose header begins `bytes`. Where its checksum is wrong, the first frame must show itself.
 #[must_use]
-pub fn log_size(bytes: &[u8]) -> Option<Sizes> {
+pub fn log_size(bytes: &[u8], most_pages: u32) -> Option<Sizes> {
     let (_, head) = wal::wal_header(bytes).ok()?;
     let sum = wal::checksum(bytes.get(..24)?, head.big_endian, [0, 0]);
     let size = PAGE_SIZES.contains(&head.page_size).then(|| Sizes::only(head.page_size))?;
-    (sum == head.checksum || head.format_version == wal::FORMAT_VERSION).then_some(size)
+    let has_frame = || {
+        let sizes = frame::sizes_at(bytes, wal::HEADER_LEN, most_pages, &mut Effort::new(MOST));
+        sizes.is_some_and(|sizes| !sizes.and(size).is_empty())
+    };
+    (sum == head.checksum || has_frame()).then_some(size)
 }
 
 /// The page size of a segment of a journal whose header begins `bytes`.

@@ -168,7 +168,7 @@ impl<'a> Look<'_, 'a> {
             {
                 self.mark(at, HitKind::Header, sizes);
             }
-        } else if let Some(size) = start::log_size(bytes) {
+        } else if let Some(size) = start::log_size(bytes, self.most_pages) {
             self.mark(at, HitKind::WalHeader, size);
         } else if bytes.starts_with(&journal::MAGIC)
             && let Some(size) = start::journal_size(bytes)
@@ -212,15 +212,26 @@ impl<'a> Look<'_, 'a> {
         let from = self.window.from + at;
         let page = self.window.array::<8>(at + FRAME_HEADER_LEN);
         let may_show = page.is_some_and(|page| page::may_begin(page) || header::MAGIC.starts_with(page));
-        let salts = |at: usize| self.window.array_of_image::<8>(at.checked_add(8)?);
-        let own = salts(from);
-        let mut beside = PAGE_SIZES.into_iter().flat_map(|size| frame::neighbours(from, size)).flatten();
-        if !may_show && !beside.any(|next| salts(next) == own) {
+        if !may_show && !self.has_neighbours(from) {
             return;
         }
         if let Some(sizes) = frame::sizes_at(self.window.image, from, self.most_pages, &mut self.effort) {
             self.mark(at, HitKind::Frame, sizes);
         }
+    }
+
+    /// Whether the salts of a frame that begins here in the image stand once more where the one before or behind it would have
+    /// them.
+    fn has_neighbours(&self, from: usize) -> bool {
+        let Some(own) = self.window.array_of_image::<8>(from + 8) else { return false };
+        let is_there = |at: usize| self.window.array_of_image::<8>(at) == Some(own);
+        for size in PAGE_SIZES {
+            let len = FRAME_HEADER_LEN + size as usize;
+            if is_there(from + 8 + len) || (from + 8).checked_sub(len).is_some_and(is_there) {
+                return true;
+            }
+        }
+        false
     }
 
     #[inline]
