@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_points;
+mod batch;
 mod conformance;
 mod damaged;
 mod diff;

@@ -64,6 +64,14 @@ pub enum Error {
         /// Why, and what there is.
         reason: String,
     },
+    /// The truth of a case, or what a run of cases left, can't be read.
+    #[error("{}: {what}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Options that don't go together.
     #[error("{0}")]
     Usage(String),

@@ -5,6 +5,7 @@
 //! that there is a terminal.
 
 pub mod assess;
+pub mod batch;
 pub mod carved;
 pub mod cli;
 pub mod confidence;
@@ -15,6 +16,7 @@ pub mod moments;
 pub mod progress;
 pub mod recover;
 pub mod scan;
+pub mod score;
 pub mod sinks;
 pub mod source;
 pub mod sql;

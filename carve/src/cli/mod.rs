@@ -2,6 +2,7 @@
 
 mod assess;
 mod bar;
+mod batch;
 mod carve;
 mod diff;
 mod exit;
@@ -142,6 +143,19 @@ Examples:
   mudlark inspect store.db --page 2
   mudlark inspect store.db --offset 0x2f10")]
     Inspect(inspect::Arguments),
+    /// Recover every case of a folder, each by a process of its own, and sum up; scored where a truth.json stands
+    #[command(after_help = "\
+Examples:
+  mudlark batch corpus -o run                                  a killed run goes on with the same command
+  mudlark batch corpus -o run --jobs 8 --timeout 60 --max-memory 2G
+  mudlark batch corpus -o run2 --baseline run/summary.json     status 1 when something got worse
+  mudlark batch corpus -o run --case case-17                   one case alone, as a task engine runs it
+
+A case is a folder with evidence/ and perhaps truth.json and schema.sql, or else a store, an image or a
+folder of them. Each has a folder below OUT/cases with its result.json, what its process said, and,
+where it is not scored, the recovered databases. A case that crashes, hangs or takes too much memory is
+listed, and the status is 3.")]
+    Batch(batch::Arguments),
 }
 
 /// Options that every command on sources has.
@@ -209,6 +223,7 @@ pub fn main() -> ExitCode {
         Command::Timeline(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
+        Command::Batch(arguments) => arguments.threads.unwrap_or(1),
         Command::Undelete(_) => 1,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK);
@@ -227,6 +242,7 @@ pub fn main() -> ExitCode {
         Command::Timeline(arguments) => timeline::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Batch(arguments) => batch::run(arguments),
         Command::Undelete(arguments) => undelete::run(arguments),
     };
     match done {

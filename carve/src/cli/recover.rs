@@ -48,6 +48,28 @@ pub(super) struct Arguments {
     pub(super) common: Common,
 }
 
+impl Arguments {
+    /// The arguments of a run over one case, which replaces what an earlier one left.
+    pub(super) fn for_case(
+        source: &Path,
+        output: Option<PathBuf>,
+        jsonl: Option<PathBuf>,
+        min_confidence: f64,
+        common: Common,
+    ) -> Self {
+        Self {
+            sources: vec![source.to_owned()],
+            output,
+            jsonl,
+            min_confidence,
+            reach: Reach { until: None, partial: false, force_frames: false },
+            instance: None,
+            force: true,
+            common,
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if arguments.output.is_none() && arguments.jsonl.is_none() {
         let text = "nowhere to write: give -o OUT.db, or --jsonl FILE";
