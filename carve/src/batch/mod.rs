@@ -86,12 +86,16 @@ pub fn open(output: &Path, settings: &Settings, force: bool) -> Result<(), Error
         ));
     }
     if let Ok(entries) = fs::read_dir(output) {
-        // Beside another process that begins the same run there may be its unfinished manifest.
-        let is_own =
-            |name: &str| name.starts_with(MANIFEST) || other && [CASES, SUMMARY, TABLE].contains(&name);
+        // Another process may begin the same run just now: then there is no case in its folder yet.
+        let begun = fs::read_dir(&cases).is_ok_and(|mut found| found.next().is_none());
+        let is_own = |name: &str| {
+            name.starts_with(MANIFEST)
+                || name == CASES && (other || begun)
+                || other && [SUMMARY, TABLE].contains(&name)
+        };
         let names =
             entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
-        if let Some(foreign) = names.filter(|name| other || name != CASES).find(|name| !is_own(name)) {
+        if let Some(foreign) = names.into_iter().find(|name| !is_own(name)) {
             return refused(format!("holds {foreign}, which is no part of a run; give another folder"));
         }
     }
