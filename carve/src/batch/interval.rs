@@ -34,6 +34,12 @@ pub struct Part {
     levels: Vec<Level>,
 }
 
+/// A part whose confidences are places in the list of all.
+struct Placed<'p> {
+    shares: &'p [[u64; 2]; 3],
+    levels: Vec<(usize, [u64; 2])>,
+}
+
 /// The figures of many cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -77,11 +83,12 @@ pub fn figures(parts: &[Part]) -> Figures {
     known.sort_unstable();
     known.dedup();
     // Places instead of confidences, so that a draw is a sum of short lists.
-    let parts: Vec<(&[[u64; 2]; 3], Vec<(usize, [u64; 2])>)> = parts
+    let parts: Vec<Placed<'_>> = parts
         .iter()
         .map(|part| {
             let place = |bits: &u64| known.binary_search(bits).unwrap_or(0);
-            (&part.shares, part.levels.iter().map(|(bits, counts)| (place(bits), *counts)).collect())
+            let levels = part.levels.iter().map(|(bits, counts)| (place(bits), *counts)).collect();
+            Placed { shares: &part.shares, levels }
         })
         .collect();
     let confidences: Vec<f64> = known.iter().map(|bits| f64::from_bits(*bits)).collect();
@@ -108,19 +115,15 @@ pub fn figures(parts: &[Part]) -> Figures {
 }
 
 /// The five figures of one draw of cases.
-fn once(
-    drawn: impl Iterator<Item = usize>,
-    parts: &[(&[[u64; 2]; 3], Vec<(usize, [u64; 2])>)],
-    confidences: &[f64],
-) -> [Option<f64>; 5] {
+fn once(drawn: impl Iterator<Item = usize>, parts: &[Placed<'_>], confidences: &[f64]) -> [Option<f64>; 5] {
     let mut shares = [[0_u64; 2]; 3];
     let mut levels = vec![[0_u64; 2]; confidences.len()];
-    for (own, counts) in drawn.filter_map(|number| parts.get(number)) {
-        for (sum, add) in shares.iter_mut().zip(own.iter()) {
+    for own in drawn.filter_map(|number| parts.get(number)) {
+        for (sum, add) in shares.iter_mut().zip(own.shares) {
             sum[0] += add[0];
             sum[1] += add[1];
         }
-        for (place, [rows, right]) in counts {
+        for (place, [rows, right]) in &own.levels {
             if let Some(level) = levels.get_mut(*place) {
                 level[0] += rows;
                 level[1] += right;
