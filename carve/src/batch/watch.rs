@@ -120,12 +120,12 @@ impl Running {
     fn look(&mut self, limits: &Limits) -> Result<Option<Ended>, Error> {
         let failed =
             |error| Error::Source { path: "a case's process".into(), what: "can't be waited for", error };
-        if let Some(status) = self.child.try_wait().map_err(failed)? {
-            return Ok(Some(end_of(status)));
-        }
         let mut end = None;
+        // First, so that a limit holds whether the process or this look came earlier.
         if self.began.elapsed() > limits.timeout {
             end = Some(Ended::Timeout);
+        } else if let Some(status) = self.child.try_wait().map_err(failed)? {
+            return Ok(Some(end_of(status)));
         } else if let Some(most) = limits.memory.filter(|_| self.looked.elapsed() > MEMORY_PAUSE) {
             self.looked = Instant::now();
             end = memory(self.child.id()).filter(|taken| *taken > most).map(Ended::Memory);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_process_that_hangs_or_dies_leaves_the_others_alone() {
-        let limits = Limits { jobs: 3, timeout: Duration::from_millis(700), memory: None };
+        let limits = Limits { jobs: 3, timeout: Duration::from_secs(5), memory: None };
         let ends = ends(&["sleep 600", "exit 3", "kill -9 $$", "true"], limits);
         assert_eq!(ends, [Ended::Timeout, Ended::Status(3), Ended::Signal(9), Ended::Status(0)]);
     }
