@@ -144,7 +144,7 @@ pub fn assess(
         let tables = instance.tables();
         let mut counts = vec![Count::default(); tables.len()];
         progress.stage("reading rows", tables.len() as u64);
-        instance.rows(&mut |batches| {
+        instance.rows(&|_| true, &mut |batches| {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }

@@ -65,6 +65,7 @@ impl Arguments {
             reach: Reach { until: None, partial: false, force_frames: false },
             instance: None,
             force: true,
+            scan: Scan::default(),
             common,
         }
     }
