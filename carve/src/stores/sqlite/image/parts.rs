@@ -8,7 +8,8 @@ use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::serial::SerialKind;
+use mudlark_parsers::value::Value;
+use std::collections::HashSet;
 
 /// Alternatives that are told of one file: a person reads no more.
 const MOST_ALTERNATIVES: usize = 10_000;
@@ -71,14 +72,26 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
     })
 }
 
-/// Whether all entries of a page end with a row id, as those of an index do: rows of tables without row ids seldom do.
+/// Row ids are less than this, as far as they count rows: times and hashes, with which rows of tables without row ids may
+/// end, are mostly greater.
+const MOST_ROWS: i64 = 1 << 30;
+
+/// Whether all entries of a page end with a row id of their own, as those of an index do.
 fn is_of_index(page: &Page<'_>) -> bool {
+    let mut ids = HashSet::new();
+    let mut values = Vec::new();
     page.header.kind == PageKind::IndexLeaf
         && page.cells().filter_map(Result::ok).all(|cell| {
-            let header = record::header_only(cell.local_payload(page.bytes)).ok();
-            header.is_none_or(|header| {
-                header.serials().last().is_some_and(|last| last.kind() == SerialKind::Int)
-            })
+            let payload = cell.local_payload(page.bytes);
+            values.clear();
+            if let Ok(header) = record::header_only(payload) {
+                record::decode(&header, payload, &mut values);
+            }
+            match values.last() {
+                Some(Value::Int(id)) => (1..MOST_ROWS).contains(id) && ids.insert(*id),
+                // It lies in overflow pages.
+                last => last.is_none_or(|last| *last == Value::Missing),
+            }
         })
 }
 
