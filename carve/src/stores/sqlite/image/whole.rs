@@ -3,10 +3,10 @@
 use super::hits::{Hit, HitKind};
 use crate::scan::Mark;
 use crate::source::Source;
-use crate::stores::sqlite::temp;
-use mudlark_parsers::sqlite::geometry::Geometry;
+use crate::stores::Store;
+use crate::stores::sqlite::{Sqlite, temp};
+use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
-use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::{journal, wal};
 
 /// The header at the start of `bytes`, with the database's length when the header can be believed.
@@ -33,7 +33,7 @@ pub(super) fn may_be_an_image(bytes: &[u8]) -> bool {
 /// A database whose header is damaged, or whose file has grown, holds no first page of another one. The first page of its
 /// own may lie elsewhere in it, though, where pages were mixed up.
 pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
-    if marks.is_empty() {
+    if marks.is_empty() || has_sidecar(source) {
         return false;
     }
     let bytes = source.bytes();
@@ -52,38 +52,30 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
-    own == 0 && starts.count() == 0 && !is_one_without_header(bytes, marks) && !is_temp()
+    own == 0 && starts.count() == 0 && !is_one_without_header(marks) && !is_temp()
 }
 
-/// Links that are looked at.
-const MOST_LINKS: usize = 1000;
+/// Of so many pages one at most may lie elsewhere than those of one database do.
+const FEW: usize = 10;
 
-/// Whether the pages of a file without any header are those of one database that begins where the file does: half of it
-/// shows what it is, or the links of its pages say so. Overflow pages show nothing, and have none.
-fn is_one_without_header(bytes: &[u8], marks: &[Mark]) -> bool {
-    let hits =
-        || marks.iter().filter_map(|mark| Hit::of(*mark)).filter(|hit| hit.kind().page_kind().is_some());
-    let size_of = |hit: Hit| hit.sizes().iter().next().map_or(0, u64::from);
-    let (all, shown) = (bytes.len() as u64, hits().map(size_of).sum::<u64>());
-    if shown >= all / 2 {
-        return true;
-    }
-    let (mut links, mut hold) = (0, 0);
-    'pages: for hit in hits().filter(|hit| hit.kind().page_kind().is_some_and(PageKind::is_interior)) {
-        let Some(geometry) = hit.sizes().one().and_then(|size| Geometry::new(size, 0)) else { continue };
-        let size = u64::from(geometry.page_size);
-        let from = bytes.get(hit.offset() as usize..).unwrap_or_default();
-        let Some(page) = Page::parse(from.get(..size as usize).unwrap_or(from), 2, geometry) else {
-            continue;
-        };
-        for cell in page.cells().filter_map(Result::ok) {
-            if links == MOST_LINKS {
-                break 'pages;
-            }
-            links += 1;
-            let at = u64::from(cell.left_child).saturating_sub(1) * size;
-            hold += usize::from(marks.binary_search_by_key(&at, |mark| mark.offset()).is_ok());
-        }
-    }
-    if links == 0 { shown >= all / 8 } else { hold * 2 > links }
+/// Whether the pages of a file without any header are those of one database that begins where the file does: nearly all of
+/// them are of one size, and begin at a multiple of it. Where they don't lie as their links say it is read as one all the
+/// same: the pages that the links lead to may be lost, and nothing tells of another database.
+fn is_one_without_header(marks: &[Mark]) -> bool {
+    let hits = marks.iter().filter_map(|mark| Hit::of(*mark));
+    let hits: Vec<Hit> = hits.filter(|hit| hit.kind().page_kind().is_some()).collect();
+    let in_place = |size: u32| {
+        let lies = |hit: &&Hit| hit.is_page_of(size) && hit.offset().is_multiple_of(u64::from(size));
+        hits.iter().filter(lies).count()
+    };
+    let most = PAGE_SIZES.into_iter().map(in_place).max().unwrap_or(0);
+    !hits.is_empty() && (hits.len() - most) * FEW <= hits.len()
+}
+
+/// Whether a log or a journal stands beside a file: it is a database's.
+fn has_sidecar(source: &Source) -> bool {
+    let beside = Sqlite.sidecars(source.path()).into_iter().filter(|path| path.is_file());
+    let logs = beside.filter_map(|path| Source::open(&path).ok());
+    logs.into_iter()
+        .any(|log| wal::wal_header(log.bytes()).is_ok() || journal::segment_header(log.bytes()).is_ok())
 }
