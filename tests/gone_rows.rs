@@ -130,14 +130,14 @@ fn rows_of_a_dropped_column_that_held_null_are_older_versions_too() -> Done {
 fn rows_of_a_dropped_table_are_given_to_no_other_of_its_shape() -> Done {
     let folder = folder()?;
     let path = folder.path().join("store.db");
-    let table = |name: &str, step: u32| {
+    let table = |name: &str, step: u32, unit: u32| {
         format!(
             "CREATE TABLE {name}(id INTEGER PRIMARY KEY, who TEXT, amount INTEGER, note TEXT);
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
-             INSERT INTO {name} SELECT i * {step}, '{name} person ' || i, i * 1000 + {step}, '{name} note ' || i FROM n;"
+             INSERT INTO {name} SELECT i * {step}, '{name} person ' || i, i * {unit}, '{name} note ' || i FROM n;"
         )
     };
-    let tables = [table("north", 1), table("south", 1), table("west", 11)].concat();
+    let tables = [table("north", 1, 1001), table("south", 1, 1302), table("west", 11, 703)].concat();
     store(
         &path,
         // In-page space is wiped, the definition with it; the freed pages keep their rows.
