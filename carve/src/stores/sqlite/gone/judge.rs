@@ -77,8 +77,9 @@ pub(super) fn judge(
     let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
     let is_telling = |dead: &Dead| is_read(dead) && (!is_short(dead) || went_to_other_ids);
-    // The log tells that they went.
+    // The log tells that they went, unless damage hides that VACUUM gave them other ids.
     let has_ended = |dead: &Dead| {
+        let history = history.filter(|_| !search.damaged);
         let known = history.zip(dead.rowid.filter(|_| is_read(dead))).zip(dead.content);
         known.is_some_and(|((history, rowid), content)| history.has_ended(rowid, content))
     };

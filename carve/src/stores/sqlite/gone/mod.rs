@@ -119,6 +119,8 @@ struct Search<'s, 'a> {
     number: usize,
     /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
     nameless: bool,
+    /// The file is damaged: what a log seems to tell of it may be damage.
+    damaged: bool,
 }
 
 /// The gone rows of tables that were altered: they are put out behind those of the earlier shapes.
@@ -219,6 +221,7 @@ pub(super) fn rows<'a>(
         ids,
         number: number_of_tree,
         nameless,
+        damaged: claims.has(Claim::FileDamaged),
     };
     let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);
