@@ -67,7 +67,7 @@ impl Scanner for ImageScanner {
     }
 
     fn may_be_an_image(&self, source: &Source) -> bool {
-        whole::may_be_an_image(source.bytes())
+        whole::may_be_an_image(source)
     }
 
     fn is_an_image(&self, source: &Source, marks: &[Mark]) -> bool {

@@ -18,14 +18,14 @@ fn stated(bytes: &[u8]) -> Option<(Header, Geometry, Option<u64>)> {
 }
 
 /// Whether a file that was taken for a store may be an image: one that is as long as its header says is none.
-pub(super) fn may_be_an_image(bytes: &[u8]) -> bool {
-    if wal::wal_header(bytes).is_ok() || journal::segment_header(bytes).is_ok() {
-        return false;
-    }
-    match stated(bytes) {
+/// Nor is a log or a journal, or what one of these stands beside.
+pub(super) fn may_be_an_image(source: &Source) -> bool {
+    let bytes = source.bytes();
+    let may_be = match stated(bytes) {
         Some((_, _, len)) => len.is_some_and(|len| len < bytes.len() as u64),
         None => !bytes.starts_with(header::MAGIC),
-    }
+    };
+    may_be && !is_log(bytes) && !has_sidecar(source)
 }
 
 /// Whether it is one, by the hits in all of it.
@@ -33,7 +33,7 @@ pub(super) fn may_be_an_image(bytes: &[u8]) -> bool {
 /// A database whose header is damaged, or whose file has grown, holds no first page of another one. The first page of its
 /// own may lie elsewhere in it, though, where pages were mixed up.
 pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
-    if marks.is_empty() || has_sidecar(source) {
+    if marks.is_empty() {
         return false;
     }
     let bytes = source.bytes();
@@ -72,10 +72,13 @@ fn is_one_without_header(marks: &[Mark]) -> bool {
     !hits.is_empty() && (hits.len() - most) * FEW <= hits.len()
 }
 
+/// Whether these are the bytes of a log or a journal, by its header.
+fn is_log(bytes: &[u8]) -> bool {
+    wal::wal_header(bytes).is_ok() || journal::segment_header(bytes).is_ok()
+}
+
 /// Whether a log or a journal stands beside a file: it is a database's.
 fn has_sidecar(source: &Source) -> bool {
     let beside = Sqlite.sidecars(source.path()).into_iter().filter(|path| path.is_file());
-    let logs = beside.filter_map(|path| Source::open(&path).ok());
-    logs.into_iter()
-        .any(|log| wal::wal_header(log.bytes()).is_ok() || journal::segment_header(log.bytes()).is_ok())
+    beside.filter_map(|path| Source::open(&path).ok()).any(|log| is_log(log.bytes()))
 }
