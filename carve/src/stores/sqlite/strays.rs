@@ -12,6 +12,7 @@ use super::survey::{self, PageInfo};
 use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::ptrmap;
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 
 /// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
@@ -59,8 +60,11 @@ impl LostKeys {
         // A page holds about as many rows as the fullest of the others, or as there is room for such rows: there may be few
         // others, and none of them full. Without others, as many as there is room for.
         let fullest = infos().map(|info| usize::from(info.cells)).max();
-        let page = fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| {
-            (most + most / 4 + 4).max(room(ground, tree).unwrap_or(0))
+        // Most trees have lost nothing, and are not asked.
+        let page = LazyCell::new(|| {
+            fullest.map_or(ground.view.geometry.usable() as usize / LEAST_ROW, |most| {
+                (most + most / 4 + 4).max(room(ground, tree).unwrap_or(0))
+            })
         });
         // A link out of the file leaves no page lost where another one was fitted in.
         let fitted = |gap: &Gap| {
@@ -97,7 +101,7 @@ impl LostKeys {
                 let above_interior = interior.contains(&gap.parent)
                     && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
                 // Below a lost root stands all that the table holds.
-                let most = if above_interior || gap.parent == 0 { page * MOST_LEAVES } else { page };
+                let most = if above_interior || gap.parent == 0 { *page * MOST_LEAVES } else { *page };
                 LostRange { range: gap.range, most }
             })
             .collect();
