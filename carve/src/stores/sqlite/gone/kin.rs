@@ -7,6 +7,7 @@ use super::super::chains;
 use super::super::prints::content;
 use super::common::Common;
 use super::live::Live;
+use super::rowids;
 use super::{Candidate, Dead, Search};
 use foldhash::fast::RandomState;
 use mudlark_parsers::bytes::{slice_at, touch};
@@ -181,8 +182,7 @@ fn may_fit(search: &Search<'_, '_>, pages: &[u32], left: RowidLeft) -> bool {
         if !info.sound || info.first.abs_diff(info.last) >> bits > MOST_ASKED {
             return true;
         }
-        let behind = (low as i64).wrapping_sub(info.first).rem_euclid(1 << bits);
-        let first = info.first.saturating_add(behind);
+        let first = rowids::first_with(low, 1 << bits, info.first).unwrap_or(i64::MAX);
         let mut with_bits = (first..=info.last).step_by(1 << bits);
         with_bits.any(|rowid| ids.may_hold(rowid))
     })

@@ -232,11 +232,20 @@ fn is_descending(before: &[(u32, i64)], behind: &[(u32, i64)]) -> bool {
     beside().nth(1).is_some() && beside().is_sorted_by(|a, b| a > b)
 }
 
+/// How far ids with the same low bits lie apart; `None` for so many bits that few do.
+pub(super) fn modulus(bits: u32) -> Option<i64> {
+    1_i64.checked_shl(bits).filter(|_| bits < 62)
+}
+
+/// The first id from `from` on with these low bits, of those that lie so far apart.
+pub(super) const fn first_with(low: u64, modulus: i64, from: i64) -> Option<i64> {
+    from.checked_add((low as i64).wrapping_sub(from).rem_euclid(modulus))
+}
+
 /// The only free id of a range with these low bits.
 fn by_low_bits(low: u64, bits: u32, from: i64, to: i64, free: impl Fn(i64) -> bool) -> Option<i64> {
-    let modulus = 1_i64.checked_shl(bits).filter(|_| bits < 62)?;
-    let offset = (low as i64).wrapping_sub(from).rem_euclid(modulus);
-    let mut next = from.checked_add(offset)?;
+    let modulus = modulus(bits)?;
+    let mut next = first_with(low, modulus, from)?;
     let mut found = None;
     for _ in 0..64 {
         if next > to {

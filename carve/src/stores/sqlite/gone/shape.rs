@@ -8,6 +8,7 @@ use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
 use super::places::Places;
 use super::positions;
+use super::rowids;
 use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
@@ -490,13 +491,8 @@ fn is_between(left: RowidLeft, (first, last): (i64, i64)) -> bool {
             // Negative ones take as many bytes as the greatest.
             first < 0 || (len_of(first)..=len_of(last)).contains(&len)
         }
-        RowidLeft::Low(low, bits) => {
-            let modulus = 1_i64.checked_shl(bits).filter(|_| bits < 62);
-            modulus.is_none_or(|modulus| {
-                let offset = (low as i64).wrapping_sub(first).rem_euclid(modulus);
-                first.checked_add(offset).is_some_and(|next| next <= last)
-            })
-        }
+        RowidLeft::Low(low, bits) => rowids::modulus(bits)
+            .is_none_or(|modulus| rowids::first_with(low, modulus, first).is_some_and(|next| next <= last)),
         RowidLeft::Whole(rowid) => (first..=last).contains(&rowid),
         RowidLeft::None => true,
     }
@@ -530,22 +526,12 @@ fn prior(encoding: TextEncoding, serial: Serial, bytes: &[u8]) -> i64 {
         8 | 9 => TRUTH_VALUE,
         1 => SHORT_INT,
         2..=6 => {
-            let one_less = bytes.first_chunk().is_some_and(|[first, second]: &[u8; 2]| {
-                let sign = if second & 0x80 == 0 { 0 } else { 0xff };
-                *first == sign
-            });
             // There are no integers of five or of seven bytes.
-            let fits_less = match (serial.0, bytes) {
-                (5, [first, second, third, ..]) => {
-                    let sign = if third & 0x80 == 0 { 0 } else { 0xff };
-                    *first == sign && *second == sign
-                }
-                (6, [first, second, third, ..]) => {
-                    let sign = if third & 0x80 == 0 { 0 } else { 0xff };
-                    *first == sign && *second == sign
-                }
-                _ => one_less,
-            };
+            let more = if serial.0 >= 5 { 2 } else { 1 };
+            let fits_less = bytes.split_at_checked(more).is_some_and(|(spare, rest)| {
+                let sign = |first: &u8| if first & 0x80 == 0 { 0 } else { 0xff };
+                rest.first().map(sign).is_some_and(|sign| spare.iter().all(|byte| *byte == sign))
+            });
             if fits_less {
                 TOO_LONG_INT
             } else if serial.0 >= 5 {
