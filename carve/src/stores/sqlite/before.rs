@@ -5,6 +5,9 @@
 //! apart where they have one shape, but this does: the schema was changed more often than the objects that are there
 //! explain, no dropped table is known, the table was the last to be created, and its rows fill the page afresh, over
 //! the end of one that stood there.
+//!
+//! In a file with pointer maps the last root moves into the place of one that is dropped. Its page stays as it was until
+//! another table takes it, and then holds copies of rows that are live elsewhere.
 
 use super::catalogue::Catalogue;
 use super::database::Database;
@@ -33,6 +36,56 @@ pub(super) fn find(database: &Database<'_>) -> Option<(usize, u32)> {
     let tree = database.outputs.get(number).and_then(|output| database.tree(output))?;
     let page = only_leaf(tree)?;
     fills_afresh(database, page).then_some((number, page))
+}
+
+/// Cells that two pages have alike in one place, when they are no accident.
+const ALIKE: usize = 3;
+
+/// Roots that are asked which pages hold copies of them.
+const MOST_ROOTS: usize = 64;
+
+/// Trees whose root was moved, and the pages of others below whose cells it stood.
+pub(super) fn moved(database: &Database<'_>) -> Vec<(usize, u32)> {
+    let roots = database.outputs.iter().filter(|_| database.auto_vacuum);
+    let roots = roots.filter_map(|output| Some((output.tree, only_leaf(database.tree(output)?)?)));
+    let mut moved = Vec::new();
+    for (number, root) in roots.take(MOST_ROOTS) {
+        let Some(standing) = leaf(database, root) else { continue };
+        let cells: Vec<Cell> = standing.cells().filter_map(Result::ok).collect();
+        let trees = database.forest.trees.iter().enumerate();
+        let others = trees.filter(|(other, tree)| *other != number && tree.object != Object::Stale);
+        let pages = others.flat_map(|(_, tree)| tree.pages.iter().copied()).filter(|page| *page > 1);
+        moved.extend(pages.filter(|page| lies_below(database, &standing, &cells, *page)).map(|page| (number, page)));
+    }
+    moved
+}
+
+/// Whether cells of a page lie in the same places below those of another one, most of all that reach there.
+fn lies_below(database: &Database<'_>, standing: &Page<'_>, cells: &[Cell], number: u32) -> bool {
+    if !database.survey.page(number).spare {
+        return false;
+    }
+    let Some(page) = leaf(database, number) else { return false };
+    let gap = page.gap();
+    let mut asked = 0;
+    let mut alike = 0;
+    for cell in cells.iter().filter(|cell| gap.from <= cell.at && cell.end <= gap.to) {
+        let place = cell.at as usize..cell.end as usize;
+        asked += 1;
+        alike += usize::from(page.bytes.get(place.clone()) == standing.bytes.get(place));
+        // Most pages hold no copy at all.
+        if asked >= 2 * ALIKE && alike == 0 {
+            return false;
+        }
+    }
+    alike >= ALIKE && 2 * alike >= asked
+}
+
+/// A leaf of a table.
+fn leaf<'a>(database: &Database<'a>, number: u32) -> Option<Page<'a>> {
+    let version = database.view.page(number)?;
+    let page = Page::parse(version.bytes, number, database.view.geometry)?;
+    (page.header.kind == PageKind::TableLeaf).then_some(page)
 }
 
 /// Tables, indexes, views and triggers, each of which changed the schema when it was created.

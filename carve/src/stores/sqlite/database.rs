@@ -131,6 +131,13 @@ pub(super) struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
+    /// Takes old pages that are surely of one table from those where rows of others may have stood.
+    pub(super) fn leave_to_others(&mut self) {
+        for (tree, strays) in &mut self.strays {
+            strays.leaves.retain(|page| self.places.sure_owner(*page).is_none_or(|owner| owner == *tree));
+        }
+    }
+
     pub(super) fn ground(&self) -> Ground<'_, 'a> {
         Ground {
             view: &self.view,

@@ -110,6 +110,7 @@ pub(super) fn open<'a>(
     if add_strangers(&mut database) {
         database.places = gone::places(&database);
     }
+    database.leave_to_others();
     add_predecessor(&mut database);
     add_streams(&mut database);
     Ok(database)
@@ -117,7 +118,11 @@ pub(super) fn open<'a>(
 
 /// Adds a table without a name for rows that stood on a page before its table did.
 fn add_predecessor(database: &mut Database<'_>) {
-    let Some((number, page)) = before::find(database) else { return };
+    for (tree, page) in before::moved(database) {
+        database.places.add_before(tree, page);
+    }
+    let found = before::find(database).filter(|(_, page)| !database.places.is_older_below(*page));
+    let Some((number, page)) = found else { return };
     if let Some(tree) = database.places.former_owner(database, page) {
         if database.outputs.get(number).is_some_and(|output| output.tree != tree) {
             database.places.add_before(tree, page);

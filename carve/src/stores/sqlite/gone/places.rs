@@ -29,6 +29,8 @@ pub struct Places {
     before: HashMap<usize, Vec<u32>>,
     /// For each index of the catalogue pages that it had, and earlier versions of its own.
     by_index: HashMap<usize, Vec<u32>>,
+    /// The trees of pages about which there is no doubt.
+    sure: HashMap<u32, usize>,
     /// Pages of rows that fit no table, by the number of their columns.
     strange: BTreeMap<u16, usize>,
 }
@@ -50,6 +52,11 @@ impl Places {
     /// The tree that had a page when an earlier version of it was written.
     pub(in super::super) fn former_owner(&self, database: &Database<'_>, page: u32) -> Option<usize> {
         Owners::of(self, database).of_versions.get(&page).copied()
+    }
+
+    /// The tree that surely had a page; of an altered table the one that it has now.
+    pub(in super::super) fn sure_owner(&self, page: u32) -> Option<usize> {
+        self.sure.get(&page).copied()
     }
 
     /// Notes that rows of a tree stood on a page that is another's.
@@ -83,7 +90,7 @@ impl Places {
     }
 
     /// Whether what lies below the cells of a page stood there before they did, as another table's.
-    pub(super) fn is_older_below(&self, page: u32) -> bool {
+    pub(in super::super) fn is_older_below(&self, page: u32) -> bool {
         self.before.values().any(|pages| pages.contains(&page))
     }
 
@@ -132,6 +139,9 @@ const ASKED: usize = 16;
 
 /// Tables that are asked whether a page is theirs: in a file of more the largest, and the first that fit.
 const MOST_TABLES: usize = 256;
+
+/// How much better than any other table the surest owner of a page fits.
+const SURE: f64 = 2.0;
 
 /// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
 const EMPTIED: f64 = 0.75;
@@ -216,12 +226,14 @@ pub fn find(database: &Database<'_>) -> Places {
             outputs.iter().find(|(tree, _)| tree == owner).is_some_and(|output| fits(&output))
         });
         if let Some(owner) = owner {
+            places.sure.insert(number, home(owner));
             places.by_tree.entry(owner).or_default().push(number);
             continue;
         }
         let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
         let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
         if let [only] = fitting[..] {
+            places.sure.insert(number, home(only));
             places.by_tree.entry(only).or_default().push(number);
             continue;
         }
@@ -255,15 +267,23 @@ pub fn find(database: &Database<'_>) -> Places {
         }
         let most_alike = asked.iter().filter_map(|(likeness, _)| *likeness).reduce(f64::max);
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
+        let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
             let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
-            if best.is_none_or(|(most, _, _)| worth > most) {
-                best = Some((worth, *tree, doubt));
+            match best {
+                Some((most, _, _)) if worth <= most => second = second.max(worth),
+                _ => {
+                    second = best.map_or(second, |(most, _, _)| most);
+                    best = Some((worth, *tree, doubt));
+                }
             }
         }
         match best {
-            Some((_, tree, doubt)) => {
+            Some((worth, tree, doubt)) => {
+                if worth - second >= SURE {
+                    places.sure.insert(number, home(tree));
+                }
                 if let Some(doubt) = doubt.filter(|_| kind == PageKind::TableLeaf && info.sound) {
                     doubtful.entry(tree).or_default().push((number, doubt));
                 }
