@@ -1,11 +1,12 @@
 //! Do rows come back under their own names when page 1 is gone and the user gives the DDL?
 
-use crate::support::{Done, folder, mudlark, plan, rows, scored, store};
+use crate::support::{Done, folder, mudlark, plan, recovered_lines, rows, scored, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::{DamageChoice, Plan};
 use mudlark_fixtures::score::report;
 use mudlark_fixtures::sqlite::{Journal, Kind, Workload};
 use rusqlite::Connection;
+use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
@@ -132,5 +133,73 @@ fn most_generated_stores_without_their_first_page_come_back_under_their_names() 
     assert!(counts.live_recall() >= LEAST_RECALL, "live recall {:.5}", counts.live_recall());
     let named = counts.named as f64 / counts.found.max(1) as f64;
     assert!(named >= LEAST_NAMED, "named {named:.5}");
+    Ok(())
+}
+
+/// Two tables of one shape to which a column was added, and their store without its first page.
+fn headless_twins(folder: &Path) -> Done<String> {
+    let path = folder.join("store.db");
+    let rows = |table: &str| {
+        format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+             INSERT INTO {table} SELECT i, '{table} ' || i, i * 7919 FROM n;
+             ALTER TABLE {table} ADD COLUMN added TEXT DEFAULT 'none';
+             INSERT INTO {table} VALUES (301, 'later', 1, 'told');"
+        )
+    };
+    store(&path, &format!("{} {}", rows("north"), rows("south")))?;
+    let mut bytes = fs::read(&path)?;
+    bytes[..4096].fill(0);
+    fs::write(&path, bytes)?;
+    Ok(path.display().to_string())
+}
+
+#[test]
+fn the_default_of_a_column_that_was_added_is_not_guessed_where_nothing_names_it() -> Done {
+    let folder = folder()?;
+    let source = headless_twins(folder.path())?;
+    let lines = recovered_lines(Path::new(&source), &[])?;
+    let live: Vec<&Json> = lines.iter().filter(|line| line["state"] == "live").collect();
+    let short = live.iter().filter(|line| line["missing"] == serde_json::json!(["c3"])).count();
+    assert_eq!((live.len(), short), (602, 600));
+    Ok(())
+}
+
+#[test]
+fn the_default_of_a_column_that_was_added_is_that_of_all_tables_that_it_may_be() -> Done {
+    let folder = folder()?;
+    let source = headless_twins(folder.path())?;
+    let schema = folder.path().join("known.sql");
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER, added TEXT DEFAULT 'none');"
+        )
+    };
+    fs::write(&schema, table("north") + &table("south"))?;
+    let schema = schema.display().to_string();
+    let lines = recovered_lines(Path::new(&source), &["--schema", &schema, "--min-confidence", "0"])?;
+    let live = lines.iter().filter(|line| line["state"] == "live");
+    let filled =
+        live.filter(|line| line["values"]["c3"] == "none" && line["missing"] == serde_json::json!([]));
+    assert_eq!(filled.count(), 600);
+    Ok(())
+}
+
+#[test]
+fn tables_whose_statements_differ_in_a_few_letters_stay_two() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let table =
+        |name: &str| format!("CREATE TABLE {name}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);");
+    let row = |name: &str| format!("INSERT INTO {name} VALUES (1, 'of {name}', 7);");
+    store(&path, &["north", "south"].map(|name| table(name) + &row(name)).concat())?;
+    let schema = folder.path().join("known.sql");
+    fs::write(&schema, ["south", "north"].map(table).concat())?;
+    let lines = recovered_lines(&path, &["--schema", &schema.display().to_string()])?;
+    let mut found: Vec<String> =
+        lines.iter().map(|line| format!("{} {}", line["table"], line["values"]["name"])).collect();
+    found.sort();
+    assert_eq!(found, [r#""north" "of north""#, r#""south" "of south""#]);
     Ok(())
 }

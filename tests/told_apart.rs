@@ -53,3 +53,34 @@ fn a_log_tells_whether_an_id_was_given_to_another_row() -> Done {
     assert_eq!(states(&lines), [(1, "superseded".to_owned()), (2, "deleted".to_owned())]);
     Ok(())
 }
+
+#[test]
+fn copies_that_a_moved_root_left_below_a_new_table_are_not_its_deleted_rows() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let fill = |table: &str, rows: usize| {
+        format!(
+            "CREATE TABLE {table}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO {table} SELECT i, 'of {table} ' || i, i * 7919 FROM n;"
+        )
+    };
+    // The root of west moves into the place of south's, and south, made anew, takes the page that it left.
+    let script = [
+        "PRAGMA page_size = 16384; PRAGMA auto_vacuum = incremental; PRAGMA secure_delete = off;".to_owned(),
+        fill("north", 300),
+        fill("south", 300),
+        fill("west", 300),
+        "DROP TABLE south;".to_owned(),
+        fill("south", 20),
+    ];
+    store(&path, &script.concat())?;
+    let lines = recovered_lines(&path, &[])?;
+    let told = |line: &&Json| {
+        let name = line["values"]["name"].as_str().unwrap_or_default();
+        line["state"] != "live" && name.starts_with("of west")
+    };
+    assert_eq!(lines.iter().filter(told).count(), 0);
+    assert_eq!(lines.iter().filter(|line| line["state"] == "live").count(), 620);
+    Ok(())
+}

@@ -55,7 +55,9 @@ pub(super) fn moved(database: &Database<'_>) -> Vec<(usize, u32)> {
         let trees = database.forest.trees.iter().enumerate();
         let others = trees.filter(|(other, tree)| *other != number && tree.object != Object::Stale);
         let pages = others.flat_map(|(_, tree)| tree.pages.iter().copied()).filter(|page| *page > 1);
-        moved.extend(pages.filter(|page| lies_below(database, &standing, &cells, *page)).map(|page| (number, page)));
+        moved.extend(
+            pages.filter(|page| lies_below(database, &standing, &cells, *page)).map(|page| (number, page)),
+        );
     }
     moved
 }

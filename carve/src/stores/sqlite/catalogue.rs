@@ -130,14 +130,21 @@ pub(super) fn read(
             }
         }
     }
-    for statement in given.map(ddl::split_statements).unwrap_or_default() {
-        let Some(row) = given_row(statement) else { continue };
-        if let Some((known, origin)) = rows.iter_mut().find(|(known, _)| repair::is_damaged(known, &row)) {
+    let given: Vec<SchemaRow> =
+        given.map(ddl::split_statements).unwrap_or_default().into_iter().filter_map(given_row).collect();
+    for row in &given {
+        let as_given = |known: &SchemaRow| {
+            given.iter().any(|given| repair::is_same(known, given) && known.sql == given.sql)
+        };
+        let mut found =
+            rows.iter_mut().filter(|(known, origin)| *origin != SchemaOrigin::Given && !as_given(known));
+        let is_new = !names.contains(&(row.kind, row.name.clone()));
+        if let Some((known, origin)) = found.find(|(known, _)| repair::is_damaged(known, row, is_new)) {
             names.insert((row.kind, row.name.clone()));
-            *known = SchemaRow { root: known.root, ..row };
+            *known = SchemaRow { root: known.root, ..row.clone() };
             *origin = SchemaOrigin::Given;
         } else if names.insert((row.kind, row.name.clone())) {
-            rows.push((row, SchemaOrigin::Given));
+            rows.push((row.clone(), SchemaOrigin::Given));
         }
     }
     for (row, origin) in &rows {

@@ -68,17 +68,32 @@ impl Layout {
         Self { columns, slots, encoding, in_order }
     }
 
-    /// The layout of a table whose name and columns are lost.
+    /// The layout of a table whose name and columns are lost. What rows read in a column that was added after they were
+    /// written is not known.
     pub(super) fn unnamed(columns: usize, encoding: TextEncoding) -> Self {
         let name = |number| Column { name: format!("c{number}"), hidden_key: false };
         let slot =
-            |position| Slot { position, alias: false, real: false, text: false, default: RowCell::Null };
+            |position| Slot { position, alias: false, real: false, text: false, default: RowCell::Missing };
         Self {
             columns: (0..columns).map(name).collect(),
             slots: (0..columns).map(slot).collect(),
             encoding,
             in_order: true,
         }
+    }
+
+    /// The same, with the defaults on which all of the tables agree that it may be.
+    pub(super) fn with_defaults_of(mut self, tables: &[&TableDef]) -> Self {
+        let layouts: Vec<Self> = tables.iter().map(|table| Self::of(table, self.encoding)).collect();
+        for slot in &mut self.slots {
+            let mut defaults = layouts.iter().map(|layout| layout.default_at(slot.position));
+            if let Some(Some(first)) = defaults.next()
+                && defaults.all(|other| other == Some(first))
+            {
+                slot.default = first.clone();
+            }
+        }
+        self
     }
 
     /// The output column of a stored position.
@@ -277,6 +292,9 @@ impl Layout {
                 continue;
             }
             *cell = slot.default.clone();
+            if matches!(slot.default, RowCell::Missing) {
+                continue;
+            }
             *claims = claims.with(Claim::DefaultUsed);
             let from = "the column's default: the row was written before the column was added";
             batch.inferred.push((row_index, Inferred { column: number, from }));

@@ -4,16 +4,17 @@ use super::adopt;
 use super::altered;
 use super::before;
 use super::belongs::Judged;
-use super::catalogue::{self, Catalogue};
+use super::catalogue::{self, Catalogue, TableDef};
 use super::chains::Chained;
 use super::chosen::Chosen;
 use super::database::{Database, Output, Roles};
 use super::detect::{self, Detected};
 use super::entries;
-use super::forest::{Forest, Ground, Object};
+use super::forest::{Forest, Ground, Object, Tree, fit_object};
 use super::freelist;
 use super::gone;
 use super::layout::Layout;
+use super::shape::Fit;
 use super::strays;
 use super::survey::Survey;
 use super::temp::Temp;
@@ -364,11 +365,13 @@ fn outputs(
             Object::Unknown => {
                 let is_index = unnamed.iter().any(|(index, _, _)| *index == number);
                 let columns = tree.pages.iter().map(|page| ground.survey.page(*page).columns).max();
-                if is_index || columns.unwrap_or(0) == 0 {
+                if is_index || columns.is_none_or(|columns| columns == 0) {
                     continue;
                 }
                 lost += 1;
-                let layout = Layout::unnamed(usize::from(columns.unwrap_or(0)), encoding);
+                let columns = usize::from(columns.unwrap_or(0));
+                let layout =
+                    Layout::unnamed(columns, encoding).with_defaults_of(&alike(ground, tree, columns));
                 let table = lost_table(lost, &layout);
                 (table, layout, None)
             }
@@ -377,6 +380,24 @@ fn outputs(
     }
     outputs
 }
+
+/// The known tables of which a tree without a name may be one.
+fn alike<'g>(ground: Ground<'g, '_>, tree: &Tree, columns: usize) -> Vec<&'g TableDef> {
+    let tables = ground.catalogue.tables.iter().enumerate().skip(1);
+    let may_be = |number: usize, table: &TableDef| {
+        table.stored.len() == columns
+            && table.ddl.without_rowid != tree.rowids
+            && tree
+                .pages
+                .iter()
+                .take(ASKED)
+                .all(|page| fit_object(ground, Object::Table(number), *page) != Fit::No)
+    };
+    tables.filter(|(number, table)| may_be(*number, table)).map(|(_, table)| table).collect()
+}
+
+/// Pages that are asked what tables their tree may be.
+const ASKED: usize = 8;
 
 /// A table whose name is lost.
 fn lost_table(lost: usize, layout: &Layout) -> Table {

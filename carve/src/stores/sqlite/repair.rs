@@ -29,17 +29,19 @@ pub(super) fn is_same(a: &SchemaRow, b: &SchemaRow) -> bool {
     a.kind == b.kind && a.name == b.name
 }
 
-/// Whether a row found in the file is a damaged copy of the one that the user gives.
-pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow) -> bool {
+/// Whether a row found in the file is a damaged copy of the one that the user gives; one of another name only where none
+/// of this name was found.
+pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> bool {
     let (Some(sql), Some(other)) = (&found.sql, &given.sql) else { return false };
     let (sql, other) =
         (sql.trim_end_matches(';').as_bytes(), other.trim_end().trim_end_matches(';').as_bytes());
-    if found.kind != given.kind || sql == other && is_same(found, given) {
+    let same = is_same(found, given);
+    if found.kind != given.kind || sql == other && same || !same && !is_new {
         return false;
     }
     let differing = sql.iter().zip(other).filter(|(a, b)| a != b).count();
     let alike = sql.len() == other.len() && differing <= FEW;
-    alike || is_same(found, given) && is_broken(found)
+    alike || same && is_broken(found)
 }
 
 fn statement(sql: &str) -> Option<Statement> {
