@@ -84,3 +84,31 @@ fn copies_that_a_moved_root_left_below_a_new_table_are_not_its_deleted_rows() ->
     assert_eq!(lines.iter().filter(|line| line["state"] == "live").count(), 620);
     Ok(())
 }
+
+#[test]
+fn rows_that_vacuum_gave_other_ids_are_not_gone_though_many_have_the_same_cells() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let connection = Connection::open(&path)?;
+    // No column holds the row id, and of the cells there are fourteen kinds.
+    connection.execute_batch(
+        "PRAGMA page_size = 16384; PRAGMA secure_delete = off; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE letters(k TEXT, v INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 700)
+         INSERT INTO letters SELECT char(97 + (i * 31) % 7), i % 2 FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE);
+         DELETE FROM letters WHERE rowid % 3 = 0;
+         VACUUM;
+         DELETE FROM letters WHERE rowid = 5;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    drop(connection);
+    let states = states(&lines);
+    // The last was the seventh at first.
+    let mut gone: Vec<i64> = (1..=700).filter(|id| id % 3 == 0).chain([5]).collect();
+    gone.sort_unstable();
+    let ids: Vec<i64> = states.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, gone);
+    assert!(states.iter().all(|(_, state)| state == "deleted"));
+    Ok(())
+}

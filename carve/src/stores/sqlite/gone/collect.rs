@@ -11,7 +11,7 @@ use super::places::OfTree;
 use super::repeated::Repeated;
 use super::rowids;
 use super::shape::Kinds;
-use super::{Candidate, Dead, Fingerprints, Search};
+use super::{Candidate, Dead, Fingerprints, Numbering, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
@@ -382,6 +382,7 @@ fn finish(
             later,
             taken,
             undecided: of_temp_file,
+            numbering: Numbering::Unknown,
             print: Print::NONE,
             projection: None,
         }))

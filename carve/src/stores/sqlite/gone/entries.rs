@@ -17,7 +17,7 @@ use super::projected::Projection;
 use super::repeated::Repeated;
 use super::shape::{Kinds, has_controls, reads};
 use super::streams::of_index;
-use super::{Candidate, Dead, Search};
+use super::{Candidate, Dead, Numbering, Search};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -319,6 +319,7 @@ fn on_page(
             uncommitted,
             later: view.is_later(number),
             undecided: of_temp_file,
+            numbering: Numbering::Unknown,
             print,
             projection: Some(Arc::clone(projection)),
             ending: 0,

@@ -1,10 +1,10 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
-use super::super::history::OfTable;
+use super::super::history::{IdSince, OfTable};
 use super::kin::{self, Shared};
 use super::live::Live;
 use super::reused::Later;
-use super::{Candidate, Dead, Search};
+use super::{Candidate, Dead, Numbering, Search};
 use crate::model::{State, Transaction};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
@@ -28,6 +28,8 @@ pub(super) struct Judged {
 pub(in super::super) enum Identity {
     Rowid(i64),
     Key(u64),
+    /// A row id that it had before VACUUM gave others; it was gone by then.
+    Former(i64),
     /// Nothing but its cells.
     Content(u64),
     /// Not even those: a part of a row, by its place.
@@ -60,8 +62,9 @@ pub(super) fn judge(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
     history: Option<&OfTable<'_>>,
-    dead: Vec<Candidate>,
+    mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
+    history.into_iter().for_each(|history| renumber(search, history, &mut dead));
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
@@ -85,6 +88,7 @@ pub(super) fn judge(
     };
     let is_copy = |dead: &Dead| {
         search.tree.rowids
+            && dead.numbering == Numbering::Unknown
             && (renumbered || !is_read(dead))
             && !has_ended(dead)
             && !is_common(dead)
@@ -94,6 +98,7 @@ pub(super) fn judge(
     };
     let identified = |mut dead: Candidate| {
         let identity = match (dead.rowid, dead.key, dead.content) {
+            (Some(rowid), _, _) if dead.numbering == Numbering::Former => Identity::Former(rowid),
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
             (_, Some(key), _) => Identity::Key(key),
             (_, _, Some(content)) if is_common(&dead) => {
@@ -118,7 +123,7 @@ pub(super) fn judge(
     let is_known = |dead: &Dead| is_open(dead) && place(dead).is_some_and(|place| committed.contains(&place));
     let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead) && !is_known(dead));
     let mut dead: Vec<(Identity, Candidate)> = dead.map(identified).collect();
-    let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_));
+    let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_) | Identity::Former(_));
     let known_contents: HashSet<u64, RandomState> =
         dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
     dead.par_sort_by_key(|(identity, _)| *identity);
@@ -153,7 +158,7 @@ pub(super) fn judge(
                 }
                 None
             }
-            Identity::Part(..) | Identity::Common(..) => None,
+            Identity::Part(..) | Identity::Common(..) | Identity::Former(_) => None,
         };
         if let Identity::Key(key) = identity {
             group.retain(|dead| !dead.content.is_some_and(|short| live.is_grown_by_key(key, short)));
@@ -191,10 +196,29 @@ pub(super) fn judge(
     judged
 }
 
+/// Gives rows on earlier pages the ids that they have since VACUUM gave others, where the log tells.
+fn renumber(search: &Search<'_, '_>, history: &OfTable<'_>, dead: &mut [Candidate]) {
+    if !search.tree.rowids || search.layout.alias().is_some() {
+        return;
+    }
+    let view = &search.database.view;
+    for dead in dead.iter_mut().filter(|dead| view.is_old(dead.page)) {
+        let (RowidLeft::Whole(_), Some(rowid)) = (dead.freed.rowid, dead.rowid) else { continue };
+        let version = view
+            .page(dead.page)
+            .filter(|version| Some(version.source) == search.database.roles.main || version.commit.is_some());
+        match version.and_then(|version| history.id_since(rowid, version.number, version.commit)) {
+            Some(IdSince::Is(now)) => (dead.rowid, dead.numbering) = (Some(now), Numbering::Present),
+            Some(IdSince::Gone) => dead.numbering = Numbering::Former,
+            None => {}
+        }
+    }
+}
+
 /// Says of a version what the commit did that ended it, where that is known.
 fn by_history(history: Option<&OfTable<'_>>, identity: Identity, version: &mut Judged) {
     let key = match identity {
-        Identity::Rowid(rowid) => rowid,
+        Identity::Rowid(rowid) | Identity::Former(rowid) => rowid,
         Identity::Key(key) => key as i64,
         _ => return,
     };

@@ -82,12 +82,26 @@ struct Dead {
     later: bool,
     /// Read where what a transaction wrote may lie that never committed.
     undecided: bool,
+    /// Whose ids its row id is one of.
+    numbering: Numbering,
     /// A print of the columns that it holds, where it is no row of the table and they are whole.
     print: Print,
     /// Where the table's columns stand in it, if it is no row of the table.
     projection: Option<Arc<Projection>>,
     /// A page of its overflow chain is a live row's by now.
     taken: bool,
+}
+
+/// VACUUM may give the rows of a table other ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Numbering {
+    /// It is not known whether it did since.
+    #[default]
+    Unknown,
+    /// The ids are those that live rows have.
+    Present,
+    /// The row was gone before it did.
+    Former,
 }
 
 /// A row that may be gone, where it can stay while it is sorted among others.

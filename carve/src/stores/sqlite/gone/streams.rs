@@ -16,7 +16,7 @@ use super::super::temp::{self, Temp};
 use super::collect::whole;
 use super::projected::Projection;
 use super::shape::Kinds;
-use super::{Candidate, Dead, Fingerprints, Search};
+use super::{Candidate, Dead, Fingerprints, Numbering, Search};
 use crate::model::Cell as RowCell;
 use crate::source::SourceId;
 use mudlark_parsers::claim::{Claim, Claims};
@@ -587,6 +587,7 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         uncommitted: false,
         later: false,
         undecided: true,
+        numbering: Numbering::Unknown,
         print: Print::NONE,
         projection: stream.projection.clone(),
         ending,

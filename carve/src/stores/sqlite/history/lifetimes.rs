@@ -46,8 +46,8 @@ pub struct Lifetimes {
     known: usize,
     /// The commit that made each state.
     points: Vec<Point>,
-    /// Tables whose rows were given other ids, and the last state that did so.
-    renumbered: HashMap<usize, u32>,
+    /// Tables whose rows were given other ids: the states that did so, each with the new ids of the old ones.
+    renumbered: HashMap<usize, Vec<(u32, HashMap<i64, i64>)>>,
     /// By object, key and cells: the cells with the defaults of further columns, as which the row went on.
     grown: HashMap<(usize, i64, u64), u64>,
     /// The definitions before all commits are known.
@@ -56,6 +56,15 @@ pub struct Lifetimes {
     without_base: HashSet<u32>,
     /// The object that had a page, as the page was from a state on. A page joins a tree only when it is written.
     owners: HashMap<(u32, u32), u32>,
+}
+
+/// The id that a row has since VACUUM gave other ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdSince {
+    /// This.
+    Is(i64),
+    /// None: the row was gone by then.
+    Gone,
 }
 
 /// The lifetimes of one table's rows.
@@ -78,7 +87,8 @@ impl Lifetimes {
         let mut walk = Walk::begin(pages, encoding);
         let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
         let mut events: Vec<Vec<Event>> = Vec::new();
-        let (mut renumbered, mut grown) = (HashMap::new(), HashMap::new());
+        let mut renumbered: HashMap<usize, Vec<(u32, HashMap<i64, i64>)>> = HashMap::new();
+        let mut grown = HashMap::new();
         let mut owners: HashMap<(u32, u32), u32> =
             walk.owned().map(|(page, object)| ((page, 0), object)).collect();
         for state in 1..=pages.last() {
@@ -93,7 +103,10 @@ impl Lifetimes {
             owners.extend(written.filter_map(|page| Some(((page, state), walk.surely_owned(page)?))));
             events.resize_with(walk.objects.len(), Vec::new);
             for change in &step.tables {
-                renumbered.extend((!change.renumbered.is_empty()).then_some((change.object, state)));
+                if !change.renumbered.is_empty() {
+                    let ids = change.renumbered.iter().copied().collect();
+                    renumbered.entry(change.object).or_default().push((state, ids));
+                }
                 grown.extend(change.grown.iter().filter_map(|row| {
                     let (before, after) = (row.before?.content?, row.after?.content?);
                     Some(((change.object, row.key, before), after))
@@ -171,14 +184,19 @@ impl Lifetimes {
     /// The table that had a page while it was as the main file has it, or as a commit of the log's current generation left
     /// it: its name and root.
     pub(in super::super) fn owner(&self, page: u32, commit: Option<u32>) -> Option<(&str, u32)> {
+        let object = self.owners.get(&(page, self.state_of(page, commit)?))?;
+        let object = self.objects.get(*object as usize)?;
+        let is_table = object.kind == SchemaKind::Table && !object.broken;
+        is_table.then_some((object.name.as_str(), object.root))
+    }
+
+    /// The state from which a page is as the main file has it, or as a commit of the log's current generation left it.
+    fn state_of(&self, page: u32, commit: Option<u32>) -> Option<u32> {
         let state = match commit {
             None => Some(0).filter(|_| !self.without_base.contains(&page)),
             Some(number) => self.points.iter().position(|point| *point == Point::Commit(number)),
         };
-        let object = self.owners.get(&(page, u32::try_from(state?).ok()?))?;
-        let object = self.objects.get(*object as usize)?;
-        let is_table = object.kind == SchemaKind::Table && !object.broken;
-        is_table.then_some((object.name.as_str(), object.root))
+        u32::try_from(state?).ok()
     }
 
     fn events_of(&self, object: usize, key: i64, content: u64) -> &[Event] {
@@ -324,7 +342,8 @@ impl OfTable<'_> {
     /// Whether its rows were given other ids after the point at which they are asked for: what happened to each is known
     /// by the new ones.
     fn is_renumbered_later(&self, object: usize) -> bool {
-        self.all.renumbered.get(&object).is_some_and(|state| *state > self.all.chosen)
+        let last = self.all.renumbered.get(&object).and_then(|all| all.last());
+        last.is_some_and(|(state, _)| *state > self.all.chosen)
     }
 
     /// When a row that is gone stood: `key` is `None` when it is lost, `sure` tells that it was read and not inferred.
@@ -404,6 +423,19 @@ impl OfTable<'_> {
     pub fn has_ended(&self, key: i64, content: u64) -> bool {
         let is_renumbered = |object: &usize| self.all.renumbered.contains_key(object);
         !self.objects.iter().any(is_renumbered) && self.was_replaced(key, content).is_some()
+    }
+
+    /// The id that a row has at the point at which the table is read, of which a page has another one: as the main file has
+    /// the page, or as a commit left it. `None` where VACUUM gave no other ids since, or that isn't known.
+    pub fn id_since(&self, key: i64, page: u32, commit: Option<u32>) -> Option<IdSince> {
+        let state = self.all.state_of(page, commit)?;
+        let object = self.objects.first().filter(|_| self.stands)?;
+        let all = self.all.renumbered.get(object)?;
+        let since = all.iter().filter(|(at, _)| state < *at && *at <= self.all.chosen);
+        let mut since = since.map(|(_, ids)| ids).peekable();
+        since.peek()?;
+        let now = since.try_fold(key, |key, ids| ids.get(&key).copied());
+        Some(now.map_or(IdSince::Gone, IdSince::Is))
     }
 
     /// Whether commits of an older generation of the log are among those that are followed.

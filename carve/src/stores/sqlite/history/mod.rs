@@ -22,7 +22,7 @@ mod walk;
 
 pub(super) use changes::read as difference;
 pub(super) use commits::Commits;
-pub(super) use lifetimes::{Lifetimes, OfTable};
+pub(super) use lifetimes::{IdSince, Lifetimes, OfTable};
 pub(super) use pages::Pages;
 pub(super) use point::{States, Told, last_transaction};
 pub(super) use reach::Reached;
