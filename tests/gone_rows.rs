@@ -359,3 +359,27 @@ fn gone_rows_of_sound_stores_of_every_kind_come_back() -> Done {
     assert!(counts.rereads * 1000 <= told, "{} live rows told as gone", counts.rereads);
     Ok(())
 }
+
+#[test]
+fn rows_of_a_table_that_was_emptied_and_filled_anew_come_back_whatever_their_columns_hold() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // A column that is declared to hold times is of numeric affinity, and holds text.
+    store(
+        &path,
+        "PRAGMA page_size = 32768; PRAGMA secure_delete = off;
+         CREATE TABLE visits(id INTEGER PRIMARY KEY, at DATETIME, minutes INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO visits SELECT i, '2025-03-' || (10 + i % 20) || ' visit ' || i, i * 3 FROM n;
+         DELETE FROM visits;
+         INSERT INTO visits VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3);",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone = lines.iter().filter(|line| {
+        let at = line["values"]["at"].as_str().unwrap_or_default();
+        line["state"] != "live" && at.ends_with(&format!("visit {}", line["values"]["id"]))
+    });
+    let gone = gone.count();
+    assert!(gone >= 390, "{gone} of 400");
+    Ok(())
+}

@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(input) = PageInput::split(data) else { return };
     for kind in [PageKind::TableLeaf, PageKind::IndexLeaf] {
         for from in [0, 8, 24] {
-            let stale = stale_pointers::cells(input.bytes, from, kind, input.geometry);
+            let stale = stale_pointers::cells(input.bytes, (from, input.bytes.len()), kind, input.geometry);
             let mut extents: Vec<(u32, u32)> = stale.cells.iter().map(|cell| (cell.at, cell.end)).collect();
             extents.sort_unstable();
             assert!(extents.windows(2).all(|pair| pair[0].1 <= pair[1].0));

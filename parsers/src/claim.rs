@@ -109,6 +109,8 @@ claims! {
     FromTempFile = 45, "read from a temp file";
     /// A pointer leads to it that its page kept when it was cleared, or became a trunk.
     PointerStale = 46, "a cell pointer of before the page was cleared leads to it";
+    /// Its row id is lost, and none that it may have had is free: it was replaced rather than deleted.
+    NoIdFree = 47, "its row id is lost, and every id up to the last is a live row's";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -1,7 +1,8 @@
 //! Cells to which a cell pointer array still leads whose page was emptied or made a trunk.
 //!
 //! SQLite clears a root by writing a new page header (`zeroPage` in its source), and makes a page that it frees a trunk
-//! by writing the trunk's numbers (`freePage2`). What these do not reach of the pointers stands, and so do the cells.
+//! by writing the trunk's numbers (`freePage2`). What these do not reach of the pointers stands, and so do the cells. Rows
+//! that fill the page anew take the first pointers and the end of the page.
 
 use super::cell::Cell;
 use super::geometry::Geometry;
@@ -22,19 +23,23 @@ pub struct Stale {
 }
 
 /// The cells of `kind` to which the pointers lead that stand from `from` on; none where they don't read as the
-/// pointers of one page.
+/// pointers of one page. The cells lie before `to`: behind it those of live rows may.
 ///
-/// Row ids ascend along them, and no two cells overlap. A pointer alone counts where its cell ends the page, as the
+/// Row ids ascend along them, and no two cells overlap. A pointer alone counts where its cell ends at `to`, as the
 /// first one of a page does.
 #[must_use]
-pub fn cells(page: &[u8], from: usize, kind: PageKind, geometry: Geometry) -> Stale {
-    let usable = geometry.usable() as usize;
+pub fn cells(page: &[u8], (from, to): (usize, usize), kind: PageKind, geometry: Geometry) -> Stale {
+    let usable = to.min(geometry.usable() as usize);
     let (mut at, mut end, mut content, mut misses) = (from, from, usable, 0);
     // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
     let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
     while at + 2 <= content && misses <= MOST_MISSES {
         let pointer = be_u16_at(page, at).map(usize::from);
         at += 2;
+        // Its cell was overwritten by a live one.
+        if pointer.is_some_and(|pointer| pointer >= usable) {
+            continue;
+        }
         let lead = pointer.filter(|pointer| (at..usable).contains(pointer));
         let read = lead.and_then(|pointer| strict_cell(page, pointer, kind, geometry, &|_, _| true));
         let Some(cell) = read.filter(|cell| cell.end as usize <= usable) else {
@@ -93,7 +98,7 @@ mod tests {
     }
 
     fn rowids(page: &[u8], from: usize) -> Vec<i64> {
-        cells(page, from, PageKind::TableLeaf, PAGE).cells.iter().map(|cell| cell.rowid).collect()
+        cells(page, (from, 512), PageKind::TableLeaf, PAGE).cells.iter().map(|cell| cell.rowid).collect()
     }
 
     #[test]
@@ -114,6 +119,19 @@ mod tests {
         assert!(rowids(&page, 12).is_empty());
         page[10..14].fill(0);
         assert_eq!(rowids(&page, 8), [5]);
+    }
+
+    #[test]
+    fn the_pointers_behind_those_of_new_rows_lead_to_what_these_left_of_the_old_ones() {
+        let mut page = emptied();
+        // A new row takes the first pointer and the end of the page.
+        page[501..512].fill(9);
+        page[8..10].copy_from_slice(&[1, 245]);
+        let found = cells(&page, (10, 501), PageKind::TableLeaf, PAGE).cells;
+        assert!(found.is_empty());
+        page[500..506].copy_from_slice(&[4, 6, 2, 17, b'c', b'd']);
+        let found = cells(&page, (10, 506), PageKind::TableLeaf, PAGE).cells;
+        assert_eq!(found.iter().map(|cell| cell.rowid).collect::<Vec<_>>(), [6, 7]);
     }
 
     #[test]

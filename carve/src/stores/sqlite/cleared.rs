@@ -1,4 +1,4 @@
-//! Cells of pages that were cleared, or made trunks of the freelist: pointers that are left lead to them.
+//! Cells of pages that were cleared, made trunks of the freelist, or filled anew: pointers that are left lead to them.
 
 use super::leaf::leaf_kind;
 use super::survey::Survey;
@@ -8,22 +8,35 @@ use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, Page};
 use mudlark_parsers::sqlite::stale_pointers::{self, Stale};
 
-/// The cells of a page of which no header says that it has any, for tables with or without row ids.
+/// Cells to which pointers behind those of the live rows lead, when the page was cleared before these filled it.
+const REFILLED: usize = 5;
+
+/// The cells of a page of which its header says nothing, for tables with or without row ids.
 pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool) -> Stale {
     let geometry = view.geometry;
     let info = survey.page(number);
-    let Some(version) = view.page(number).filter(|_| info.cells == 0 && !info.zero) else {
+    let Some(version) = view.page(number).filter(|_| !info.zero) else {
         return Stale::default();
     };
     let kind = leaf_kind(rowids);
     let page = Page::parse(version.bytes, version.number, geometry);
-    let from = match page.filter(|_| info.kind.is_some()) {
-        Some(page) if page.header.kind == kind && page.header.cell_count == 0 => page.pointers_at(),
-        Some(_) => return Stale::default(),
-        None => freelist::plausible_trunk(version.bytes, geometry.usable(), view.page_count)
-            .map_or(8, |trunk| 8 + 4 * trunk.leaves.len()),
+    let usable = geometry.usable() as usize;
+    let extent = match page.filter(|_| info.kind.is_some()) {
+        Some(page) if page.header.kind != kind => return Stale::default(),
+        Some(page) if page.header.cell_count == 0 => (page.pointers_at(), usable),
+        Some(page) => {
+            let gap = page.gap();
+            let stale =
+                stale_pointers::cells(version.bytes, (gap.from as usize, gap.to as usize), kind, geometry);
+            // The last pointers stay behind when rows are deleted, too, and lead anywhere soon.
+            return if stale.cells.len() >= REFILLED { stale } else { Stale::default() };
+        }
+        None => {
+            let trunk = freelist::plausible_trunk(version.bytes, geometry.usable(), view.page_count);
+            (trunk.map_or(8, |trunk| 8 + 4 * trunk.leaves.len()), usable)
+        }
     };
-    stale_pointers::cells(version.bytes, from, kind, geometry)
+    stale_pointers::cells(version.bytes, extent, kind, geometry)
 }
 
 /// What of an extent neither the pointers nor the cells take.

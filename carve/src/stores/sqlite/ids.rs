@@ -61,6 +61,20 @@ impl RowIds {
         }
     }
 
+    /// Whether the ids that were noted are all from 1 to the last, so that none between is free.
+    pub(super) fn are_all_taken(&self) -> bool {
+        let words = || self.bits.iter().map(|bits| bits.load(Ordering::Relaxed));
+        let count: u64 = words().map(|word| u64::from(word.count_ones())).sum();
+        let (full, rest) = ((count / 64) as usize, count % 64);
+        let expected = |at: usize| match at.cmp(&full) {
+            std::cmp::Ordering::Less => u64::MAX,
+            std::cmp::Ordering::Equal => (1 << rest) - 1,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let beyond = self.beyond.load(Ordering::Relaxed);
+        self.first == 1 && count > 0 && !beyond && words().enumerate().all(|(at, word)| word == expected(at))
+    }
+
     /// Whether an id may have been noted.
     pub(super) fn may_hold(&self, rowid: i64) -> bool {
         let offset = rowid.abs_diff(self.first);
@@ -75,6 +89,24 @@ impl RowIds {
 #[cfg(test)]
 mod tests {
     use super::RowIds;
+
+    #[test]
+    fn ids_are_all_taken_from_the_first_to_the_last_or_one_is_free() {
+        for last in [1, 63, 64, 65, 128, 200] {
+            let ids = RowIds::between(1, last, last as u64);
+            assert!(!ids.are_all_taken());
+            ids.note(1..=last - 1);
+            ids.note(last..=last);
+            assert!(ids.are_all_taken(), "{last}");
+        }
+        let holed = RowIds::between(1, 100, 99);
+        holed.note((1..=100).filter(|id| *id != 70));
+        assert!(!holed.are_all_taken());
+        let later = RowIds::between(2, 100, 99);
+        later.note(2..=100);
+        assert!(!later.are_all_taken());
+        assert!(!RowIds::default().are_all_taken());
+    }
 
     #[test]
     fn what_was_noted_is_held_and_nothing_else() {

@@ -225,6 +225,9 @@ fn on_page(
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
     }
     if used {
+        let may_be_copy = role == Role::Before || role == Role::Own && database.auto_vacuum;
+        let pointed =
+            pointed.filter(|freed| !may_be_copy || !is_live_anywhere(database, version.bytes, &freed.cell));
         found.extend(pointed.map(|cell| (cell, "gap", Claim::PointerStale)));
         let between = cleared::between(gap, &cleared).into_iter();
         let is_edge = |at: u32| is_edge(at) || ends(at);

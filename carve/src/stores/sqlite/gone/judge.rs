@@ -1,6 +1,7 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
 use super::super::history::{IdSince, OfTable};
+use super::super::ids::RowIds;
 use super::kin::{self, Shared};
 use super::live::Live;
 use super::reused::Later;
@@ -133,7 +134,12 @@ pub(super) fn judge(
         _ => None,
     };
     let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(standing).collect();
-    let reused = reused(search, &groups, &places);
+    let reused = match search.never_reuses {
+        true => vec![false; groups.len()],
+        false => reused(search, &groups, &places),
+    };
+    // No row was deleted but from the end: what lost its id is a version of a row that lives.
+    let all_taken = search.tree.rowids && search.ids.is_some_and(RowIds::are_all_taken);
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
     type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
@@ -173,6 +179,9 @@ pub(super) fn judge(
         let went_on = search.went_on.contains(&identity);
         let replaced = standing.is_some() && !reused || went_on;
         let first = judged.len();
+        let nowhere = matches!(identity, Identity::Content(_) | Identity::Common(..) | Identity::Part(..));
+        let no_id = nowhere && all_taken;
+        let replaced = replaced || no_id;
         versions(standing, replaced, search.nameless, &mut group, &mut judged);
         // Its page is lost, and it stands: what was found may be the row as it is.
         let named = |rowid| standing.is_none() && search.entries.names(rowid);
@@ -181,6 +190,7 @@ pub(super) fn judge(
             last.into_iter().for_each(|version| version.state = State::Unknown);
         }
         for version in judged.iter_mut().skip(first) {
+            version.dead.claims = version.dead.claims.with_if(no_id, Claim::NoIdFree);
             by_history(history, identity, version);
         }
         (judged, group)

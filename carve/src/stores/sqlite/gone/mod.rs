@@ -129,6 +129,8 @@ struct Search<'s, 'a> {
     entries: &'s Entries,
     /// The row ids of the live rows, where all were noted.
     ids: Option<&'s RowIds>,
+    /// No id is given to a second row, since the key is `AUTOINCREMENT`.
+    never_reuses: bool,
     /// The table's own number among the trees.
     number: usize,
     /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
@@ -174,10 +176,11 @@ fn is_altered(database: &Database<'_>, def: usize) -> bool {
     database.catalogue.tables.iter().any(|earlier| earlier.successor == Some(def))
 }
 
-/// The other incarnations of a table.
+/// The other incarnations of a table. One without a name has the pages that it stood on to itself, whatever its shape.
 fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
     let def = |output: &Output| output.def.and_then(|def| database.catalogue.tables.get(def));
-    let Some(own) = database.outputs.get(number).and_then(def) else { return Vec::new() };
+    let named = database.outputs.get(number).filter(|output| output.table.name.is_some());
+    let Some(own) = named.and_then(def) else { return Vec::new() };
     let others = database.outputs.iter().enumerate();
     let others = others
         .filter(|(other, output)| *other != number && def(output).is_some_and(|def| def.name == own.name));
@@ -233,6 +236,7 @@ pub(super) fn rows<'a>(
         went_on,
         entries: &witnesses.entries,
         ids,
+        never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
         number: number_of_tree,
         nameless,
         damaged: claims.has(Claim::FileDamaged),
