@@ -219,7 +219,7 @@ fn on_page(
     }
     // Few blocks ask for them.
     let edges = LazyCell::new(|| edges(&page, &blocks));
-    let is_edge = |at: u32| edges.get(at as usize).copied().unwrap_or(false);
+    let is_edge = |at: u32| edges.get(at as usize / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1);
     for block in &blocks {
         let cells = read(*block, Space::Freeblock, &is_edge);
         found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
@@ -281,15 +281,15 @@ fn unowned(page: &Page<'_>) -> Vec<Extent> {
     found
 }
 
-/// For each place on a page whether a cell or a freeblock begins or ends there, or its content does.
-fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<bool> {
+/// For each place on a page a bit: whether a cell or a freeblock begins or ends there, or its content does.
+fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<u64> {
     let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
     let blocks = blocks.iter().flat_map(|block| [block.from, block.to]);
     let usable = page.geometry.usable();
-    let mut edges = vec![false; usable as usize + 1];
+    let mut edges = vec![0; usable as usize / 64 + 1];
     for at in cells.chain(blocks).chain([usable]) {
-        if let Some(edge) = edges.get_mut(at as usize) {
-            *edge = true;
+        if let Some(bits) = edges.get_mut(at as usize / 64) {
+            *bits |= 1 << (at % 64);
         }
     }
     edges
