@@ -1,5 +1,6 @@
 //! Parts of rows that stand whole elsewhere: they say nothing but the row id that they have kept.
 
+use super::super::prints::content;
 use super::Search;
 use super::judge::Judged;
 use foldhash::fast::RandomState;
@@ -8,7 +9,7 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Bytes of a cell that two rows seldom share by accident.
 const TELLING: usize = 8;
@@ -24,15 +25,20 @@ pub(super) fn merge(search: &Search<'_, '_>, judged: &mut Vec<Judged>) {
         return;
     }
     let mut told: HashMap<Told<'_>, Vec<usize>, RandomState> = HashMap::default();
+    let shape = |judged: &Judged| content(judged.dead.freed.serials.iter().map(|serial| serial.0), &[]);
+    let mut shapes: HashSet<u64, RandomState> = HashSet::default();
     for at in &parts {
-        if let Some(cell) = judged.get(*at).and_then(|part| telling(search, part)) {
+        let Some(part) = judged.get(*at) else { continue };
+        if let Some(cell) = telling(search, part) {
             told.entry(cell).or_default().push(*at);
+            shapes.insert(shape(part));
         }
     }
     let wholes = (0..judged.len()).into_par_iter().with_min_len(256);
     let pairs: Vec<(usize, usize)> = wholes
         .flat_map_iter(|whole| {
-            let this = judged.get(whole).filter(|this| is_whole(this));
+            // Most rows have other serial types than all parts, and their cells need not be read.
+            let this = judged.get(whole).filter(|this| is_whole(this) && shapes.contains(&shape(this)));
             let cells = this.into_iter().flat_map(|this| cells(search, this)).enumerate();
             let parts = cells.filter_map(|(column, (_, bytes))| told.get(&(column, bytes?)));
             let found: Vec<usize> = parts
