@@ -6,6 +6,7 @@ use super::super::forest::Object;
 use super::super::leaf::leaf_kind;
 use super::super::prints::Print;
 use super::super::settle;
+use super::kin::{self, Kin};
 use super::live::{EndingsOfPages, Live};
 use super::places::OfTree;
 use super::repeated::Repeated;
@@ -40,8 +41,10 @@ enum Role {
 
 /// What some pages hold, and what is kept from one to the next, to allocate once.
 #[derive(Default)]
-struct Found {
+struct Found<'r, 'a> {
     dead: Vec<Candidate>,
+    /// Live rows beside those that are gone.
+    beside: kin::Read<'r, 'a>,
     /// Of the live rows on the tree's own pages.
     endings: EndingsOfPages,
     /// Cells of one page, with the method and the claim of each.
@@ -72,12 +75,17 @@ pub(super) fn all(
         let rowids = search.tree.rowids;
         rowids.then(|| bounds.get_or_init(|| rowids::bounds(search, &[]))).and_then(|bounds| bounds.of(page))
     };
+    let kin = Kin::of(search);
     let found = pages.fold(Found::default, |mut found, (page, role)| {
         let ids = || ids_near(search, *page, bounds(*page));
+        let before = found.dead.len();
         on_page(search, kinds, known, (*page, *role, &ids), &mut found);
+        // Here its page has just been read.
+        let Found { dead, beside, .. } = &mut found;
+        kin.restore(known, *page, dead.get_mut(before..).unwrap_or_default(), beside);
         found
     });
-    let found: Vec<Found> = found.collect();
+    let found: Vec<Found<'_, '_>> = found.collect();
     let mut dead: Vec<Candidate> = Vec::with_capacity(found.iter().map(|found| found.dead.len()).sum());
     let mut seen = Vec::with_capacity(found.len());
     for mut part in found {
@@ -122,7 +130,7 @@ fn on_page(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role, ids): (u32, Role, &dyn Fn() -> Option<(i64, i64)>),
-    Found { dead, endings, cells: found, scratch }: &mut Found,
+    Found { dead, endings, cells: found, scratch, .. }: &mut Found<'_, '_>,
 ) {
     let database = search.database;
     let geometry = database.view.geometry;

@@ -9,8 +9,7 @@ use super::common::Common;
 use super::live::Live;
 use super::rowids;
 use super::{Candidate, Dead, Search};
-use foldhash::fast::RandomState;
-use mudlark_parsers::bytes::{slice_at, touch};
+use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::short_list::ShortList;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -18,6 +17,7 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
+use mudlark_parsers::sqlite::varint::varint_at;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -89,75 +89,154 @@ impl Cells<'_> {
     }
 }
 
-/// Gives candidates without a row id that of the live row beside them that they are a version of.
+/// Pages the rows of which are kept: one, and those beside it.
+const KEPT: usize = 3;
+
+/// The rows of the last pages that were asked.
+#[derive(Default)]
+pub(super) struct Read<'r, 'a>(Vec<(u32, Vec<Row<'r, 'a>>)>);
+
+impl<'r, 'a> Read<'r, 'a> {
+    /// Reads the rows of a few pages, as far as they are not known.
+    fn read(&mut self, search: &'r Search<'r, 'a>, pages: &[u32]) {
+        let Self(known) = self;
+        for page in pages {
+            if known.iter().any(|(known, _)| known == page) {
+                continue;
+            }
+            let is_past = |(known, _): &(u32, _)| !pages.contains(known);
+            let past = known.iter().position(is_past).filter(|_| known.len() >= KEPT);
+            let mut rows = past.map(|past| known.swap_remove(past).1).unwrap_or_default();
+            page_rows(search, *page, &mut rows);
+            known.push((*page, rows));
+        }
+    }
+
+    /// The rows of pages that were read, in their order.
+    fn of<'k>(&'k self, pages: &'k [u32]) -> impl Iterator<Item = &'k Row<'r, 'a>> {
+        pages
+            .iter()
+            .filter_map(|page| self.0.iter().find(|(known, _)| known == page))
+            .flat_map(|(_, rows)| rows)
+    }
+}
+
+/// Finds the live rows of which candidates without a row id are versions, among those beside them.
+pub(super) struct Kin<'r, 'a> {
+    search: &'r Search<'r, 'a>,
+    common: OnceLock<Common>,
+    /// For the cells of each live row its id, where a row may have gone anywhere; `None` where several have them.
+    equals: HashMap<u64, Option<i64>>,
+}
+
+impl<'r, 'a> Kin<'r, 'a> {
+    pub(super) fn of(search: &'r Search<'r, 'a>) -> Self {
+        Self { search, common: OnceLock::new(), equals: HashMap::new() }
+    }
+
+    /// Gives the candidates of a page the row ids of these rows. When columns are dropped or added all rows are written
+    /// anew, wherever there is room: then nothing is done.
+    pub(super) fn restore(
+        &self,
+        live: &Live<'_, '_, '_>,
+        page: u32,
+        dead: &mut [Candidate],
+        read: &mut Read<'r, 'a>,
+    ) {
+        if !self.search.tree.rowids || self.search.as_live.is_some() {
+            return;
+        }
+        let open = (0..).zip(&*dead).filter(|(_, dead)| dead.rowid.is_none()).map(|(index, _)| index);
+        let open: Vec<usize> = open.collect();
+        if !open.is_empty() {
+            let found = self.on_page(page, dead, open.into_iter(), read);
+            found.into_iter().for_each(|(index, rowid)| infer(live, dead, index, rowid));
+        }
+    }
+
+    /// The candidates of a page that are versions of a live row, with its id.
+    fn on_page(
+        &self,
+        page: u32,
+        known: &[Candidate],
+        open: impl Iterator<Item = usize> + Clone,
+        read: &mut Read<'r, 'a>,
+    ) -> Vec<(usize, i64)> {
+        let Self { search, common, equals } = self;
+        let leaves = search.leaves();
+        // A row that grew may stand on the page before or behind by now.
+        let near = leaves.near(page);
+        let mut asked = open.clone().filter_map(|index| known.get(index));
+        if equals.is_empty() && !asked.any(|dead| may_fit(search, near, dead.freed.rowid)) {
+            return Vec::new();
+        }
+        read.read(search, near);
+        let rows: Vec<(i64, &Row<'_, '_>)> = read.of(near).map(|row| (row.cell.rowid, row)).collect();
+        let of_one = |index: usize| {
+            let dead = known.get(index)?;
+            // Most row ids rule out all rows, which then need not be read.
+            let fits = |(rowid, _): &&(i64, &Row<'_, '_>)| fits(dead.freed.rowid, *rowid);
+            if equals.is_empty() && !rows.iter().any(|row| fits(&row)) {
+                return None;
+            }
+            let cells = dead_cells(search, dead)?;
+            let equal = || equals.get(&cells.print()).copied().flatten();
+            let equal = if equals.is_empty() { None } else { equal() };
+            let telling = Telling::of(&cells);
+            let rows = rows.iter().filter(fits);
+            let rows = rows.filter_map(|(rowid, row)| Some((*rowid, row.shares(&telling)?, *row)));
+            let is_accident = |shared: &[usize], rows| {
+                let common = common.get_or_init(|| Common::of(search, &leaves.pages));
+                common.by_accident(shared.iter().copied(), rows) > MOST_BY_ACCIDENT
+            };
+            Some((index, equal.or_else(|| kin(rows, |row| row.cells(), &cells, &is_accident))?))
+        };
+        open.filter_map(of_one).collect()
+    }
+}
+
+/// Gives a candidate the row id of a live row.
+fn infer(live: &Live<'_, '_, '_>, dead: &mut [Candidate], index: usize, rowid: i64) {
+    if let Some(dead) = dead.get_mut(index).filter(|_| live.find(rowid).is_some()) {
+        dead.rowid = Some(rowid);
+        dead.claims = dead.claims.with(Claim::RowidInferred);
+    }
+}
+
+/// Gives candidates of an earlier shape without a row id that of the live row of which they are a version.
 pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
-    if !search.tree.rowids {
+    if !search.tree.rowids || search.as_live.is_none() {
         return;
     }
     let open = dead.iter().enumerate().filter(|(_, dead)| dead.rowid.is_none());
     let mut by_page: Vec<(u32, usize)> = open.map(|(index, dead)| (dead.page, index)).collect();
     by_page.sort_unstable();
-    let leaves = search.leaves();
     let known: &[Candidate] = dead;
-    // When columns are dropped or added all rows are written anew, wherever there is room.
-    let mut equals: HashMap<u64, Option<i64>> = HashMap::new();
-    if search.as_live.is_some() && !by_page.is_empty() {
-        let rows = leaves.pages.par_iter().flat_map_iter(|page| {
-            page_rows(search, *page)
-                .into_iter()
-                .filter_map(|row| Some((row.cell.rowid, row.cells()?.print())))
+    let mut beside = Kin::of(search);
+    if !by_page.is_empty() {
+        let rows = search.leaves().pages.par_iter().flat_map_iter(|page| {
+            let mut rows = Vec::new();
+            page_rows(search, *page, &mut rows);
+            rows.into_iter().filter_map(|row| Some((row.cell.rowid, row.cells()?.print())))
         });
         for (rowid, cells) in rows.collect::<Vec<_>>() {
-            let only = equals.entry(cells).or_insert(Some(rowid));
+            let only = beside.equals.entry(cells).or_insert(Some(rowid));
             *only = only.filter(|other| *other == rowid);
         }
     }
-    let common: OnceLock<Common> = OnceLock::new();
     let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
-        let mut read: HashMap<u32, Vec<Row<'_, '_>>, RandomState> = HashMap::default();
-        let mut kin_found = Vec::new();
+        let mut read = Read::default();
+        let mut found = Vec::new();
         for indexes in pages {
             let page = indexes.first().map_or(0, |(page, _)| *page);
-            // A row that grew may stand on the page before or behind by now.
-            let near = leaves.near(page);
-            let asked = indexes.iter().filter_map(|(_, index)| known.get(*index));
-            if equals.is_empty()
-                && !asked.map(|dead| dead.freed.rowid).any(|left| may_fit(search, near, left))
-            {
-                continue;
-            }
-            for page in near {
-                read.entry(*page).or_insert_with(|| page_rows(search, *page));
-            }
-            let rows = near.iter().filter_map(|page| read.get(page)).flatten();
-            let rows: Vec<(i64, &Row<'_, '_>)> = rows.map(|row| (row.cell.rowid, row)).collect();
-            kin_found.extend(indexes.iter().filter_map(|(_, index)| {
-                let dead = known.get(*index)?;
-                // Most row ids rule out all rows, which then need not be read.
-                let fits = |(rowid, _): &&(i64, &Row<'_, '_>)| fits(dead.freed.rowid, *rowid);
-                if equals.is_empty() && !rows.iter().any(|row| fits(&row)) {
-                    return None;
-                }
-                let cells = dead_cells(search, dead)?;
-                let equal = equals.get(&cells.print()).copied().flatten();
-                let rows = rows.iter().filter(fits).filter_map(|(rowid, row)| Some((*rowid, row.cells()?)));
-                let is_accident = |shared: &[usize], rows| {
-                    let common = common.get_or_init(|| Common::of(search, &leaves.pages));
-                    common.by_accident(shared.iter().copied(), rows) > MOST_BY_ACCIDENT
-                };
-                Some((*index, equal.or_else(|| kin(rows, &cells, &is_accident))?))
-            }));
+            let open = indexes.iter().map(|(_, index)| *index);
+            found.extend(beside.on_page(page, known, open, &mut read));
         }
-        kin_found
+        found
     });
     let found: Vec<(usize, i64)> = found.collect();
-    for (index, rowid) in found {
-        if let Some(dead) = dead.get_mut(index).filter(|_| live.find(rowid).is_some()) {
-            dead.rowid = Some(rowid);
-            dead.claims = dead.claims.with(Claim::RowidInferred);
-        }
-    }
+    found.into_iter().for_each(|(index, rowid)| infer(live, dead, index, rowid));
 }
 
 /// What a candidate has in common with a live row.
@@ -228,31 +307,59 @@ impl<'p> Telling<'p> {
         }
         (shared >= LEAST_SHARED && 2 * shared > all).then_some(shared)
     }
+
+    /// The same of a record that reads, all of which is given: most rows differ in their first cells, and the others need
+    /// not be set apart. The outer `None` where it has too few columns to tell.
+    fn most_in_record(&self, record: &[u8]) -> Option<Option<usize>> {
+        let (len, mut next) = varint_at(record, 0)?;
+        let header = record.get(..usize::try_from(len).ok()?)?;
+        let (mut position, mut at) = (0, header.len());
+        let mut shared = self.bytes;
+        for (column, serial, bytes, weight) in self.cells.iter() {
+            let mut here = (Serial::NULL, at);
+            while position <= *column {
+                let (number, size) = varint_at(header, next)?;
+                here = (Serial(number), at);
+                next += size;
+                at = at.saturating_add(usize::try_from(here.0.len()).ok()?);
+                position += 1;
+            }
+            if here.0 != *serial || slice_at(record, here.1, bytes.len()) != Some(*bytes) {
+                shared -= weight;
+                if 2 * shared <= self.bytes {
+                    return Some(None);
+                }
+            }
+        }
+        Some((shared >= LEAST_SHARED && 2 * shared > self.bytes).then_some(shared))
+    }
 }
 
 /// The only row that has most of the telling bytes, and more than any other; none where `is_accident` says that one of so
-/// many rows may well share the cells of these columns.
-fn kin<'r>(
-    rows: impl Iterator<Item = (i64, &'r Cells<'r>)>,
+/// many rows may well share the cells of these columns. With each row comes what it has of these bytes, where it has most
+/// of them.
+fn kin<'r, 'c: 'r, R>(
+    rows: impl Iterator<Item = (i64, Option<usize>, R)>,
+    cells_of: impl FnOnce(R) -> Option<&'r Cells<'c>>,
     dead: &Cells<'_>,
     is_accident: &dyn Fn(&[usize], usize) -> bool,
 ) -> Option<i64> {
-    let mut best: Option<(usize, i64, &Cells<'_>)> = None;
+    let mut best: Option<(usize, i64, R)> = None;
     let (mut tied, mut asked) = (false, 0);
-    let telling = Telling::of(dead);
-    for (rowid, cells) in rows {
+    for (rowid, shared, row) in rows {
         asked += 1;
-        let Some(shared) = telling.most_in(cells) else { continue };
+        let Some(shared) = shared else { continue };
         match best {
             Some((most, ..)) if shared < most => {}
             Some((most, ..)) if shared == most => tied = true,
             _ => {
-                best = Some((shared, rowid, cells));
+                best = Some((shared, rowid, row));
                 tied = false;
             }
         }
     }
-    let (_, rowid, cells) = best.filter(|_| !tied)?;
+    let (_, rowid, row) = best.filter(|_| !tied)?;
+    let cells = cells_of(row)?;
     let pairs = cells.iter().zip(dead.iter()).enumerate();
     let same = pairs
         .filter(|(_, (live, dead))| live == dead && dead.is_some_and(|(_, bytes)| bytes.len() >= TELLING));
@@ -276,28 +383,42 @@ fn shared(live: &Cells<'_>, dead: &Cells<'_>) -> Shared {
 }
 
 /// A live row, whose cells are read when they are asked for.
-struct Row<'r, 'a> {
+pub(super) struct Row<'r, 'a> {
     search: &'r Search<'r, 'a>,
     page: u32,
     cell: Cell,
-    cells: OnceCell<Option<Cells<'a>>>,
+    /// Its record, where it is known to read and stands on its page.
+    record: Option<&'a [u8]>,
+    cells: OnceCell<Option<Box<Cells<'a>>>>,
 }
 
 impl<'a> Row<'_, 'a> {
     fn cells(&self) -> Option<&Cells<'a>> {
-        self.cells.get_or_init(|| live_cells(self.search, self.page, &self.cell)).as_ref()
+        let read = || live_cells(self.search, self.page, &self.cell).map(Box::new);
+        self.cells.get_or_init(read).as_deref()
+    }
+
+    /// What it has of a row's telling bytes, where it has most of them; the outer `None` where it doesn't read.
+    fn shares(&self, telling: &Telling<'_>) -> Option<Option<usize>> {
+        let at_once = self.record.and_then(|record| telling.most_in_record(record));
+        at_once.or_else(|| Some(telling.most_in(self.cells()?)))
     }
 }
 
-fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32) -> Vec<Row<'r, 'a>> {
+/// Puts the rows of a page in place of others.
+fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32, rows: &mut Vec<Row<'r, 'a>>) {
+    rows.clear();
     let view = &search.database.view;
-    let Some(version) = view.page(number) else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return Vec::new() };
-    touch(version.bytes);
-    let mut rows = Vec::with_capacity(page.pointer_count());
+    let Some(version) = view.page(number) else { return };
+    let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
+    page.touch_cells();
     let cells = page.cells().filter_map(Result::ok);
-    rows.extend(cells.map(|cell| Row { search, page: number, cell, cells: OnceCell::new() }));
-    rows
+    // Every record of a sound page was read.
+    let sound = search.database.survey.page(number).sound;
+    rows.extend(cells.map(|cell| {
+        let record = (sound && cell.overflow == 0).then(|| cell.local_payload(version.bytes));
+        Row { search, page: number, cell, record, cells: OnceCell::new() }
+    }));
 }
 
 fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cells<'a>> {
@@ -337,12 +458,14 @@ fn apart(
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, apart, fits, kin};
+    use super::{Cells, Telling, apart, fits, kin};
     use mudlark_parsers::sqlite::freed::RowidLeft;
     use mudlark_parsers::sqlite::serial::Serial;
 
-    fn of<'r>(rows: &'r [(i64, Cells<'static>)]) -> impl Iterator<Item = (i64, &'r Cells<'r>)> {
-        rows.iter().map(|(rowid, cells)| (*rowid, cells))
+    fn kin_among(rows: &[(i64, Cells<'static>)], dead: &Cells<'_>) -> Option<i64> {
+        let telling = Telling::of(dead);
+        let shares = rows.iter().map(|(rowid, cells)| (*rowid, telling.most_in(cells), cells));
+        kin(shares, |cells| Some(cells), dead, &|_, _| false)
     }
 
     fn row(texts: &[&str]) -> Cells<'static> {
@@ -355,9 +478,8 @@ mod tests {
     #[test]
     fn a_row_is_a_version_of_the_one_that_has_most_of_its_cells() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Bob Lund", "Rome", "new"]))];
-        let never = |_: &[usize], _: usize| false;
-        assert_eq!(kin(of(&rows), &row(&["Bob Lund", "Rome", "old"]), &never), Some(2));
-        assert_eq!(kin(of(&rows), &row(&["Eve", "Bonn", "new"]), &never), None);
+        assert_eq!(kin_among(&rows, &row(&["Bob Lund", "Rome", "old"])), Some(2));
+        assert_eq!(kin_among(&rows, &row(&["Eve", "Bonn", "new"])), None);
         assert!(
             !fits(RowidLeft::Low(1, 7), 2)
                 && fits(RowidLeft::Low(2, 7), 130)
@@ -368,6 +490,23 @@ mod tests {
     #[test]
     fn of_two_rows_that_share_as_much_neither_is_chosen() {
         let rows = [(1, row(&["Ann Lund", "Oslo", "new"])), (2, row(&["Ann Lund", "Oslo", "old"]))];
-        assert_eq!(kin(of(&rows), &row(&["Ann Lund", "Oslo", "sent"]), &|_, _| false), None);
+        assert_eq!(kin_among(&rows, &row(&["Ann Lund", "Oslo", "sent"])), None);
+    }
+
+    #[test]
+    fn a_record_that_is_not_set_apart_shares_what_its_cells_do() {
+        let record = |texts: &[&str]| {
+            let types = texts.iter().map(|text| Serial::text(text.len() as u64).0 as u8);
+            let header: Vec<u8> = [texts.len() as u8 + 1].into_iter().chain(types).collect();
+            [&header, texts.concat().as_bytes()].concat()
+        };
+        let dead = row(&["Bob Lund", "a", "Rome", "old"]);
+        let telling = Telling::of(&dead);
+        for live in
+            [&["Bob Lund", "b", "Rome", "new"][..], &["Bob Lund", "a", "Bonn", "new"], &["", "", "", ""]]
+        {
+            assert_eq!(telling.most_in_record(&record(live)), Some(telling.most_in(&row(live))), "{live:?}");
+        }
+        assert_eq!(telling.most_in_record(&record(&["Bob Lund", "a"])), None);
     }
 }
