@@ -436,6 +436,8 @@ impl Walk<'_> {
         let payload_len = types.body.saturating_add(header_len as u64);
         let length_len = varint_len(payload_len);
         let serials = self.serials(&types);
+        // Where a row id may begin in several places the texts are the same.
+        let mut texts = None;
         let rowid_lens = if self.kind.is_table() { 1..=9 } else { 0..=0 };
         for rowid_len in rowid_lens {
             let Some(start) = at.checked_sub(length_len + rowid_len).filter(|start| *start >= self.from)
@@ -453,11 +455,13 @@ impl Walk<'_> {
                 _ => None,
             };
             if let Some(left) = left {
-                self.add(start, at, payload_len, header_len, (types.count, &serials), left, false, found);
+                let serials = (types.count, &serials);
+                self.add(start, at, payload_len, header_len, serials, left, false, &mut texts, found);
             } else if start + LOST <= at
                 && let Some(left) = self.rowid_left(start + length_len, rowid_len, start + LOST)
             {
-                self.add(start, at, payload_len, header_len, (types.count, &serials), left, true, found);
+                let serials = (types.count, &serials);
+                self.add(start, at, payload_len, header_len, serials, left, true, &mut texts, found);
             }
         }
     }
@@ -771,12 +775,13 @@ impl Walk<'_> {
         }
         let left = if rowid_len == 0 { RowidLeft::None } else { RowidLeft::Length(rowid_len as u32) };
         let known = found.len();
-        self.add(start, start + prefix, payload_len, header_len, serials, left, true, found);
+        self.add(start, start + prefix, payload_len, header_len, serials, left, true, &mut None, found);
         for possible in found.iter_mut().skip(known) {
             possible.freed.first_solved = first_solved;
         }
     }
 
+    /// Adds a cell. `texts` is whether its texts read that end before a place, of the last cell with this header.
     #[expect(clippy::too_many_arguments, reason = "the parts of a cell")]
     fn add(
         &self,
@@ -787,6 +792,7 @@ impl Walk<'_> {
         (columns, serials): (usize, &(impl Iterator<Item = Serial> + Clone)),
         rowid: RowidLeft,
         rebuilt: bool,
+        texts: &mut Option<(usize, bool)>,
         found: &mut Vec<Possible>,
     ) {
         let spill = self.geometry.spill(self.kind == PageKind::TableLeaf, payload_len);
@@ -812,9 +818,14 @@ impl Walk<'_> {
             return;
         }
         // What was put together from parts must read.
-        if (rebuilt || cut) && !self.texts_read(serials.clone(), payload_at + header_len, end.min(local_end))
-        {
-            return;
+        if rebuilt || cut {
+            let to = end.min(local_end);
+            let known = texts.filter(|(known, _)| *known == to).map(|(_, read)| read);
+            let read = known.unwrap_or_else(|| self.texts_read(serials.clone(), payload_at + header_len, to));
+            *texts = Some((to, read));
+            if !read {
+                return;
+            }
         }
         let cell = Cell {
             at: start as u32,
