@@ -238,9 +238,9 @@ impl<'e, 'a> Encoder<'e, 'a> {
             if number > 0 {
                 self.out.push(b',');
             }
-            for part in ["{\"method\":\"", evidence.method, "\",\"page\":"] {
-                self.out.extend_from_slice(part.as_bytes());
-            }
+            self.out.extend_from_slice(b"{\"method\":\"");
+            self.out.extend_from_slice(evidence.method.as_bytes());
+            self.out.extend_from_slice(b"\",\"page\":");
             self.number_or_null(evidence.page);
             let spans = batch.spans_of(evidence);
             let source = |span: &Span| usize::from(span.source.0);

@@ -13,6 +13,7 @@ use crate::model::{
     Batch, Cell, Evidence, Inferred, Lifetime, Point, Row, State, TableId, Transaction, are_full,
 };
 use crate::stores::RowSink;
+use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::{Claim, Claims};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -127,7 +128,10 @@ fn cells<'a>(
     }
     let rowid = dead.rowid;
     Some(match payload.bytes {
-        Cow::Borrowed(bytes) => target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed),
+        Cow::Borrowed(bytes) => {
+            touch(bytes);
+            target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed)
+        }
         Cow::Owned(bytes) => {
             target
                 .layout
@@ -136,23 +140,23 @@ fn cells<'a>(
     })
 }
 
+/// The lifetime of a row that was gone before the log.
+const BEFORE_LOG: [Lifetime; 1] = [Lifetime { from: Some(Point::BeforeLog), to: Some(Point::BeforeLog) }];
+
 /// When a version stood. One that was never committed never did.
-fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Vec<Lifetime> {
+fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Cow<'static, [Lifetime]> {
     let dead = &judged.dead;
     if judged.transaction != Transaction::Committed {
-        return Vec::new();
+        return Cow::Borrowed(&[]);
     }
     let Some(of_table) = &target.lifetimes else {
-        if judged.state == State::Later {
-            return Vec::new();
-        }
         // Without a log all that ended did so before one.
-        let before = (!target.database.is_logged()).then_some(Point::BeforeLog);
-        return before.map(|_| Lifetime { from: before, to: before }).into_iter().collect();
+        let before = judged.state != State::Later && !target.database.is_logged();
+        return Cow::Borrowed(if before { &BEFORE_LOG } else { &[] });
     };
     // Where an entry lies is not where the row stood, whose page's commits tell when.
     if dead.projection.is_some() {
-        return Vec::new();
+        return Cow::Borrowed(&[]);
     }
     let view = &target.database.view;
     let own = |dead: &&Candidate| dead.projection.is_none();
@@ -168,7 +172,7 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Vec<Lifetime> {
     });
     let key = if target.rowids { dead.rowid } else { dead.key.map(|key| key as i64) };
     let sure = key.is_some() && !dead.claims.has(Claim::RowidInferred);
-    of_table.of_gone(key, sure, dead.content, in_base)
+    Cow::Owned(of_table.of_gone(key, sure, dead.content, in_base))
 }
 
 /// The state, or that it isn't known: where of rows with these claims fewer than half had it.
