@@ -1,6 +1,6 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
-use super::draft::Draft;
+use super::draft::{Draft, Rank};
 use super::search::Index;
 use super::{Assembly, Rival};
 use rayon::prelude::*;
@@ -9,13 +9,24 @@ use std::collections::BTreeMap;
 /// Rounds in which databases that lost a place are laid anew.
 const MOST_ROUNDS: usize = 24;
 
+/// Times that places are given back which their claimants don't hold any more.
+const MOST_RETURNS: usize = 2;
+
 /// A claim of a database to a place.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     from: u64,
     to: u64,
     owner: usize,
+    /// The place is amid others of the same file, and how much of that file is known.
+    standing: (bool, Rank),
     support: f32,
+}
+
+impl Claim {
+    fn is_better_than(&self, other: &Self) -> bool {
+        (self.standing, self.support) > (other.standing, other.support)
+    }
 }
 
 /// Lays databases anew until no two of them claim the same place.
@@ -24,27 +35,61 @@ pub(super) fn settle<'d>(
     index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) {
+    let mut returns = 0;
     for _ in 0..MOST_ROUNDS {
         let lost = contested(drafts);
-        if lost.iter().all(Vec::is_empty) {
+
+        let again: Vec<bool> = if lost.iter().any(|lost| !lost.is_empty()) {
+            drafts.iter_mut().zip(&lost).map(|(draft, lost)| draft.lose(lost)).collect()
+        } else if returns < MOST_RETURNS {
+            returns += 1;
+            returned(drafts)
+        } else {
+            break;
+        };
+        if !again.contains(&true) {
             break;
         }
-        drafts.par_iter_mut().zip(&lost).for_each(|(draft, lost)| {
-            if draft.lose(lost) {
-                draft.run(index(draft), &|offset| claimed(offset));
-            }
+        drafts.par_iter_mut().zip(&again).filter(|(_, again)| **again).for_each(|(draft, _)| {
+            draft.run(index(draft), &|offset| claimed(offset));
         });
     }
 }
 
+/// Gives places back that nobody holds; to which databases there were any.
+fn returned(drafts: &mut [Draft<'_>]) -> Vec<bool> {
+    let held: Vec<(u64, u64)> = {
+        let of = |draft: &Draft<'_>| draft.body.size();
+        let mut held: Vec<(u64, u64)> = drafts
+            .iter()
+            .flat_map(|draft| draft.placed().map(move |(_, from)| (from, from + of(draft))))
+            .collect();
+        held.par_sort_unstable();
+        held
+    };
+    let is_held = |from: u64, size: u64| {
+        let behind = held.partition_point(|(other, _)| *other < from + size);
+        // Pages of databases are of few sizes: what reaches here begins not long before.
+        let near = held.get(..behind).unwrap_or_default().iter().rev().take(4);
+        near.into_iter().any(|(_, to)| *to > from)
+    };
+    drafts.par_iter_mut().map(|draft| draft.take_back(&is_held)).collect()
+}
+
 /// For each database the places that another one has a better claim to.
 fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
-    let mut claims: Vec<Claim> = Vec::new();
-    for (owner, draft) in drafts.iter().enumerate() {
-        let size = draft.body.size();
-        let claim = |(number, from)| Claim { from, to: from + size, owner, support: draft.claim(number) };
-        claims.extend(draft.placed().map(claim));
-    }
+    let claims = drafts.par_iter().enumerate().flat_map_iter(|(owner, draft)| {
+        let (size, rank, bound) = (draft.body.size(), draft.rank(), draft.bound());
+        let claim = move |(number, from): (u32, u64)| Claim {
+            from,
+            to: from + size,
+            owner,
+            standing: (bound.get(number as usize - 1) == Some(&true), rank),
+            support: draft.claim(number),
+        };
+        draft.placed().map(claim)
+    });
+    let mut claims: Vec<Claim> = claims.collect();
     claims.par_sort_by_key(|claim| (claim.from, claim.to, claim.owner));
     let mut lost = vec![Vec::new(); drafts.len()];
     let mut last: Option<Claim> = None;
@@ -53,7 +98,7 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
             last = Some(claim);
             continue;
         };
-        let (loser, kept) = if claim.support > before.support { (before, claim) } else { (claim, before) };
+        let (loser, kept) = if claim.is_better_than(&before) { (before, claim) } else { (claim, before) };
         if let Some(lost) = lost.get_mut(loser.owner) {
             lost.push(loser.from);
         }

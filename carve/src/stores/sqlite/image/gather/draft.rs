@@ -2,13 +2,15 @@
 
 use super::body::{Body, Expect};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
-use super::lay::{self, Guess, Laid};
+use super::known::Known;
+use super::lay::{self, Field, Guess, Laid};
 use super::search::Index;
 use super::walk::{self, Start, Walked};
 use super::{Assembly, Rival};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 /// Rounds of walking and laying: each finds at least one more level of a tree, or one more run of a chain.
 const MOST_ROUNDS: usize = 40;
@@ -16,11 +18,45 @@ const MOST_ROUNDS: usize = 40;
 /// The least lead of a place over the next best one by which it counts as decided.
 const DECIDED: f32 = 3.0;
 
+/// From such a lead on, where the bytes speak for it as well, a place stands as long as the same is expected of its page.
+const FIXED: f32 = 9.0;
+
 /// Pages on each side that count for the place of a page.
 const NEIGHBOURS: usize = 3;
 
 /// The most that counts of how much worse another place would be: there may be none.
-const MOST_MARGIN: f32 = 30.0;
+const MOST_MARGIN: f32 = 6.0;
+
+/// Rounds without a page more in its place after which further ones are in vain: what was laid in one is laid otherwise in
+/// the next.
+const MOST_IN_VAIN: usize = 4;
+
+/// How much of a database is in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    Scraps,
+    Most,
+    Whole,
+}
+
+/// How rounds went.
+#[derive(Default)]
+struct Tries {
+    best: Option<i64>,
+    in_vain: usize,
+}
+
+impl Tries {
+    fn are_enough(&mut self, walked: &Walked) -> bool {
+        let now = i64::from(walked.fitting) - 2 * i64::from(walked.broken);
+        if self.best.is_some_and(|best| now <= best) {
+            self.in_vain += 1;
+        } else {
+            (self.best, self.in_vain) = (Some(now), 0);
+        }
+        self.in_vain > MOST_IN_VAIN
+    }
+}
 
 /// A database under way.
 #[derive(Clone, Debug)]
@@ -33,8 +69,13 @@ pub(super) struct Draft<'i> {
     expects: Vec<Expect>,
     fits: Vec<f32>,
     laid: Vec<Laid>,
+    /// What is laid and stands.
+    fixed: Vec<Option<Laid>>,
+    known: Known,
     /// Where each page may lie, by its content.
-    found: BTreeMap<u32, Vec<u64>>,
+    found: Vec<Vec<u64>>,
+    /// Pages of which something changed since they were laid.
+    changed: Vec<bool>,
     /// Places that other databases have the better claim to.
     lost: HashSet<u64, RandomState>,
     /// Places that other pages of this one have the better claim to.
@@ -66,7 +107,10 @@ impl<'i> Draft<'i> {
             expects: Vec::new(),
             fits: Vec::new(),
             laid: Vec::new(),
-            found: BTreeMap::new(),
+            fixed: Vec::new(),
+            known: Known::default(),
+            found: Vec::new(),
+            changed: Vec::new(),
             lost: HashSet::default(),
             barred: HashSet::default(),
             walked: Walked::default(),
@@ -81,7 +125,7 @@ impl<'i> Draft<'i> {
             return None;
         }
         let place = |number: u32| Some(first + u64::from(number - 1) * size);
-        let walked = walk::walk(&self.body, &[], &place, &mut |_, _, _| {});
+        let walked = walk::walk(&self.body, &mut Known::default(), &[], &place, &mut |_, _, _| {});
         walked.is_whole(self.body.count).then(|| Assembly {
             geometry: self.body.geometry,
             header: self.header,
@@ -95,43 +139,131 @@ impl<'i> Draft<'i> {
 
     /// Lays the pages, as far as they can be found.
     pub(super) fn run(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) {
-        let size = self.body.size();
-        let first = self.body.first.map(|offset| Guess { number: 1, offset });
         if self.places.is_empty() {
-            let place = |number| lay::place(lay::base_of(first?, size), number, size);
-            self.places = (1..=self.body.count).map(place).collect();
+            self.begin();
         }
+        let mut tries = Tries::default();
+        let mut unbarred = false;
         for _ in 0..MOST_ROUNDS {
             let before = self.walk();
-            let old = before.iter().chain(std::iter::repeat(&Expect::Unknown));
-            let first_time = before.is_empty();
+            let old = before.iter().map(Some).chain(std::iter::repeat(None));
             for (number, (expect, old)) in (1..).zip(self.expects.iter().zip(old)) {
-                if expect != old || first_time {
-                    self.found.insert(number, index.find(&self.body, number, expect));
+                let at = number as usize - 1;
+                if old != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
+                    let mut found = index.find(&self.body, &mut self.known, number, expect);
+                    found.extend(
+                        self.starts
+                            .iter()
+                            .filter(|start| start.number == Some(number))
+                            .map(|start| start.offset),
+                    );
+                    if let Some(known) = self.found.get_mut(at) {
+                        *known = found;
+                    }
+                    if let Some(fixed) = self.fixed.get_mut(at) {
+                        *fixed = None;
+                    }
+                    if let Some(changed) = self.changed.get_mut(at) {
+                        *changed = true;
+                    }
                 }
             }
-            let taken = |offset: u64| claimed(offset) || self.lost.contains(&offset);
-            let guess = |number: u32, offset: &u64| Guess { number, offset: *offset };
-            let found = self.found.iter().flat_map(|(number, offsets)| {
-                offsets.iter().map(|offset| guess(*number, offset)).filter(|guess| !taken(guess.offset))
-            });
-            let guesses: Vec<Guess> = first.into_iter().chain(found).collect();
-            let held = self.held();
-            let barred = |number: u32, offset: u64, fit: f32| {
-                self.barred.contains(&(number, offset))
-                    || fit < EVIDENCE && held.get(&offset).is_some_and(|holder| *holder != number)
-            };
-            self.laid = lay::lay(&self.body, &self.expects, &guesses, &taken, &barred);
-            let laid = (1..).zip(&self.laid);
-            let places: Vec<Option<u64>> = laid.map(|(number, laid)| laid.offset(number, size)).collect();
-            let same = places == self.places && before == self.expects;
-            self.places = places;
-            let same = !self.bar_doubles() && same;
-            if same {
+            if !self.changed.contains(&true) {
+                if unbarred || !self.unbar() {
+                    break;
+                }
+                unbarred = true;
+            }
+            if tries.are_enough(&self.walked) {
                 break;
             }
+            self.lay(claimed);
+            self.fix(&before);
+            self.bar_doubles();
         }
         self.walk();
+    }
+
+    fn begin(&mut self) {
+        let size = self.body.size();
+        let count = self.body.count as usize;
+        let first = self.body.first.map(|offset| Guess { number: 1, offset });
+        let place = |number| lay::place(lay::base_of(first?, size), number, size);
+        self.places = (1..=self.body.count).map(place).collect();
+        self.laid = vec![Laid::NONE; count];
+        self.fixed = vec![None; count];
+        self.changed = vec![true; count];
+        self.found = vec![Vec::new(); count];
+        if let Some((found, first)) = self.found.first_mut().zip(first) {
+            found.push(first.offset);
+        }
+        self.known = Known::of(self.body.count);
+    }
+
+    /// Lays the stretches between pages that stand in which something changed.
+    fn lay(&mut self, claimed: &dyn Fn(u64) -> bool) {
+        let size = self.body.size();
+        let held = self.held();
+        let taken = |offset: u64| claimed(offset) || self.lost.contains(&offset);
+        let barred = |number: u32, offset: u64, fit: f32| {
+            self.barred.contains(&(number, offset))
+                || fit < EVIDENCE && held.get(&offset).is_some_and(|holder| *holder != number)
+        };
+        let mut field = Field {
+            body: &self.body,
+            known: &mut self.known,
+            expects: &self.expects,
+            found: &self.found,
+            fixed: &self.fixed,
+            taken: &taken,
+            barred: &barred,
+        };
+        let mut from = 0;
+        while from < self.fixed.len() {
+            let stretch = self.fixed.get(from..).unwrap_or_default().iter();
+            let len = stretch.take_while(|fixed| fixed.is_none()).count();
+            let within = from..from + len;
+            let changed = self.changed.get(within.clone()).is_some_and(|changed| changed.contains(&true));
+            if changed {
+                let first = from as u32 + 1;
+                let laid = lay::lay(&mut field, first, first + len as u32 - 1);
+                for (index, laid) in within.clone().zip(laid) {
+                    if let (Some(known), Some(place)) = (self.laid.get_mut(index), self.places.get_mut(index))
+                    {
+                        (*known, *place) = (laid, laid.offset(index as u32 + 1, size));
+                    }
+                }
+            }
+            from += len + 1;
+        }
+        self.changed.fill(false);
+    }
+
+    /// Notes which pages stand: their bytes and their lead tell, and what is expected of them was so `before`.
+    fn fix(&mut self, before: &[Expect]) {
+        let expected = self.expects.iter().zip(before).map(|(now, before)| now == before);
+        for ((fixed, laid), stays) in self.fixed.iter_mut().zip(&self.laid).zip(expected) {
+            if stays && fixed.is_none() && laid.fit >= STRONG && laid.margin >= FIXED {
+                *fixed = Some(*laid);
+            }
+        }
+    }
+
+    /// Lets go of pages that stand in places to which others have the better claim.
+    fn unfix(&mut self) {
+        let size = self.body.size();
+        for (number, fixed) in (1..).zip(&mut self.fixed) {
+            let offset = fixed.and_then(|laid| laid.offset(number, size));
+            if offset
+                .is_some_and(|offset| self.lost.contains(&offset) || self.barred.contains(&(number, offset)))
+            {
+                *fixed = None;
+            }
+        }
+        for (number, (place, changed)) in (1..).zip(self.places.iter().zip(&mut self.changed)) {
+            let gone = |offset: u64| self.lost.contains(&offset) || self.barred.contains(&(number, offset));
+            *changed |= place.is_some_and(gone);
+        }
     }
 
     /// Walks over what is laid; what was expected of the pages before.
@@ -139,12 +271,13 @@ impl<'i> Draft<'i> {
         let mut expects = vec![Expect::Unknown; self.places.len()];
         let mut fits = vec![0.0; self.places.len()];
         let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();
-        self.walked = walk::walk(&self.body, &self.starts, &place, &mut |number, expect, fit| {
-            let at = number as usize - 1;
-            if let (Some(known), Some(known_fit)) = (expects.get_mut(at), fits.get_mut(at)) {
-                (*known, *known_fit) = (*expect, fit.unwrap_or(MISFIT));
-            }
-        });
+        self.walked =
+            walk::walk(&self.body, &mut self.known, &self.starts, &place, &mut |number, expect, fit| {
+                let at = number as usize - 1;
+                if let (Some(known), Some(known_fit)) = (expects.get_mut(at), fits.get_mut(at)) {
+                    (*known, *known_fit) = (*expect, fit.unwrap_or(MISFIT));
+                }
+            });
         self.fits = fits;
         std::mem::replace(&mut self.expects, expects)
     }
@@ -160,8 +293,8 @@ impl<'i> Draft<'i> {
         held
     }
 
-    /// Bars pages from places that others of this database have the better claim to; whether there were any.
-    fn bar_doubles(&mut self) -> bool {
+    /// Bars pages from places that others of this database have the better claim to.
+    fn bar_doubles(&mut self) {
         let mut best: HashMap<u64, u32, RandomState> = HashMap::default();
         let mut barred = Vec::new();
         for (number, offset) in self.placed() {
@@ -174,7 +307,24 @@ impl<'i> Draft<'i> {
             }
         }
         self.barred.extend(&barred);
-        !barred.is_empty()
+        if !barred.is_empty() {
+            self.unfix();
+        }
+    }
+
+    /// Lets pages have places again from which they were barred, and which no other page has taken; whether there were any.
+    fn unbar(&mut self) -> bool {
+        let taken: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        let changed = &mut self.changed;
+        let before = self.barred.len();
+        self.barred.retain(|(number, offset)| {
+            let stays = taken.contains(offset);
+            if let Some(changed) = changed.get_mut(*number as usize - 1).filter(|_| !stays) {
+                *changed = true;
+            }
+            stays
+        });
+        self.barred.len() < before
     }
 
     /// How good a claim a page has to its place: what speaks for it, and how much worse it would do elsewhere.
@@ -185,28 +335,77 @@ impl<'i> Draft<'i> {
 
     /// The pages whose places are beyond doubt: their bytes tell it, or those of pages on both sides in the same run.
     pub(super) fn firm(&self) -> Vec<bool> {
-        let size = self.body.size();
         let mut firm: Vec<bool> = self.fits.iter().map(|fit| *fit >= STRONG).collect();
-        let mut run: Vec<usize> = Vec::new();
-        let mut before: Option<u64> = None;
-        for (index, place) in self.places.iter().chain([&None]).enumerate() {
-            if before.zip(*place).is_none_or(|(before, place)| before.checked_add(size) != Some(place)) {
-                let evident = |index: &&usize| self.fits.get(**index).is_some_and(|fit| *fit >= EVIDENCE);
-                let (first, last) = (run.iter().find(evident), run.iter().rfind(evident));
-                if let Some((first, last)) = first.zip(last) {
-                    firm.get_mut(*first..*last).unwrap_or_default().fill(true);
-                }
-                run.clear();
+        for mut run in self.runs() {
+            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            let (first, last) = (run.clone().find(evident), run.rfind(evident));
+            if let Some((first, last)) = first.zip(last) {
+                firm.get_mut(first..last).unwrap_or_default().fill(true);
             }
-            run.extend(place.map(|_| index));
-            before = *place;
         }
         firm
+    }
+
+    /// How much of it is in its place.
+    pub(super) fn rank(&self) -> Rank {
+        let Walked { reached, fitting, broken, .. } = self.walked;
+        if self.header.is_some() && self.walked.is_whole(self.body.count) {
+            Rank::Whole
+        } else if u64::from(fitting) * 10 >= u64::from(self.body.count) * 9 && broken * 10 <= reached {
+            Rank::Most
+        } else {
+            Rank::Scraps
+        }
+    }
+
+    /// The pages that lie amid a run: on both sides, or in themselves and on one, pages of the run tell it by their bytes.
+    pub(super) fn bound(&self) -> Vec<bool> {
+        let mut bound = vec![false; self.places.len()];
+        for mut run in self.runs() {
+            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            let (first, last) = (run.clone().find(evident), run.rfind(evident));
+            if let Some((first, last)) = first.zip(last).filter(|(first, last)| first < last) {
+                bound.get_mut(first..=last).unwrap_or_default().fill(true);
+            }
+        }
+        bound
+    }
+
+    /// The runs in which its pages lie: indexes of `places`.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let size = self.body.size();
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        let mut before: Option<u64> = None;
+        for (index, place) in self.places.iter().enumerate() {
+            if let Some(place) = place {
+                let goes_on = before.and_then(|before| before.checked_add(size)) == Some(*place);
+                match runs.last_mut().filter(|_| goes_on) {
+                    Some(run) => run.end = index + 1,
+                    None => runs.push(index..index + 1),
+                }
+            }
+            before = *place;
+        }
+        runs
+    }
+
+    /// Takes back places that it lost and nobody holds; whether there were any.
+    pub(super) fn take_back(&mut self, is_held: &dyn Fn(u64, u64) -> bool) -> bool {
+        let (size, before) = (self.body.size(), self.lost.len());
+        self.lost.retain(|offset| is_held(*offset, size));
+        let any = self.lost.len() < before;
+        if any {
+            for ((changed, place), fit) in self.changed.iter_mut().zip(&self.places).zip(&self.fits) {
+                *changed |= place.is_none() || *fit < EVIDENCE;
+            }
+        }
+        any
     }
 
     /// Gives up places; whether any of them was in use.
     pub(super) fn lose(&mut self, offsets: &[u64]) -> bool {
         self.lost.extend(offsets);
+        self.unfix();
         !offsets.is_empty()
     }
 

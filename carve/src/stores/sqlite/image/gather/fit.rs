@@ -31,6 +31,9 @@ const BOUND: f32 = 2.0;
 /// The link of a chain is the next number: by accident one page in billions.
 const LINK: f32 = 8.0;
 
+/// The link of a chain is the number before: so it is where pages were used again that were freed in their order.
+const BACK: f32 = 5.0;
+
 /// Such a score is no accident.
 pub(super) const STRONG: f32 = 5.0;
 
@@ -100,9 +103,13 @@ impl Body<'_> {
             })
         };
         let usual = holds(true, false).or_else(|| holds(false, false));
-        // One bound alone does not tell that keys fall.
         let fallen = || holds(true, true).or_else(|| holds(false, true));
-        usual.or_else(|| fallen().filter(|_| known().count() == 2)).unwrap_or(MISFIT)
+        // One bound alone does not tell that keys fall: those of the page do.
+        let falls = || {
+            let order = keys::compare(first.local_payload(bytes), last.local_payload(bytes), false);
+            known().count() == 2 || order == Some((Ordering::Greater, 0))
+        };
+        usual.or_else(|| fallen().filter(|_| falls())).unwrap_or(MISFIT)
     }
 
     fn fit_chain(&self, bytes: &[u8], number: u32, left: u64, text: u64, guessed: bool) -> f32 {
@@ -111,7 +118,7 @@ impl Body<'_> {
         let held = left.min(capacity) as usize;
         let content = slice_at(bytes, 4, held).unwrap_or_default();
         let readable = content.get(..text.min(held as u64) as usize).unwrap_or_default();
-        let reads = is_text(readable, self.encoding == TextEncoding::Utf8);
+        let reads = || is_text(readable, self.encoding == TextEncoding::Utf8);
         if guessed {
             return if next == number + 1 { LINK } else { self.fit_any(bytes, number).min(0.0) };
         }
@@ -122,7 +129,10 @@ impl Body<'_> {
             if next == number + 1 {
                 return LINK;
             }
-            return if reads { 0.5 } else { -1.0 };
+            if next + 1 == number {
+                return BACK;
+            }
+            return if reads() { 0.5 } else { -1.0 };
         }
         if next != 0 {
             return MISFIT;
@@ -134,7 +144,7 @@ impl Body<'_> {
             score += 3.0;
         }
         if readable.len() >= 8 {
-            score += if reads { 2.0 } else { -3.0 };
+            score += if reads() { 2.0 } else { -3.0 };
         }
         if all_zero(content) { -1.0 } else { score }
     }

@@ -15,6 +15,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Databases without a first page that are looked for: each takes a look at all interior pages that are left.
 const MOST_DATABASES: usize = 256;
 
+/// Interior pages with children in many places that are tried as the first of a database: they mostly are of one whose pages
+/// lie scattered.
+const MOST_LONE: usize = 16;
+
 /// Interior pages of one size that are asked whether they go together: a database of 50 GiB has fewer.
 const MOST_SEEDS: usize = 1 << 16;
 
@@ -57,20 +61,43 @@ pub(super) fn drafts<'i>(
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
         seeds.truncate(MOST_SEEDS);
-        for first in 0..seeds.len() {
+        for group in groups(&seeds, index, u64::from(*page_size)) {
+            let group: Vec<usize> =
+                group.into_iter().filter(|at| seeds.get(*at).is_some_and(|seed| !seed.used)).collect();
             if found.len() >= MOST_DATABASES {
                 break;
             }
-            if seeds.get(first).is_none_or(|seed| seed.used) {
+            if group.is_empty() {
                 continue;
             }
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
-            let draft = database(image, geometry, &mut seeds, first, index, &taken);
+            let draft = database(image, geometry, &mut seeds, group, index, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
         }
     }
     found
+}
+
+/// Interior pages of which one may be the first of a database, those first that say most: such as have their children in the
+/// same run go together.
+fn groups(seeds: &[Seed], index: &Index, size: u64) -> Vec<Vec<usize>> {
+    let mut runs: BTreeMap<i64, (usize, Vec<usize>)> = BTreeMap::new();
+    let mut lone = Vec::new();
+    for (at, seed) in seeds.iter().enumerate() {
+        match index.common_base(&seed.children, size) {
+            Some((base, votes)) => {
+                let run = runs.entry(base).or_default();
+                run.0 += votes;
+                run.1.push(at);
+            }
+            None => lone.push(vec![at]),
+        }
+    }
+    let mut runs: Vec<(usize, Vec<usize>)> = runs.into_values().collect();
+    runs.sort_by_key(|(votes, _)| std::cmp::Reverse(*votes));
+    lone.truncate(MOST_LONE);
+    runs.into_iter().map(|(_, group)| group).chain(lone).collect()
 }
 
 fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
@@ -84,16 +111,16 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
     fits.then_some(Seed { offset, children, greatest, used: false })
 }
 
-/// The database of one interior page, with all others that go with it.
+/// The database of some interior pages, with all others that go with them.
 fn database<'i>(
     image: &'i [u8],
     geometry: Geometry,
     seeds: &mut [Seed],
-    first: usize,
+    group: Vec<usize>,
     index: &Index,
     claimed: &dyn Fn(u64) -> bool,
 ) -> Option<Draft<'i>> {
-    let mut members = vec![first];
+    let mut members = group;
     let mut draft: Option<Draft<'_>> = None;
     let mut starts: Vec<Start> = Vec::new();
     for _ in 0..MOST_ROUNDS {
@@ -131,6 +158,10 @@ fn database<'i>(
         }
     }
     let draft = draft?;
+    let placed: HashSet<u64, RandomState> = draft.placed().map(|(_, offset)| offset).collect();
+    for seed in seeds.iter_mut().filter(|seed| placed.contains(&seed.offset)) {
+        seed.used = true;
+    }
     // Without a table there is no row, and one page with one child may be anything.
     let is_row_page = |(number, offset): &(u32, u64)| {
         let kind = draft.body.bytes(*offset).and_then(|bytes| PageKind::from_number(*bytes.first()?));

@@ -7,6 +7,7 @@
 
 use super::body::{Body, Expect};
 use super::fit::{MISFIT, STRONG};
+use super::known::Known;
 
 /// What it costs that a file goes on in another place: less than two pages that don't fit.
 const BREAK: f32 = 6.0;
@@ -42,6 +43,9 @@ pub(super) struct Laid {
 }
 
 impl Laid {
+    /// Nowhere.
+    pub(super) const NONE: Self = Self { base: 0, fit: MISFIT, margin: 0.0, rival: None };
+
     /// Where the page lies, when it does.
     pub(super) fn offset(&self, number: u32, size: u64) -> Option<u64> {
         if self.fit < 0.0 { None } else { place(self.base, number, size) }
@@ -69,53 +73,82 @@ struct State {
     fit: f32,
 }
 
-/// Lays all pages. `expects` has one for each number from 1, `guesses` are in the order of the numbers; `taken` tells
-/// what of the image belongs to another file, `barred` whether a page that fits so well has no claim to a place.
-pub(super) fn lay(
-    body: &Body<'_>,
-    expects: &[Expect],
-    guesses: &[Guess],
-    taken: &dyn Fn(u64) -> bool,
-    barred: &dyn Fn(u32, u64, f32) -> bool,
-) -> Vec<Laid> {
-    let size = body.size();
-    let mut steps: Vec<Vec<State>> = Vec::with_capacity(expects.len());
-    let mut ahead = 0;
-    for (number, expect) in (1_u32..).zip(expects) {
-        let before = steps.last().map(Vec::as_slice).unwrap_or_default();
-        let best = before.iter().map(|state| state.forward).fold(f32::NEG_INFINITY, f32::max);
-        let mut bases: Vec<(i64, f32)> = before.iter().map(|state| (state.base, state.forward)).collect();
-        while guesses.get(ahead).is_some_and(|guess| guess.number < number) {
-            ahead += 1;
-        }
-        let start = if before.is_empty() { 0.0 } else { best - BREAK };
-        let state = |(base, stays): (i64, f32)| {
-            let fit = match place(base, number, size) {
-                Some(offset) if taken(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
-                Some(offset) => {
-                    let fit = body.fit(offset, number, expect);
-                    if barred(number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
-                }
-                None => MISFIT,
-            };
-            State { base, forward: stays.max(start) + fit, backward: 0.0, fit }
+/// What is known of the pages when some of them are laid. Lists have one entry for each number from 1.
+pub(super) struct Field<'f, 'i> {
+    pub body: &'f Body<'i>,
+    pub known: &'f mut Known,
+    pub expects: &'f [Expect],
+    /// Where pages may lie, by their content.
+    pub found: &'f [Vec<u64>],
+    /// Pages that stand.
+    pub fixed: &'f [Option<Laid>],
+    /// What of the image belongs to another file.
+    pub taken: &'f dyn Fn(u64) -> bool,
+    /// Whether a page that fits so well has no claim to a place.
+    pub barred: &'f dyn Fn(u32, u64, f32) -> bool,
+}
+
+impl Field<'_, '_> {
+    fn fixed(&self, number: u32) -> Option<i64> {
+        let laid = self.fixed.get((number as usize).checked_sub(1)?)?;
+        laid.map(|laid| laid.base)
+    }
+
+    /// The runs of pages that were found from one number on to another, or up to one that stands.
+    fn runs(&self, from: u32, to: u32) -> impl Iterator<Item = i64> + '_ {
+        let size = self.body.size();
+        (from..=to).flat_map(move |number| {
+            let fixed = self.fixed(number);
+            let found = self.found.get(number as usize - 1).filter(|_| fixed.is_none());
+            let free = found.into_iter().flatten().filter(|offset| !(self.taken)(**offset));
+            fixed.into_iter().chain(free.map(move |offset| base_of(Guess { number, offset: *offset }, size)))
+        })
+    }
+
+    fn state(&mut self, number: u32, base: i64, stays: f32, start: f32) -> State {
+        let unknown = Expect::Unknown;
+        let expect = self.expects.get(number as usize - 1).unwrap_or(&unknown);
+        let fit = match place(base, number, self.body.size()) {
+            Some(offset) if (self.taken)(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
+            Some(offset) => {
+                let fit = self.known.fit(self.body, offset, number, expect);
+                if (self.barred)(number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
+            }
+            None => MISFIT,
         };
-        let known: Vec<i64> = bases.iter().map(|(base, _)| *base).collect();
-        let mut states: Vec<State> = bases.drain(..).map(state).collect();
+        State { base, forward: stays.max(start) + fit, backward: 0.0, fit }
+    }
+}
+
+/// Lays the pages from one number to another, both included. The ones beside them stand, or are none.
+pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
+    let mut steps: Vec<Vec<State>> = Vec::with_capacity((to - from) as usize + 1);
+    let standing = |base: i64| vec![State { base, forward: 0.0, backward: 0.0, fit: 0.0 }];
+    let ahead: Vec<State> = field.fixed(from - 1).map(standing).unwrap_or_default();
+    let mut bases: Vec<(i64, f32)> = Vec::new();
+    for number in from..=to {
+        let before = steps.last().unwrap_or(&ahead);
+        let best = before.iter().map(|state| state.forward).fold(f32::NEG_INFINITY, f32::max);
+        let start = if before.is_empty() { 0.0 } else { best - BREAK };
+        bases.clear();
+        bases.extend(before.iter().map(|state| (state.base, state.forward)));
+        let of = |(base, stays): &(i64, f32)| field.state(number, *base, *stays, start);
+        let mut states: Vec<State> = bases.iter().map(of).collect();
         // Amid a run that goes on nothing is tried but what was found for the very page.
         let goes_on = states.iter().any(|state| state.fit >= STRONG && state.forward >= best);
         let reach = if goes_on { 0 } else { REACH };
-        let near = guesses.get(ahead..).unwrap_or_default().iter();
-        let near = near.take_while(|guess| guess.number <= number.saturating_add(reach)).take(MOST_TRIED);
+        let known = bases.len();
+        let near = field.runs(number, number.saturating_add(reach).min(to + 1)).take(MOST_TRIED);
         // Before anything is known, the file begins in the run of what is found first.
-        let first = guesses.iter().take(if number == 1 { MOST_TRIED } else { 0 });
-        for guess in near.chain(first) {
-            let base = base_of(*guess, size);
-            if !known.contains(&base) && !bases.iter().any(|(tried, _)| *tried == base) {
+        let none = before.is_empty();
+        let first = field.runs(from, to).take(if none { MOST_TRIED } else { 0 });
+        for base in near.chain(first) {
+            if !bases.iter().any(|(tried, _)| *tried == base) {
                 bases.push((base, f32::NEG_INFINITY));
             }
         }
-        states.extend(bases.into_iter().map(state));
+        let tried = bases.get(known..).unwrap_or_default();
+        states.extend(tried.iter().map(|(base, stays)| field.state(number, *base, *stays, start)));
         // Of equals the one that was there first.
         states.sort_by(|a, b| b.forward.total_cmp(&a.forward));
         states.truncate(MOST_BASES);
@@ -124,8 +157,14 @@ pub(super) fn lay(
         states.retain(|state| state.forward >= worst);
         steps.push(states);
     }
+    let behind = field.fixed(to + 1);
+    if let Some((last, behind)) = steps.last_mut().zip(behind) {
+        for state in last.iter_mut().filter(|state| state.base != behind) {
+            state.backward = -BREAK;
+        }
+    }
     backward(&mut steps);
-    choose(&steps)
+    choose(&steps, field.fixed(from - 1))
 }
 
 fn backward(steps: &mut [Vec<State>]) {
@@ -140,9 +179,8 @@ fn backward(steps: &mut [Vec<State>]) {
 }
 
 /// The best way, and at each page how much better it is than the best one through another run.
-fn choose(steps: &[Vec<State>]) -> Vec<Laid> {
+fn choose(steps: &[Vec<State>], mut before: Option<i64>) -> Vec<Laid> {
     let mut laid = Vec::with_capacity(steps.len());
-    let mut before: Option<i64> = None;
     for step in steps {
         let through = |state: &State| state.forward + state.backward;
         let most = step.iter().map(through).fold(f32::NEG_INFINITY, f32::max);
@@ -150,7 +188,7 @@ fn choose(steps: &[Vec<State>]) -> Vec<Laid> {
         let near = |state: &&State| through(state) >= most - 0.01;
         let stays = step.iter().find(|state| Some(state.base) == before && near(state));
         let Some(chosen) = stays.or_else(|| step.iter().find(near)) else {
-            laid.push(Laid { base: 0, fit: MISFIT, margin: 0.0, rival: None });
+            laid.push(Laid::NONE);
             continue;
         };
         let rivals = step.iter().filter(|state| state.base != chosen.base && state.fit >= 0.0);

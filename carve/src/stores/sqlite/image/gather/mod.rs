@@ -11,6 +11,7 @@ mod draft;
 mod fit;
 mod headless;
 mod keys;
+mod known;
 mod lay;
 mod search;
 mod walk;

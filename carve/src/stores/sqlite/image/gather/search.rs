@@ -4,7 +4,10 @@ use super::super::hits::{Hit, HitKind};
 use super::body::{Body, Expect, Key};
 use super::fit::tree_page;
 use super::keys;
+use super::known::Known;
+use super::lay::{Guess, base_of};
 use mudlark_parsers::bytes::{be_u32_at, slice_at};
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use rayon::prelude::*;
 
@@ -23,14 +26,14 @@ const SECTOR: usize = 512;
 /// The pages of one size by their content. It takes 16 bytes a page, and as many again for a page of a table.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Last row ids of the leaves of tables.
-    last: Vec<(i64, u64)>,
+    /// Last row ids of the leaves of tables, with the first ones.
+    last: Vec<(i64, u64, i64)>,
     /// First ones.
     first: Vec<(i64, u64)>,
-    /// Last row ids of the interior pages of tables.
-    interior: Vec<(i64, u64)>,
-    /// The pages of indexes by the beginning of their first entry.
-    entries: Vec<(u64, u64)>,
+    /// Last row ids of the interior pages of tables, with the first ones.
+    interior: Vec<(i64, u64, i64)>,
+    /// The pages of indexes by the beginning of their first entry, with that of the last one.
+    entries: Vec<(u64, u64, u64)>,
     /// Pages that may be of overflow chains, by their link.
     links: Vec<(u32, u64)>,
     /// Pages that may be the last of a chain, by the end of what they hold.
@@ -55,18 +58,20 @@ impl Index {
             let bytes = slice_at(image, from, page_size as usize)?;
             let (page, cells) = tree_page(bytes, 2, geometry)?;
             let (first, last) = cells?;
-            let prefix =
-                if page.header.kind.is_table() { 0 } else { keys::prefix(first.local_payload(bytes)) };
-            Some((hit.offset(), page.header.kind, first.rowid, last.rowid, prefix))
+            let prefix = |cell: &Cell| {
+                if page.header.kind.is_table() { 0 } else { keys::prefix(cell.local_payload(bytes)) }
+            };
+            let prefixes = (prefix(&first), prefix(&last));
+            Some((hit.offset(), page.header.kind, first.rowid, last.rowid, prefixes))
         };
         let pages: Vec<_> = hits.par_iter().filter(wanted).filter_map(read).collect();
-        for (offset, kind, first, last, prefix) in pages {
+        for (offset, kind, first, last, prefixes) in pages {
             if !kind.is_table() {
-                index.entries.push((prefix, offset));
+                index.entries.push((prefixes.0, offset, prefixes.1));
             } else if kind.is_interior() {
-                index.interior.push((last, offset));
+                index.interior.push((last, offset, first));
             } else {
-                index.last.push((last, offset));
+                index.last.push((last, offset, first));
                 index.first.push((first, offset));
             }
         }
@@ -79,10 +84,10 @@ impl Index {
     }
 
     /// Where the page of this number may lie, the best place first.
-    pub(super) fn find(&self, body: &Body<'_>, number: u32, expect: &Expect) -> Vec<u64> {
+    pub(super) fn find(&self, body: &Body<'_>, known: &mut Known, number: u32, expect: &Expect) -> Vec<u64> {
         let mut found: Vec<(f32, u64)> = Vec::new();
         let mut ask = |offset: u64, least: f32| {
-            let fit = body.fit(offset, number, expect);
+            let fit = known.fit(body, offset, number, expect);
             if fit >= least && !found.iter().any(|(_, known)| *known == offset) {
                 found.push((fit, offset));
             }
@@ -98,11 +103,24 @@ impl Index {
             }
             Expect::Chain { left, .. } if left <= u64::from(body.geometry.overflow_capacity()) => {
                 let end = left as u32 + 4;
-                range(&self.ends, end, end).take(MOST_ASKED).for_each(|offset| ask(offset, LEAST_FIT));
+                range(&self.ends, end, end).take(MOST_ASKED).for_each(|(_, offset)| ask(*offset, LEAST_FIT));
             }
-            Expect::Chain { .. } | Expect::Free | Expect::Unknown => {
+            Expect::Chain { guessed, .. } => {
+                let mut links = |next: u32| {
+                    range(&self.links, next, next)
+                        .take(MOST_ASKED)
+                        .for_each(|(_, offset)| ask(*offset, LEAST_FIT));
+                };
+                links(number + 1);
+                if !guessed {
+                    links(number - 1);
+                }
+            }
+            Expect::Free => {
                 let next = number + 1;
-                range(&self.links, next, next).take(MOST_ASKED).for_each(|offset| ask(offset, LEAST_FIT));
+                range(&self.links, next, next)
+                    .take(MOST_ASKED)
+                    .for_each(|(_, offset)| ask(*offset, LEAST_FIT));
             }
             _ => {}
         }
@@ -111,21 +129,41 @@ impl Index {
         found.into_iter().map(|(_, offset)| offset).collect()
     }
 
+    /// The run in which most of these children of one page lie, when it is that of most of those that are found: the place of its
+    /// page 1, and how many of the children lie in it.
+    pub(super) fn common_base(&self, children: &[(u32, Expect)], size: u64) -> Option<(i64, usize)> {
+        let mut bases: Vec<i64> = Vec::new();
+        let mut found = 0;
+        let step = children.len().div_ceil(MOST_ASKED).max(1);
+        for (number, expect) in children.iter().step_by(step) {
+            let Expect::Tree { low: Key::Row(low), high: Key::Row(high), .. } = *expect else { continue };
+            let before = bases.len();
+            let leaves = range(&self.last, high, high).filter(|page| page.2 > low);
+            bases.extend(leaves.map(|page| base_of(Guess { number: *number, offset: page.1 }, size)));
+            found += usize::from(bases.len() > before);
+        }
+        bases.sort_unstable();
+        let most = bases.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
+        (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))
+    }
+
     fn of_table(&self, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
         match (low, high) {
             (Key::Row(low), Key::Row(high)) => {
-                let low = low.saturating_add(1);
-                range(&self.last, low, high).rev().take(MOST_ASKED).for_each(&mut *ask);
-                range(&self.interior, low, high).rev().take(MOST_ASKED).for_each(ask);
+                for pages in [&self.last, &self.interior] {
+                    let above = range(pages, low.saturating_add(1), high).rev();
+                    above.filter(|page| page.2 > low).take(MOST_ASKED).for_each(|page| ask(page.1));
+                }
             }
             (_, Key::Row(high)) => {
-                range(&self.last, high, high).take(MOST_ASKED).for_each(&mut *ask);
-                range(&self.interior, i64::MIN, high).rev().take(MOST_ASKED).for_each(ask);
+                range(&self.last, high, high).take(MOST_ASKED).for_each(|page| ask(page.1));
+                range(&self.interior, i64::MIN, high).rev().take(MOST_ASKED).for_each(|page| ask(page.1));
             }
             (Key::Row(low), _) => {
                 let next = low.saturating_add(1);
-                range(&self.first, next, i64::MAX).take(MOST_ASKED / 4).for_each(&mut *ask);
-                range(&self.interior, next, i64::MAX).take(MOST_ASKED / 4).for_each(ask);
+                range(&self.first, next, i64::MAX).take(MOST_ASKED / 4).for_each(|page| ask(page.1));
+                let interior = range(&self.interior, next, i64::MAX).filter(|page| page.2 > low);
+                interior.take(MOST_ASKED / 4).for_each(|page| ask(page.1));
             }
             _ => {}
         }
@@ -139,21 +177,50 @@ impl Index {
             _ => None,
         };
         let (low, high) = (prefix(low), prefix(high));
+        let least = low.unwrap_or(0);
+        let most = high.unwrap_or(u64::MAX);
+        let within = |page: &&(u64, u64, u64)| page.2 >= least && page.2 <= most;
         match (low, high) {
             (None, None) => {}
-            (Some(low), high) => {
-                range(&self.entries, low, high.unwrap_or(u64::MAX)).take(MOST_ASKED).for_each(ask);
+            (Some(_), _) => {
+                range(&self.entries, least, most)
+                    .filter(within)
+                    .take(MOST_ASKED)
+                    .for_each(|page| ask(page.1));
             }
-            (None, Some(high)) => range(&self.entries, 0, high).rev().take(MOST_ASKED).for_each(ask),
+            (None, Some(_)) => {
+                let pages = range(&self.entries, least, most).rev();
+                pages.filter(within).take(MOST_ASKED).for_each(|page| ask(page.1));
+            }
         }
     }
 }
 
+/// An entry of a sorted list: its key, and an offset.
+trait Sorts {
+    type Key: Ord + Copy;
+    fn key(&self) -> Self::Key;
+}
+
+impl<K: Ord + Copy> Sorts for (K, u64) {
+    type Key = K;
+    fn key(&self) -> K {
+        self.0
+    }
+}
+
+impl<K: Ord + Copy> Sorts for (K, u64, K) {
+    type Key = K;
+    fn key(&self) -> K {
+        self.0
+    }
+}
+
 /// What is sorted between two keys, these included.
-fn range<K: Ord + Copy>(sorted: &[(K, u64)], low: K, high: K) -> impl DoubleEndedIterator<Item = u64> {
-    let from = sorted.partition_point(|(key, _)| *key < low);
-    let to = sorted.partition_point(|(key, _)| *key <= high);
-    sorted.get(from..to.max(from)).unwrap_or_default().iter().map(|(_, offset)| *offset)
+fn range<T: Sorts>(sorted: &[T], low: T::Key, high: T::Key) -> impl DoubleEndedIterator<Item = &T> {
+    let from = sorted.partition_point(|entry| entry.key() < low);
+    let to = sorted.partition_point(|entry| entry.key() <= high);
+    sorted.get(from..to.max(from)).unwrap_or_default().iter()
 }
 
 /// Places that are kept for pages of chains that nothing beside them bears out: what begins with a small number is

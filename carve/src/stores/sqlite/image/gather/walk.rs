@@ -1,6 +1,7 @@
 //! From page 1 to all that it leads to: what each page of a database is expected to be, given where some lie.
 
 use super::body::{Body, Expect, Key};
+use super::known::{ChainStart, Known};
 use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
@@ -51,12 +52,14 @@ pub(super) struct Start {
 /// Walks from page 1, or from the given pages where there is none, over all pages that links lead to.
 pub(super) fn walk(
     body: &Body<'_>,
+    known: &mut Known,
     starts: &[Start],
     place: &dyn Fn(u32) -> Option<u64>,
     visit: &mut Visit<'_>,
 ) -> Walked {
     let mut walk = Walk {
         body,
+        known,
         place,
         visit,
         seen: vec![false; body.count as usize + 1],
@@ -77,6 +80,7 @@ pub(super) fn walk(
 
 struct Walk<'w, 'i> {
     body: &'w Body<'i>,
+    known: &'w mut Known,
     place: &'w dyn Fn(u32) -> Option<u64>,
     visit: &'w mut Visit<'w>,
     seen: Vec<bool>,
@@ -136,7 +140,7 @@ impl<'i> Walk<'_, 'i> {
         }
         self.walked.reached += u32::from(!guessed);
         let place = (self.place)(number);
-        let fit = place.map(|offset| self.body.fit(offset, number, &expect));
+        let fit = place.map(|offset| self.known.fit(self.body, offset, number, &expect));
         (self.visit)(number, &expect, fit);
         let fits = fit.is_some_and(|fit| fit >= 0.0);
         self.walked.fitting += u32::from(fits && !guessed);
@@ -176,7 +180,7 @@ impl<'i> Walk<'_, 'i> {
                 continue;
             }
             for cell in page.cells().filter_map(Result::ok) {
-                self.chain(bytes, number, &cell);
+                chain_start(bytes, &cell).into_iter().for_each(|chain| self.chain(number, chain));
                 let local = cell.local_payload(bytes);
                 let Ok(header) = record::header_only(local) else { continue };
                 let mut values = Vec::new();
@@ -200,23 +204,28 @@ impl<'i> Walk<'_, 'i> {
     }
 
     fn expand(&mut self, number: u32, offset: u64, expect: &Expect) {
-        let Some(bytes) = self.body.bytes(offset) else { return };
         match *expect {
             Expect::Tree { low, high, .. } => {
-                let Some(page) = Page::parse(bytes, number, self.body.geometry) else { return };
-                if page.header.kind.is_interior() {
-                    let below = children(&page, number, offset, low, high);
-                    self.pending.extend(below);
+                let Some(links) = self.known.links(self.body, number, offset) else { return };
+                let table = Some(links.is_table);
+                let mut below = low;
+                for (child, key) in &links.children {
+                    self.pending
+                        .push((*child, Expect::Tree { table, low: below, high: *key, parent: number }));
+                    below = *key;
                 }
-                if page.header.kind != PageKind::TableInterior {
-                    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
-                        self.chain(bytes, number, &cell);
-                    }
+                if links.right_child != 0 {
+                    let last = Expect::Tree { table, low: below, high, parent: number };
+                    self.pending.push((links.right_child, last));
+                }
+                for chain in &links.chains {
+                    self.chain(number, *chain);
                 }
             }
             Expect::Chain { left, text, guessed: false, .. } => {
                 let capacity = u64::from(self.body.geometry.overflow_capacity());
-                if let Some(next) = be_u32_at(bytes, 0).filter(|_| left > capacity) {
+                let next = self.body.bytes(offset).and_then(|bytes| be_u32_at(bytes, 0));
+                if let Some(next) = next.filter(|_| left > capacity) {
                     let (left, text) = (left - capacity, text.saturating_sub(capacity));
                     self.link(next, Expect::Chain { left, text, guessed: false, parent: number });
                 }
@@ -225,20 +234,15 @@ impl<'i> Walk<'_, 'i> {
         }
     }
 
-    /// The overflow chain of a cell.
-    fn chain(&mut self, bytes: &[u8], number: u32, cell: &Cell) {
-        if cell.overflow == 0 {
-            return;
-        }
-        let left = cell.spilled();
-        let text = text_of(cell.local_payload(bytes), u64::from(cell.local));
-        self.link(cell.overflow, Expect::Chain { left, text, guessed: false, parent: number });
+    fn chain(&mut self, parent: u32, chain: ChainStart) {
+        let ChainStart { number, left, text } = chain;
+        self.link(number, Expect::Chain { left, text, guessed: false, parent });
     }
 
     /// A page of a chain; where it is not known, those behind it are guessed.
     fn link(&mut self, number: u32, expect: Expect) {
-        let fits = |offset| self.body.fit(offset, number, &expect) >= 0.0;
-        let found = (self.place)(number).is_some_and(fits);
+        let place = (self.place)(number);
+        let found = place.is_some_and(|offset| self.known.fit(self.body, offset, number, &expect) >= 0.0);
         self.pending.push((number, expect));
         if found {
             return;
@@ -279,6 +283,21 @@ impl<'i> Walk<'_, 'i> {
     }
 }
 
+/// The overflow chain of a cell, when it has one.
+pub(super) fn chain_start(bytes: &[u8], cell: &Cell) -> Option<ChainStart> {
+    let text = || text_of(cell.local_payload(bytes), u64::from(cell.local));
+    (cell.overflow != 0).then(|| ChainStart { number: cell.overflow, left: cell.spilled(), text: text() })
+}
+
+/// The key of a cell of an interior page at an offset of the image.
+pub(super) fn key(cell: &Cell, kind: PageKind, offset: u64) -> Key {
+    if kind.is_table() {
+        Key::Row(cell.rowid)
+    } else {
+        Key::Entry(offset + u64::from(cell.payload_at), cell.local)
+    }
+}
+
 /// Bytes of text with which the part of a payload begins that lies in overflow pages; `local` is the rest.
 fn text_of(payload: &[u8], local: u64) -> u64 {
     let Ok(header) = record::header_only(payload) else { return 0 };
@@ -302,11 +321,7 @@ pub(super) fn children(page: &Page<'_>, number: u32, offset: u64, low: Key, high
         found.push((child, Expect::Tree { table: Some(is_table), low, high, parent: number }));
     };
     for cell in page.cells().filter_map(Result::ok) {
-        let key = if is_table {
-            Key::Row(cell.rowid)
-        } else {
-            Key::Entry(offset + u64::from(cell.payload_at), cell.local)
-        };
+        let key = key(&cell, page.header.kind, offset);
         add(cell.left_child, below, key);
         below = key;
     }

@@ -1,0 +1,104 @@
+//! What was read of the pages of a database, kept: their bytes stay what they are while it is put together.
+
+use super::body::{Body, Expect, Key};
+use super::walk;
+use foldhash::fast::RandomState;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How well places fit, and what the pages in them lead to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// By the number of a page, from 0.
+    fits: Vec<Fits>,
+    /// By the offset of a page.
+    links: HashMap<u64, Arc<Links>, RandomState>,
+}
+
+/// How well places fit a page, as long as the same is expected of it.
+#[derive(Clone, Debug)]
+struct Fits {
+    expect: Expect,
+    places: Vec<(u64, f32)>,
+}
+
+/// What a page of a tree leads to.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// Its children, with the greatest key of each.
+    pub children: Vec<(u32, Key)>,
+    /// The child behind all keys; 0 for a leaf.
+    pub right_child: u32,
+    /// Whether the children are of a table with row ids.
+    pub is_table: bool,
+    /// The chains of its cells.
+    pub chains: Vec<ChainStart>,
+}
+
+/// The first page of a chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChainStart {
+    pub number: u32,
+    /// Bytes in the chain.
+    pub left: u64,
+    /// How many of them, from the first on, are text.
+    pub text: u64,
+}
+
+impl Known {
+    /// For a database of so many pages.
+    pub(super) fn of(count: u32) -> Self {
+        let fits = Fits { expect: Expect::Unknown, places: Vec::new() };
+        Self { fits: vec![fits; count as usize + 1], links: HashMap::default() }
+    }
+
+    /// How well the page at `offset` fits what is expected of the page `number`.
+    pub(super) fn fit(&mut self, body: &Body<'_>, offset: u64, number: u32, expect: &Expect) -> f32 {
+        let Some(fits) = self.fits.get_mut(number as usize) else {
+            return body.fit(offset, number, expect);
+        };
+        if fits.expect != *expect {
+            fits.expect = *expect;
+            fits.places.clear();
+        }
+        if let Some((_, fit)) = fits.places.iter().find(|(place, _)| *place == offset) {
+            return *fit;
+        }
+        let fit = body.fit(offset, number, expect);
+        fits.places.push((offset, fit));
+        fit
+    }
+
+    /// What the page at an offset leads to, when it is one of a tree.
+    pub(super) fn links(&mut self, body: &Body<'_>, number: u32, offset: u64) -> Option<Arc<Links>> {
+        if let Some(links) = self.links.get(&offset) {
+            return Some(Arc::clone(links));
+        }
+        let links = Arc::new(links(body, number, offset)?);
+        // What is asked once only isn't kept.
+        if !self.fits.is_empty() && number > 1 {
+            self.links.insert(offset, Arc::clone(&links));
+        }
+        Some(links)
+    }
+}
+
+fn links(body: &Body<'_>, number: u32, offset: u64) -> Option<Links> {
+    let bytes = body.bytes(offset)?;
+    let page = Page::parse(bytes, number, body.geometry)?;
+    let kind = page.header.kind;
+    let mut links = Links { is_table: kind.is_table(), ..Links::default() };
+    if kind.is_interior() {
+        links.right_child = page.header.right_child;
+    }
+    for cell in page.cells().filter_map(Result::ok) {
+        if kind.is_interior() {
+            links.children.push((cell.left_child, walk::key(&cell, kind, offset)));
+        }
+        if kind != PageKind::TableInterior {
+            links.chains.extend(walk::chain_start(bytes, &cell));
+        }
+    }
+    Some(links)
+}
