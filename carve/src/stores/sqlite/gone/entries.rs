@@ -60,16 +60,16 @@ pub(super) fn pages(database: &Database<'_>) -> HashMap<usize, Vec<u32>> {
 }
 
 /// An index of a table that has row ids.
-struct Index<'i> {
+pub(super) struct Index<'i> {
     number: usize,
-    def: &'i IndexDef,
+    pub def: &'i IndexDef,
     projection: Projection,
     /// The tree of its table.
     table: &'i Tree,
 }
 
 impl<'i> Index<'i> {
-    fn of(database: &'i Database<'_>, number: usize) -> Option<Self> {
+    pub(super) fn of(database: &'i Database<'_>, number: usize) -> Option<Self> {
         let def = database.catalogue.indexes.get(number)?;
         let projection = of_index(database.catalogue.tables.get(def.table), &def.fields)?;
         let of_table = |tree: &&Tree| tree.object == Object::Table(def.table) && tree.rowids;
@@ -104,7 +104,7 @@ fn owner(database: &Database<'_>, indexes: &[Index<'_>], number: u32) -> Option<
 }
 
 /// Of some entries of a page, how many are of live rows, and how many of these agree with them.
-fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32) -> (u32, u32) {
+pub(super) fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32) -> (u32, u32) {
     let ground = database.ground();
     let (mut agrees, mut known) = (0, 0);
     sample::records(ground.view, ground.survey, number, sample::ROWS, |_, header, payload| {

@@ -9,6 +9,7 @@
 mod collect;
 mod common;
 mod entries;
+mod indexes;
 mod judge;
 mod kin;
 mod leaves;

@@ -7,8 +7,10 @@ use super::super::sample;
 use super::super::settle;
 use super::super::shape::{Fit, Profile, fit_cell};
 use super::super::survey::PageInfo;
+use super::super::view::PageVersion;
 use super::collect::whole;
 use super::entries;
+use super::indexes::Indexes;
 use super::shape::Kinds;
 use super::traces::Traces;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -114,7 +116,7 @@ const LINKED: f64 = 8.0;
 
 /// What it counts, in likeness, that a row is live with the same cells, or with some of them, and against it that another
 /// row has its id, or one that has none of them.
-const SAME_ROW: f64 = 2.0;
+pub(super) const SAME_ROW: f64 = 2.0;
 const SAME_CELL: f64 = 0.5;
 const OTHER_ROW: f64 = 0.5;
 const STRANGE_ROW: f64 = 2.0;
@@ -153,6 +155,7 @@ pub fn find(database: &Database<'_>) -> Places {
     let (by_index, _) = rayon::join(|| entries::pages(database), || database.lifetimes());
     let mut places = Places { by_index, ..Places::default() };
     let mut profiles: HashMap<usize, (Profile, f64)> = HashMap::new();
+    let mut indexes = Indexes::of(database);
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
     let mut bare: Vec<u32> = Vec::new();
@@ -222,6 +225,9 @@ pub fn find(database: &Database<'_>) -> Places {
             })
         };
         // The commits of a log tell whose the page was when it was so.
+        if !kind.is_table() && is_of_index_by_log(database, number) {
+            continue;
+        }
         let owner = owner_by_log(database, number).filter(|owner| {
             outputs.iter().find(|(tree, _)| tree == owner).is_some_and(|output| fits(&output))
         });
@@ -232,7 +238,12 @@ pub fn find(database: &Database<'_>) -> Places {
         }
         let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
         let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
-        if let [only] = fitting[..] {
+        // A table without row ids has pages like those of an index.
+        let of_index =
+            if kind.is_table() || fitting.is_empty() { None } else { indexes.likeness(number, own) };
+        if let [only] = fitting[..]
+            && of_index.is_none()
+        {
             places.sure.insert(number, home(only));
             places.by_tree.entry(only).or_default().push(number);
             continue;
@@ -280,6 +291,7 @@ pub fn find(database: &Database<'_>) -> Places {
             }
         }
         match best {
+            Some((worth, _, _)) if of_index.is_some_and(|of_index| of_index > worth) => {}
             Some((worth, tree, doubt)) => {
                 if worth - second >= SURE {
                     places.sure.insert(number, home(tree));
@@ -362,10 +374,7 @@ fn is_of_narrower_table(database: &Database<'_>, tree: &Tree, number: u32) -> bo
 
 /// The tree of the table that had a page while it was as this version of it is.
 fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
-    let version = database.view.page(number)?;
-    if Some(version.source) != database.roles.main && version.commit.is_none() {
-        return None;
-    }
+    let version = version_of_log(database, number)?;
     let (name, root) = database.lifetimes()?.owner(version.number, version.commit)?;
     let def = |output: &Output| database.catalogue.tables.get(output.def?);
     let named = || database.outputs.iter().filter(|output| def(output).is_some_and(|def| def.name == name));
@@ -375,6 +384,18 @@ fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
     };
     let only = || named().next().filter(|_| named().count() == 1);
     named().find(has_root).or_else(only).map(|output| output.tree)
+}
+
+/// Whether an index had a page while it was as this version of it is.
+fn is_of_index_by_log(database: &Database<'_>, number: u32) -> bool {
+    let version = version_of_log(database, number).zip(database.lifetimes());
+    version.is_some_and(|(version, lifetimes)| lifetimes.is_of_index(version.number, version.commit))
+}
+
+/// A version of a page of which a log may tell: one of the main file, or of a commit.
+fn version_of_log<'a>(database: &Database<'a>, number: u32) -> Option<PageVersion<'a>> {
+    let version = database.view.page(number)?;
+    (Some(version.source) == database.roles.main || version.commit.is_some()).then_some(version)
 }
 
 /// The row ids of a tree, or of a page: least, greatest, and how many.

@@ -184,10 +184,18 @@ impl Lifetimes {
     /// The table that had a page while it was as the main file has it, or as a commit of the log's current generation left
     /// it: its name and root.
     pub(in super::super) fn owner(&self, page: u32, commit: Option<u32>) -> Option<(&str, u32)> {
+        let object = self.owning(page, commit).filter(|object| object.kind == SchemaKind::Table)?;
+        Some((object.name.as_str(), object.root))
+    }
+
+    /// Whether an index had a page then.
+    pub(in super::super) fn is_of_index(&self, page: u32, commit: Option<u32>) -> bool {
+        self.owning(page, commit).is_some_and(|object| object.kind == SchemaKind::Index)
+    }
+
+    fn owning(&self, page: u32, commit: Option<u32>) -> Option<&Object> {
         let object = self.owners.get(&(page, self.state_of(page, commit)?))?;
-        let object = self.objects.get(*object as usize)?;
-        let is_table = object.kind == SchemaKind::Table && !object.broken;
-        is_table.then_some((object.name.as_str(), object.root))
+        self.objects.get(*object as usize).filter(|object| !object.broken)
     }
 
     /// The state from which a page is as the main file has it, or as a commit of the log's current generation left it.
