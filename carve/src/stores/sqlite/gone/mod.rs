@@ -54,7 +54,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 /// The live rows that were compared, because their pages are lost or damaged: they are not gone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     pub by_rowid: KeptByRowid,
     pub by_key: KeptByKey,
@@ -145,6 +145,8 @@ struct Search<'s, 'a> {
 pub(super) struct Altered {
     /// Which they are, by the number of the table's definition.
     identities: HashMap<usize, HashSet<Identity>>,
+    /// Their live rows that were compared, by the same.
+    kept: HashMap<usize, Kept>,
     waiting: Vec<(usize, Claims, Vec<Judged>)>,
 }
 
@@ -225,6 +227,11 @@ pub(super) fn rows<'a>(
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
     let nameless = output.table.name.is_none();
     let number_of_tree = output.tree;
+    if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
+        altered.kept.insert(def, kept.clone());
+    }
+    let later_kept = later.and_then(|later| altered.kept.get(&later.def?)).filter(|_| successor.is_some());
+    let kept = later_kept.unwrap_or(kept);
     let search = Search {
         database,
         tree,
