@@ -115,6 +115,9 @@ const MOST_EXCHANGED: usize = 64;
 /// Far deeper than any tree: SQLite's own limit is 20.
 const MAX_DEPTH: u32 = 40;
 
+/// Children of a page whose records a thread reads ahead.
+const TOUCHED: usize = 32;
+
 /// What the growing of trees needs to know.
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'g, 'a> {
@@ -311,7 +314,9 @@ impl Forest {
             }
             if interior {
                 let children = links(ground, page, range, tree.rowids);
-                sample::touch(ground.view, children.iter().map(|(child, _)| *child));
+                children.par_chunks(TOUCHED).for_each(|children| {
+                    sample::touch(ground.view, children.iter().map(|(child, _)| *child));
+                });
                 let child = |(named, range): (u32, KeyRange)| {
                     let instead = self.crossed.instead.get(&(page, named)).copied();
                     match instead.filter(|child| self.fits(ground, number, *child, range)) {

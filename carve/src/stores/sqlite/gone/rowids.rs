@@ -12,12 +12,16 @@ use rayon::prelude::*;
 /// Ids that are looked through for one row: a leaf spans fewer.
 const MOST_TRIED: u64 = 1 << 16;
 
+/// Candidates that are too few to share among threads.
+const SHARE: usize = 1024;
+
 /// Restores the row ids of the candidates on the table's own pages.
 pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
     if !search.tree.rowids {
         return;
     }
-    let mut by_page: Vec<(u32, usize)> = dead.iter().map(|dead| dead.page).zip(0..).collect();
+    let by_page = dead.par_iter().with_min_len(SHARE).enumerate();
+    let mut by_page: Vec<(u32, usize)> = by_page.map(|(index, dead)| (dead.page, index)).collect();
     by_page.sort_unstable();
     let is_open = |(_, index): &(u32, usize)| dead.get(*index).is_some_and(|dead| dead.rowid.is_none());
     let pages = by_page.chunk_by(|(a, _), (b, _)| a == b);
