@@ -111,12 +111,14 @@ impl Entries {
         }
         let mut entries: Vec<Entry> = Vec::new();
         for (number, (tree, keyed)) in trees.iter().enumerate() {
-            entries.par_extend(
-                tree.pages
-                    .par_iter()
-                    .with_min_len(16)
-                    .flat_map_iter(|page| page_entries(ground, *page, number as u16, keyed)),
-            );
+            let pages = tree.pages.par_iter().with_min_len(16);
+            let parts = pages.fold(Vec::new, |mut found, page| {
+                page_entries(ground, *page, number as u16, keyed, &mut found);
+                found
+            });
+            let parts: Vec<Vec<Entry>> = parts.collect();
+            entries.reserve(parts.iter().map(Vec::len).sum());
+            parts.iter().for_each(|part| entries.extend_from_slice(part));
         }
         entries.par_sort_unstable();
         let firsts = entries.iter().step_by(BLOCK).map(|entry| entry.rowid).collect();
@@ -343,13 +345,11 @@ const fn borrowed(value: Value<'_>) -> RowCell<'_> {
     }
 }
 
-/// The entries on one page.
-fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed) -> Vec<Entry> {
-    let Some(version) = ground.view.page(number) else { return Vec::new() };
-    let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
-        return Vec::new();
-    };
-    let mut found = Vec::with_capacity(page.pointer_count());
+/// Adds the entries on one page.
+fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed, found: &mut Vec<Entry>) {
+    let Some(version) = ground.view.page(number) else { return };
+    let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { return };
+    found.reserve(page.pointer_count());
     for cell in page.cells().filter_map(Result::ok) {
         let read = if cell.overflow == 0 {
             read_entry(cell.local_payload(version.bytes), cell.payload_len, keyed)
@@ -362,7 +362,6 @@ fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed) 
             found.push(Entry { rowid, index, at: cell.at as u16, page: number, len, print });
         }
     }
-    found
 }
 
 /// The row id and the print of an entry.

@@ -252,13 +252,22 @@ fn on_page(
             && (serial.kind() != SerialKind::Text || is_plain_ascii(bytes) || reads())
     };
     let shape = Shape { columns: fields.len(), fits: &fits, is_like: &is_plain };
-    let longest = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at).max().unwrap_or(0);
+    // Whether a live entry is as long: mostly one of the first is.
+    let mut lengths = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at);
+    let mut longest = 0;
+    let mut is_any_as_long = |len: u32| {
+        while longest < len {
+            let Some(next) = lengths.next() else { return false };
+            longest = longest.max(next);
+        }
+        true
+    };
     for block in blocks.iter().filter(|_| damage.is_none() || info.sound) {
         // A block that is longer than any entry holds several, of which those are read that were swallowed whole.
         let known = cells.len();
         let found = swallowed(&version, *block, view.geometry, fields.len(), &is_like);
         cells.extend(found.into_iter().map(|freed| (freed, Claim::InFreeblock)));
-        if cells.len() == known && block.to - block.from <= longest {
+        if cells.len() == known && is_any_as_long(block.to - block.from) {
             cells.extend(only_entry(version.bytes, *block, shape).map(|freed| (freed, Claim::InFreeblock)));
         }
     }
