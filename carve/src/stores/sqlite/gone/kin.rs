@@ -465,7 +465,7 @@ mod tests {
     fn kin_among(rows: &[(i64, Cells<'static>)], dead: &Cells<'_>) -> Option<i64> {
         let telling = Telling::of(dead);
         let shares = rows.iter().map(|(rowid, cells)| (*rowid, telling.most_in(cells), cells));
-        kin(shares, |cells| Some(cells), dead, &|_, _| false)
+        kin(shares, Some, dead, &|_, _| false)
     }
 
     fn row(texts: &[&str]) -> Cells<'static> {
