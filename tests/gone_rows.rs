@@ -184,15 +184,14 @@ fn the_version_before_an_update_is_told_by_the_cells_that_it_shares() -> Done {
     store(&path, &format!("{FILL} UPDATE customers SET name = name || ' the second' WHERE id % 7 = 0;"))?;
     let lines = recovered_lines(&path, &[])?;
     let older = in_state(&lines, "superseded");
-    // Most old cells were written over when their pages were put in order.
-    assert!(older.len() >= 20, "{} rows", older.len());
+    // Most old cells were written over when their pages were put in order. No id is free: where a row's own is lost, it
+    // was replaced all the same.
+    assert!(older.len() >= 100, "{} rows", older.len());
+    assert!(in_state(&lines, "deleted").is_empty());
     for row in older {
-        let id = row["rowid"].as_i64().unwrap_or_default();
-        assert_eq!(
-            (id % 7, &row["values"]["name"]),
-            (0, &Json::from(format!("customer number {id}"))),
-            "{row}"
-        );
+        let name = row["values"]["name"].as_str().unwrap_or_default();
+        let number: i64 = name.trim_start_matches("customer number ").parse()?;
+        assert!(number % 7 == 0 && row["rowid"].as_i64().is_none_or(|id| id == number), "{row}");
     }
     Ok(())
 }

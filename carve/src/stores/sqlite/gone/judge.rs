@@ -138,8 +138,9 @@ pub(super) fn judge(
         true => vec![false; groups.len()],
         false => reused(search, &groups, &places),
     };
-    // No row was deleted but from the end: what lost its id is a version of a row that lives.
-    let all_taken = search.tree.rowids && search.ids.is_some_and(RowIds::are_all_taken);
+    // No row was deleted but from the end: what lost its id is a version of a row that lives. VACUUM closes the gaps
+    // between ids that no column holds.
+    let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
     type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));

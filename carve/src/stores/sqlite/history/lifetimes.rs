@@ -32,6 +32,9 @@ struct Event {
     what: What,
 }
 
+/// For tables whose rows were given other ids the states that did so, each with the new ids of the old ones.
+type Renumbered = HashMap<usize, Vec<(u32, HashMap<i64, i64>)>>;
+
 /// What the commits of a log did to the versions of all rows.
 #[derive(Debug)]
 pub struct Lifetimes {
@@ -46,8 +49,8 @@ pub struct Lifetimes {
     known: usize,
     /// The commit that made each state.
     points: Vec<Point>,
-    /// Tables whose rows were given other ids: the states that did so, each with the new ids of the old ones.
-    renumbered: HashMap<usize, Vec<(u32, HashMap<i64, i64>)>>,
+    /// What VACUUM did to row ids.
+    renumbered: Renumbered,
     /// By object, key and cells: the cells with the defaults of further columns, as which the row went on.
     grown: HashMap<(usize, i64, u64), u64>,
     /// The definitions before all commits are known.
@@ -87,7 +90,7 @@ impl Lifetimes {
         let mut walk = Walk::begin(pages, encoding);
         let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
         let mut events: Vec<Vec<Event>> = Vec::new();
-        let mut renumbered: HashMap<usize, Vec<(u32, HashMap<i64, i64>)>> = HashMap::new();
+        let mut renumbered = Renumbered::new();
         let mut grown = HashMap::new();
         let mut owners: HashMap<(u32, u32), u32> =
             walk.owned().map(|(page, object)| ((page, 0), object)).collect();
