@@ -235,3 +235,86 @@ fn the_list_is_the_same_for_any_number_of_threads_and_writes_nothing() -> Done {
     assert_eq!(fs::read_dir(folder.path())?.count(), 1);
     Ok(())
 }
+
+/// A database, and what became of it after some rows went and others came: the pages of both take turns.
+fn two_states(folder: &Path) -> Done<([Vec<u8>; 2], PathBuf)> {
+    let path = folder.join("states.db");
+    let older = made(folder, "states.db", 1024, "ada")?;
+    fs::write(&path, &older)?;
+    let conn = Connection::open(&path)?;
+    conn.execute_batch(
+        "DELETE FROM t WHERE id % 37 = 5; UPDATE u SET b = b || '!' WHERE rowid % 11 = 3;
+         INSERT INTO t SELECT id + 1000, name, note FROM t WHERE id % 20 = 1;",
+    )?;
+    conn.close().map_err(|(_, error)| error)?;
+    let newer = fs::read(&path)?;
+    fs::remove_file(&path)?;
+    let mut image = filler(2048);
+    let (mut first, mut second) = (older.chunks(7 * 1024), newer.chunks(5 * 1024));
+    loop {
+        let both = (first.next(), second.next());
+        if both == (None, None) {
+            break;
+        }
+        image.extend(both.0.into_iter().chain(both.1).flatten());
+    }
+    image.extend(filler(4096));
+    let path = folder.join("states.img");
+    fs::write(&path, image)?;
+    Ok(([older, newer], path))
+}
+
+#[test]
+fn of_two_states_that_take_turns_none_is_called_intact_that_is_neither() -> Done {
+    let folder = folder()?;
+    let (states, image) = two_states(folder.path())?;
+    let out = folder.path().join("found");
+    let lines = carved(&image, &out, &[])?;
+    let found = databases(&lines);
+    assert_eq!(found.len(), 2, "{lines:?}");
+    for line in found {
+        let file = fs::read(out.join(line["file"].as_str().ok_or("name")?))?;
+        assert!(states.contains(&file) || line["standing"] != "intact", "{line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_two_databases_claim_goes_to_the_same_one_for_any_number_of_threads() -> Done {
+    let folder = folder()?;
+    let (_, image) = two_states(folder.path())?;
+    let source = image.display().to_string();
+    let list = |threads: &str| mudlark(["carve", "--list", "--json", &source, "--threads", threads]);
+    let first = list("1")?;
+    assert_eq!(first.status, Some(0), "{}", first.err);
+    for threads in ["2", "8"] {
+        assert_eq!(list(threads)?.out, first.out, "{threads}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_index_whose_keys_fall_and_a_chain_that_goes_back_are_in_their_places() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("falls.db");
+    // Pages that were freed in their order are used again from the last one on.
+    let sql = "PRAGMA page_size = 512;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, price REAL, note BLOB);
+         CREATE INDEX i ON t(price DESC);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         INSERT INTO t SELECT i, i * 7919 % 901 + 0.25, randomblob(i % 5 * 400) FROM n;
+         DELETE FROM t WHERE id BETWEEN 400 AND 500;
+         WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1060)
+         INSERT INTO t SELECT i, i * 7919 % 901 + 0.25, randomblob(2000) FROM n;";
+    store(&path, sql)?;
+    let original = fs::read(&path)?;
+    let cut = original.len() / 1024 * 512;
+    let image = folder.path().join("disk.img");
+    fs::write(&image, [&filler(2048)[..], &original[..cut], &filler(4096), &original[cut..]].concat())?;
+    let out = folder.path().join("found");
+    let lines = carved(&image, &out, &[])?;
+    let found = databases(&lines);
+    assert_eq!(found.len(), 1, "{lines:?}");
+    assert!(fs::read(out.join(found[0]["file"].as_str().ok_or("name")?))? == original, "{}", found[0]);
+    Ok(())
+}

@@ -53,6 +53,8 @@ pub(super) enum Expect {
     Tree {
         /// Whether it is a page of a table with row ids, where that is known.
         table: Option<bool>,
+        /// The values of its records, as the definition has them; 0 where that is not known.
+        columns: u16,
         low: Key,
         high: Key,
         /// The page that leads to it; 0 for a root.

@@ -3,8 +3,9 @@
 use super::draft::{Draft, Rank};
 use super::search::Index;
 use super::{Assembly, Rival};
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Rounds in which databases that lost a place are laid anew.
 const MOST_ROUNDS: usize = 24;
@@ -43,7 +44,8 @@ pub(super) fn settle<'d>(
             drafts.iter_mut().zip(&lost).map(|(draft, lost)| draft.lose(lost)).collect()
         } else if returns < MOST_RETURNS {
             returns += 1;
-            returned(drafts)
+            let (traded, returned) = (traded(drafts), returned(drafts));
+            traded.iter().zip(returned).map(|(traded, returned)| *traded || returned).collect()
         } else {
             break;
         };
@@ -74,6 +76,34 @@ fn returned(drafts: &mut [Draft<'_>]) -> Vec<bool> {
         near.into_iter().any(|(_, to)| *to > from)
     };
     drafts.par_iter_mut().map(|draft| draft.take_back(&is_held)).collect()
+}
+
+/// Has databases exchange places that lie amid pages of the other one, where its page fits as well; which ones did.
+fn traded(drafts: &mut [Draft<'_>]) -> Vec<bool> {
+    let wishes: Vec<Vec<(u32, u64)>> = drafts.par_iter_mut().map(Draft::wishes).collect();
+    let mut lone: HashMap<u64, (usize, u32), RandomState> = HashMap::default();
+    for (owner, draft) in drafts.iter().enumerate() {
+        let alone = draft.placed().filter(|(number, offset)| draft.joined(*number, *offset) <= 0.0);
+        lone.extend(alone.map(|(number, offset)| (offset, (owner, number))));
+    }
+    let mut traded = vec![false; drafts.len()];
+    for (owner, wishes) in wishes.into_iter().enumerate() {
+        for (number, wish) in wishes {
+            let Some((holder, held)) = lone.get(&wish).copied().filter(|lone| lone.0 != owner) else {
+                continue;
+            };
+            let given = drafts.get_mut(owner).and_then(|draft| draft.exchange(number, wish));
+            if let Some((given, holder)) = given.zip(drafts.get_mut(holder)) {
+                holder.exchange(held, given);
+            }
+            for changed in [owner, holder] {
+                if let Some(traded) = traded.get_mut(changed) {
+                    *traded = true;
+                }
+            }
+        }
+    }
+    traded
 }
 
 /// For each database the places that another one has a better claim to.
@@ -108,20 +138,23 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
 }
 
 /// What the databases came to. A place that is surely of one page is no other place of another.
-pub(super) fn finish(drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool + Sync)) -> Vec<Assembly> {
+pub(super) fn finish<'d>(
+    mut drafts: Vec<Draft<'_>>,
+    index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
+    claimed: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Assembly> {
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
-    for (owner, draft) in drafts.iter().enumerate() {
-        let firm = draft.firm();
-        let is_firm = |number: u32| firm.get(number as usize - 1) == Some(&true);
-        sure.extend(
-            draft
-                .placed()
-                .filter(|(number, _)| is_firm(*number))
-                .map(|(number, offset)| (offset, (owner, number))),
-        );
+    for (owner, draft) in drafts.iter_mut().enumerate() {
+        let of_draft = draft.sure();
+        let is_sure = |number: u32| of_draft.get(number as usize - 1) == Some(&true);
+        let placed = draft.placed().filter(|(number, _)| is_sure(*number));
+        sure.extend(placed.map(|(number, offset)| (offset, (owner, number))));
     }
-    let mut assemblies: Vec<Assembly> =
-        drafts.into_par_iter().map(|draft| draft.finish(&|offset| claimed(offset))).collect();
+    let finish = |draft: Draft<'_>| {
+        let index = index(&draft);
+        draft.finish(index, &|offset| claimed(offset))
+    };
+    let mut assemblies: Vec<Assembly> = drafts.into_par_iter().map(finish).collect();
     loop {
         let open: Vec<Vec<u32>> = assemblies
             .iter()

@@ -1,9 +1,10 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
-use super::body::{Body, Expect};
+use super::body::{Body, Expect, Key};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::known::Known;
 use super::lay::{self, Field, Guess, Laid};
+use super::roots::{self, Root};
 use super::search::Index;
 use super::walk::{self, Start, Walked};
 use super::{Assembly, Rival};
@@ -21,11 +22,23 @@ const DECIDED: f32 = 3.0;
 /// From such a lead on, where the bytes speak for it as well, a place stands as long as the same is expected of its page.
 const FIXED: f32 = 9.0;
 
+/// Places that fit so nearly alike are as good as one another.
+const ALIKE: f32 = 1.0;
+
+/// The same for another place whose bytes speak for it.
+const DOUBTED: f32 = 8.0;
+
 /// Pages on each side that count for the place of a page.
 const NEIGHBOURS: usize = 3;
 
 /// The most that counts of how much worse another place would be: there may be none.
 const MOST_MARGIN: f32 = 6.0;
+
+/// Places that are kept for one number while pages are laid.
+const MOST_KEPT: usize = 6;
+
+/// Other places that are told of one page.
+const MOST_ELSEWHERE: usize = 96;
 
 /// Rounds without a page more in its place after which further ones are in vain: what was laid in one is laid otherwise in
 /// the next.
@@ -74,6 +87,8 @@ pub(super) struct Draft<'i> {
     known: Known,
     /// Where each page may lie, by its content.
     found: Vec<Vec<u64>>,
+    /// Roots that were looked for and found once.
+    sought: Vec<bool>,
     /// Pages of which something changed since they were laid.
     changed: Vec<bool>,
     /// Places that other databases have the better claim to.
@@ -110,6 +125,7 @@ impl<'i> Draft<'i> {
             fixed: Vec::new(),
             known: Known::default(),
             found: Vec::new(),
+            sought: Vec::new(),
             changed: Vec::new(),
             lost: HashSet::default(),
             barred: HashSet::default(),
@@ -150,7 +166,7 @@ impl<'i> Draft<'i> {
             for (number, (expect, old)) in (1..).zip(self.expects.iter().zip(old)) {
                 let at = number as usize - 1;
                 if old != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
-                    let mut found = index.find(&self.body, &mut self.known, number, expect);
+                    let mut found = index.find(&self.body, &mut self.known, number, expect, MOST_KEPT);
                     found.extend(
                         self.starts
                             .iter()
@@ -169,10 +185,12 @@ impl<'i> Draft<'i> {
                 }
             }
             if !self.changed.contains(&true) {
-                if unbarred || !self.unbar() {
+                let unbars = !unbarred && self.unbar();
+                unbarred = true;
+                if !unbars && !self.seek_root(index, claimed) {
                     break;
                 }
-                unbarred = true;
+                continue;
             }
             if tries.are_enough(&self.walked) {
                 break;
@@ -193,11 +211,45 @@ impl<'i> Draft<'i> {
         self.laid = vec![Laid::NONE; count];
         self.fixed = vec![None; count];
         self.changed = vec![true; count];
+        self.sought = vec![false; count];
         self.found = vec![Vec::new(); count];
         if let Some((found, first)) = self.found.first_mut().zip(first) {
             found.push(first.offset);
         }
         self.known = Known::of(self.body.count);
+    }
+
+    /// Looks for the root of a tree that was not found; whether there was one.
+    fn seek_root(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) -> bool {
+        let size = self.body.size();
+        let held = self.held();
+        let is_free =
+            |offset: u64| !claimed(offset) && !self.lost.contains(&offset) && !held.contains_key(&offset);
+        let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
+        let mut best: Option<(Root, u32)> = None;
+        for (number, expect) in (1..).zip(&self.expects) {
+            let Expect::Tree { low: Key::Open, high: Key::Open, parent: 0, .. } = expect else { continue };
+            let at = number as usize - 1;
+            let tried = self.sought.get(at) == Some(&true);
+            if tried || self.places.get(at).copied().flatten().is_some() {
+                continue;
+            }
+            let root = roots::root(index, &self.body, &mut self.known, number, expect, &is_open, &is_free);
+            if let Some(root) = root.filter(|root| best.is_none_or(|(best, _)| *root > best)) {
+                best = Some((root, number));
+            }
+        }
+        let Some((root, number)) = best else { return false };
+        let at = number as usize - 1;
+        let guess = Guess { number, offset: root.offset };
+        let laid = Laid { base: lay::base_of(guess, size), fit: STRONG, margin: DECIDED, rival: None };
+        if let (Some(fixed), Some(known)) = (self.fixed.get_mut(at), self.laid.get_mut(at)) {
+            (*fixed, *known) = (Some(laid), laid);
+        }
+        if let (Some(place), Some(sought)) = (self.places.get_mut(at), self.sought.get_mut(at)) {
+            (*place, *sought) = (Some(root.offset), true);
+        }
+        true
     }
 
     /// Lays the stretches between pages that stand in which something changed.
@@ -446,8 +498,118 @@ impl<'i> Draft<'i> {
         self.fits.get(number as usize - 1).copied().unwrap_or(0.0)
     }
 
+    /// The pages that lie in no other place, as far as the bytes tell: between two of their run that are evident, or evident
+    /// themselves while no other place found for them does nearly as well.
+    pub(super) fn sure(&mut self) -> Vec<bool> {
+        let mut sure = vec![false; self.places.len()];
+        for mut run in self.runs() {
+            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            if let Some((first, last)) = run.clone().find(evident).zip(run.rfind(evident)) {
+                sure.get_mut(first + 1..last).unwrap_or_default().fill(true);
+            }
+        }
+        for (number, sure) in (1..).zip(&mut sure) {
+            let at = number as usize - 1;
+            if *sure {
+                let others = self.found.get(at).cloned().unwrap_or_default();
+                *sure = !others.into_iter().any(|other| self.is_as_good(number, other));
+                continue;
+            }
+            let own = self.fits.get(at).copied().unwrap_or(MISFIT);
+            let (place, expect) = (self.places.get(at).copied().flatten(), self.expects.get(at));
+            let (Some(place), Some(expect)) = (place, expect) else { continue };
+            let mut others = self.found.get(at).into_iter().flatten().filter(|other| **other != place);
+            *sure = own >= STRONG
+                && others.all(|other| own - self.known.fit(&self.body, *other, number, expect) >= DOUBTED);
+        }
+        sure
+    }
+
+    /// Whether another place of a page lies as well as its own: it fits no worse, and a page beside it holds the same bytes as
+    /// the one beside the page. So it is where two states of one database lie side by side.
+    fn is_as_good(&mut self, number: u32, other: u64) -> bool {
+        let size = self.body.size();
+        let beside = [(number - 1, other.checked_sub(size)), (number + 1, other.checked_add(size))];
+        let same = |(number, offset): (u32, Option<u64>)| {
+            let places = self.place(number).zip(offset).filter(|(own, offset)| own != offset);
+            places.is_some_and(|(own, offset)| {
+                let own = self.body.bytes(own);
+                own.is_some() && own == self.body.bytes(offset)
+            })
+        };
+        let Some(expect) = self.expects.get(number as usize - 1) else { return false };
+        beside.into_iter().any(same)
+            && self.known.fit(&self.body, other, number, expect) + ALIKE >= self.fit(number)
+    }
+
+    /// Other places that pages may have of which it is not `sure`.
+    fn found_elsewhere(&mut self, index: &Index, sure: &[bool]) -> Vec<Rival> {
+        let mut rivals = Vec::new();
+        for (number, sure) in (1..).zip(sure) {
+            let Some(expect) = self.expects.get(number as usize - 1) else { continue };
+            if *sure || matches!(expect, Expect::Unknown | Expect::Free | Expect::Header | Expect::Lock) {
+                continue;
+            }
+            // Of a tree another page may fit better by its keys, and lie beside others, when rows at its ends are gone.
+            let by_keys = matches!(expect, Expect::Tree { .. });
+            let least = if by_keys { DOUBTED } else { DECIDED };
+            let place = self.place(number);
+            let expect = *expect;
+            for offset in index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE) {
+                let alone = by_keys || self.is_as_good(number, offset);
+                let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
+                let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));
+                let lead = own - self.known.fit(&self.body, offset, number, &expect) - beside(self, offset);
+                if lead < least {
+                    rivals.push(Rival { number, offset, weight: 1.0 / (1.0 + f64::from(lead).exp()) });
+                }
+            }
+        }
+        rivals
+    }
+
+    /// Pages that lie by themselves, each with a place beside others of its own that it lost and that it fits as well.
+    pub(super) fn wishes(&mut self) -> Vec<(u32, u64)> {
+        let mut wishes = Vec::new();
+        for (number, expect) in (1..).zip(&self.expects) {
+            let Some(place) = self.place(number).filter(|place| self.joined(number, *place) <= 0.0) else {
+                continue;
+            };
+            let own = self.fit(number);
+            for offset in self.found.get(number as usize - 1).into_iter().flatten() {
+                let lost = self.lost.contains(offset) && *offset != place;
+                let fits =
+                    |known: &mut Known| known.fit(&self.body, *offset, number, expect) >= own - DECIDED;
+                if lost && self.joined(number, *offset) > 0.0 && fits(&mut self.known) {
+                    wishes.push((number, *offset));
+                    break;
+                }
+            }
+        }
+        wishes
+    }
+
+    /// Gives up the place of a page for another one, which it had lost before; the place that it gives up.
+    pub(super) fn exchange(&mut self, number: u32, wanted: u64) -> Option<u64> {
+        let at = number as usize - 1;
+        let given = self.place(number)?;
+        self.lost.insert(given);
+        self.lost.remove(&wanted);
+        *self.fixed.get_mut(at)? = None;
+        *self.changed.get_mut(at)? = true;
+        Some(given)
+    }
+
+    /// What speaks for a place in that the pages before and behind lie beside it.
+    pub(super) fn joined(&self, number: u32, offset: u64) -> f32 {
+        let size = self.body.size();
+        let before = offset.checked_sub(size).filter(|before| self.place(number - 1) == Some(*before));
+        let behind = Some(offset + size).filter(|behind| self.place(number + 1) == Some(*behind));
+        lay::BREAK * before.into_iter().chain(behind).count() as f32
+    }
+
     /// What the database came to; `claimed` tells which places are of other files for sure.
-    pub(super) fn finish(mut self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
+    pub(super) fn finish(mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) -> Assembly {
         let size = self.body.size();
         // What nothing leads to is of the database only amid pages that are.
         let firm = self.firm();
@@ -456,6 +618,8 @@ impl<'i> Draft<'i> {
                 *place = None;
             }
         }
+        let sure = self.sure();
+        let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
         let mut missing = Vec::new();
         let mut rivals: BTreeMap<(u32, u64), Rival> = BTreeMap::new();
         for (number, laid) in (1..).zip(&self.laid) {
@@ -463,20 +627,22 @@ impl<'i> Draft<'i> {
             if self.place(number).is_none() && !matches!(expect, Some(Expect::Lock)) {
                 missing.push(number);
             }
-            let rival = laid.rival.filter(|_| laid.margin < DECIDED);
+            let rival = laid.rival.filter(|_| laid.margin < DECIDED && !is_sure(number));
             if let Some(offset) = rival.and_then(|base| lay::place(base, number, size)) {
                 // The scores are logarithms.
                 let weight = 1.0 / (1.0 + f64::from(laid.margin).exp());
                 rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
-        for rival in self.over_breaks() {
+        let elsewhere = self.found_elsewhere(index, &sure);
+        for rival in self.over_breaks(&sure).into_iter().chain(elsewhere) {
             rivals.entry((rival.number, rival.offset)).or_insert(rival);
         }
         // Where both hold the same bytes, either will do.
         let differs = |rival: &Rival| {
             let at = self.place(rival.number);
-            at.is_some_and(|at| at != rival.offset && self.body.bytes(at) != self.body.bytes(rival.offset))
+            let same = |at: u64| at == rival.offset || self.body.bytes(at) == self.body.bytes(rival.offset);
+            !at.is_some_and(same)
         };
         Assembly {
             geometry: self.body.geometry,
@@ -489,34 +655,31 @@ impl<'i> Draft<'i> {
         }
     }
 
-    /// Where a run ends, the pages before and behind that may as well be of the other run: their bytes don't tell.
-    fn over_breaks(&self) -> Vec<Rival> {
+    /// Where a run ends, the pages before and behind that may as well be of it: their bytes don't tell.
+    fn over_breaks(&mut self, sure: &[bool]) -> Vec<Rival> {
         let size = self.body.size();
-        let firm = self.firm();
-        let is_firm = |number: u32| firm.get(number as usize - 1) != Some(&false);
-        let base =
-            |number: u32| self.place(number).map(|offset| lay::base_of(Guess { number, offset }, size));
         let mut rivals = Vec::new();
-        let mut ask = |number: u32, base: i64| {
-            let Some(offset) = lay::place(base, number, size).filter(|_| !is_firm(number)) else {
-                return false;
+        for run in self.runs() {
+            let Some(offset) = self.places.get(run.start).copied().flatten() else { continue };
+            let base = lay::base_of(Guess { number: run.start as u32 + 1, offset }, size);
+            let mut ask = |at: usize| {
+                let number = at as u32 + 1;
+                let (Some(false), Some(expect)) = (sure.get(at), self.expects.get(at)) else { return false };
+                let Some(offset) = lay::place(base, number, size) else { return false };
+                if matches!(expect, Expect::Unknown | Expect::Lock) {
+                    return false;
+                }
+                let placed = self.places.get(at).copied().flatten().is_some();
+                let own = if placed { self.fits.get(at).copied().unwrap_or(0.0) } else { 0.0 };
+                let fit = self.known.fit(&self.body, offset, number, expect);
+                if fit >= 0.0 && own - fit < DECIDED {
+                    let weight = 1.0 / (1.0 + f64::from(own - fit).exp());
+                    rivals.push(Rival { number, offset, weight });
+                }
+                fit >= 0.0
             };
-            let Some(expect) = self.expects.get(number as usize - 1) else { return false };
-            let fit = self.body.fit(offset, number, expect);
-            let lead = self.fit(number) - fit;
-            if fit >= 0.0 && lead < DECIDED {
-                let weight = 1.0 / (1.0 + f64::from(lead).exp());
-                rivals.push(Rival { number, offset, weight });
-            }
-            fit >= 0.0
-        };
-        for number in 1..self.body.count {
-            let (Some(before), Some(behind)) = (base(number), base(number + 1)) else { continue };
-            if before == behind {
-                continue;
-            }
-            let _ = (1..=number).rev().take_while(|number| ask(*number, behind)).count();
-            let _ = (number + 1..=self.body.count).take_while(|number| ask(*number, before)).count();
+            let _ = (0..run.start).rev().take_while(|at| ask(*at)).count();
+            let _ = (run.end..self.places.len()).take_while(|at| ask(*at)).count();
         }
         rivals
     }

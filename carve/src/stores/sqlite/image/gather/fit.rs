@@ -9,7 +9,8 @@ use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::TextEncoding;
 use std::cmp::Ordering;
 
@@ -34,6 +35,9 @@ const LINK: f32 = 8.0;
 /// The link of a chain is the number before: so it is where pages were used again that were freed in their order.
 const BACK: f32 = 5.0;
 
+/// Records have fewer values than the definition has columns.
+const FEWER: f32 = 1.0;
+
 /// Such a score is no accident.
 pub(super) const STRONG: f32 = 5.0;
 
@@ -51,7 +55,10 @@ impl Body<'_> {
             Expect::Unknown | Expect::Free => self.fit_any(bytes, number),
             Expect::Header if Some(offset) == self.first => 3.0 * LINK,
             Expect::Header => 2.0 * MISFIT,
-            Expect::Tree { table, low, high, .. } => self.fit_tree(bytes, number, table, low, high),
+            Expect::Tree { table, columns, low, high, .. } => {
+                let fit = self.fit_tree(bytes, number, table, low, high);
+                if fit < 0.0 { fit } else { fit_shape(bytes, number, columns, self.geometry, fit) }
+            }
             Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
             Expect::Trunk => self.fit_trunk(bytes),
             Expect::Map => self.fit_map(bytes),
@@ -216,6 +223,25 @@ pub(super) fn tree_page(
     let first = page.cell(page.pointer(0)?).ok()?;
     let last = page.cell(page.pointer(count - 1)?).ok()?;
     Some((page, Some((first, last))))
+}
+
+/// What is left of a fit when the first record of the page has fewer values than the definition has columns, as those have
+/// that were written before a column was added; none when it has more.
+fn fit_shape(bytes: &[u8], number: u32, columns: u16, geometry: Geometry, fit: f32) -> f32 {
+    let first = || {
+        let page = Page::parse(bytes, number, geometry)?;
+        if page.header.kind == PageKind::TableInterior {
+            return None;
+        }
+        let cell = page.cell(page.pointer(0)?).ok()?;
+        let local = cell.local_payload(bytes);
+        Some(record::header_only(local).ok()?.columns)
+    };
+    match first().filter(|_| columns > 0).map(|found| found.cmp(&usize::from(columns))) {
+        None | Some(Ordering::Equal) => fit,
+        Some(Ordering::Less) => fit - FEWER,
+        Some(Ordering::Greater) => MISFIT,
+    }
 }
 
 /// How well the row ids of a page lie between bounds.

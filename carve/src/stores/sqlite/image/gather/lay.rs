@@ -10,7 +10,7 @@ use super::fit::{MISFIT, STRONG};
 use super::known::Known;
 
 /// What it costs that a file goes on in another place: less than two pages that don't fit.
-const BREAK: f32 = 6.0;
+pub(super) const BREAK: f32 = 6.0;
 
 /// Runs that are kept in mind at a page: those behind them are worse by several breaks.
 const MOST_BASES: usize = 24;

@@ -13,12 +13,13 @@ mod headless;
 mod keys;
 mod known;
 mod lay;
+mod roots;
 mod search;
 mod walk;
 
 use super::hits::{Hit, HitKind};
 use crate::progress::Progress;
-use draft::Draft;
+use draft::{Draft, Rank};
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
 use rayon::prelude::*;
@@ -70,15 +71,13 @@ pub(in super::super) struct Gathered {
 struct Claimed(Vec<(u64, u64)>);
 
 impl Claimed {
-    fn of<'a>(assemblies: impl Iterator<Item = &'a Assembly>, others: &[(u64, u64)]) -> Self {
+    /// Of pages, each with its size, and of other runs.
+    fn of(pages: impl Iterator<Item = (u64, u64)>, others: &[(u64, u64)]) -> Self {
         let mut runs: Vec<(u64, u64)> = others.to_vec();
-        for assembly in assemblies {
-            let size = u64::from(assembly.geometry.page_size);
-            for offset in assembly.places.iter().flatten() {
-                match runs.last_mut() {
-                    Some((_, end)) if *end == *offset => *end += size,
-                    _ => runs.push((*offset, *offset + size)),
-                }
+        for (offset, size) in pages {
+            match runs.last_mut() {
+                Some((_, end)) if *end == offset => *end += size,
+                _ => runs.push((offset, offset + size)),
             }
         }
         runs.sort_unstable();
@@ -89,6 +88,26 @@ impl Claimed {
         let behind = self.0.partition_point(|(from, _)| *from <= offset);
         behind.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, to)| offset < *to)
     }
+}
+
+/// The pages of databases, each with its size.
+fn pages(assemblies: &[Assembly]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    assemblies.iter().flat_map(|assembly| {
+        let size = u64::from(assembly.geometry.page_size);
+        assembly.places.iter().flatten().map(move |offset| (*offset, size))
+    })
+}
+
+/// The pages that databases under way hold for good, each with its size: all of those of which most is known, and what lies
+/// amid other pages of the rest.
+fn held(drafts: &[Draft<'_>]) -> Vec<(u64, u64)> {
+    let held = |draft: &Draft<'_>| {
+        let (size, all, bound) = (draft.body.size(), draft.rank() > Rank::Scraps, draft.bound());
+        let is_held = |number: u32| all || bound.get(number as usize - 1) == Some(&true);
+        let pages = draft.placed().filter(|(number, _)| is_held(*number));
+        pages.map(|(_, offset)| (offset, size)).collect::<Vec<_>>()
+    };
+    drafts.iter().flat_map(held).collect()
 }
 
 /// Puts together what the hits of an image, in the order of their offsets, are parts of; `logs` are runs of it that are
@@ -103,10 +122,10 @@ pub(in super::super) fn gather(
     let of_logs = Claimed::of([].into_iter(), logs);
     let heads = hits.par_iter().filter(|hit| hit.kind() == HitKind::Header && !of_logs.has(hit.offset()));
     let mut begun: Vec<Draft<'_>> = heads.filter_map(|hit| Draft::at(image, hit.offset())).collect();
-    let (mut pages, most) = (0, MOST_TIMES * (image.len() as u64 / 512 + 1));
+    let (mut counted, most) = (0, MOST_TIMES * (image.len() as u64 / 512 + 1));
     begun.retain(|draft| {
-        pages += u64::from(draft.body.count);
-        pages <= most
+        counted += u64::from(draft.body.count);
+        counted <= most
     });
     let tried: Vec<(Draft<'_>, Option<Assembly>)> = begun
         .into_par_iter()
@@ -122,7 +141,7 @@ pub(in super::super) fn gather(
             None => drafts.push(draft),
         }
     }
-    let claimed = Claimed::of(assemblies.iter(), logs);
+    let claimed = Claimed::of(pages(&assemblies), logs);
     let loose = |hit: &Hit| !claimed.has(hit.offset()) && hit.kind() != HitKind::Header;
     let mut indexes: BTreeMap<u32, Index> = BTreeMap::new();
     for page_size in PAGE_SIZES {
@@ -138,12 +157,12 @@ pub(in super::super) fn gather(
     let index = |draft: &Draft<'_>| indexes.get(&draft.body.geometry.page_size).unwrap_or(&empty);
     drafts.par_iter_mut().for_each(|draft| draft.run(index(draft), &|offset| claimed.has(offset)));
     contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
-    assemblies.extend(contest::finish(drafts, &|offset| claimed.has(offset)));
-    let claimed = Claimed::of(assemblies.iter(), logs);
-    let further = headless::drafts(image, hits, &indexes, &|offset| claimed.has(offset));
-    assemblies.extend(contest::finish(further, &|offset| claimed.has(offset)));
+    let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
+    drafts.extend(headless::drafts(image, hits, &indexes, &|offset| held.has(offset)));
+    contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
+    assemblies.extend(contest::finish(drafts, &index, &|offset| claimed.has(offset)));
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
-    let claimed = Claimed::of(assemblies.iter(), logs);
+    let claimed = Claimed::of(pages(&assemblies), logs);
     let orphans = hits.iter().filter(|hit| !claimed.has(hit.offset())).copied().collect();
     progress.advance(1);
     Gathered { assemblies, orphans }

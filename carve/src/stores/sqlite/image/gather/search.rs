@@ -14,9 +14,6 @@ use rayon::prelude::*;
 /// Pages that are asked for one number: keys are dense, so that more would be of many databases alike.
 const MOST_ASKED: usize = 96;
 
-/// Places that are kept for one number.
-const MOST_KEPT: usize = 6;
-
 /// A page whose fit is less is not worth a break of the file's run.
 const LEAST_FIT: f32 = 2.0;
 
@@ -34,6 +31,8 @@ pub(super) struct Index {
     interior: Vec<(i64, u64, i64)>,
     /// The pages of indexes by the beginning of their first entry, with that of the last one.
     entries: Vec<(u64, u64, u64)>,
+    /// The interior ones of them.
+    inner: Vec<u64>,
     /// Pages that may be of overflow chains, by their link.
     links: Vec<(u32, u64)>,
     /// Pages that may be the last of a chain, by the end of what they hold.
@@ -68,6 +67,7 @@ impl Index {
         for (offset, kind, first, last, prefixes) in pages {
             if !kind.is_table() {
                 index.entries.push((prefixes.0, offset, prefixes.1));
+                index.inner.extend(kind.is_interior().then_some(offset));
             } else if kind.is_interior() {
                 index.interior.push((last, offset, first));
             } else {
@@ -83,8 +83,15 @@ impl Index {
         index
     }
 
-    /// Where the page of this number may lie, the best place first.
-    pub(super) fn find(&self, body: &Body<'_>, known: &mut Known, number: u32, expect: &Expect) -> Vec<u64> {
+    /// Where the page of this number may lie, the best places first, so many at most.
+    pub(super) fn find(
+        &self,
+        body: &Body<'_>,
+        known: &mut Known,
+        number: u32,
+        expect: &Expect,
+        most: usize,
+    ) -> Vec<u64> {
         let mut found: Vec<(f32, u64)> = Vec::new();
         let mut ask = |offset: u64, least: f32| {
             let fit = known.fit(body, offset, number, expect);
@@ -102,8 +109,11 @@ impl Index {
                 }
             }
             Expect::Chain { left, .. } if left <= u64::from(body.geometry.overflow_capacity()) => {
+                // A value may end with a zero.
                 let end = left as u32 + 4;
-                range(&self.ends, end, end).take(MOST_ASKED).for_each(|(_, offset)| ask(*offset, LEAST_FIT));
+                range(&self.ends, end - 1, end)
+                    .take(MOST_ASKED)
+                    .for_each(|(_, offset)| ask(*offset, LEAST_FIT));
             }
             Expect::Chain { guessed, .. } => {
                 let mut links = |next: u32| {
@@ -125,7 +135,7 @@ impl Index {
             _ => {}
         }
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        found.truncate(MOST_KEPT);
+        found.truncate(most);
         found.into_iter().map(|(_, offset)| offset).collect()
     }
 
@@ -145,6 +155,13 @@ impl Index {
         bases.sort_unstable();
         let most = bases.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
         (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))
+    }
+
+    /// The interior pages of tables, of indexes, or of both.
+    pub(super) fn interior_pages(&self, table: Option<bool>) -> impl Iterator<Item = u64> + '_ {
+        let of_tables = self.interior.iter().map(|page| page.1).filter(move |_| table != Some(false));
+        let of_indexes = self.inner.iter().copied().filter(move |_| table != Some(true));
+        of_tables.chain(of_indexes)
     }
 
     fn of_table(&self, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {

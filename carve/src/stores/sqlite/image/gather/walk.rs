@@ -4,12 +4,14 @@ use super::body::{Body, Expect, Key};
 use super::known::{ChainStart, Known};
 use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::ddl::{self, Statement, TableDdl};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::schema_row::{SchemaKind, schema_row};
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::SerialKind;
+use std::collections::BTreeMap;
 
 /// What a walk came to, beyond what it told of each page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,7 +151,7 @@ impl<'i> Walk<'_, 'i> {
 
     /// A tree from the middle on; nothing to do where a link led there.
     fn start(&mut self, start: Start) {
-        let root = Expect::Tree { table: None, low: Key::Open, high: Key::Open, parent: 0 };
+        let root = Expect::Tree { table: None, columns: 0, low: Key::Open, high: Key::Open, parent: 0 };
         match start.number {
             Some(number) if self.seen.get(number as usize) == Some(&true) => {}
             Some(number) => self.pending.push((number, root)),
@@ -167,6 +169,7 @@ impl<'i> Walk<'_, 'i> {
     /// The tree of `sqlite_schema`, and the roots that it names.
     fn schema(&mut self, first: u64) {
         let mut pages = vec![(1, first)];
+        let mut rows: Vec<SchemaRow> = Vec::new();
         while let Some((number, offset)) = pages.pop() {
             let Some(bytes) = self.body.bytes(offset) else { continue };
             let Some(page) = Page::parse(bytes, number, self.body.geometry) else { continue };
@@ -186,36 +189,45 @@ impl<'i> Walk<'_, 'i> {
                 let mut values = Vec::new();
                 record::decode(&header, local, &mut values);
                 let Some(row) = schema_row(&values, self.body.encoding) else { continue };
-                let table = match row.kind {
-                    SchemaKind::Table => {
-                        let sql = row.sql.map(|sql| sql.to_ascii_lowercase());
-                        sql.filter(|sql| !sql.contains("without")).map(|_| true)
-                    }
-                    SchemaKind::Index => Some(false),
-                    SchemaKind::View | SchemaKind::Trigger => continue,
-                };
-                // A virtual table has no pages of its own.
-                if let Some(root) = row.root.filter(|root| *root != 0) {
-                    self.pending
-                        .push((root, Expect::Tree { table, low: Key::Open, high: Key::Open, parent: 0 }));
-                }
+                rows.push(row);
+            }
+        }
+        let mut tables: BTreeMap<String, TableDdl> = BTreeMap::new();
+        for row in &rows {
+            let sql = row.sql.as_deref().filter(|_| row.kind == SchemaKind::Table);
+            if let Some(Ok(Statement::Table(table))) = sql.map(|sql| ddl::read(sql.as_bytes())) {
+                tables.insert(row.name.to_ascii_lowercase(), table);
+            }
+        }
+        for row in rows {
+            let (table, columns) = match row.kind {
+                SchemaKind::Table => (is_table(&row, &tables), columns_of_table(&row, &tables)),
+                SchemaKind::Index => (Some(false), columns_of_index(&row, &tables)),
+                SchemaKind::View | SchemaKind::Trigger => continue,
+            };
+            // A virtual table has no pages of its own.
+            if let Some(root) = row.root.filter(|root| *root != 0) {
+                let root_page = Expect::Tree { table, columns, low: Key::Open, high: Key::Open, parent: 0 };
+                self.pending.push((root, root_page));
             }
         }
     }
 
     fn expand(&mut self, number: u32, offset: u64, expect: &Expect) {
         match *expect {
-            Expect::Tree { low, high, .. } => {
+            Expect::Tree { columns, low, high, .. } => {
                 let Some(links) = self.known.links(self.body, number, offset) else { return };
                 let table = Some(links.is_table);
                 let mut below = low;
                 for (child, key) in &links.children {
-                    self.pending
-                        .push((*child, Expect::Tree { table, low: below, high: *key, parent: number }));
+                    self.pending.push((
+                        *child,
+                        Expect::Tree { table, columns, low: below, high: *key, parent: number },
+                    ));
                     below = *key;
                 }
                 if links.right_child != 0 {
-                    let last = Expect::Tree { table, low: below, high, parent: number };
+                    let last = Expect::Tree { table, columns, low: below, high, parent: number };
                     self.pending.push((links.right_child, last));
                 }
                 for chain in &links.chains {
@@ -283,6 +295,31 @@ impl<'i> Walk<'_, 'i> {
     }
 }
 
+/// Whether a table of the schema is one with row ids, where that can be told.
+fn is_table(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> Option<bool> {
+    if let Some(table) = tables.get(&row.name.to_ascii_lowercase()) {
+        return Some(!table.without_rowid);
+    }
+    let sql = row.sql.as_ref().map(|sql| sql.to_ascii_lowercase());
+    sql.filter(|sql| !sql.contains("without")).map(|_| true)
+}
+
+fn columns_of_table(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> u16 {
+    let table = tables.get(&row.name.to_ascii_lowercase());
+    table.map_or(0, |table| table.stored_columns().len() as u16)
+}
+
+/// The values of an entry of an index; 0 for one that no statement made.
+fn columns_of_index(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> u16 {
+    let Some(table) = tables.get(&row.table.to_ascii_lowercase()) else { return 0 };
+    match row.sql.as_deref().map(|sql| ddl::read(sql.as_bytes())) {
+        Some(Ok(Statement::Index(index))) => {
+            ddl::index_fields(table, &ddl::resolve(&index, table).parts).len() as u16
+        }
+        _ => 0,
+    }
+}
+
 /// The overflow chain of a cell, when it has one.
 pub(super) fn chain_start(bytes: &[u8], cell: &Cell) -> Option<ChainStart> {
     let text = || text_of(cell.local_payload(bytes), u64::from(cell.local));
@@ -318,7 +355,7 @@ pub(super) fn children(page: &Page<'_>, number: u32, offset: u64, low: Key, high
     let mut below = low;
     let mut found = Vec::with_capacity(page.pointer_count() + 1);
     let mut add = |child: u32, low: Key, high: Key| {
-        found.push((child, Expect::Tree { table: Some(is_table), low, high, parent: number }));
+        found.push((child, Expect::Tree { table: Some(is_table), columns: 0, low, high, parent: number }));
     };
     for cell in page.cells().filter_map(Result::ok) {
         let key = key(&cell, page.header.kind, offset);

@@ -1,0 +1,61 @@
+//! Roots of trees that lie by themselves: nothing but what they lead to tells them.
+
+use super::body::{Body, Expect, Key};
+use super::known::Known;
+use super::search::Index;
+use std::collections::HashSet;
+
+/// Children of a page that are looked for.
+const MOST_ASKED: usize = 12;
+
+/// A page that may be a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Root {
+    /// Children that are found.
+    pub found: usize,
+    /// Children in all.
+    pub children: usize,
+    pub offset: u64,
+}
+
+/// The interior page that is the root `number`, when one leads to more than any other: to pages of which nothing else is
+/// known, most of which are found. `is_open` tells of which pages nothing is known.
+pub(super) fn root(
+    index: &Index,
+    body: &Body<'_>,
+    known: &mut Known,
+    number: u32,
+    root: &Expect,
+    is_open: &dyn Fn(u32) -> bool,
+    is_free: &dyn Fn(u64) -> bool,
+) -> Option<Root> {
+    let Expect::Tree { table, columns, .. } = *root else { return None };
+    let mut best: Option<Root> = None;
+    for offset in index.interior_pages(table).filter(|offset| is_free(*offset)) {
+        if body.fit(offset, number, root) < 0.0 {
+            continue;
+        }
+        let Some(links) = known.links(body, number, offset) else { continue };
+        let numbers = || links.children.iter().map(|child| child.0).chain([links.right_child]);
+        let children = links.children.len() + 1;
+        let mut seen = HashSet::new();
+        let fits = |child: u32| child >= 2 && child <= body.count && child != number && is_open(child);
+        if !numbers().all(|child| fits(child) && seen.insert(child)) {
+            continue;
+        }
+        let step = links.children.len().div_ceil(MOST_ASKED).max(1);
+        let (mut asked, mut found) = (0, 0);
+        let lows = [Key::Open].into_iter().chain(links.children.iter().map(|child| child.1));
+        for (low, (child, high)) in lows.zip(&links.children).step_by(step) {
+            let expect =
+                Expect::Tree { table: Some(links.is_table), columns, low, high: *high, parent: number };
+            asked += 1;
+            found += usize::from(!index.find(body, known, *child, &expect, 1).is_empty());
+        }
+        let root = Root { found, children, offset };
+        if found * 4 >= asked * 3 && best.is_none_or(|best| root > best) {
+            best = Some(root);
+        }
+    }
+    best
+}
