@@ -271,7 +271,7 @@ fn of_two_states_that_take_turns_none_is_called_intact_that_is_neither() -> Done
     let out = folder.path().join("found");
     let lines = carved(&image, &out, &[])?;
     let found = databases(&lines);
-    assert_eq!(found.len(), 2, "{lines:?}");
+    assert!(found.len() >= 2, "{lines:?}");
     for line in found {
         let file = fs::read(out.join(line["file"].as_str().ok_or("name")?))?;
         assert!(states.contains(&file) || line["standing"] != "intact", "{line}");

@@ -94,15 +94,20 @@ impl Field<'_, '_> {
         laid.map(|laid| laid.base)
     }
 
-    /// The runs of pages that were found from one number on to another, or up to one that stands.
-    fn runs(&self, from: u32, to: u32) -> impl Iterator<Item = i64> + '_ {
+    /// The runs of pages that were found from one number on to another, each with the number, or of those that stand.
+    fn runs(&self, from: u32, to: u32) -> Vec<(u32, i64)> {
         let size = self.body.size();
-        (from..=to).flat_map(move |number| {
-            let fixed = self.fixed(number);
-            let found = self.found.get(number as usize - 1).filter(|_| fixed.is_none());
-            let free = found.into_iter().flatten().filter(|offset| !(self.taken)(**offset));
-            fixed.into_iter().chain(free.map(move |offset| base_of(Guess { number, offset: *offset }, size)))
-        })
+        let mut runs = Vec::new();
+        for number in from..=to {
+            if let Some(base) = self.fixed(number) {
+                runs.push((number, base));
+                continue;
+            }
+            let found = self.found.get(number as usize - 1).into_iter().flatten();
+            let free = found.filter(|offset| !(self.taken)(**offset));
+            runs.extend(free.map(|offset| (number, base_of(Guess { number, offset: *offset }, size))));
+        }
+        runs
     }
 
     fn state(&mut self, number: u32, base: i64, stays: f32, start: f32) -> State {
@@ -124,10 +129,12 @@ impl Field<'_, '_> {
 pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
     let mut steps: Vec<Vec<State>> = Vec::with_capacity((to - from) as usize + 1);
     let standing = |base: i64| vec![State { base, forward: 0.0, backward: 0.0, fit: 0.0 }];
-    let ahead: Vec<State> = field.fixed(from - 1).map(standing).unwrap_or_default();
+    let standing: Vec<State> = field.fixed(from - 1).map(standing).unwrap_or_default();
+    let runs = field.runs(from, to + 1);
+    let mut ahead = 0;
     let mut bases: Vec<(i64, f32)> = Vec::new();
     for number in from..=to {
-        let before = steps.last().unwrap_or(&ahead);
+        let before = steps.last().unwrap_or(&standing);
         let best = before.iter().map(|state| state.forward).fold(f32::NEG_INFINITY, f32::max);
         let start = if before.is_empty() { 0.0 } else { best - BREAK };
         bases.clear();
@@ -138,11 +145,15 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
         let goes_on = states.iter().any(|state| state.fit >= STRONG && state.forward >= best);
         let reach = if goes_on { 0 } else { REACH };
         let known = bases.len();
-        let near = field.runs(number, number.saturating_add(reach).min(to + 1)).take(MOST_TRIED);
+        while runs.get(ahead).is_some_and(|run| run.0 < number) {
+            ahead += 1;
+        }
+        let near = runs.get(ahead..).unwrap_or_default().iter();
+        let near = near.take_while(|run| run.0 <= number.saturating_add(reach)).take(MOST_TRIED);
         // Before anything is known, the file begins in the run of what is found first.
-        let none = before.is_empty();
-        let first = field.runs(from, to).take(if none { MOST_TRIED } else { 0 });
-        for base in near.chain(first) {
+        let none = number == from && before.is_empty();
+        let first = runs.iter().take_while(|run| none && run.0 <= to).take(MOST_TRIED);
+        for (_, base) in near.chain(first).copied() {
             if !bases.iter().any(|(tried, _)| *tried == base) {
                 bases.push((base, f32::NEG_INFINITY));
             }
