@@ -15,6 +15,7 @@ mod gone_rows;
 mod history;
 mod hostile;
 mod image_carve;
+mod image_logs;
 mod image_scan;
 mod index_entries;
 mod interrupted;

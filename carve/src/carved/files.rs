@@ -6,13 +6,14 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Writes a part of an image to a file, which stands under its name only when it is whole. What was not found stays a
-/// hole of zeros.
+/// Writes a part of an image to a file, which stands under its name only when it is whole. What was not found, and follows
+/// from nothing else, stays a hole of zeros.
 ///
 /// # Errors
 /// When the file can't be written.
 pub fn write(image: &[u8], part: &Part, path: &Path) -> Result<(), Error> {
     put(path, |file| {
+        file.write_all(&part.head)?;
         for extent in &part.extents {
             let Some(offset) = extent.offset else { continue };
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(image.len());

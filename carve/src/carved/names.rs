@@ -50,6 +50,7 @@ mod tests {
             length: 0,
             page_size: 512,
             extents: Vec::new(),
+            head: Vec::new(),
             standing: Standing::Intact,
             reasons: Vec::new(),
             alternatives: Vec::new(),

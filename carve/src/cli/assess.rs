@@ -103,10 +103,9 @@ fn assess_part(
         return Ok(None);
     };
     let Some(store) = REGISTRY.iter().find(|store| store.name() == part.store) else { return Ok(None) };
-    let source = |part: &Part| image.part(&part.extents, part.page_size);
+    let main = image.part(&part.extents, part.page_size);
     let logs = parts.iter().filter(|other| other.of == Some(number));
-    let sources: Vec<Source> =
-        [source(part)].into_iter().chain(logs.map(|log| source(log).trusted())).collect();
+    let sources: Vec<Source> = [main].into_iter().chain(logs.map(|log| image.log(log).trusted())).collect();
     assess(*store, &sources, options, bar).map(|assessed| Some((*store, assessed)))
 }
 

@@ -182,7 +182,10 @@ fn of_image(image: &Image, progress: &dyn Progress) -> Result<Vec<Found>, Error>
     let parts = carve::gather(&image.source, &image.index, progress)?;
     let names = carved::names(image.source.name(), &parts);
     let several = parts.iter().filter(|part| part.role == PartRole::Orphans).count() > 1;
-    let source = |part: &Part| image.source.part(&part.decided(), part.page_size);
+    let source = |part: &Part| match part.role {
+        PartRole::Log | PartRole::Journal => image.source.log(part),
+        PartRole::Database | PartRole::Orphans => image.source.part(&part.decided(), part.page_size),
+    };
     let mut found = Vec::new();
     for (number, (part, name)) in parts.iter().zip(&names).enumerate() {
         let (name, logs) = match part.role {

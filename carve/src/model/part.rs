@@ -92,6 +92,8 @@ pub struct Part {
     pub page_size: u32,
     /// Its bytes, in their order in the file, without a gap.
     pub extents: Vec<Extent>,
+    /// Its first bytes, where they were not found and follow from the others.
+    pub head: Vec<u8>,
     /// How it was put together.
     pub standing: Standing,
     /// Why it does not stand better.
@@ -103,11 +105,11 @@ pub struct Part {
 }
 
 impl Part {
-    /// The pages that were not found, from 1.
+    /// The pages that were not found, from 1; logs and journals have pages of any number.
     #[must_use]
     pub fn missing(&self) -> Vec<Range<u64>> {
         let size = u64::from(self.page_size.max(1));
-        let absent = self.extents.iter().filter(|extent| extent.offset.is_none());
+        let absent = self.extents.iter().filter(|extent| extent.offset.is_none() && !self.is_log());
         absent.map(|extent| extent.at / size + 1..(extent.at + extent.length).div_ceil(size) + 1).collect()
     }
 
@@ -135,6 +137,12 @@ impl Part {
         extents
     }
 
+    /// Whether it is a log or a journal.
+    #[must_use]
+    pub const fn is_log(&self) -> bool {
+        matches!(self.role, PartRole::Log | PartRole::Journal)
+    }
+
     /// How many pages were not found.
     #[must_use]
     pub fn missing_pages(&self) -> u64 {
@@ -157,6 +165,7 @@ mod tests {
             length: 2048,
             page_size: 512,
             extents: vec![Extent { at: 0, offset: Some(512), length: 2048 }],
+            head: Vec::new(),
             standing: Standing::Ambiguous,
             reasons: Vec::new(),
             alternatives: vec![other(512), other(512), other(1536)],

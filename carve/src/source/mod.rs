@@ -8,7 +8,7 @@ mod pieces;
 pub use hash::{HASH_BY_DEFAULT, HashChoice, SourceHash, hash};
 
 use crate::error::Error;
-use crate::model::Extent;
+use crate::model::{Extent, Part, PartRole};
 use mapped::Mapped;
 use pieces::Pieces;
 use std::fs::{File, Metadata};
@@ -42,7 +42,14 @@ pub struct Source {
     trusted: bool,
     /// Where the bytes lie of a file that was found in an image.
     pieces: Option<Pieces>,
+    /// The bytes of a log that was found in several pieces: logs are read from end to end.
+    joined: Option<Arc<Vec<u8>>>,
+    /// What a file is that was found in an image and can't say it by its first bytes.
+    role: Option<PartRole>,
 }
+
+/// Logs that lie in pieces are read up to here: SQLite begins them anew long before.
+const MOST_JOINED: u64 = 1 << 30;
 
 impl Source {
     /// Opens the file at `path`.
@@ -68,7 +75,16 @@ impl Source {
         let name = path
             .file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { path: path.to_owned(), name, metadata, mapped, trusted: false, pieces: None })
+        Ok(Self {
+            path: path.to_owned(),
+            name,
+            metadata,
+            mapped,
+            trusted: false,
+            pieces: None,
+            joined: None,
+            role: None,
+        })
     }
 
     /// The same, named by the user as a part of the store.
@@ -113,13 +129,44 @@ impl Source {
             mapped: self.mapped.clone(),
             trusted: false,
             pieces: Some(Pieces::new(extents, page_size)),
+            joined: None,
+            role: None,
         }
+    }
+
+    /// A log or a journal that was found in this image.
+    #[must_use]
+    pub fn log(&self, log: &Part) -> Self {
+        let mut file = self.part(&log.extents, log.page_size);
+        file.role = Some(log.role);
+        if file.scattered().is_some() {
+            let mut bytes = Vec::new();
+            let inside = log.extents.iter().take_while(|extent| extent.at + extent.length <= MOST_JOINED);
+            for extent in inside {
+                let length = extent.length as usize;
+                let found = extent.offset.and_then(|_| file.get(extent.at, length)).unwrap_or_default();
+                bytes.extend_from_slice(found);
+                bytes.resize((extent.at + extent.length) as usize, 0);
+            }
+            for (byte, known) in bytes.iter_mut().zip(&log.head) {
+                *byte = *known;
+            }
+            file.joined = Some(Arc::new(bytes));
+        }
+        file
+    }
+
+    /// What the file is, where it was found in an image as a log or a journal.
+    #[must_use]
+    pub const fn found_as(&self) -> Option<PartRole> {
+        self.role
     }
 
     /// The bytes a page of a file that lies in several pieces of an image.
     #[must_use]
     pub fn scattered(&self) -> Option<u32> {
-        self.pieces.as_ref().filter(|pieces| !pieces.is_one()).map(Pieces::page_size)
+        let pieces = self.pieces.as_ref().filter(|pieces| self.joined.is_none() && !pieces.is_one());
+        pieces.map(Pieces::page_size)
     }
 
     /// Whether it is a file that was found in an image.
@@ -131,6 +178,9 @@ impl Source {
     /// Bytes of the file.
     #[must_use]
     pub fn len(&self) -> u64 {
+        if let Some(joined) = &self.joined {
+            return joined.len() as u64;
+        }
         self.pieces.as_ref().map_or(self.mapping().len() as u64, Pieces::len)
     }
 
@@ -148,9 +198,10 @@ impl Source {
     /// those of the first one: use [`Source::get`].
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.pieces {
-            None => self.mapping(),
-            Some(pieces) => pieces.get(self.mapping(), 0, usize::MAX).unwrap_or_default(),
+        match (&self.joined, &self.pieces) {
+            (Some(joined), _) => joined,
+            (None, None) => self.mapping(),
+            (None, Some(pieces)) => pieces.get(self.mapping(), 0, usize::MAX).unwrap_or_default(),
         }
     }
 
@@ -158,11 +209,11 @@ impl Source {
     #[inline]
     #[must_use]
     pub fn get(&self, offset: u64, length: usize) -> Option<&[u8]> {
-        if let Some(pieces) = &self.pieces {
+        if let Some(pieces) = self.pieces.as_ref().filter(|_| self.joined.is_none()) {
             return pieces.get(self.mapping(), offset, length);
         }
         let from = usize::try_from(offset).ok()?;
-        let bytes = self.mapping();
+        let bytes = self.bytes();
         let to = from.saturating_add(length).min(bytes.len());
         bytes.get(from..to).filter(|bytes| !bytes.is_empty())
     }
@@ -176,9 +227,10 @@ impl Source {
 
     /// All bytes in order, a piece at a time; zeros stand for what was not found.
     pub fn each_piece(&self, take: &mut dyn FnMut(&[u8])) {
-        match &self.pieces {
-            None => take(self.mapping()),
-            Some(pieces) => pieces.each(self.mapping(), take),
+        match (&self.joined, &self.pieces) {
+            (Some(joined), _) => take(joined),
+            (None, None) => take(self.mapping()),
+            (None, Some(pieces)) => pieces.each(self.mapping(), take),
         }
     }
 

@@ -102,6 +102,65 @@ pub fn checksum(bytes: &[u8], big_endian: bool, start: [u32; 2]) -> [u32; 2] {
     [s0, s1]
 }
 
+/// The checksum that `bytes` continue when they come to `sum`: [`checksum`] backwards.
+#[must_use]
+pub fn checksum_before(bytes: &[u8], big_endian: bool, sum: [u32; 2]) -> [u32; 2] {
+    let word = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+    let [mut s0, mut s1] = sum;
+    let (groups, _) = bytes.as_chunks::<8>();
+    for [a, b, c, d, e, f, g, h] in groups.iter().rev() {
+        s1 = s1.wrapping_sub(word([*e, *f, *g, *h])).wrapping_sub(s0);
+        s0 = s0.wrapping_sub(word([*a, *b, *c, *d])).wrapping_sub(s1);
+    }
+    [s0, s1]
+}
+
+/// The checksum that a frame continues, by its own: that of the frame before, or of the log's header.
+#[must_use]
+pub fn before_frame(frame: &[u8], big_endian: bool) -> Option<[u32; 2]> {
+    let (head, page) = frame.split_at_checked(FRAME_HEADER_LEN)?;
+    let (_, read) = frame_header(head).ok()?;
+    let before_page = checksum_before(page, big_endian, read.checksum);
+    Some(checksum_before(head.get(..8)?, big_endian, before_page))
+}
+
+/// The bytes of a log's header.
+#[must_use]
+pub fn header_bytes(big_endian: bool, page_size: u32, checkpoint: u32, salts: [u32; 2]) -> [u8; HEADER_LEN] {
+    let magic = MAGIC | u32::from(big_endian);
+    let mut bytes = [0; HEADER_LEN];
+    let put = |bytes: &mut [u8], words: &[u32]| {
+        for (into, word) in bytes.chunks_exact_mut(4).zip(words) {
+            into.copy_from_slice(&word.to_be_bytes());
+        }
+    };
+    put(&mut bytes, &[magic, FORMAT_VERSION, page_size, checkpoint, salts[0], salts[1]]);
+    let (fields, stored) = bytes.split_at_mut(HEADER_LEN - 8);
+    put(stored, &checksum(fields, big_endian, [0, 0]));
+    bytes
+}
+
+/// The header of a log, as it follows from its first frame. `None` where the frame is none that comes first.
+///
+/// The frame continues the header's checksum. All of the header is known but the sequence number of its checkpoint: one of
+/// the two words gives that, the other proves it.
+#[must_use]
+pub fn header_before(first: &[u8]) -> Option<[u8; HEADER_LEN]> {
+    let page_size = u32::try_from(first.len().checked_sub(FRAME_HEADER_LEN)?).ok()?;
+    let salts = frame_header(first).ok()?.1.salts;
+    [false, true].into_iter().find_map(|big_endian| {
+        let sum = before_frame(first, big_endian)?;
+        let known = header_bytes(big_endian, page_size, 0, salts);
+        let [front, middle, back] = [known.get(..8)?, known.get(8..16)?, known.get(16..24)?];
+        let wanted = checksum_before(back, big_endian, sum);
+        let without = checksum(middle, big_endian, checksum(front, big_endian, [0, 0]));
+        let word = wanted[1].wrapping_sub(without[1]);
+        // The fields are big-endian numbers, whatever the checksum reads.
+        let checkpoint = if big_endian { word } else { word.swap_bytes() };
+        (wanted[0] == without[0]).then(|| header_bytes(big_endian, page_size, checkpoint, salts))
+    })
+}
+
 /// One frame of the log's valid part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -410,7 +469,7 @@ fn proved_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader
 
 #[cfg(test)]
 mod tests {
-    use super::{FORMAT_VERSION, MAGIC, checksum, wal};
+    use super::{FORMAT_VERSION, MAGIC, before_frame, checksum, frame_header, header_before, wal};
 
     fn log(frames: &[(u32, u32)]) -> Vec<u8> {
         log_of(MAGIC, frames)
@@ -490,6 +549,19 @@ mod tests {
             }
         }
         assert!(mended > 32, "{mended}");
+    }
+
+    #[test]
+    fn a_header_follows_from_the_first_frame_and_from_no_other() {
+        for magic in [MAGIC, MAGIC + 1] {
+            let bytes = log_of(magic, &[(1, 1), (2, 0), (3, 3)]);
+            let frame = |index: usize| &bytes[32 + index * 536..32 + (index + 1) * 536];
+            assert_eq!(header_before(frame(0)).as_ref().map(<[u8; 32]>::as_slice), bytes.get(..32));
+            assert_eq!((header_before(frame(1)), header_before(frame(2))), (None, None));
+            let sum = before_frame(frame(2), magic == MAGIC + 1).unwrap();
+            assert_eq!(sum, frame_header(frame(1)).map(|(_, head)| head.checksum).unwrap());
+        }
+        assert_eq!((header_before(&[]), before_frame(&[1; 20], false)), (None, None));
     }
 
     #[test]

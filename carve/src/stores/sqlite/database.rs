@@ -18,7 +18,7 @@ use super::temp::{self, Temp};
 use super::view::{Applied, View};
 use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
-use crate::model::{Batch, Cell, Finding, Loss, Stand, Table, TableId};
+use crate::model::{Batch, Cell, Finding, Loss, PartRole, Stand, Table, TableId};
 use crate::source::{Source, SourceId};
 use crate::stores::{Instance, PageCounts, RowSink, TableCount};
 use crate::words::{count, grouped_count};
@@ -56,6 +56,14 @@ impl Roles {
         for (number, source) in sources.iter().enumerate() {
             let id = SourceId(number as u16);
             let bytes = source.bytes();
+            match source.found_as() {
+                Some(PartRole::Log) => _ = roles.log.get_or_insert(id),
+                Some(PartRole::Journal) => _ = roles.journal.get_or_insert(id),
+                _ => {}
+            }
+            if source.found_as().is_some() {
+                continue;
+            }
             if number == 0 && source.scattered().is_some() {
                 roles.main = Some(id);
                 continue;

@@ -106,7 +106,7 @@ fn rollback(image: &[u8], place: u64, records: &HashSet<u64>) -> Option<Part> {
     Some(part(PartRole::Journal, what, place, length, head.page_size))
 }
 
-fn part(role: PartRole, what: String, place: u64, length: u64, page_size: u32) -> Part {
+pub(super) fn part(role: PartRole, what: String, place: u64, length: u64, page_size: u32) -> Part {
     Part {
         store: "sqlite",
         role,
@@ -115,6 +115,7 @@ fn part(role: PartRole, what: String, place: u64, length: u64, page_size: u32) -
         length,
         page_size,
         extents: vec![Extent { at: 0, offset: Some(place), length }],
+        head: Vec::new(),
         standing: Standing::Intact,
         reasons: Vec::new(),
         alternatives: Vec::new(),
@@ -125,9 +126,8 @@ fn part(role: PartRole, what: String, place: u64, length: u64, page_size: u32) -
 /// Finds the database of each log and journal: the one that holds most of what they hold.
 pub(super) fn join(image: &Source, parts: &mut [Part]) {
     let mut joined: Vec<(usize, usize)> = Vec::new();
-    let is_log = |part: &Part| matches!(part.role, PartRole::Log | PartRole::Journal);
-    for (number, part) in parts.iter().enumerate().filter(|(_, part)| is_log(part)).take(MOST_LOGS) {
-        let log = image.part(&part.extents, part.page_size);
+    for (number, part) in parts.iter().enumerate().filter(|(_, part)| part.is_log()).take(MOST_LOGS) {
+        let log = image.log(part);
         let database = |other: &&Part| other.role == PartRole::Database && other.page_size == part.page_size;
         let asked = parts.iter().enumerate().filter(|(_, other)| database(other)).take(MOST_ASKED);
         let fits = asked.filter_map(|(of, other)| {
@@ -137,7 +137,7 @@ pub(super) fn join(image: &Source, parts: &mut [Part]) {
                     (Verdict::Belongs, shared) => shared,
                     _ => return None,
                 },
-                _ => alike(&main, &log),
+                _ => alike(&main, &log, part.page_size),
             };
             (shared > 0).then_some((shared, of))
         });
@@ -156,9 +156,12 @@ pub(super) fn join(image: &Source, parts: &mut [Part]) {
 const BLOCK: usize = 64;
 
 /// Pages of a journal of which the main file holds most bytes.
-fn alike(main: &Source, journal: &Source) -> usize {
-    let Ok(read) = journal::journal(journal.bytes()) else { return 0 };
-    let size = read.header.page_size as usize;
+fn alike(main: &Source, journal: &Source, page_size: u32) -> usize {
+    let size = page_size as usize;
+    let records = match journal::journal(journal.bytes()) {
+        Ok(read) => read.records,
+        Err(_) => journal::old_records(journal.bytes(), page_size),
+    };
     let same = |record: &&journal::Record| {
         let offset = u64::from(record.page - 1) * size as u64;
         let pages = journal.get(record.offset, size).zip(main.get(offset, size));
@@ -173,5 +176,5 @@ fn alike(main: &Source, journal: &Source) -> usize {
             equal * 2 > all
         })
     };
-    read.records.iter().filter(|record| record.page > 0).filter(same).count()
+    records.iter().filter(|record| record.page > 0).filter(same).count()
 }

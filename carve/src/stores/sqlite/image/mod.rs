@@ -3,6 +3,7 @@
 mod gather;
 mod hits;
 mod logs;
+mod loose;
 mod parts;
 mod scan;
 mod whole;
@@ -20,16 +21,22 @@ use hits::Hit;
 pub(super) fn gather(image: &Source, marks: &[Mark], progress: &dyn Progress) -> Result<Vec<Part>, Error> {
     let bytes = image.bytes();
     let hits: Vec<Hit> = marks.iter().filter_map(|mark| Hit::of(*mark)).collect();
-    let logs = logs::logs(bytes, &hits);
+    let mut logs = logs::logs(bytes, &hits);
     let runs: Vec<(u64, u64)> = logs.iter().map(|log| (log.place, log.place + log.length)).collect();
-    let gathered = gather::gather(bytes, &hits, &runs, progress);
+    let mut gathered = gather::gather(bytes, &hits, &runs, progress);
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
+    loose::frames(bytes, &gathered.orphans, &mut logs);
+    logs.extend(loose::records(bytes, &gathered.orphans));
     let mut parts = parts::parts(bytes, &gathered);
     parts.extend(logs);
     parts.sort_by_key(|part| (part.place, part.role as u8));
     logs::join(image, &mut parts);
+    // What has neither a header nor a database is no more than its pages.
+    loose::give_up(&mut parts);
+    let of_logs = loose::Places::of(&parts);
+    gathered.orphans.retain(|hit| !of_logs.hold(hit.offset()));
     parts.extend(parts::orphans(bytes, &gathered.orphans));
     Ok(parts)
 }
