@@ -9,6 +9,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::serial::SerialKind;
 use mudlark_parsers::value::TextEncoding;
+use std::collections::BTreeMap;
 
 /// Pages that are looked at to tell the page size: enough for a tree page among many overflow pages.
 const SAMPLE: usize = 512;
@@ -30,7 +31,8 @@ pub(super) fn of(source: &Source) -> Option<Detected> {
     let header =
         source.get(0, header::LEN).and_then(|bytes| header::header(bytes).ok()).map(|(_, header)| header);
     let geometry = header.and_then(|header| header.geometry()).filter(|stated| stated.page_size == page_size);
-    let geometry = geometry.unwrap_or(Geometry { page_size, reserved: 0 });
+    let reserved = || Geometry::new(page_size, reserved_of_all(source, page_size));
+    let geometry = geometry.or_else(reserved).unwrap_or(Geometry { page_size, reserved: 0 });
     Some(Detected { header, geometry, borne_out: true, notes: Vec::new() })
 }
 
@@ -131,21 +133,11 @@ fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
 
 /// Reserved bytes: SQLite fills pages from the end of the usable part, so the furthest cell end tells it.
 fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
-    let Some(widest) = Geometry::new(page_size, 0) else { return 0 };
     let size = page_size as usize;
-    let mut ends = std::collections::BTreeMap::new();
+    let mut ends = BTreeMap::new();
     for index in sample(bytes.len() / size) {
         let Some(page) = bytes.get(index * size..(index + 1) * size) else { break };
-        let Some(page) = Page::parse(page, index as u32 + 1, widest) else { continue };
-        if page.header.kind != PageKind::TableLeaf {
-            continue;
-        }
-        // Whether a payload spills depends on the usable bytes, so only payloads that surely don't are asked.
-        let cells = page.cells().filter_map(Result::ok);
-        let whole = cells.filter(|cell| {
-            cell.overflow == 0 && record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
-        });
-        if let Some(end) = whole.map(|cell| cell.end).max() {
+        if let Some(end) = furthest_end(page, index as u32 + 1, page_size) {
             *ends.entry(end).or_insert(0_u32) += 1;
         }
     }
@@ -153,6 +145,40 @@ fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
     // The furthest end that is no accident of one page.
     let furthest = ends.iter().rev().find(|(_, count)| **count * 10 >= all).map(|(end, _)| *end);
     furthest.map_or(0, |end| u8::try_from(page_size.saturating_sub(end)).unwrap_or(0))
+}
+
+/// Where the cells of a table's leaf end that surely don't spill: whether others do depends on the usable bytes.
+fn furthest_end(page: &[u8], number: u32, page_size: u32) -> Option<u32> {
+    let page = Page::parse(page, number, Geometry::new(page_size, 0)?)?;
+    if page.header.kind != PageKind::TableLeaf {
+        return None;
+    }
+    let cells = page.cells().filter_map(Result::ok);
+    let whole = cells.filter(|cell| {
+        cell.overflow == 0 && record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
+    });
+    whole.map(|cell| cell.end).max()
+}
+
+/// Leaves that must end at the same place for it to be no accident.
+const ENOUGH_LEAVES: u32 = 8;
+
+/// Reserved bytes of pages that no header tells of, and that lie anywhere in an image: nearly all leaves tell them.
+fn reserved_of_all(source: &Source, page_size: u32) -> u8 {
+    let size = page_size as usize;
+    let mut ends = BTreeMap::new();
+    let pages = (0..u32::MAX).map(|index| (index, u64::from(index) * u64::from(page_size)));
+    let pages = pages.take_while(|(_, at)| *at < source.len());
+    let there = pages.filter_map(|(index, at)| Some((index, source.get(at, size)?)));
+    for (index, page) in there.filter(|(_, page)| page.len() == size).take(SAMPLE) {
+        if let Some(end) = furthest_end(page, index.saturating_add(1), page_size) {
+            *ends.entry(end).or_insert(0_u32) += 1;
+        }
+    }
+    let all: u32 = ends.values().sum();
+    let nearly_all = |(_, count): &(&u32, &u32)| **count >= ENOUGH_LEAVES && **count * 10 >= all * 9;
+    let end = ends.iter().find(nearly_all).map_or(page_size, |(end, _)| *end);
+    u8::try_from(page_size.saturating_sub(end)).unwrap_or(0)
 }
 
 /// Cells of a page that are asked for the encoding of their text.
