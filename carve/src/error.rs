@@ -16,8 +16,8 @@ pub enum Error {
         /// What the system says.
         error: io::Error,
     },
-    /// A source is not a regular file.
-    #[error("{}: not a regular file; give a file, or a folder that holds one", path.display())]
+    /// A source is neither a regular file nor a block device.
+    #[error("{}: not a regular file; give a file, a folder that holds one, or a block device", path.display())]
     NotAFile {
         /// The source.
         path: PathBuf,

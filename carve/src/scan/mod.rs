@@ -102,7 +102,7 @@ pub fn scan(
             return Ok(index);
         }
         let windows = extents.windows(index.reached as usize, BATCH);
-        let batch = look(image, file.as_ref(), &windows);
+        let batch = look(source, image, file.as_ref(), &windows);
         progress.advance(batch.reached - index.reached);
         index.reached = batch.reached;
         index.skipped += batch.skipped;
@@ -136,14 +136,15 @@ thread_local! {
 }
 
 /// Looks at a batch of windows, in parallel.
-fn look(image: &[u8], file: Option<&File>, windows: &Windows) -> Batch {
+fn look(source: &Source, image: &[u8], file: Option<&File>, windows: &Windows) -> Batch {
     let found: Vec<Vec<Vec<Mark>>> = windows
         .starts
         .par_iter()
         .map(|from| {
             let len = WINDOW.min(image.len() - from);
             BUFFER.with_borrow_mut(|buffer| {
-                let window = Window { image, from: *from, bytes: read(image, file, *from, len, buffer) };
+                let bytes = read(source, image, file, (*from, len), buffer);
+                let window = Window { image, from: *from, bytes };
                 let each = REGISTRY.iter().map(|store| {
                     let mut marks = Vec::new();
                     store.scanner().window(&window, &mut marks);
@@ -162,21 +163,62 @@ fn look(image: &[u8], file: Option<&File>, windows: &Windows) -> Batch {
     Batch { marks, reached: windows.end as u64, skipped: windows.skipped as u64 }
 }
 
-/// The bytes of a window, read rather than mapped where that can be: to map them costs more than to copy them. What can't
-/// be read comes from the mapping, where it is zeros and on record.
+/// Bytes that are read at a time where not all of a window can be: a page of memory, then a sector of a disk.
+const PIECES: [usize; 2] = [4096, 512];
+
+/// The bytes of a window, read rather than mapped where that can be: to map them costs more than to copy them. Sectors that
+/// can't be read are zeros, and on record.
 fn read<'b>(
+    source: &Source,
     image: &'b [u8],
     file: Option<&File>,
-    from: usize,
-    len: usize,
+    (from, len): (usize, usize),
     buffer: &'b mut Vec<u8>,
 ) -> &'b [u8] {
     let mapped = image.get(from..from + len).unwrap_or_default();
     let Some(file) = file else { return mapped };
     buffer.resize(WINDOW, 0);
     let Some(into) = buffer.get_mut(..len) else { return mapped };
-    match file.read_exact_at(into, from as u64) {
-        Ok(()) => into,
-        Err(_) => mapped,
+    if file.read_exact_at(into, from as u64).is_err() {
+        read_in_pieces(source, file, from as u64, into, &PIECES);
+    }
+    into
+}
+
+/// Reads as much as can be read, in pieces of the first of `sizes`, and those that can't be in pieces of the next.
+fn read_in_pieces(source: &Source, file: &File, from: u64, into: &mut [u8], sizes: &[usize]) {
+    let Some((size, smaller)) = sizes.split_first() else {
+        into.fill(0);
+        source.note_unread(from, into.len() as u64);
+        return;
+    };
+    for (index, piece) in into.chunks_mut(*size).enumerate() {
+        let at = from + (index * size) as u64;
+        if file.read_exact_at(piece, at).is_err() {
+            read_in_pieces(source, file, at, piece, smaller);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PIECES, WINDOW, read};
+    use crate::source::Source;
+    use std::fs::{self, File};
+
+    #[test]
+    fn what_can_not_be_read_is_zeros_and_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.img");
+        fs::write(&path, vec![7; WINDOW]).unwrap();
+        let source = Source::open(&path).unwrap();
+        let file = source.reopened().unwrap();
+        // What a file lost since is like what a disk doesn't give.
+        let left = WINDOW - 3 * PIECES[0] - PIECES[1];
+        File::options().write(true).open(&path).unwrap().set_len(left as u64).unwrap();
+        let mut buffer = Vec::new();
+        let bytes = read(&source, source.bytes(), Some(&file), (0, WINDOW), &mut buffer);
+        assert!(bytes[..left].iter().all(|byte| *byte == 7) && bytes[left..].iter().all(|byte| *byte == 0));
+        assert_eq!((bytes.len(), source.holes()), (WINDOW, vec![(left as u64, (WINDOW - left) as u64)]));
     }
 }

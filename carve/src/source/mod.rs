@@ -12,7 +12,8 @@ use crate::model::{Extent, Part, PartRole};
 use mapped::Mapped;
 use pieces::Pieces;
 use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,24 +53,27 @@ pub struct Source {
 const MOST_JOINED: u64 = 1 << 30;
 
 impl Source {
-    /// Opens the file at `path`.
+    /// Opens the file or the block device at `path`.
     ///
     /// # Errors
-    /// When it can't be opened, is no regular file, or can't be mapped.
+    /// When it can't be opened, is neither of these, or can't be mapped.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |what| move |error| Error::Source { path: path.to_owned(), what, error };
         // Opening a pipe would wait for a writer, so what it is gets asked first.
         let before = std::fs::metadata(path).map_err(failed("can't be opened"))?;
-        if !before.is_file() {
+        if !is_readable_anywhere(&before) {
             return Err(Error::NotAFile { path: path.to_owned() });
         }
-        let file = File::open(path).map_err(failed("can't be opened"))?;
+        let mut file = File::open(path).map_err(failed("can't be opened"))?;
         let metadata = file.metadata().map_err(failed("can't be read"))?;
-        if !metadata.is_file() {
+        if !is_readable_anywhere(&metadata) {
             return Err(Error::NotAFile { path: path.to_owned() });
         }
-        let mapped = (metadata.len() > 0)
-            .then(|| Mapped::new(&file).map(Arc::new))
+        // A device has no length in its metadata.
+        let length = if metadata.is_file() { Ok(metadata.len()) } else { file.seek(SeekFrom::End(0)) };
+        let length = length.map_err(failed("can't be read"))?;
+        let mapped = (length > 0)
+            .then(|| Mapped::new(&file, length).map(Arc::new))
             .transpose()
             .map_err(failed("can't be mapped"))?;
         let name = path
@@ -240,7 +244,14 @@ impl Source {
         let file = File::open(&self.path).ok()?;
         let now = file.metadata().ok()?;
         let same = (now.dev(), now.ino()) == (self.metadata.dev(), self.metadata.ino());
-        (same && now.is_file()).then_some(file)
+        (same && is_readable_anywhere(&now)).then_some(file)
+    }
+
+    /// Notes that bytes could not be read from the file beside the mapping.
+    pub fn note_unread(&self, offset: u64, length: u64) {
+        if let Some(mapped) = &self.mapped {
+            mapped.note_unread(offset, length);
+        }
     }
 
     /// Offsets and lengths of the bytes that could not be read so far.
@@ -249,4 +260,9 @@ impl Source {
         let mapped = self.mapped.as_ref().filter(|_| self.pieces.is_none());
         mapped.map(|mapped| mapped.holes()).unwrap_or_default()
     }
+}
+
+/// Whether it is a file or a block device: what has a length and bytes at any offset.
+fn is_readable_anywhere(metadata: &Metadata) -> bool {
+    metadata.is_file() || metadata.file_type().is_block_device()
 }
