@@ -109,9 +109,13 @@ pub(super) fn gather_with(
         } else if let Some(main) = main_of(path) {
             sidecars.push((path, main));
         } else {
-            match images.map(|images| image(path, images)).transpose()?.flatten() {
-                Some(image) => gathered.images.push(image),
-                None => take(path, None, common, &mut used, &mut gathered),
+            let kind = images.map_or(Ok(Kind::MayBeAStore), |images| kind(path, images))?;
+            match kind {
+                Kind::Image(image) => gathered.images.push(*image),
+                Kind::MayBeAStore => take(path, None, common, &mut used, &mut gathered),
+                Kind::Neither(reason) => {
+                    gathered.refused.push(Error::NotAStore { path: path.clone(), reason });
+                }
             }
         }
     }
@@ -288,17 +292,33 @@ fn main_of(path: &Path) -> Option<PathBuf> {
         .find(|main| main != path && REGISTRY.iter().any(|store| store.sidecars(main).iter().any(is_sidecar)))
 }
 
-/// The file as an image, when it is one: by what lies in it, where it is no store as it stands.
-fn image(path: &Path, images: Images<'_>) -> Result<Option<Image>, Error> {
-    let Ok(source) = Source::open(path) else { return Ok(None) };
-    let may_be = REGISTRY.iter().all(|store| store.scanner().may_be_an_image(&source));
+/// What a file is that the user names.
+enum Kind {
+    Image(Box<Image>),
+    MayBeAStore,
+    /// Why it is neither.
+    Neither(String),
+}
+
+/// Tells what a file is by what lies in it, where it is no store as it stands.
+fn kind(path: &Path, images: Images<'_>) -> Result<Kind, Error> {
+    let Ok(source) = Source::open(path) else { return Ok(Kind::MayBeAStore) };
+    let scanners = || REGISTRY.iter().map(|store| (store.name(), store.scanner()));
+    let may_be = scanners().all(|(_, scanner)| scanner.may_be_an_image(&source));
     if source.bytes().is_empty() || !may_be {
-        return Ok(None);
+        return Ok(Kind::MayBeAStore);
     }
     // Recognition looks for what a damaged store may be, which costs more than to look through most images.
     let index = images.scan.index(&source, images.progress)?;
-    let is_one = REGISTRY.iter().any(|store| store.scanner().is_an_image(&source, index.of(store.name())));
-    Ok(is_one.then_some(Image { source, index }))
+    if scanners().any(|(name, scanner)| scanner.is_an_image(&source, index.of(name))) {
+        return Ok(Kind::Image(Box::new(Image { source, index })));
+    }
+    if scanners().any(|(name, scanner)| scanner.may_be_a_store(&source, index.of(name))) {
+        return Ok(Kind::MayBeAStore);
+    }
+    // An encrypted one shows nothing, and is told as such.
+    let is_hidden = stores::recognise(&source).is_some_and(|(_, recognition)| !recognition.readable);
+    Ok(if is_hidden { Kind::MayBeAStore } else { Kind::Neither(describe(&source)) })
 }
 
 /// Why a file is no store, as far as its bytes tell.

@@ -37,6 +37,9 @@ pub trait Scanner: Sync {
     /// Whether a file that may be an image is one that holds parts of this store, by its marks, and not the store itself.
     fn is_an_image(&self, source: &Source, marks: &[Mark]) -> bool;
 
+    /// Whether a file that is no image may be a store, by its marks and where there are none by what else it holds.
+    fn may_be_a_store(&self, source: &Source, marks: &[Mark]) -> bool;
+
     /// How many marks there are of what.
     fn counts(&self, marks: &[Mark]) -> Vec<(&'static str, u64)>;
 }

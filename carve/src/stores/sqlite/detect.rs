@@ -110,6 +110,19 @@ fn is_borne_out(bytes: &[u8], geometry: Geometry, health: Health) -> bool {
     tree_pages(bytes, geometry, health).next().is_some()
 }
 
+/// One in so many pages of a store of which no page is sound reads as a damaged one: of other bytes, in which anything may
+/// read so by accident, far fewer do.
+const SHARE: usize = 16;
+
+/// Whether a file in which no sound part shows, and no header, can be a store all the same: enough of it reads as damaged
+/// pages.
+pub(super) fn may_be_damaged(bytes: &[u8]) -> bool {
+    let Some(geometry) = best_geometry(bytes) else { return false };
+    let pages = sample(bytes.len() / geometry.page_size as usize).count();
+    let read = |health| tree_pages(bytes, geometry, health).count();
+    SHARE * read(Health::Sound).max(read(Health::Damaged)) >= pages
+}
+
 /// The geometry under which most pages read, without the header's help.
 fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
     let mut best: Option<(u64, Geometry)> = None;

@@ -74,6 +74,10 @@ impl Scanner for ImageScanner {
         whole::is_an_image(source, marks)
     }
 
+    fn may_be_a_store(&self, source: &Source, marks: &[Mark]) -> bool {
+        whole::may_be_a_store(source, marks)
+    }
+
     fn counts(&self, marks: &[Mark]) -> Vec<(&'static str, u64)> {
         let mut counts = [0_u64; KINDS.len()];
         for hit in marks.iter().filter_map(|mark| Hit::of(*mark)) {

@@ -4,10 +4,11 @@ use super::hits::{Hit, HitKind};
 use crate::scan::Mark;
 use crate::source::Source;
 use crate::stores::Store;
-use crate::stores::sqlite::{Sqlite, temp};
+use crate::stores::sqlite::{Sqlite, detect, temp};
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::{journal, wal};
+use std::cmp::Reverse;
 
 /// The header at the start of `bytes`, with the database's length when the header can be believed.
 fn stated(bytes: &[u8]) -> Option<(Header, Geometry, Option<u64>)> {
@@ -52,24 +53,41 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
-    own == 0 && starts.count() == 0 && !is_one_without_header(marks) && !is_temp()
+    own == 0 && starts.count() == 0 && !is_one_without_header(marks, all) && !is_temp()
+}
+
+/// Whether a file that is no image may be a store, where nothing of one shows in it at any place: by its header, by what
+/// stands beside it, or by pages all of which are damaged.
+pub(super) fn may_be_a_store(source: &Source, marks: &[Mark]) -> bool {
+    let bytes = source.bytes();
+    let by_start =
+        || stated(bytes).is_some() || bytes.starts_with(header::MAGIC) || temp::read(bytes).is_some();
+    !marks.is_empty()
+        || by_start()
+        || temp::is_named(source)
+        || has_sidecar(source)
+        || detect::may_be_damaged(bytes)
 }
 
 /// Of so many pages one at most may lie elsewhere than those of one database do.
 const FEW: usize = 10;
 
-/// Whether the pages of a file without any header are those of one database that begins where the file does: nearly all of
-/// them are of one size, and begin at a multiple of it. Where they don't lie as their links say it is read as one all the
+/// Of so many pages of a database one at least shows what it is: the others are overflow pages, or damaged.
+const SPARSE: u64 = 256;
+
+/// Whether the pages of a file of `len` bytes without any header are those of one database that begins where the file does:
+/// nearly all of them are of one size, and begin at a multiple of it, and there are enough of them. Where they don't lie as their links say it is read as one all the
 /// same: the pages that the links lead to may be lost, and nothing tells of another database.
-fn is_one_without_header(marks: &[Mark]) -> bool {
+fn is_one_without_header(marks: &[Mark], len: u64) -> bool {
     let hits = marks.iter().filter_map(|mark| Hit::of(*mark));
     let hits: Vec<Hit> = hits.filter(|hit| hit.kind().page_kind().is_some()).collect();
     let in_place = |size: u32| {
         let lies = |hit: &&Hit| hit.is_page_of(size) && hit.offset().is_multiple_of(u64::from(size));
         hits.iter().filter(lies).count()
     };
-    let most = PAGE_SIZES.into_iter().map(in_place).max().unwrap_or(0);
-    !hits.is_empty() && (hits.len() - most) * FEW <= hits.len()
+    let each = PAGE_SIZES.into_iter().map(|size| (in_place(size), Reverse(len / u64::from(size))));
+    let (most, Reverse(pages)) = each.max().unwrap_or_default();
+    !hits.is_empty() && (hits.len() - most) * FEW <= hits.len() && most as u64 * SPARSE >= pages
 }
 
 /// Whether these are the bytes of a log or a journal, by its header.
