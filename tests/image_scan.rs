@@ -355,3 +355,19 @@ fn small_stores_come_with_what_is_wanted_of_an_assessment() -> Done {
     assert!(assessed["reading_seconds"].is_number());
     Ok(())
 }
+
+#[test]
+fn a_lone_page_among_other_bytes_is_no_database() -> Done {
+    let folder = folder()?;
+    let store = made(folder.path(), 4096, "")?;
+    let leaf = store.chunks(4096).skip(1).find(|page| page.first() == Some(&13)).ok_or("no leaf")?;
+    let path = folder.path().join("disk.img");
+    image(&path, &[&noise(4 << 20, 1), leaf, &noise(4 << 20, 2)])?;
+    let out = format!("{}/", folder.path().join("rows").display());
+    let ran = mudlark(["recover", &text(&path), "-o", &out, "--quiet"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let index: Json = serde_json::from_str(&fs::read_to_string(folder.path().join("rows/index.json"))?)?;
+    let names = index["stores"].as_array().ok_or("stores")?.iter().map(|store| &store["instance"]);
+    assert!(names.eq(["orphans"]), "{index}");
+    Ok(())
+}

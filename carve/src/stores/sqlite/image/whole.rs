@@ -22,10 +22,8 @@ fn stated(bytes: &[u8]) -> Option<(Header, Geometry, Option<u64>)> {
 /// Nor is a log or a journal, or what one of these stands beside.
 pub(super) fn may_be_an_image(source: &Source) -> bool {
     let bytes = source.bytes();
-    let may_be = match stated(bytes) {
-        Some((_, _, len)) => len.is_some_and(|len| len < bytes.len() as u64),
-        None => !bytes.starts_with(header::MAGIC),
-    };
+    // The magic alone is no header.
+    let may_be = stated(bytes).is_none_or(|(_, _, len)| len.is_some_and(|len| len < bytes.len() as u64));
     may_be && !is_log(bytes) && !has_sidecar(source)
 }
 
@@ -56,12 +54,15 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
     own == 0 && starts.count() == 0 && !is_one_without_header(marks, all) && !is_temp()
 }
 
+/// A file of up to so many bytes that begins with the magic is taken for a store of which nothing is left.
+const MOST_BY_MAGIC: usize = 1 << 20;
+
 /// Whether a file that is no image may be a store, where nothing of one shows in it at any place: by its header, by what
 /// stands beside it, or by pages all of which are damaged.
 pub(super) fn may_be_a_store(source: &Source, marks: &[Mark]) -> bool {
     let bytes = source.bytes();
-    let by_start =
-        || stated(bytes).is_some() || bytes.starts_with(header::MAGIC) || temp::read(bytes).is_some();
+    let by_magic = || bytes.starts_with(header::MAGIC) && bytes.len() <= MOST_BY_MAGIC;
+    let by_start = || stated(bytes).is_some() || by_magic() || temp::read(bytes).is_some();
     !marks.is_empty()
         || by_start()
         || temp::is_named(source)
