@@ -111,6 +111,8 @@ claims! {
     PointerStale = 46, "a cell pointer of before the page was cleared leads to it";
     /// Its row id is lost, and none that it may have had is free: it was replaced rather than deleted.
     NoIdFree = 47, "its row id is lost, and every id up to the last is a live row's";
+    /// The page is one of an index or of a table without row ids, and nothing tells which.
+    PerhapsEntry = 48, "it may be an index entry, and lack columns";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -49,6 +49,7 @@ pub const LEVELS: [&[Claim]; 4] = [
         Claim::KeyOutOfOrder,
         Claim::TypeUnlikely,
         Claim::FromTempFile,
+        Claim::PerhapsEntry,
     ],
     &[
         Claim::DefaultUsed,
@@ -57,6 +58,7 @@ pub const LEVELS: [&[Claim]; 4] = [
         Claim::KeyOutOfOrder,
         Claim::TypeUnlikely,
         Claim::FromTempFile,
+        Claim::PerhapsEntry,
         Claim::IndexAgrees,
         Claim::IndexLacks,
         Claim::IndexDisagrees,

@@ -15,6 +15,7 @@ use super::leaf::Spot;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::temp::{self, Temp};
+use super::untold::Told;
 use super::view::{Applied, View};
 use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
@@ -96,6 +97,8 @@ pub(super) struct Output {
     pub layout: Layout,
     /// Trees of indexes without a name that point into it, with the stored position of each key cell.
     pub unnamed_indexes: Vec<(usize, Vec<usize>)>,
+    /// What its pages hold, where no definition tells.
+    pub told: Told,
 }
 
 /// An opened database.
@@ -229,7 +232,9 @@ impl<'a> Database<'a> {
         });
         let claims = Claims::NONE
             .with_if(damaged, Claim::FileDamaged)
-            .with_if(output.table.name.is_none(), Claim::TreeWithoutName);
+            .with_if(output.table.name.is_none(), Claim::TreeWithoutName)
+            .with_if(output.told == Told::Entries, Claim::FromIndex)
+            .with_if(output.told == Told::Either, Claim::PerhapsEntry);
         Some(Reader {
             ground: self.ground(),
             forest: &self.forest,

@@ -96,6 +96,16 @@ impl Layout {
         self
     }
 
+    /// The entries of an index whose table is not known: their cells, and one for all else that the row held.
+    pub(super) fn of_entries(cells: usize, encoding: TextEncoding) -> Self {
+        let mut layout = Self::unnamed(cells + 1, encoding);
+        if let Some((column, slot)) = layout.columns.last_mut().zip(layout.slots.last_mut()) {
+            column.name = "others".to_owned();
+            slot.default = RowCell::Missing;
+        }
+        layout
+    }
+
     /// The output column of a stored position.
     pub(super) fn column_of(&self, position: usize) -> Option<usize> {
         self.slots.iter().position(|slot| slot.position == position)

@@ -45,6 +45,7 @@ mod solve;
 mod strays;
 mod survey;
 mod temp;
+mod untold;
 mod view;
 mod wiped;
 

@@ -18,6 +18,7 @@ use super::shape::Fit;
 use super::strays;
 use super::survey::Survey;
 use super::temp::Temp;
+use super::untold::{self, Told};
 use super::view::{Later, View};
 use crate::error::Error;
 use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl};
@@ -146,7 +147,7 @@ fn add_lost_table(database: &mut Database<'_>, columns: usize, tree: usize, def:
     let layout = Layout::unnamed(columns, database.encoding);
     let table = lost_table(lost, &layout);
     database.tables.push(table.clone());
-    database.outputs.push(Output { table, tree, def, layout, unnamed_indexes: Vec::new() });
+    database.outputs.push(Output { table, tree, def, layout, unnamed_indexes: Vec::new(), told: Told::Rows });
 }
 
 /// Adds tables for rows outside of the trees that fit none of the others; whether there are any.
@@ -355,6 +356,7 @@ fn outputs(
     let mut lost = 0;
     for (number, tree) in forest.trees.iter().enumerate() {
         let unnamed_indexes = by_table.remove(&number).unwrap_or_default();
+        let mut told = Told::Rows;
         let (table, layout, def) = match tree.object {
             Object::Table(0) | Object::Index(_) | Object::Stale => continue,
             Object::Table(def) => {
@@ -370,13 +372,17 @@ fn outputs(
                 }
                 lost += 1;
                 let columns = usize::from(columns.unwrap_or(0));
-                let layout =
-                    Layout::unnamed(columns, encoding).with_defaults_of(&alike(ground, tree, columns));
-                let table = lost_table(lost, &layout);
-                (table, layout, None)
+                told = if tree.rowids { Told::Rows } else { untold::tell(ground, &tree.pages) };
+                let layout = match told {
+                    Told::Entries => Layout::of_entries(columns, encoding),
+                    Told::Rows | Told::Either => {
+                        Layout::unnamed(columns, encoding).with_defaults_of(&alike(ground, tree, columns))
+                    }
+                };
+                (lost_table(lost, &layout), layout, None)
             }
         };
-        outputs.push(Output { table, tree: number, def, layout, unnamed_indexes });
+        outputs.push(Output { table, tree: number, def, layout, unnamed_indexes, told });
     }
     outputs
 }

@@ -6,10 +6,7 @@ use crate::model::{Alternative, Extent, Part, PartRole, Standing};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
-use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::record;
-use mudlark_parsers::value::Value;
-use std::collections::HashSet;
+use mudlark_parsers::sqlite::page::Page;
 
 /// Alternatives that are told of one file: a person reads no more.
 const MOST_ALTERNATIVES: usize = 10_000;
@@ -73,29 +70,6 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
     })
 }
 
-/// Row ids are less than this, as far as they count rows: times and hashes, with which rows of tables without row ids may
-/// end, are mostly greater.
-const MOST_ROWS: i64 = 1 << 30;
-
-/// Whether all entries of a page end with a row id of their own, as those of an index do.
-fn is_of_index(page: &Page<'_>) -> bool {
-    let mut ids = HashSet::new();
-    let mut values = Vec::new();
-    page.header.kind == PageKind::IndexLeaf
-        && page.cells().filter_map(Result::ok).all(|cell| {
-            let payload = cell.local_payload(page.bytes);
-            values.clear();
-            if let Ok(header) = record::header_only(payload) {
-                record::decode(&header, payload, &mut values);
-            }
-            match values.last() {
-                Some(Value::Int(id)) => (1..MOST_ROWS).contains(id) && ids.insert(*id),
-                // It lies in overflow pages.
-                last => last.is_none_or(|last| *last == Value::Missing),
-            }
-        })
-}
-
 /// Pages that may be counted in front of orphans, so that none of their links leads to another orphan by accident.
 const MOST_BEFORE: u64 = 1 << 20;
 
@@ -114,7 +88,7 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             let Some(bytes) = slice_at(image, from, page_size as usize) else { continue };
             let page = Page::parse(bytes, 2, geometry);
             let Some(page) = page.filter(|page| !page.header.kind.is_interior()) else { continue };
-            if page.header.cell_count > 0 && !is_of_index(&page) && places.last() != Some(&Some(offset)) {
+            if page.header.cell_count > 0 && places.last() != Some(&Some(offset)) {
                 places.push(Some(offset));
                 let links = page.cells().filter_map(Result::ok).map(|cell| u64::from(cell.overflow));
                 greatest = greatest.max(links.max().unwrap_or(0));
