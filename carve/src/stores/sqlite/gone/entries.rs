@@ -204,6 +204,10 @@ fn on_page(
     let info = database.survey.page(number);
     let page = view.page(number).filter(|_| !own || info.kind.is_some() && info.spare);
     let Some(version) = page else { return };
+    // What is left of a row that was written later, or never committed, is no row that is gone.
+    if view.is_uncommitted(number) || view.is_later(number) {
+        return;
+    }
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     let earlier = view.is_old(number);
     if !own {
@@ -281,7 +285,7 @@ fn on_page(
         (false, Some(commit)) => 2 * i64::from(commit) - 1,
         (false, None) => 0,
     };
-    let (uncommitted, of_temp_file) = (view.is_uncommitted(number), view.is_of_temp_file(number));
+    let of_temp_file = view.is_of_temp_file(number);
     let dead = cells.drain(..).filter_map(|(freed, claim)| {
         let payload = chains::read(view, &database.survey, &version, &freed.cell);
         let body_at = freed.header_len as usize;
@@ -325,8 +329,8 @@ fn on_page(
             content: None,
             key: None,
             newness,
-            uncommitted,
-            later: view.is_later(number),
+            uncommitted: false,
+            later: false,
             undecided: of_temp_file,
             numbering: Numbering::Unknown,
             print,
