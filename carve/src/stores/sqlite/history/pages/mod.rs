@@ -435,7 +435,19 @@ impl<'a> Pages<'a> {
 
     /// Whether the commit that made a state wrote the page.
     pub fn is_written_by(&self, page: u32, state: u32) -> bool {
-        self.versions.get(&page).is_some_and(|all| all.iter().any(|version| version.state == state))
+        let all = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
+        all.binary_search_by_key(&state, |version| version.state).is_ok()
+    }
+
+    /// Whether each page stays in its tree from a state to a later one, as none of the commits between writes page 1.
+    pub fn keeps_owners(&self, from: u32, to: u32) -> bool {
+        let leaves_alone = |state: u32| {
+            // Nothing tells which pages damaged frames were, or the lost records of a journal.
+            let commit = self.commits.get(state as usize - 1);
+            commit.is_some_and(|commit| commit.held == Held::Whole && commit.unsound == 0)
+                && !self.is_written_by(1, state)
+        };
+        (from.saturating_add(1)..=to).all(leaves_alone)
     }
 
     /// Whether the page was written, and the main file holds it as it was before.

@@ -7,6 +7,7 @@
 mod compare;
 mod definitions;
 mod proven;
+mod unwritten;
 
 use super::objects::{Object, children, schema_at};
 use super::pages::{Pages, Seen};
@@ -95,8 +96,10 @@ pub struct Walk<'p, 'a> {
     pub(super) owners: Vec<Owner>,
     /// The leaf that leads to an overflow page; made when it is first asked.
     pub(super) spilled: Option<HashMap<u32, u32>>,
-    /// Roots that led to other pages before the first state in which they are known, with that state.
+    /// Interior pages that led to other pages before the first state in which they are known, with that state.
     inner: HashMap<u32, u32>,
+    /// Interior pages that were not known when the walk began, and may not be yet.
+    unknown: Vec<u32>,
     /// The definitions of state 0 are known.
     pub schema_known: bool,
     /// More was asked of the pages than a sound file could need.
@@ -152,6 +155,7 @@ impl<'p, 'a> Walk<'p, 'a> {
             owners: vec![Owner::None; size],
             spilled: None,
             inner: HashMap::new(),
+            unknown: Vec::new(),
             schema_known: false,
             overrun: false,
         };
@@ -168,6 +172,7 @@ impl<'p, 'a> Walk<'p, 'a> {
             }
         }
         walk.prove_owners();
+        walk.prove_unwritten(0);
         walk
     }
 
@@ -265,6 +270,9 @@ impl<'p, 'a> Walk<'p, 'a> {
         while let Some(page) = next.pop() {
             let (children, known) = self.children(page, state);
             let owner = self.owner(page);
+            if !known && !children.is_empty() {
+                self.unknown.push(page);
+            }
             // All leaves of a tree lie equally deep.
             let deeper = children.first().is_some_and(|first| self.is_interior(*first, state));
             for child in children {
@@ -325,6 +333,10 @@ impl<'p, 'a> Walk<'p, 'a> {
         let ids = if vacuumed { Ids::Sought } else { Ids::Kept };
         step.tables = self.compare([state - 1, state], &written, touched, ids);
         self.overrun |= self.pages.is_overrun();
+        // Up to here another tree may have had pages.
+        if self.pages.is_written_by(1, state) {
+            self.prove_unwritten(state);
+        }
         step
     }
 

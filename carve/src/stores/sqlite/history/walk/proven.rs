@@ -80,7 +80,11 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         if !stay.is_empty() {
-            self.inner.insert(root, first);
+            // In a table without row ids its own cells are rows.
+            let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
+            if !matches!(keys, Keys::Cells(_)) {
+                self.inner.insert(root, first);
+            }
             for page in stay.into_iter().chain([root]) {
                 self.set_owner(page, Owner::Is(object));
             }
