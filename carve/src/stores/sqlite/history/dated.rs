@@ -15,10 +15,11 @@ const ASKED: usize = 4096;
 
 /// Words in the names of columns that applications fill with the time of writing. Others, as of due dates, may lie in the
 /// future of the commit.
-const WRITTEN: [&str; 17] = [
+const WRITTEN: [&str; 18] = [
     "created",
     "inserted",
     "updated",
+    "deleted",
     "modified",
     "changed",
     "sent",
@@ -35,8 +36,13 @@ const WRITTEN: [&str; 17] = [
     "registered",
 ];
 
+/// Whole names of such columns, and the end of those that say what was done at a time (`closed_at`).
+const NAMES: [&str; 2] = ["at", "ts"];
+const DONE: &str = "ed_at";
+
 /// Words that speak against them.
-const NOT_WRITTEN: [&str; 8] = ["due", "expir", "valid", "until", "schedule", "birth", "next", "plan"];
+const NOT_WRITTEN: [&str; 11] =
+    ["due", "expir", "valid", "until", "schedule", "birth", "next", "plan", "expect", "estimat", "promis"];
 
 /// The earliest moment that is believed: 1990. Smaller numbers are counts more often than times.
 const FIRST: i64 = 631_152_000_000_000;
@@ -53,7 +59,9 @@ pub fn latest(
     let ddl = object.ddl.as_ref()?;
     let named = |name: &str| {
         let name = name.to_ascii_lowercase();
-        WRITTEN.iter().any(|word| name.contains(word)) && !NOT_WRITTEN.iter().any(|word| name.contains(word))
+        let is_written = WRITTEN.iter().any(|word| name.contains(word));
+        let is_written = is_written || NAMES.contains(&name.as_str()) || name.ends_with(DONE);
+        is_written && !NOT_WRITTEN.iter().any(|word| name.contains(word))
     };
     let stored = ddl.stored_columns();
     let columns: Vec<(usize, &str)> = stored

@@ -9,6 +9,7 @@ mod between;
 mod changes;
 mod commits;
 mod dated;
+mod files;
 mod lifetimes;
 mod objects;
 mod pages;

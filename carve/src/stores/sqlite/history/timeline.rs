@@ -2,11 +2,11 @@
 
 use super::commits::{Commits, Held, LogCommit};
 use super::dated;
+use super::files::Files;
 use super::pages::Pages;
 use super::walk::{SchemaAct, Step, TableChange, Walk};
 use crate::error::Error;
 use crate::model::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
-use crate::moments;
 use crate::source::{Source, SourceId};
 use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
@@ -23,6 +23,9 @@ use std::collections::HashMap;
 /// As many deleted rows of one table in one commit as stand out: few programs delete so many at a time on purpose. So do as
 /// many that were updated, when they are all.
 const BULK: u64 = 100;
+
+/// What the generation of the log is called that SQLite reads.
+const CURRENT: &str = "current";
 
 /// What the log in `sources` tells.
 pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
@@ -61,18 +64,32 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     }
     let judged = Judged::of(sources, &roles, Some((id, &log)));
     history.notes.extend(judged.as_ref().and_then(Judged::told));
-    if judged.is_some_and(|judged| judged.is_left_out()) {
+    if judged.as_ref().is_some_and(Judged::is_left_out) {
         return Ok(history);
     }
     let commits = Commits::of(&log);
     let pages = Pages::of(sources, roles.main, (id, &log), geometry, &commits);
-    let mut told = told(&pages, sources, &roles, id);
+    let (files, counted) = (Files::of(sources, &roles, id), pages.counted_in_main());
+    let mut told = told(&pages, &files);
     let older = commits.older.iter().flatten();
     for (commit, current) in
         older.map(|c| (c, false)).chain(commits.current.iter().chain(&commits.open).map(|c| (c, true)))
     {
-        let told = commit.point.and_then(|point| told.remove(&point)).unwrap_or_default();
-        history.commits.push(listed(commit, current, log.torn, told, sources, &roles, id));
+        let mut told = commit.point.and_then(|point| told.remove(&point)).unwrap_or_default();
+        let not_after = files.not_after(commit, current, counted);
+        // The clock that told the rows was ahead of the one that told the file.
+        let ahead = |from: &Bound| not_after.as_ref().is_some_and(|end| from.micros > end.micros);
+        told.not_before = told.not_before.filter(|from| !ahead(from));
+        history.commits.push(listed(commit, current, log.torn, told, not_after));
+    }
+    let from_rows = history.commits.iter().filter_map(|commit| Some(commit.not_before.as_ref()?.micros));
+    let began = files.log_began(&pages, from_rows.max());
+    let own = history.commits.iter_mut().filter(|commit| commit.generation == CURRENT);
+    for commit in own.filter(|_| began.is_some()) {
+        let micros = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.micros);
+        if micros(&commit.not_before) < micros(&began) {
+            commit.not_before.clone_from(&began);
+        }
     }
     // A later commit is not before an earlier one.
     let mut latest: Option<Bound> = None;
@@ -108,7 +125,7 @@ fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, hi
         return false;
     }
     let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
-    let not_after = upper(sources, roles, id, true);
+    let not_after = Files::of(sources, roles, id).log_written();
     let last = not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
     let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
     let told = told_of(&pages, &mut walk, 1, last).unwrap_or_default();
@@ -148,15 +165,10 @@ struct Told {
 }
 
 /// Follows all commits.
-fn told(
-    pages: &Pages<'_>,
-    sources: &[Source],
-    roles: &Roles,
-    log: SourceId,
-) -> HashMap<crate::model::Point, Told> {
+fn told(pages: &Pages<'_>, files: &Files<'_>) -> HashMap<crate::model::Point, Told> {
     let mut all = HashMap::new();
     let mut walk = Walk::begin(pages, encoding_at(pages, 0));
-    let last = upper(sources, roles, log, true).map_or(i64::MAX, |bound| bound.micros);
+    let last = files.log_written().map_or(i64::MAX, |bound| bound.micros);
     for state in 1..=pages.last() {
         let Some(told) = told_of(pages, &mut walk, state, last) else { break };
         all.insert(pages.point(state), told);
@@ -250,15 +262,7 @@ fn is_empty(pages: &Pages<'_>, root: u32, state: u32) -> bool {
     page.is_some_and(|page| !page.header.kind.is_interior() && page.header.cell_count == 0)
 }
 
-fn listed(
-    commit: &LogCommit,
-    current: bool,
-    torn: bool,
-    told: Told,
-    sources: &[Source],
-    roles: &Roles,
-    log: SourceId,
-) -> Commit {
+fn listed(commit: &LogCommit, current: bool, torn: bool, told: Told, not_after: Option<Bound>) -> Commit {
     let state = match commit.held {
         Held::Whole => CommitState::Committed,
         Held::TailOnly => CommitState::PartlyOverwritten,
@@ -268,7 +272,7 @@ fn listed(
     let [first, second] = commit.salts;
     Commit {
         point: commit.point,
-        generation: if current { "current".to_owned() } else { format!("g{first:08x}-{second:08x}") },
+        generation: if current { CURRENT.to_owned() } else { format!("g{first:08x}-{second:08x}") },
         state,
         records: Some(commit.frames),
         damaged: if commit.held == Held::TailOnly { 0 } else { commit.unsound },
@@ -278,22 +282,8 @@ fn listed(
         rows: told.rows,
         schema: told.schema,
         not_before: told.not_before,
-        not_after: upper(sources, roles, log, current),
+        not_after,
     }
-}
-
-/// When the log was last written; an older generation was copied to the main file before the current one began, so that
-/// this is not older than it either.
-fn upper(sources: &[Source], roles: &Roles, log: SourceId, current: bool) -> Option<Bound> {
-    let written = |id: SourceId| {
-        let source = sources.get(usize::from(id.0))?;
-        let modified = std::fs::metadata(source.path()).and_then(|metadata| metadata.modified()).ok()?;
-        let evidence = format!("{} was last written", source.name());
-        Some(Bound { micros: moments::of_system(modified)?, evidence })
-    };
-    let of_log = written(log);
-    let of_main = roles.main.filter(|_| !current).and_then(written);
-    [of_log, of_main].into_iter().flatten().min_by_key(|bound| bound.micros)
 }
 
 fn notes(history: &mut History, commits: &Commits, log: &wal::Wal, pages: &Pages<'_>) {
@@ -319,8 +309,8 @@ fn notes(history: &mut History, commits: &Commits, log: &wal::Wal, pages: &Pages
     }
     if history.commits.iter().any(|commit| commit.not_before.is_some() || commit.not_after.is_some()) {
         history.notes.push(
-            "SQLite writes no time into its log: the intervals follow from file times, and from times in the rows as far \
-             as the application set them to the time of writing"
+            "SQLite writes no time into its log: the intervals follow from file times, which a copy may have lost, and from \
+             times in the rows as far as the application set them to the time of writing"
                 .to_owned(),
         );
     }

@@ -4,6 +4,7 @@
 use super::super::commits::Framed;
 use super::{Pages, Seen, Version};
 use crate::source::{Source, SourceId};
+use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::shm;
 use mudlark_parsers::sqlite::wal::{self, Frame, Wal};
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ impl Pages<'_> {
         let mut lost = HashSet::new();
         // The latest commit of which a checkpoint is known to have copied a page.
         let mut copied_to = 0;
+        let mut any_copied = false;
         // Pages so far that no checkpoint reached.
         let mut passed_over: Vec<&[Version]> = Vec::new();
         // States in which a damaged frame holds a page that is nowhere else.
@@ -30,6 +32,7 @@ impl Pages<'_> {
                 Seen::Absent => None,
                 Seen::Unknown => {
                     lost.insert(page);
+                    any_copied = true;
                     continue;
                 }
             };
@@ -57,6 +60,7 @@ impl Pages<'_> {
                 }
             } else if !copies().all(is_disproved) {
                 lost.insert(page);
+                any_copied = true;
                 let first = copies().map(|version| version.state).find(|_| true);
                 copied_to = copied_to.max(first.unwrap_or(0));
             }
@@ -76,7 +80,30 @@ impl Pages<'_> {
             || self.unplaced.iter().any(|state| *state <= copied_to);
         self.all_bases_lost =
             beyond || self.is_copied_beyond(log) || self.is_ahead(before_current) || log.is_index_ahead();
+        self.any_copied = any_copied || self.all_bases_lost;
         self.lost_bases = lost;
+    }
+
+    /// Whether the main file holds, or may hold, a page as a commit of the current generation left it.
+    pub fn is_any_copied(&self) -> bool {
+        self.any_copied
+    }
+
+    /// How many changes the main file counts, and the last frame of the first commit that counted so many; `None` unless a
+    /// checkpoint must have copied that. A connection that begins to write adds one to the count that it read: the first
+    /// page 1 of a generation counts as much as the one before it or one more, and a greater count was copied from the log.
+    pub fn counted_in_main(&self) -> Option<(u32, u32)> {
+        let counter = |bytes| header::header(bytes).ok().map(|(_, header)| header.change_counter);
+        let main = counter(self.in_main(1).image()?.bytes)?;
+        let current = self.versions.get(&1)?.iter().filter(|version| version.state > self.before_current);
+        let mut counted = current.map(|version| {
+            let image = self.framed(1, version).image().filter(|_| version.sound);
+            (version.state, image.and_then(|image| counter(image.bytes)))
+        });
+        let (_, first) = counted.next()?;
+        first.filter(|first| main.wrapping_sub(*first).cast_signed() > 0)?;
+        let (state, _) = counted.find(|(_, counted)| *counted == Some(main))?;
+        Some((main, self.commits.get((state as usize).checked_sub(1)?)?.frames.1))
     }
 
     /// Whether the main file holds later pages than the log: of two pages that the log last wrote one before the other a

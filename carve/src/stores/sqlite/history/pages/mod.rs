@@ -67,6 +67,8 @@ pub struct Pages<'a> {
     unplaced: Vec<u32>,
     /// A checkpoint went beyond what the log still proves, so that any page of the main file may be newer.
     all_bases_lost: bool,
+    /// The main file holds a page as a commit of the current generation left it.
+    any_copied: bool,
     /// The first commit of the current generation that no checkpoint has copied as a whole.
     uncopied_from: u32,
     /// Pages of the database in each state; 0 when that is lost.
@@ -153,6 +155,7 @@ impl<'a> Pages<'a> {
             unplaced,
             lost_bases: HashSet::new(),
             all_bases_lost: false,
+            any_copied: false,
             uncopied_from: u32::MAX,
             counts: Vec::new(),
             cut_to: Vec::new(),
@@ -224,6 +227,7 @@ impl<'a> Pages<'a> {
             unplaced: Vec::new(),
             lost_bases: HashSet::new(),
             all_bases_lost: false,
+            any_copied: false,
             uncopied_from: u32::MAX,
             counts: vec![before.min(most), main_pages],
             cut_to: Vec::new(),
