@@ -88,8 +88,14 @@ pub enum Error {
     Interrupted,
 }
 
+/// What standard output is called where the name of a file would stand.
+pub const STANDARD_OUTPUT: &str = "standard output";
+
 fn advice(path: &Path, error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::StorageFull if path == Path::new(STANDARD_OUTPUT) => {
+            "; free some space where it goes".to_owned()
+        }
         io::ErrorKind::PermissionDenied => "; run as a user who may, or work on a copy".to_owned(),
         io::ErrorKind::NotFound => "; check the name".to_owned(),
         io::ErrorKind::StorageFull => format!("; free some space beside {}", path.display()),

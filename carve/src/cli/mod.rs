@@ -19,7 +19,7 @@ mod verify;
 
 pub use exit::Exit;
 
-use crate::error::Error;
+use crate::error::{Error, STANDARD_OUTPUT};
 use crate::model::{Goal, Until};
 use crate::source::HashChoice;
 use clap::{Args, Parser, Subcommand};
@@ -255,6 +255,6 @@ pub fn main() -> ExitCode {
 fn put(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    let path = PathBuf::from("standard output");
+    let path = PathBuf::from(STANDARD_OUTPUT);
     written.map_err(|error| Error::Output { path, what: "can't be written", error })
 }

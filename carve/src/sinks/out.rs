@@ -1,7 +1,7 @@
 //! Where text goes: standard output, a device, or a file that stands under its name once it is whole.
 
 use super::{Pending, Target};
-use crate::error::Error;
+use crate::error::{Error, STANDARD_OUTPUT};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ impl Out {
     /// When they can't be written.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let (written, path) = match self {
-            Self::Stdout(out) => (out.lock().write_all(bytes), "standard output".into()),
+            Self::Stdout(out) => (out.lock().write_all(bytes), STANDARD_OUTPUT.into()),
             Self::Device(file, path) => (file.write_all(bytes), path.clone()),
             Self::File(file, pending) => (file.write_all(bytes), pending.path().to_owned()),
         };
@@ -61,7 +61,7 @@ impl Out {
     pub fn finish(self) -> Result<(), Error> {
         match self {
             Self::Stdout(mut out) => out.flush().map_err(|error| Error::Output {
-                path: "standard output".into(),
+                path: STANDARD_OUTPUT.into(),
                 what: "can't be written",
                 error,
             }),
