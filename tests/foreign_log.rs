@@ -138,3 +138,51 @@ fn the_log_of_a_database_that_was_empty_is_its_own() -> Done {
     assert_eq!(live.count(), 2);
     Ok(())
 }
+
+#[test]
+fn what_is_not_proved_of_a_log_is_said_where_its_states_are_asked_for() -> Done {
+    let folder = folder()?;
+    let (used, store) = (folder.path().join("used.db"), folder.path().join("store.db"));
+    let connection = Connection::open(&used)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         INSERT INTO people SELECT i, 'number ' || i FROM n; PRAGMA wal_checkpoint(TRUNCATE);",
+    )?;
+    let copy = || -> Done {
+        fs::copy(&used, &store)?;
+        fs::copy(folder.path().join("used.db-wal"), store.with_extension("db-wal"))?;
+        Ok(())
+    };
+    const CAUTION: &str = "bring both files from one place";
+    connection.execute_batch("UPDATE people SET name = 'changed' WHERE id = 800")?;
+    copy()?;
+    let told = ran("timeline", &store, &[])?;
+    assert!(told.out.contains(CAUTION), "{}", told.out);
+    // Once a checkpoint has copied a page of it, the log is this one's.
+    let reader = Connection::open(&used)?;
+    reader.execute_batch("BEGIN; SELECT count(*) FROM people;")?;
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(PASSIVE); UPDATE people SET name = 'more' WHERE id = 1;")?;
+    copy()?;
+    drop(reader);
+    let told = ran("timeline", &store, &[])?;
+    assert!(!told.out.contains(CAUTION) && !told.out.contains("nothing proves"), "{}", told.out);
+    connection.execute_batch(
+        "PRAGMA wal_checkpoint(TRUNCATE); UPDATE people SET name = hex(randomblob(9)) || id * 7;",
+    )?;
+    copy()?;
+    let out = folder.path().join("out.db").display().to_string();
+    let undecided = "nothing proves that store.db-wal belongs to it";
+    for (command, further) in [
+        ("timeline", vec![]),
+        ("replay", vec!["--until", "commit:1", "-o", &out]),
+        ("diff", vec!["--from", "commit:0", "--to", "commit:1"]),
+        ("recover", vec!["--until", "commit:1", "-o", &out, "--force"]),
+    ] {
+        let ran = ran(command, &store, &further)?;
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_eq!(said.matches(undecided).count(), 1, "{command}: {said}");
+    }
+    Ok(())
+}

@@ -51,6 +51,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     pub verdict: Verdict,
+    /// The main file holds a page as the log's current generation has it, or nothing yet.
+    copied: bool,
     log: SourceId,
     name: String,
     path: String,
@@ -65,8 +67,10 @@ impl Judged {
         let (main, (id, log)) = (source(roles.main?)?, log?);
         let geometry = detect::of(main)?.geometry;
         let file = source(id).filter(|_| geometry.page_size == log.header.page_size)?;
+        let sides = Sides::of(main, file.bytes(), log, geometry);
         Some(Self {
-            verdict: verdict(&Sides::of(main, file.bytes(), log, geometry)),
+            verdict: verdict(&sides),
+            copied: main.is_empty() || sides.by_page.keys().any(|page| sides.is_copied(*page, true)),
             log: id,
             name: file.name().to_owned(),
             path: file.path().display().to_string(),
@@ -99,6 +103,19 @@ impl Judged {
                 self.path
             )),
         }
+    }
+
+    /// What it rests on that a log belongs, of which no checkpoint has copied a page: a copy of the database that went its
+    /// own way since shares most rows, too.
+    pub(super) fn caution(&self) -> Option<String> {
+        let is_unsure = self.verdict == Verdict::Belongs && !self.copied && !self.trusted;
+        is_unsure.then(|| {
+            format!(
+                "{} belongs to it by what both hold; where the database was copied and the copies went their own ways, that \
+                 can't tell which of them it is of: bring both files from one place",
+                self.name
+            )
+        })
     }
 
     /// The same among the findings, when the log is foreign.

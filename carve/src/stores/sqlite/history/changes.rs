@@ -51,6 +51,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
     let (from, to, reversed) = (first.min(second), first.max(second), second < first);
     let names = [found.point(from), found.point(to)];
     let notes = found.told_of(points[usize::from(!reversed)].into(), to);
+    let notes = found.doubt().into_iter().chain(notes).collect();
     let pages = found.pages;
     let encoding = encoding_at(&pages, to);
     let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));

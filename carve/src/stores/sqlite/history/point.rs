@@ -50,6 +50,8 @@ pub struct States<'a> {
     torn: u64,
     /// What a person should know of the log or the journal.
     pub notes: Vec<String>,
+    /// That nothing proves that the log belongs to the main file, or that it seems not to.
+    doubt: Option<String>,
 }
 
 /// Why a store can't be brought to a point.
@@ -127,9 +129,10 @@ impl<'a> States<'a> {
         (id, log): (SourceId, &Wal),
         geometry: Geometry,
     ) -> Result<Self, Error> {
-        let judged = Judged::of(sources, roles, Some((id, log))).filter(Judged::is_left_out);
-        if let Some(told) = judged.as_ref().and_then(Judged::told) {
-            return Err(refused(sources, told));
+        let judged = Judged::of(sources, roles, Some((id, log)));
+        let doubt = judged.as_ref().and_then(Judged::told);
+        if let Some(told) = doubt.as_ref().filter(|_| judged.as_ref().is_some_and(Judged::is_left_out)) {
+            return Err(refused(sources, told.clone()));
         }
         let commits = Commits::of(log);
         let pages = Pages::of(sources, roles.main, (id, log), geometry, &commits);
@@ -140,6 +143,7 @@ impl<'a> States<'a> {
         let states = Self::new(sources, Told::Log, pages, Some(id), proved);
         Ok(Self {
             cut_off,
+            doubt,
             damaged_at: log.damage.first().map(|damage| damage.at),
             torn: if log.torn { log.beyond } else { 0 },
             ..states
@@ -154,7 +158,7 @@ impl<'a> States<'a> {
         proved: u32,
     ) -> Self {
         let (cut_off, notes) = (Vec::new(), Vec::new());
-        Self { sources, told, pages, source, proved, cut_off, damaged_at: None, torn: 0, notes }
+        Self { sources, told, pages, source, proved, cut_off, damaged_at: None, torn: 0, notes, doubt: None }
     }
 
     /// The states around the transaction of a journal; `None` when it holds nothing, and why it is of no use.
@@ -260,7 +264,12 @@ impl<'a> States<'a> {
         if self.told == Told::Hot { 0 } else { self.pages.last().saturating_sub(state) }
     }
 
-    /// What a person should know who is given a state.
+    /// That nothing proves that the log belongs to the main file, or that it seems not to.
+    pub fn doubt(&self) -> Option<String> {
+        self.doubt.clone()
+    }
+
+    /// What a person should know who is given a state, but for [`Self::doubt`].
     pub fn told_of(&self, goal: Goal, state: u32) -> Vec<String> {
         let mut notes = self.notes.clone();
         let at = self.damaged_at.map(|at| format!(" at {at:#x}")).unwrap_or_default();

@@ -38,7 +38,7 @@ pub(in super::super) fn write(
     let states = States::of(sources)?;
     let reached = Reached::of(&states, sources, goal)?;
     let (pages, state) = (&states.pages, reached.state);
-    replayed.notes = states.told_of(goal, state);
+    replayed.notes = states.doubt().into_iter().chain(states.told_of(goal, state)).collect();
     if let Some(main) = main.filter(|_| states.told != Told::Log && state == pages.last()) {
         put(out, main.bytes())?;
         return Ok(replayed);

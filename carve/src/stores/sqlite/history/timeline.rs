@@ -101,6 +101,7 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
         }
     }
     notes(&mut history, &commits, &log, &pages);
+    history.notes.extend(judged.as_ref().and_then(Judged::caution));
     Ok(history)
 }
 
