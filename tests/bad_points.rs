@@ -1,7 +1,7 @@
 //! What is said of a log or a journal that is of no use, and of points that are none?
 
 use crate::support::{Done, Ran, folder, mudlark, store};
-use crate::timeline::{copied, with_journal};
+use crate::workload::{copied, with_journal};
 use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};

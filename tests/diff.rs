@@ -1,7 +1,7 @@
 //! Is the difference of two points that of the states that the engine itself saw there?
 
 use crate::support::{Done, Ran, folder, mudlark, snapshot};
-use crate::timeline::{Numbers, Rows, SETTINGS, State, copied, state, worked};
+use crate::workload::{Numbers, Rows, SETTINGS, State, cells, copied, named, state, text, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,53 +16,6 @@ type Deltas = BTreeMap<String, Vec<Delta>>;
 fn diff(store: &Path, from: &str, to: &str, further: &[&str]) -> Done<Ran> {
     let path = store.display().to_string();
     mudlark(["diff", &path, "--from", from, "--to", to].iter().chain(further))
-}
-
-/// The cells of a row as the engine gave it, without its key.
-pub fn cells(row: &str) -> Done<Vec<Json>> {
-    let row: Vec<Json> = serde_json::from_str(row)?;
-    Ok(row.get(1..).unwrap_or_default().to_vec())
-}
-
-/// The values of a row without the default of the column that was added last.
-pub fn text(table: &str, mut cells: Vec<Json>) -> String {
-    if table == "people" && cells.len() == 4 && cells[3] == json!(7) {
-        cells.pop();
-    }
-    json!(cells).to_string()
-}
-
-/// The states with each row under one name over all of them: the table's last name, which incarnation of it, and its last
-/// row id.
-pub fn named(states: &[State], steps: &[u64]) -> Vec<State> {
-    let behind = |step: u64| steps.iter().position(|at| *at == step).map_or(usize::MAX, |index| index + 1);
-    let (vacuumed, dropped) = (behind(20), behind(30));
-    let no_rows = Rows::new();
-    let loose = |state: usize| states.get(state).and_then(|state| state.get("loose")).unwrap_or(&no_rows);
-    let ids = |rows: &Rows| {
-        let mut ids: Vec<i64> = rows.keys().filter_map(|id| id.parse().ok()).collect();
-        ids.sort_unstable();
-        ids
-    };
-    let (old, new) = (ids(loose(vacuumed - 1)), ids(loose(vacuumed)));
-    let given: BTreeMap<i64, i64> = old.into_iter().zip(new).collect();
-    let of = |(index, state): (usize, &State)| {
-        let table = |(name, rows): (&String, &Rows)| {
-            let name = match name.as_str() {
-                "extra" => "further".to_owned(),
-                "wide" if index >= dropped => "wide again".to_owned(),
-                name => name.to_owned(),
-            };
-            let key = |key: &String| {
-                let id: Option<i64> = key.parse().ok().filter(|_| name == "loose" && index < vacuumed);
-                id.map_or(key.clone(), |id| given.get(&id).map_or(format!("gone {id}"), i64::to_string))
-            };
-            let rows = rows.iter().map(|(id, row)| (key(id), row.clone())).collect();
-            (name.clone(), rows)
-        };
-        state.iter().map(table).collect()
-    };
-    states.iter().enumerate().map(of).collect()
 }
 
 /// What lies between two recorded states.

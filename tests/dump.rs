@@ -1,7 +1,7 @@
 //! Does the SQL text of a point load into what stood there?
 
 use crate::support::{Done, folder, mudlark, names, rows};
-use crate::timeline::{SETTINGS, copied, state, worked};
+use crate::workload::{SETTINGS, copied, state, worked};
 use rusqlite::Connection;
 use serde_json::json;
 use std::fs;

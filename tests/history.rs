@@ -1,8 +1,7 @@
 //! Does the history of a row tell all its versions, in the order in which they stood?
 
-use crate::diff::{cells, text};
 use crate::support::{Done, Ran, folder, mudlark};
-use crate::timeline::{SETTINGS, State, copied, worked};
+use crate::workload::{SETTINGS, State, cells, copied, text, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::path::Path;

@@ -1,13 +1,14 @@
 //! Does each version say when it stood, and never more than the evidence proves?
 
 use crate::support::{Done, folder, plan, recovered_lines, scored, store};
+use crate::workload::copied;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::report;
 use mudlark_fixtures::sqlite::Journal;
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Points that generated stores with a log must get right at least: that none is wrong says little when none is stated.
@@ -35,14 +36,6 @@ fn caught(setup: &str, commits: &[&str]) -> Done<Caught> {
     }
     let path = copied(folder.path())?;
     Ok(Caught { _folder: folder, path })
-}
-
-/// A copy of the files of a store that is still open.
-fn copied(folder: &Path) -> Done<PathBuf> {
-    let path = folder.join("store.db");
-    fs::copy(folder.join("live.db"), &path)?;
-    fs::copy(folder.join("live.db-wal"), folder.join("store.db-wal"))?;
-    Ok(path)
 }
 
 /// The lifetimes of the versions of a row whose name is this.

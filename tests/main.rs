@@ -34,7 +34,10 @@ mod support;
 #[cfg(target_os = "linux")]
 mod temp_files;
 mod timeline;
+mod times;
 mod told_apart;
 mod undelete;
 mod undo;
+mod undo_left;
 mod until;
+mod workload;

@@ -1,7 +1,7 @@
 //! At every stage of checkpointing: is each point the recorded state, or refused with the right reason?
 
 use crate::support::{Done, dump, folder, mudlark};
-use crate::timeline::{SETTINGS, TABLES, steps, timeline};
+use crate::workload::{SETTINGS, TABLES, steps, timeline};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Is a replayed store, to the byte, what its engine would have left, and is a point that is lost refused?
 
 use crate::support::{Done, folder, mudlark, snapshot};
-use crate::timeline::{SETTINGS, copied, timeline, worked};
+use crate::workload::{SETTINGS, copied, timeline, worked};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::fs;

@@ -1,8 +1,7 @@
 //! Does an undo take back just what some commits did, and nothing at all where that can't be?
 
-use crate::diff::{cells, named, text};
-use crate::support::{Done, Ran, dump, folder, mudlark, rows, snapshot};
-use crate::timeline::{Rows, SETTINGS, State, copied, state, worked};
+use crate::support::{Done, Ran, dump, folder, mudlark, rows};
+use crate::workload::{Rows, SETTINGS, State, cells, copied, named, state, text, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -10,25 +9,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-fn undo(store: &Path, range: &str, further: &[&str]) -> Done<Ran> {
+pub fn undo(store: &Path, range: &str, further: &[&str]) -> Done<Ran> {
     let (path, out) = (store.display().to_string(), store.with_file_name("undo.sql").display().to_string());
     mudlark(["replay", &path, "--undo", range, "-o", &out, "--force"].iter().chain(further))
 }
 
 /// The statements of a script, as a client takes them that knows nothing of SQL.
-fn statements(script: &str) -> impl Iterator<Item = &str> {
+pub fn statements(script: &str) -> impl Iterator<Item = &str> {
     script.split_inclusive(";\n")
 }
 
 /// How a client takes errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
+pub enum Client {
     Stops,
     GoesOn,
 }
 
 /// Runs a script statement by statement; whether all of them succeeded.
-fn run(connection: &Connection, script: &str, client: Client) -> bool {
+pub fn run(connection: &Connection, script: &str, client: Client) -> bool {
     let mut all = true;
     for statement in statements(script) {
         let done = connection.execute_batch(statement).is_ok();
@@ -49,7 +48,7 @@ fn copy_of(store: &Path, name: &str) -> Done<PathBuf> {
 }
 
 /// A connection to a fresh copy of a store.
-fn current(store: &Path) -> Done<Connection> {
+pub fn current(store: &Path) -> Done<Connection> {
     for ending in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(store.with_file_name(format!("current.db{ending}")));
     }
@@ -152,16 +151,16 @@ fn every_commit_of_a_log_can_be_taken_back_and_later_changes_stay() -> Done {
 }
 
 /// A store whose log holds these commits behind its first state.
-struct Case {
+pub struct Case {
     /// Vanishes with the case.
     _folder: TempDir,
-    store: PathBuf,
+    pub store: PathBuf,
     /// The state before them.
-    before: std::collections::BTreeMap<String, Vec<String>>,
+    pub before: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 impl Case {
-    fn new(setup: &str, commits: &[&str]) -> Done<Self> {
+    pub fn new(setup: &str, commits: &[&str]) -> Done<Self> {
         let folder = folder()?;
         let connection = Connection::open(folder.path().join("live.db"))?;
         connection.execute_batch(&format!(
@@ -175,14 +174,14 @@ impl Case {
         Ok(Self { _folder: folder, store, before })
     }
 
-    fn script(&self, range: &str, further: &[&str]) -> Done<String> {
+    pub fn script(&self, range: &str, further: &[&str]) -> Done<String> {
         let ran = undo(&self.store, range, further)?;
         assert!(matches!(ran.status, Some(0 | 3)), "{:?}: {}", ran.status, ran.err);
         Ok(fs::read_to_string(self.store.with_file_name("undo.sql"))?)
     }
 
     /// That the undo of all its commits brings the state before them back, with foreign keys enforced and not.
-    fn check_all_taken_back(&self, range: &str) -> Done {
+    pub fn check_all_taken_back(&self, range: &str) -> Done {
         let script = self.script(range, &[])?;
         for enforced in ["ON", "OFF"] {
             let current = current(&self.store)?;
@@ -197,7 +196,7 @@ impl Case {
     }
 
     /// That the script changes nothing once this has happened, and says so.
-    fn check_refused(&self, script: &str, since: &str) -> Done {
+    pub fn check_refused(&self, script: &str, since: &str) -> Done {
         for client in [Client::Stops, Client::GoesOn] {
             let current = current(&self.store)?;
             current.execute_batch(since)?;
@@ -360,189 +359,4 @@ fn rows_whose_keys_changed_and_those_of_computed_keys_are_taken_back() -> Done {
         ],
     )?;
     case.check_all_taken_back("commit:1..commit:4")
-}
-
-#[test]
-fn rows_that_changed_since_are_listed_and_left() -> Done {
-    let case = Case::new(
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE, a); CREATE TABLE c(id INTEGER PRIMARY KEY, t REFERENCES t);
-         INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3), (4, 'four', 4), (5, 'five', 5), (6, 'six', 6);
-         INSERT INTO c VALUES (1, 6)",
-        &[
-            "UPDATE t SET a = 'bad' WHERE id < 4; DELETE FROM t WHERE id = 4; DELETE FROM c; INSERT INTO t VALUES (10, 'ten', 10)",
-            "UPDATE t SET a = 'later' WHERE id = 1; INSERT INTO t VALUES (7, 'four', 7); INSERT INTO c VALUES (2, 10);
-             DELETE FROM t WHERE id = 6; UPDATE t SET a = 'other' WHERE id = 5",
-        ],
-    )?;
-    let ran = undo(&case.store, "commit:1", &[])?;
-    assert_eq!(ran.status, Some(3), "{}", ran.err);
-    let script = fs::read_to_string(case.store.with_file_name("undo.sql"))?;
-    for left in [
-        "left: 1: changed since",
-        "left: 4: its unique key is another row's since",
-        "left: 10: another row refers to it since",
-        "left: 1: the row that it refers to is gone since",
-    ] {
-        assert!(script.contains(&format!("--     {left}\n")), "{left}: {script}");
-        let said = left.replacen("left: ", "left  ", 1);
-        assert!(ran.err.contains(&said), "{said}: {}", ran.err);
-    }
-    let current = current(&case.store)?;
-    current.execute_batch("PRAGMA foreign_keys = ON")?;
-    assert!(run(&current, &script, Client::Stops));
-    let expected = [
-        json!([1, "one", "later"]),
-        json!([2, "two", 2]),
-        json!([3, "three", 3]),
-        json!([5, "five", "other"]),
-        json!([7, "four", 7]),
-        json!([10, "ten", 10]),
-    ];
-    assert_eq!(rows(&current, "SELECT * FROM t ORDER BY id")?, expected);
-    assert_eq!(rows(&current, "SELECT * FROM c")?, [json!([2, 10])]);
-    Ok(())
-}
-
-#[test]
-fn nothing_is_changed_where_a_condition_fails_even_by_a_client_that_goes_on() -> Done {
-    let case = Case::new(
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE, a TEXT COLLATE NOCASE, r); CREATE TABLE other(a);
-         INSERT INTO t VALUES (1, 'one', 'x', 1), (2, 'two', 'y', 2), (3, 'three', 'z', 3); INSERT INTO other VALUES (1)",
-        &["UPDATE t SET a = 'bad' WHERE id = 1; DELETE FROM t WHERE id = 2; UPDATE other SET a = 2"],
-    )?;
-    let script = case.script("commit:1", &[])?;
-    for since in [
-        "UPDATE t SET a = 'later' WHERE id = 1",
-        "UPDATE t SET a = 'BAD' WHERE id = 1",
-        "UPDATE t SET r = 1.0 WHERE id = 1",
-        "UPDATE t SET a = NULL WHERE id = 1",
-        "DELETE FROM t WHERE id = 1",
-        "INSERT INTO t VALUES (2, 'new', 'new', 2)",
-        "INSERT INTO t VALUES (9, 'two', 'new', 2)",
-        "ALTER TABLE t ADD COLUMN more DEFAULT 1",
-        "ALTER TABLE other RENAME TO another",
-        "DROP TABLE other",
-        "CREATE TRIGGER fires AFTER UPDATE ON other BEGIN DELETE FROM t; END",
-        "CREATE TEMP TRIGGER fires AFTER UPDATE ON main.other BEGIN DELETE FROM t; END",
-        "CREATE TABLE refers(t REFERENCES t ON UPDATE CASCADE ON DELETE CASCADE); CREATE UNIQUE INDEX further ON t(r); UPDATE t SET r = 2 WHERE id = 3",
-        "CREATE TEMP TABLE mudlark_check(other); UPDATE other SET a = 3",
-    ] {
-        case.check_refused(&script, since)?;
-    }
-    // A row that these commits never touched is of no account.
-    let current = current(&case.store)?;
-    current.execute_batch("UPDATE t SET a = 'later' WHERE id = 3; INSERT INTO other VALUES (5)")?;
-    assert!(run(&current, &script, Client::Stops));
-    assert_eq!(
-        rows(&current, "SELECT id, a FROM t")?,
-        [json!([1, "x"]), json!([2, "y"]), json!([3, "later"])]
-    );
-    Ok(())
-}
-
-#[test]
-fn a_client_without_a_transaction_changes_nothing() -> Done {
-    let case = Case::new("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)", &["DELETE FROM t WHERE a = 1"])?;
-    let script = case.script("commit:1", &[])?;
-    let current = current(&case.store)?;
-    let standing = dump(&current)?;
-    for statement in statements(&script).filter(|statement| !statement.contains("BEGIN IMMEDIATE")) {
-        let _ = current.execute_batch(statement);
-    }
-    assert_eq!(dump(&current)?, standing);
-    // Nor does one that loses a statement.
-    let all = statements(&script).count();
-    for lost in 0..all {
-        let current = self::current(&case.store)?;
-        for (number, statement) in statements(&script).enumerate() {
-            if number != lost {
-                let _ = current.execute_batch(statement);
-            }
-        }
-        let after = if current.is_autocommit() { dump(&current)? } else { standing.clone() };
-        assert!(after == standing || after == case.before, "without statement {lost}");
-    }
-    Ok(())
-}
-
-#[test]
-fn commits_that_did_more_than_change_rows_are_refused_unless_allowed() -> Done {
-    let case = Case::new(
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE TABLE log(line); CREATE TABLE u(a);
-         CREATE TRIGGER noted AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id); END;
-         INSERT INTO t VALUES (1, 'x'); INSERT INTO u VALUES (1)",
-        &[
-            "DELETE FROM t",
-            "UPDATE u SET a = 2; CREATE TABLE extra(x); INSERT INTO extra VALUES (1)",
-            "UPDATE u SET a = 3",
-        ],
-    )?;
-    let ran = undo(&case.store, "commit:1", &[])?;
-    assert_eq!(ran.status, Some(2));
-    assert!(ran.err.contains("the trigger noted on t would fire"), "{}", ran.err);
-    let ran = undo(&case.store, "commit:2", &[])?;
-    assert_eq!(ran.status, Some(2));
-    assert!(ran.err.contains("changed definitions (created table extra)"), "{}", ran.err);
-    // What was written since commit 2 to the same row stays.
-    let script = case.script("commit:2..commit:3", &["--allow", "schema"])?;
-    let current = current(&case.store)?;
-    assert!(run(&current, &script, Client::Stops));
-    assert_eq!(rows(&current, "SELECT a FROM u")?, [json!([1])]);
-    assert_eq!(rows(&current, "SELECT x FROM extra")?, [json!([1])]);
-    let script = case.script("commit:1", &["--allow", "triggers"])?;
-    let current = self::current(&case.store)?;
-    assert!(run(&current, &script, Client::Stops));
-    assert_eq!(rows(&current, "SELECT * FROM t")?, [json!([1, "x"])]);
-    for (range, why) in [
-        ("commit:0", "commit:0 is no commit"),
-        ("commit:9", "commit:9: no such point"),
-        ("commit:3..commit:2", "give the earlier one first"),
-        ("commit:1..", "is no point"),
-    ] {
-        let ran = undo(&case.store, range, &[])?;
-        assert_eq!(ran.status, Some(2), "{range}");
-        assert!(ran.err.contains(why), "{}", ran.err);
-    }
-    Ok(())
-}
-
-#[test]
-fn what_a_virtual_table_keeps_is_left_to_it() -> Done {
-    let case = Case::new(
-        "CREATE VIRTUAL TABLE words USING fts5(body); CREATE TABLE t(a); INSERT INTO t VALUES (1)",
-        &["INSERT INTO words VALUES ('hello'); DELETE FROM t"],
-    )?;
-    let ran = undo(&case.store, "commit:1", &[])?;
-    assert_eq!(ran.status, Some(3), "{}", ran.err);
-    assert!(ran.err.contains("it belongs to the virtual table words, which keeps it itself"), "{}", ran.err);
-    let current = current(&case.store)?;
-    assert!(run(&current, &fs::read_to_string(case.store.with_file_name("undo.sql"))?, Client::Stops));
-    assert_eq!(rows(&current, "SELECT a FROM t")?, [json!([1])]);
-    assert_eq!(rows(&current, "SELECT body FROM words WHERE words MATCH 'hello'")?, [json!(["hello"])]);
-    Ok(())
-}
-
-#[test]
-fn a_commit_of_which_something_is_lost_is_not_taken_back() -> Done {
-    let folder = folder()?;
-    let connection = Connection::open(folder.path().join("live.db"))?;
-    connection.execute_batch(
-        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(a); CREATE TABLE u(a);
-         INSERT INTO t VALUES (1), (2); PRAGMA wal_checkpoint(TRUNCATE); DELETE FROM t WHERE a = 1;",
-    )?;
-    let reader = Connection::open(folder.path().join("live.db"))?;
-    reader.execute_batch("BEGIN; SELECT count(*) FROM t")?;
-    connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE); INSERT INTO u VALUES (1)")?;
-    let store = copied(folder.path())?;
-    let seen = snapshot(folder.path())?;
-    let ran = undo(&store, "commit:1", &[])?;
-    assert_eq!(ran.status, Some(2));
-    assert!(ran.err.contains("what became of the rows of t"), "{}", ran.err);
-    assert!(!store.with_file_name("undo.sql").exists());
-    let ran = undo(&store, "commit:2", &[])?;
-    assert_eq!(ran.status, Some(0), "{}", ran.err);
-    fs::remove_file(store.with_file_name("undo.sql"))?;
-    let after = snapshot(folder.path())?;
-    assert!(seen.iter().filter(|(name, _)| *name != ".").all(|(name, seen)| after.get(name) == Some(seen)));
-    Ok(())
 }

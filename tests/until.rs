@@ -1,7 +1,7 @@
 //! Are the rows of a point those of the store that is brought to it, and the others told as before or after it?
 
 use crate::support::{Done, folder, mudlark, recovered_lines};
-use crate::timeline::{SETTINGS, copied, with_journal, worked};
+use crate::workload::{SETTINGS, copied, with_journal, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::fs;
