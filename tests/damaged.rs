@@ -145,7 +145,8 @@ fn every_kind_of_damage_has_its_turn() -> Done {
     for number in 0..CASES {
         met.extend(plan.case(number)?.damage);
     }
-    let never: Vec<&str> = Op::ALL.iter().map(|op| op.name()).filter(|name| !met.contains(*name)).collect();
+    let never: Vec<&str> =
+        Op::in_turn().iter().map(|op| op.name()).filter(|name| !met.contains(*name)).collect();
     assert!(never.is_empty(), "never met: {never:?}");
     Ok(())
 }

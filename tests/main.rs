@@ -8,6 +8,7 @@ mod damaged;
 mod diff;
 mod dump;
 mod evidence_untouched;
+mod explain;
 mod findings;
 mod foreign_log;
 mod generations;

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod confidence;
 pub mod diff;
 pub mod error;
+pub mod explain;
 pub mod model;
 pub mod moments;
 pub mod progress;

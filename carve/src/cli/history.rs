@@ -132,9 +132,11 @@ fn text(name: &str, table: &str, versions: &Versions) -> String {
 
 /// Where a version is not sure.
 fn doubt(version: &Version) -> String {
-    let confidence = version.line["confidence"].as_f64().unwrap_or(1.0);
     let in_doubt =
         if version.line["transaction"] == "in_doubt" { ", never committed or not whole" } else { "" };
+    let Some(confidence) = version.line["confidence"].as_f64() else {
+        return format!(" (confidence not calibrated{in_doubt})");
+    };
     if confidence < 0.9 { format!(" (confidence {confidence:.2}{in_doubt})") } else { in_doubt.to_owned() }
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod carve;
 mod diff;
 mod exit;
+mod explain;
 mod gather;
 mod history;
 mod inspect;
@@ -134,6 +135,16 @@ Examples:
 Versions that the log dates stand in the order of time. Those in free space, of which nothing tells
 when they stood, are listed behind them.")]
     History(history::Arguments),
+    /// Say why a recovered row has its confidence: the terms that it is made of
+    #[command(after_help = "\
+Examples:
+  mudlark explain recovered.db --version 812
+  mudlark explain recovered.db --version 812 --json
+
+The version is the column _version of T_versions and T_deleted. Each term adds to the log-odds of three
+parts: that these cells are of one row, that it is of this table, and that it stood, or is gone, as its
+state says. A term above zero speaks for the row, one below zero against it.")]
+    Explain(explain::Arguments),
     /// Check structure and hashes: sound or not, and where
     #[command(after_help = "Examples:\n  mudlark verify store.db\n  mudlark verify --json store.db")]
     Verify(verify::Arguments),
@@ -224,7 +235,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Inspect(arguments) => arguments.common.threads.unwrap_or(0),
         Command::Batch(arguments) => arguments.threads.unwrap_or(1),
-        Command::Undelete(_) => 1,
+        Command::Undelete(_) | Command::Explain(_) => 1,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK);
     if let Err(error) = pool.build_global() {
@@ -244,6 +255,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Batch(arguments) => batch::run(arguments),
         Command::Undelete(arguments) => undelete::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -23,6 +23,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Superseded, Self::Deleted, Self::Later, Self::Unknown];
+
     /// The state, as outputs name it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -176,8 +176,8 @@ impl<'e, 'a> Encoder<'e, 'a> {
             self.out.extend_from_slice(text);
             return;
         }
-        // Six digits: the counts behind the numbers give no more.
-        let digits = |p: f64| json!((p * 1e6).round() / 1e6);
+        // Six digits: the rows behind the numbers give no more.
+        let digits = |p: f64| json!(weight.known(p).map(|p| (p * 1e6).round() / 1e6));
         let mut text = self.table.clone();
         // Writing to a vector can't fail.
         let _ = write!(

@@ -43,6 +43,7 @@ pub(super) struct Run {
 /// A deleted row, before its cells are read.
 #[derive(Clone, Debug)]
 pub(super) struct DeletedRow {
+    /// Even odds where it is not calibrated.
     pub confidence: f64,
     /// The row id as found.
     pub rowid: Option<i64>,
@@ -121,7 +122,7 @@ impl Recovered {
     }
 
     /// Reads, and names the database when that fails.
-    pub(super) fn reading<T>(
+    pub(crate) fn reading<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
@@ -184,9 +185,9 @@ impl Recovered {
     pub(super) fn deleted(&self, table: &RecoveredTable) -> Result<Vec<DeletedRow>, Error> {
         self.reading(|connection| {
             let mut statement = connection.prepare(
-                "SELECT confidence, rowid_found, stored_at, missing, claims FROM mudlark_version
+                "SELECT coalesce(confidence, 0.5), rowid_found, stored_at, missing, claims FROM mudlark_version
                  WHERE table_id = ? AND state = 'deleted' AND \"transaction\" = 'committed' AND stored_in = 'rest'
-                 ORDER BY confidence DESC, version",
+                 ORDER BY 1 DESC, version",
             )?;
             let rows = statement.query_map([table.id], |row| {
                 let missing: Option<String> = row.get(3)?;
