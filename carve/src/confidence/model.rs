@@ -157,8 +157,31 @@ pub enum Term {
     Setting(Taken, Place, bool),
     /// Some cells are lost, of a row that was found there; of rows that are gone, or of live ones.
     Partial(Place, bool),
-    /// What is claimed of it; the same.
-    Claim(Claim, bool),
+    /// What is claimed of it.
+    Claim(Claim, Rows),
+}
+
+words! {
+    /// The rows for which a claim's weight holds.
+    Rows {
+        /// Live rows.
+        Live = "live rows",
+        /// Rows that are gone.
+        Gone = "gone rows",
+        /// Rows of either kind some of whose cells are lost.
+        Part = "rows in part",
+    }
+}
+
+impl Rows {
+    /// Which a row is one of.
+    const fn of(full: bool, gone: bool) -> Self {
+        match (full, gone) {
+            (false, _) => Self::Part,
+            (true, true) => Self::Gone,
+            (true, false) => Self::Live,
+        }
+    }
 }
 
 impl Term {
@@ -168,7 +191,9 @@ impl Term {
         let setting = Self::Setting(taken, place, claims.has(Claim::FileDamaged));
         let partial = (!full).then_some(Self::Partial(place, gone));
         let claims = claims.iter().filter(|claim| !IN_TAKEN.contains(claim));
-        std::iter::once(setting).chain(partial).chain(claims.map(move |claim| Self::Claim(claim, gone)))
+        std::iter::once(setting)
+            .chain(partial)
+            .chain(claims.map(move |claim| Self::Claim(claim, Rows::of(full, gone))))
     }
 
     /// It in words.
@@ -244,8 +269,8 @@ pub struct Model<'m> {
     pub settings: &'m [Setting],
     /// What lost cells add, by place: of live rows, of rows that are gone.
     pub partial: &'m [(Place, [Weights; 2])],
-    /// What each claim adds: of live rows, of rows that are gone.
-    pub claims: &'m [(Claim, [Weights; 2])],
+    /// What each claim adds, for each of [`Rows`].
+    pub claims: &'m [(Claim, [Weights; 3])],
     /// The calibration of content, placement, and confidence: of live rows, of rows that are gone.
     pub steps: [[&'m [Step]; 2]; 3],
 }
@@ -264,9 +289,9 @@ impl Model<'_> {
                 let found = self.partial.iter().find(|(other, _)| *other == place);
                 Some(found.map_or([0.0; 4], |(_, both)| of(both, gone)))
             }
-            Term::Claim(claim, gone) => {
+            Term::Claim(claim, rows) => {
                 let found = self.claims.iter().find(|(other, _)| *other == claim);
-                Some(found.map_or([0.0; 4], |(_, both)| of(both, gone)))
+                Some(found.map_or([0.0; 4], |(_, all)| all[rows as usize]))
             }
         }
     }
@@ -329,7 +354,7 @@ mod tests {
 
     const WEIGHTS: [f64; 4] = [3.0, 4.0, 2.0, 1.0];
 
-    fn model<'m>(settings: &'m [Setting], claims: &'m [(Claim, [[f64; 4]; 2])]) -> Model<'m> {
+    fn model<'m>(settings: &'m [Setting], claims: &'m [(Claim, [[f64; 4]; 3])]) -> Model<'m> {
         Model { name: "a test", settings, partial: &[], claims, steps: [[&[]; 2]; 3] }
     }
 
@@ -348,7 +373,7 @@ mod tests {
 
     #[test]
     fn log_odds_add_up_and_the_parts_are_multiplied() {
-        let (settings, again) = ([freeblock()], [(Claim::SeenAgain, [[0.0; 4], [1.0; 4]])]);
+        let (settings, again) = ([freeblock()], [(Claim::SeenAgain, [[0.0; 4], [1.0; 4], [0.0; 4]])]);
         let claims = Claims::NONE.with(Claim::InFreeblock).with(Claim::SeenAgain);
         let weighed = model(&settings, &again).weigh(Taken::Deleted, true, claims);
         let p = |odds: f64| 1.0 / (1.0 + (-odds).exp());
