@@ -66,6 +66,7 @@ pub(super) fn judge(
     mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
     history.into_iter().for_each(|history| renumber(search, history, &mut dead));
+    know_again(search, &mut dead);
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
     let renumbered = search.layout.alias().is_none();
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
@@ -186,9 +187,13 @@ pub(super) fn judge(
         versions(standing, replaced, search.nameless, &mut group, &mut judged);
         // Its page is lost, and it stands: what was found may be the row as it is.
         let named = |rowid| standing.is_none() && search.entries.names(rowid);
-        if matches!(identity, Identity::Rowid(rowid) if named(rowid)) {
+        // So it may without being named; a part of it is no live row all the same.
+        let in_part = |rowid| standing.is_none() && search.may_stand(rowid);
+        if let Identity::Rowid(rowid) = identity {
             let last = judged.iter_mut().skip(first).find(|version| version.state == State::Deleted);
-            last.into_iter().for_each(|version| version.state = State::Unknown);
+            let stands =
+                |version: &&mut Judged| named(rowid) || version.dead.content.is_none() && in_part(rowid);
+            last.filter(stands).into_iter().for_each(|version| version.state = State::Unknown);
         }
         for version in judged.iter_mut().skip(first) {
             version.dead.claims = version.dead.claims.with_if(no_id, Claim::NoIdFree);
@@ -222,6 +227,25 @@ fn renumber(search: &Search<'_, '_>, history: &OfTable<'_>, dead: &mut [Candidat
             Some(IdSince::Is(now)) => (dead.rowid, dead.numbering) = (Some(now), Numbering::Present),
             Some(IdSince::Gone) => dead.numbering = Numbering::Former,
             None => {}
+        }
+    }
+}
+
+/// Gives row ids to cells that lost theirs when they were freed, where another version of their page has the same cells in
+/// the same place with an id.
+fn know_again(search: &Search<'_, '_>, dead: &mut [Candidate]) {
+    let view = &search.database.view;
+    if !search.tree.rowids || !dead.iter().any(|dead| view.is_old(dead.page)) {
+        return;
+    }
+    let place = |dead: &Dead| Some((view.page(dead.page)?.number, dead.freed.cell.at, dead.content?));
+    let known = dead.iter().filter(|dead| matches!(dead.freed.rowid, RowidLeft::Whole(_)));
+    let known = known.filter_map(|dead| Some((place(dead)?, (dead.rowid?, dead.numbering))));
+    let known: HashMap<(u32, u32, u64), (i64, Numbering), RandomState> = known.collect();
+    for dead in dead.iter_mut().filter(|dead| dead.rowid.is_none() || dead.claims.has(Claim::RowidInferred)) {
+        if let Some((rowid, numbering)) = place(dead).and_then(|place| known.get(&place)) {
+            (dead.rowid, dead.numbering) = (Some(*rowid), *numbering);
+            dead.claims = dead.claims.without(Claim::RowidInferred);
         }
     }
 }

@@ -35,6 +35,7 @@ use super::database::{Database, Output};
 use super::emit::Witnesses;
 use super::entries::Entries;
 use super::forest::Tree;
+use super::history::OfTable;
 use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
@@ -130,6 +131,8 @@ struct Search<'s, 'a> {
     entries: &'s Entries,
     /// The row ids of the live rows, where all were noted.
     ids: Option<&'s RowIds>,
+    /// VACUUM gave the rows of earlier pages other ids, as a log tells.
+    renumbered: bool,
     /// No id is given to a second row, since the key is `AUTOINCREMENT`.
     never_reuses: bool,
     /// The table's own number among the trees.
@@ -232,6 +235,7 @@ pub(super) fn rows<'a>(
     }
     let later_kept = later.and_then(|later| altered.kept.get(&later.def?)).filter(|_| successor.is_some());
     let kept = later_kept.unwrap_or(kept);
+    let lifetimes = database.lifetimes_of(output);
     let search = Search {
         database,
         tree,
@@ -244,6 +248,7 @@ pub(super) fn rows<'a>(
         went_on,
         entries: &witnesses.entries,
         ids,
+        renumbered: lifetimes.as_ref().is_some_and(OfTable::is_renumbered),
         never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
         number: number_of_tree,
         nameless,
@@ -269,7 +274,6 @@ pub(super) fn rows<'a>(
     kin::restore(&search, &live, &mut dead);
     rowids::restore(&search, &live, &mut dead);
     dead.extend(rows);
-    let lifetimes = database.lifetimes_of(output);
     // A row that damage took from the main file seems deleted by the last transaction.
     let of_journal = || database.last_changes_of(output).filter(|_| !claims.has(Claim::FileDamaged));
     let of_journal = if lifetimes.is_none() { of_journal() } else { None };

@@ -436,6 +436,12 @@ impl OfTable<'_> {
         !self.objects.iter().any(is_renumbered) && self.was_replaced(key, content).is_some()
     }
 
+    /// Whether VACUUM gave rows that stand other ids, as the commits tell.
+    pub fn is_renumbered(&self) -> bool {
+        let standing = self.objects.first().filter(|_| self.stands);
+        standing.is_some_and(|object| self.all.renumbered.contains_key(object))
+    }
+
     /// The id that a row has at the point at which the table is read, of which a page has another one: as the main file has
     /// the page, or as a commit left it. `None` where VACUUM gave no other ids since, or that isn't known.
     pub fn id_since(&self, key: i64, page: u32, commit: Option<u32>) -> Option<IdSince> {
