@@ -452,13 +452,18 @@ fn overlaps(ground: Ground<'_, '_>, pages: &[u32], first: i64, last: i64) -> boo
 }
 
 /// Whether the page holds rows of `sqlite_schema`.
-fn is_schema(ground: Ground<'_, '_>, page: u32) -> bool {
+pub(super) fn is_schema(ground: Ground<'_, '_>, page: u32) -> bool {
     let (mut rows, mut all) = (0_u32, true);
     sample::records(ground.view, ground.survey, page, 4, |_, header, payload| {
         rows += 1;
         let body = payload.get(header.len..).unwrap_or_default();
-        let kinds: [&[u8]; 4] = [b"table", b"index", b"view", b"trigger"];
-        all &= header.columns == 5 && kinds.iter().any(|kind| body.starts_with(kind));
+        // The encoding may not be known yet.
+        let is_kind = |kind: &str| {
+            let big: Vec<u8> = kind.bytes().flat_map(|letter| [0, letter]).collect();
+            let little: Vec<u8> = kind.bytes().flat_map(|letter| [letter, 0]).collect();
+            [kind.as_bytes(), &big, &little].iter().any(|kind| body.starts_with(kind))
+        };
+        all &= header.columns == 5 && ["table", "index", "view", "trigger"].into_iter().any(is_kind);
     });
     rows > 0 && all
 }

@@ -1,5 +1,6 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
+use super::super::adopt::is_schema;
 use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
@@ -301,7 +302,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 }
                 places.by_tree.entry(tree).or_default().push(number);
             }
-            None if kind == PageKind::TableLeaf && info.sound => {
+            None if kind == PageKind::TableLeaf && info.sound && !is_schema(ground, number) => {
                 *places.strange.entry(info.columns).or_default() += 1;
             }
             None => {}
