@@ -205,7 +205,10 @@ impl<'a> View<'a> {
     /// Whether a checkpoint took the main file beyond the commits that a damaged log still proves: a page of it is
     /// that of a later frame, byte for byte. A checkpoint copies committed frames only, and none before earlier ones.
     fn is_checkpointed_beyond(&self, log: &Wal, source: SourceId) -> bool {
-        let mut later = log.older.iter().filter(|frame| log.torn && frame.own);
+        let later: Vec<&Frame> = log.older.iter().filter(|frame| log.torn && frame.own).collect();
+        // What was never committed may bring a page back to what it was before the log.
+        let committed = later.iter().rposition(|frame| frame.commit != 0).map_or(0, |last| last + 1);
+        let mut later = later.into_iter().take(committed);
         let bytes = |source, offset| Some(self.version(1, source, offset, None)?.bytes);
         let is_main = |frame: &Frame| {
             let at = u64::from(frame.page.checked_sub(1)?) * u64::from(self.geometry.page_size);
