@@ -8,7 +8,7 @@
 use super::agree::{self, Agreement};
 use super::forest::{Forest, Gap, Ground, How, Object, bounds, fit_object, links};
 use super::sample;
-use super::shape::{Fit, Profile};
+use super::shape::Fit;
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
 use std::collections::{HashMap, HashSet};
@@ -39,7 +39,7 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
             match best_place(forest, ground, number, &targets, &mut profiles) {
                 Verdict::At(target, how) => {
                     forest.join(ground, number, target, how);
-                    profiles.forget(target);
+                    profiles.made.forget(target);
                 }
                 Verdict::Undecided => {
                     undecided.insert(number);
@@ -172,7 +172,7 @@ fn grow_fragments(forest: &mut Forest, ground: Ground<'_, '_>) {
 /// Profiles of trees, made when first asked for.
 #[derive(Default)]
 struct Profiles {
-    made: HashMap<usize, (Profile, f64)>,
+    made: sample::Profiles,
     /// Interior pages, and whether their children are leaves.
     above_leaves: HashMap<u32, bool>,
     /// Gaps that were looked at.
@@ -192,24 +192,10 @@ impl Profiles {
         })
     }
 
-    fn forget(&mut self, tree: usize) {
-        // A profile of many pages doesn't change by one more.
-        if self.made.get(&tree).is_some_and(|(profile, _)| profile.rows() < 200) {
-            self.made.remove(&tree);
-        }
-    }
-
     /// How much less the page looks like the tree's pages than they do themselves; `None` when nothing tells.
     fn distance(&mut self, forest: &Forest, ground: Ground<'_, '_>, tree: usize, page: u32) -> Option<f64> {
-        let pages = || forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
-        let (profile, own) = self
-            .made
-            .entry(tree)
-            .or_insert_with(|| sample::profile_and_own(ground.view, ground.survey, pages()));
-        if profile.rows() == 0 {
-            return None;
-        }
-        Some(*own - sample::likeness(ground.view, ground.survey, page, profile)?)
+        let pages = forest.trees.get(tree).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+        Some(-self.made.likeness((ground.view, ground.survey), (tree, pages), page)?)
     }
 }
 
@@ -431,7 +417,7 @@ fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, pro
         match home {
             Some((group, false)) => {
                 forest.join(ground, number, group, How::Shape);
-                profiles.forget(group);
+                profiles.made.forget(group);
             }
             Some((_, true)) if !interior && rowids && !is_in_use(ground, page) => {
                 if let Some(tree) = forest.trees.get_mut(number) {

@@ -9,6 +9,7 @@ use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::SerialKind;
+use std::collections::HashMap;
 
 /// Records of a page that are looked at: a page of one table is of one kind.
 pub(super) const ROWS: usize = 24;
@@ -129,8 +130,41 @@ pub(super) fn profile(view: &View<'_>, survey: &Survey, pages: &[u32]) -> Profil
     profile
 }
 
+/// What the rows of trees look like, made when it is first asked.
+#[derive(Default)]
+pub(super) struct Profiles {
+    made: HashMap<usize, (Profile, f64)>,
+}
+
+impl Profiles {
+    /// How much more the rows of a page look like those of a tree, with this number and pages, than these do themselves;
+    /// `None` when nothing tells.
+    pub(super) fn likeness(
+        &mut self,
+        (view, survey): (&View<'_>, &Survey),
+        (tree, pages): (usize, &[u32]),
+        number: u32,
+    ) -> Option<f64> {
+        let (profile, own) = self.made.entry(tree).or_insert_with(|| profile_and_own(view, survey, pages));
+        if profile.rows() == 0 {
+            return None;
+        }
+        Some(likeness(view, survey, number, profile)? - *own)
+    }
+
+    /// Lets a profile be made anew after the tree has got another page: of many pages it doesn't change by one more.
+    pub(super) fn forget(&mut self, tree: usize) {
+        if self.made.get(&tree).is_some_and(|(profile, _)| profile.rows() < FEW) {
+            self.made.remove(&tree);
+        }
+    }
+}
+
+/// Rows of a profile that one more page changes.
+const FEW: u32 = 200;
+
 /// What the rows on these pages look like, and how much they look like it themselves: the fewer rows there are, the less.
-pub(super) fn profile_and_own(view: &View<'_>, survey: &Survey, pages: &[u32]) -> (Profile, f64) {
+fn profile_and_own(view: &View<'_>, survey: &Survey, pages: &[u32]) -> (Profile, f64) {
     let profile = profile(view, survey, pages);
     let own: Vec<f64> =
         profile_pages(pages).filter_map(|page| likeness(view, survey, page, &profile)).collect();

@@ -2,11 +2,10 @@
 
 use super::super::database::Database;
 use super::super::forest::{Object, Tree};
-use super::super::sample;
-use super::super::shape::{Fit, Profile};
+use super::super::sample::{self, Profiles};
+use super::super::shape::Fit;
 use super::entries::{self, Index};
 use super::places::SAME_ROW;
-use std::collections::HashMap;
 
 /// Indexes that are asked whether a page is theirs: the first that fit.
 const MOST_INDEXES: usize = 256;
@@ -16,7 +15,7 @@ pub(super) struct Indexes<'d, 'a> {
     database: &'d Database<'a>,
     /// The number of each among the trees; its index, where the catalogue names it.
     trees: Vec<(usize, &'d Tree, Option<Index<'d>>)>,
-    profiles: HashMap<usize, (Profile, f64)>,
+    profiles: Profiles,
 }
 
 impl<'d, 'a> Indexes<'d, 'a> {
@@ -28,7 +27,7 @@ impl<'d, 'a> Indexes<'d, 'a> {
             _ => None,
         };
         let trees = database.forest.trees.iter().enumerate().filter(|(_, tree)| !tree.rowids);
-        Self { database, trees: trees.filter_map(index).collect(), profiles: HashMap::new() }
+        Self { database, trees: trees.filter_map(index).collect(), profiles: Profiles::default() }
     }
 
     /// How much a page looks like one of the index that it fits best, with what else speaks for that, as it is reckoned for
@@ -45,13 +44,8 @@ impl<'d, 'a> Indexes<'d, 'a> {
         };
         let mut best: Option<f64> = None;
         for (tree_number, tree, index) in self.trees.iter().filter(fits).take(MOST_INDEXES) {
-            let (profile, own_likeness) = self
-                .profiles
-                .entry(*tree_number)
-                .or_insert_with(|| sample::profile_and_own(view, survey, &tree.pages));
-            let likeness =
-                (profile.rows() > 0).then(|| sample::likeness(view, survey, number, profile)).flatten();
-            let likeness = likeness.map_or(sample::NOTHING_LIKE, |likeness| likeness - *own_likeness);
+            let likeness = self.profiles.likeness((view, survey), (*tree_number, &tree.pages), number);
+            let likeness = likeness.unwrap_or(sample::NOTHING_LIKE);
             let agreed = index.as_ref().map_or(0.0, |index| {
                 let (agrees, known) = entries::agreement(database, index, number);
                 SAME_ROW * (2.0 * f64::from(agrees) - f64::from(known)) / f64::from(known.max(1))

@@ -4,6 +4,7 @@ use super::super::history::{IdSince, OfTable};
 use super::super::ids::RowIds;
 use super::kin::{self, Shared};
 use super::live::Live;
+use super::places::version_of_log;
 use super::reused::Later;
 use super::{Candidate, Dead, Numbering, Search};
 use crate::model::{State, Transaction};
@@ -220,9 +221,7 @@ fn renumber(search: &Search<'_, '_>, history: &OfTable<'_>, dead: &mut [Candidat
     let view = &search.database.view;
     for dead in dead.iter_mut().filter(|dead| view.is_old(dead.page)) {
         let (RowidLeft::Whole(_), Some(rowid)) = (dead.freed.rowid, dead.rowid) else { continue };
-        let version = view
-            .page(dead.page)
-            .filter(|version| Some(version.source) == search.database.roles.main || version.commit.is_some());
+        let version = version_of_log(search.database, dead.page);
         match version.and_then(|version| history.id_since(rowid, version.number, version.commit)) {
             Some(IdSince::Is(now)) => (dead.rowid, dead.numbering) = (Some(now), Numbering::Present),
             Some(IdSince::Gone) => dead.numbering = Numbering::Former,

@@ -4,9 +4,9 @@ use super::super::adopt::is_schema;
 use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
-use super::super::sample;
+use super::super::sample::{self, Profiles};
 use super::super::settle;
-use super::super::shape::{Fit, Profile, fit_cell};
+use super::super::shape::{Fit, fit_cell};
 use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
 use super::collect::whole;
@@ -155,7 +155,7 @@ pub fn find(database: &Database<'_>) -> Places {
     // What the log tells takes long, and is asked below.
     let (by_index, _) = rayon::join(|| entries::pages(database), || database.lifetimes());
     let mut places = Places { by_index, ..Places::default() };
-    let mut profiles: HashMap<usize, (Profile, f64)> = HashMap::new();
+    let mut profiles = Profiles::default();
     let mut indexes = Indexes::of(database);
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
@@ -257,13 +257,8 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut doubts: Vec<Option<Agreement>> = Vec::new();
         for tree_number in &fitting {
             let Some(tree) = database.forest.trees.get(*tree_number) else { continue };
-            let (profile, own_likeness) = profiles
-                .entry(*tree_number)
-                .or_insert_with(|| sample::profile_and_own(ground.view, ground.survey, &tree.pages));
-            let likeness = (profile.rows() > 0)
-                .then(|| sample::likeness(ground.view, ground.survey, number, profile))
-                .flatten();
-            let likeness = likeness.map(|likeness| likeness - *own_likeness);
+            let likeness =
+                profiles.likeness((ground.view, ground.survey), (*tree_number, &tree.pages), number);
             let Some(span) = spans.get(tree_number) else { continue };
             let in_range = tree.rowids && span.first <= info.first && info.last <= span.last;
             let home = home(*tree_number);
@@ -394,7 +389,7 @@ fn is_of_index_by_log(database: &Database<'_>, number: u32) -> bool {
 }
 
 /// A version of a page of which a log may tell: one of the main file, or of a commit.
-fn version_of_log<'a>(database: &Database<'a>, number: u32) -> Option<PageVersion<'a>> {
+pub(super) fn version_of_log<'a>(database: &Database<'a>, number: u32) -> Option<PageVersion<'a>> {
     let version = database.view.page(number)?;
     (Some(version.source) == database.roles.main || version.commit.is_some()).then_some(version)
 }
