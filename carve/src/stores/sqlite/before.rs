@@ -107,10 +107,9 @@ fn only_leaf(tree: &Tree) -> Option<u32> {
 /// Whether the rows of a page lie side by side from its end on, in their order, as they do when none was deleted since
 /// the first was inserted.
 fn fills_afresh(database: &Database<'_>, number: u32) -> bool {
-    let Some(version) = database.view.page(number) else { return false };
-    let Some(page) = Page::parse(version.bytes, number, database.view.geometry) else { return false };
+    let Some(page) = leaf(database, number) else { return false };
     let cells: Vec<Cell> = page.cells().filter_map(Result::ok).collect();
-    let sound = database.survey.page(number).sound && page.header.kind == PageKind::TableLeaf;
+    let sound = database.survey.page(number).sound;
     let whole = page.header.first_freeblock == 0 && page.header.fragmented_bytes == 0;
     let side_by_side = cells.windows(2).all(|pair| matches!(pair, [a, b] if b.end == a.at));
     let to_the_end = cells.first().is_some_and(|cell| cell.end == page.geometry.usable());

@@ -57,12 +57,12 @@ impl Roles {
         for (number, source) in sources.iter().enumerate() {
             let id = SourceId(number as u16);
             let bytes = source.bytes();
-            match source.found_as() {
-                Some(PartRole::Log) => _ = roles.log.get_or_insert(id),
-                Some(PartRole::Journal) => _ = roles.journal.get_or_insert(id),
-                _ => {}
-            }
-            if source.found_as().is_some() {
+            if let Some(role) = source.found_as() {
+                match role {
+                    PartRole::Log => _ = roles.log.get_or_insert(id),
+                    PartRole::Journal => _ = roles.journal.get_or_insert(id),
+                    _ => {}
+                }
                 continue;
             }
             if number == 0 && source.scattered().is_some() {

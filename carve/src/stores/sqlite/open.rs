@@ -113,6 +113,9 @@ pub(super) fn open<'a>(
         database.places = gone::places(&database);
     }
     database.leave_to_others();
+    for (tree, page) in before::moved(&database) {
+        database.places.add_before(tree, page);
+    }
     add_predecessor(&mut database);
     add_streams(&mut database);
     Ok(database)
@@ -120,9 +123,6 @@ pub(super) fn open<'a>(
 
 /// Adds a table without a name for rows that stood on a page before its table did.
 fn add_predecessor(database: &mut Database<'_>) {
-    for (tree, page) in before::moved(database) {
-        database.places.add_before(tree, page);
-    }
     let found = before::find(database).filter(|(_, page)| !database.places.is_older_below(*page));
     let Some((number, page)) = found else { return };
     if let Some(tree) = database.places.former_owner(database, page) {

@@ -80,11 +80,7 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         if !stay.is_empty() {
-            // In a table without row ids its own cells are rows.
-            let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
-            if !matches!(keys, Keys::Cells(_)) {
-                self.inner.insert(root, first);
-            }
+            self.led_before(root, object, first);
             for page in stay.into_iter().chain([root]) {
                 self.set_owner(page, Owner::Is(object));
             }

@@ -38,11 +38,16 @@ impl Walk<'_, '_> {
                 self.set_owner(child, Owner::Is(object));
             }
         }
+        self.led_before(number, object, first);
+        true
+    }
+
+    /// Notes that a page led to others before the state `first` in which it is known, and held no rows.
+    pub(super) fn led_before(&mut self, number: u32, object: u32, first: u32) {
         // In a table without row ids its own cells are rows.
         let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
         if !matches!(keys, Keys::Cells(_)) {
             self.inner.insert(number, first);
         }
-        true
     }
 }
