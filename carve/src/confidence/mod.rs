@@ -18,8 +18,8 @@ use std::collections::HashMap;
 /// The model that recoveries use.
 pub const MODEL: Model<'static> = numbers::MODEL;
 
-/// What was weighed before: rows have few combinations of claims.
-type Weighed = HashMap<(Taken, bool, u64), Confidence, RandomState>;
+/// What was weighed before, with its fate: rows have few combinations of claims.
+type Weighed = HashMap<(Taken, bool, u64), (Confidence, f64), RandomState>;
 
 thread_local! {
     static WEIGHED: RefCell<Weighed> = RefCell::default();
@@ -28,15 +28,13 @@ thread_local! {
 /// Weighs a row version.
 #[must_use]
 pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
-    weigh_taken(Taken::of(state, claims), full, claims)
+    weighed(state, full, claims).0
 }
 
-fn weigh_taken(taken: Taken, full: bool, claims: Claims) -> Confidence {
-    let weighed = |weighed: &mut Weighed| {
-        let key = (taken, full, claims.bits());
-        *weighed.entry(key).or_insert_with(|| MODEL.weigh(taken, full, claims))
-    };
-    WEIGHED.with_borrow_mut(weighed)
+fn weighed(state: State, full: bool, claims: Claims) -> (Confidence, f64) {
+    let taken = Taken::of(state, claims);
+    let anew = || (MODEL.weigh(taken, full, claims), MODEL.fate(taken, full, claims));
+    WEIGHED.with_borrow_mut(|weighed| *weighed.entry((taken, full, claims.bits())).or_insert_with(anew))
 }
 
 /// Whether of rows with these claims, which may be live, fewer than half were.
@@ -48,5 +46,5 @@ pub fn is_likelier_gone(full: bool, claims: Claims) -> bool {
 /// Whether of rows that are gone and have these claims fewer than half had this fate: to be deleted, or replaced.
 #[must_use]
 pub fn is_state_unsure(state: State, full: bool, claims: Claims) -> bool {
-    MODEL.fate(Taken::of(state, claims), full, claims) < 0.5
+    weighed(state, full, claims).1 < 0.5
 }
