@@ -113,6 +113,10 @@ claims! {
     NoIdFree = 47, "its row id is lost, and every id up to the last is a live row's";
     /// The page is one of an index or of a table without row ids, and nothing tells which.
     PerhapsEntry = 48, "it may be an index entry, and lack columns";
+    /// Nearly all rows of its old place whose own page can be read are live as they stand there.
+    OthersCurrent = 54, "nearly all other rows of its old place are live as they stand there";
+    /// Fewer than half of the rows of its old place whose own page can be read are live as they stand there.
+    OthersOutdated = 55, "most other rows of its old place were changed or deleted since";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -12,6 +12,7 @@ use super::history::{self, Commits, Lifetimes, OfTable, Pages};
 use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::Spot;
+use super::outdated::Outdated;
 use super::strays::Strays;
 use super::survey::Survey;
 use super::temp::{self, Temp};
@@ -273,6 +274,7 @@ impl<'a> Database<'a> {
             (witnesses.verdicts, kept.by_rowid) =
                 settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
             witnesses.ids = self.no_ids(tree);
+            witnesses.outdated = Outdated::of(&reader, &bare);
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);

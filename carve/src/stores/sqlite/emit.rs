@@ -8,6 +8,7 @@ use super::history::OfTable;
 use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
+use super::outdated::Outdated;
 use super::prints::content;
 use super::settle::{self, Verdict, Verdicts};
 use super::shape::{self, Fit};
@@ -61,6 +62,8 @@ pub(super) struct Witnesses {
     pub entries: Entries,
     /// The row ids of the rows that were read.
     pub ids: RowIds,
+    /// What is known of the rows of old places.
+    pub outdated: Outdated,
 }
 
 /// What is kept from row to row, to allocate once.
@@ -131,6 +134,20 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// The cells of an old place whose rows can't be missing from the tree.
+    pub(super) fn others(&self, place: Spot, out: &mut Vec<FoundCell>) {
+        out.clear();
+        let Some((version, strays)) = self.ground.view.page(place.page).zip(self.strays) else { return };
+        let (geometry, info) = (self.ground.view.geometry, self.ground.survey.page(place.page));
+        let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
+        if place.remnants {
+            leaf::remnant_cells(&version, &info, leaf::leaf_kind(self.rowids), geometry, &accept, out);
+        } else if strays.leaves.contains(&place.page) {
+            leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
+        }
+        out.retain(|found| found.reads && !strays.keys.hold(self.tree, found.cell.rowid));
+    }
+
     fn is_stray(&self, page: u32) -> bool {
         self.strays.is_some_and(|strays| strays.leaves.contains(&page) || strays.bare.contains(&page))
     }
@@ -155,7 +172,7 @@ impl<'a> Reader<'_, 'a> {
             let Some(version) = self.ground.view.page(place.page) else { continue };
             self.cells(*place, &mut cells);
             witnesses.ids.note(cells.iter().map(|found| found.cell.rowid));
-            let placed = self.placed(*place);
+            let placed = self.placed(*place).and(witnesses.outdated.claims(*place));
             for (index, found) in cells.iter().enumerate() {
                 let verdict = witnesses.verdicts.get(&(place.page, found.cell.at));
                 if verdict.is_some_and(|verdict| {

@@ -18,7 +18,7 @@ pub(super) const fn leaf_kind(rowids: bool) -> PageKind {
 }
 
 /// Where cells are read: a page, or what lies below its cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spot {
     pub page: u32,
     /// Only what earlier cells have left on the page.

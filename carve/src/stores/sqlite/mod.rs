@@ -34,6 +34,7 @@ mod layout;
 mod leaf;
 mod loss;
 mod open;
+mod outdated;
 mod prints;
 mod ranges;
 mod remnants;

@@ -65,6 +65,11 @@ pub(super) fn is_settled(forest: &Forest, ground: Ground<'_, '_>, page: u32) -> 
     ground.survey.page(page).sound && forest.place(page).is_some_and(|(_, how)| how == How::Linked)
 }
 
+/// Those pages whose rows need no comparison.
+pub(super) fn settled(forest: &Forest, ground: Ground<'_, '_>, pages: &[u32]) -> Vec<u32> {
+    pages.iter().copied().filter(|page| is_settled(forest, ground, *page)).collect()
+}
+
 /// Compares the rows of the pages that are not settled. `read` gives a page's cells.
 pub(super) fn settle(
     forest: &Forest,
@@ -103,7 +108,7 @@ pub(super) fn settle(
             doubtful.push(Doubtful { rowid: found.cell.rowid, rank, old, unread, place, cell: found.cell });
         }
     }
-    let settled: Vec<u32> = pages.iter().copied().filter(|page| is_settled(forest, ground, *page)).collect();
+    let settled = settled(forest, ground, pages);
     let mut verdicts = Verdicts::new();
     doubtful.sort_by_key(|row| (row.rowid, std::cmp::Reverse(row.rank), row.place));
     let mut old: Vec<(i64, Place)> = Vec::new();
