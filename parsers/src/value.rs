@@ -72,11 +72,7 @@ impl TextEncoding {
     /// Decodes `bytes`; `None` when they are not valid in this encoding.
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
-        let unit: fn([u8; 2]) -> u16 = match self {
-            Self::Utf8 => return std::str::from_utf8(bytes).ok().map(Into::into),
-            Self::Utf16le => u16::from_le_bytes,
-            Self::Utf16be => u16::from_be_bytes,
-        };
+        let Some(unit) = self.unit() else { return std::str::from_utf8(bytes).ok().map(Into::into) };
         let (pairs, rest) = bytes.as_chunks::<2>();
         if !rest.is_empty() {
             return None;
@@ -85,5 +81,34 @@ impl TextEncoding {
             .collect::<Result<String, _>>()
             .ok()
             .map(Into::into)
+    }
+
+    /// Decodes `bytes` as far as they are valid in this encoding.
+    #[must_use]
+    pub fn decode_start(self, bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+        let Some(unit) = self.unit() else {
+            return bytes.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default().into();
+        };
+        let units = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair));
+        char::decode_utf16(units).map_while(Result::ok).collect::<String>().into()
+    }
+
+    /// The bytes of `text` in this encoding.
+    #[must_use]
+    pub fn encode(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::Utf8 => text.as_bytes().to_vec(),
+            Self::Utf16le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            Self::Utf16be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        }
+    }
+
+    /// How two bytes make a unit of UTF-16.
+    fn unit(self) -> Option<fn([u8; 2]) -> u16> {
+        match self {
+            Self::Utf8 => None,
+            Self::Utf16le => Some(u16::from_le_bytes),
+            Self::Utf16be => Some(u16::from_be_bytes),
+        }
     }
 }

@@ -426,16 +426,11 @@ fn partial<'a>(serial: Serial, from: usize, payload: &[u8]) -> RowCell<'a> {
 
 /// A default as a cell, its text in the encoding of the store as all cells are.
 fn default_cell(value: OwnedValue, encoding: TextEncoding) -> RowCell<'static> {
-    let text = |text: String| match encoding {
-        TextEncoding::Utf8 => text.into_bytes(),
-        TextEncoding::Utf16le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-        TextEncoding::Utf16be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-    };
     match value {
         OwnedValue::Null => RowCell::Null,
         OwnedValue::Int(value) => RowCell::Int(value),
         OwnedValue::Real(value) => RowCell::Real(value),
-        OwnedValue::Text(value) => RowCell::Text(Cow::Owned(text(value))),
+        OwnedValue::Text(value) => RowCell::Text(Cow::Owned(encoding.encode(&value))),
         OwnedValue::Blob(value) => RowCell::Blob(Cow::Owned(value)),
     }
 }

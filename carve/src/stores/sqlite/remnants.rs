@@ -25,6 +25,12 @@ const MAX_ENDLESS: usize = 64;
 /// Bytes that nearly all CREATE statements stay below.
 const SHORT_SQL: usize = 4096;
 
+/// What is lost or overwritten at a time.
+const SECTOR: usize = 512;
+
+/// Bytes at the end of the names that tell a row of `sqlite_schema` from text with a statement in it.
+const LEAST_OF_NAMES: usize = 3;
+
 /// Finds what is left of `sqlite_schema`. Rows with a whole header come first; among rows of the same object the
 /// first that is found counts.
 pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> Vec<SchemaRow> {
@@ -43,7 +49,7 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
             && !info.zero
             && let Some(page) = view.page(number)
         {
-            bare_text(page.bytes, encoding, &mut found);
+            bare_text(page.bytes, encoding, view.page_count, &mut found);
         }
     }
     found
@@ -76,20 +82,15 @@ fn looks_like_schema(header: &RecordHeader<'_>) -> bool {
     matches!(kinds[..], [SerialKind::Text, SerialKind::Text, SerialKind::Text, r, s] if root(r) && sql(s))
 }
 
-/// CREATE text whose record header is gone: the name before it must be the one it creates.
-fn bare_text(bytes: &[u8], encoding: TextEncoding, found: &mut Vec<SchemaRow>) {
-    if encoding != TextEncoding::Utf8 {
-        return;
-    }
+/// CREATE text whose record header is gone: the names before it must be those of what it creates, as far as they lie in
+/// the same sector.
+fn bare_text(bytes: &[u8], encoding: TextEncoding, page_count: u32, found: &mut Vec<SchemaRow>) {
     let mut endless = 0;
-    for at in memmem::find_iter(bytes, b"CREATE ") {
+    for at in memmem::find_iter(bytes, &encoding.encode("CREATE ")) {
         let most = if endless < MAX_ENDLESS { MAX_SQL } else { SHORT_SQL };
         let text = bytes.get(at..bytes.len().min(at + most)).unwrap_or_default();
-        let Some(len) = ddl::statement_length(text) else {
+        let Some(sql) = statement(text, encoding) else {
             endless = (endless + 1).min(MAX_ENDLESS);
-            continue;
-        };
-        let Some(sql) = text.get(..len).and_then(|sql| std::str::from_utf8(sql).ok()) else {
             continue;
         };
         let (kind, name, table) = match ddl::read(sql.as_bytes()) {
@@ -97,23 +98,38 @@ fn bare_text(bytes: &[u8], encoding: TextEncoding, found: &mut Vec<SchemaRow>) {
             Ok(Statement::Index(index)) => (SchemaKind::Index, index.name.clone(), index.table),
             _ => continue,
         };
-        let Some(root) = root_before(bytes, at, kind, &name, &table) else { continue };
-        found.push(SchemaRow { kind, name, table, root, sql: Some(sql.to_owned()) });
+        let names = encoding.encode(&[kind.name(), &name, &table].concat());
+        let Some(root) = root_before(bytes, at, &names, page_count) else { continue };
+        found.push(SchemaRow { kind, name, table, root, sql: Some(sql) });
     }
 }
 
+/// The statement at the beginning of `text`.
+fn statement(text: &[u8], encoding: TextEncoding) -> Option<String> {
+    if encoding == TextEncoding::Utf8 {
+        let len = ddl::statement_length(text)?;
+        return std::str::from_utf8(text.get(..len)?).ok().map(str::to_owned);
+    }
+    let text = encoding.decode_start(text);
+    // What follows it reads as characters of some script, which may be those of a word.
+    let plain = text.split(|char: char| !char.is_ascii()).next().unwrap_or_default();
+    let len = ddl::statement_length(plain.as_bytes()).max(ddl::statement_length(text.as_bytes()))?;
+    text.get(..len).map(str::to_owned)
+}
+
 /// The root page that stands between the names and the CREATE text of a body; `None` when the names don't stand
-/// there, so that text of a user's row is not taken for a schema.
-fn root_before(bytes: &[u8], at: usize, kind: SchemaKind, name: &str, table: &str) -> Option<Option<u32>> {
-    let names = [kind.name(), name, table].concat();
+/// there, so that text of a user's row is not taken for a schema. Another sector, where a part of them would stand, may
+/// have been lost.
+fn root_before(bytes: &[u8], at: usize, names: &[u8], page_count: u32) -> Option<Option<u32>> {
     for len in [1_u64, 2, 3, 4, 0] {
         let root_at = at.checked_sub(len as usize)?;
-        let names_at = root_at.checked_sub(names.len());
-        let fits = names_at
-            .is_some_and(|from| bytes.get(from..root_at).is_some_and(|found| found == names.as_bytes()));
-        if fits {
-            let number = bytes.get(root_at..at).unwrap_or_default();
-            let root = number.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+        let number = bytes.get(root_at..at).unwrap_or_default();
+        let root = number.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+        let sector = root_at.saturating_sub(1) / SECTOR * SECTOR;
+        let there = (root_at - sector).min(names.len());
+        let (from, lost) = (root_at - there, names.len() - there);
+        let fits = bytes.get(from..root_at) == names.get(lost..);
+        if fits && (lost == 0 || there >= LEAST_OF_NAMES && root <= page_count) {
             return Some((root > 0).then_some(root));
         }
     }
@@ -130,8 +146,29 @@ mod tests {
         let mut bytes = b"CREATE TABLE a(".repeat(4000);
         bytes.extend(b"tabletutu\x07CREATE TABLE tu(x)\0");
         let mut found = Vec::new();
-        bare_text(&bytes, TextEncoding::Utf8, &mut found);
+        bare_text(&bytes, TextEncoding::Utf8, 9, &mut found);
         let found: Vec<_> = found.iter().map(|row| (row.name.as_str(), row.root)).collect();
         assert_eq!(found, [("tu", Some(7))]);
+    }
+
+    #[test]
+    fn a_statement_is_known_by_what_its_sector_holds_of_the_names_in_any_encoding() {
+        for encoding in [TextEncoding::Utf8, TextEncoding::Utf16le, TextEncoding::Utf16be] {
+            let sql = encoding.encode("CREATE TABLE words(a, PRIMARY KEY(a)) WITHOUT ROWID");
+            let row = |names: &str| [encoding.encode(names), vec![3], sql.clone(), vec![0x82, 0x5c]].concat();
+            let roots = |before: usize, row: &[u8]| {
+                let mut bytes = vec![0; before];
+                bytes.extend(row);
+                let mut found = Vec::new();
+                bare_text(&bytes, encoding, 9, &mut found);
+                found.into_iter().map(|row| (row.name, row.root)).collect::<Vec<_>>()
+            };
+            let known = [("words".to_owned(), Some(3))];
+            assert_eq!(roots(40, &row("tablewordswords")), known, "{encoding:?}");
+            assert_eq!(roots(512, &row("ords")), known, "{encoding:?}");
+            assert_eq!(roots(500, &row("ords")), [], "{encoding:?}");
+            assert_eq!(roots(512, &row("swords")), known, "{encoding:?}");
+            assert_eq!(roots(512, &row("text")), [], "{encoding:?}");
+        }
     }
 }
