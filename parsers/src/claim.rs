@@ -117,6 +117,8 @@ claims! {
     OthersCurrent = 54, "nearly all other rows of its old place are live as they stand there";
     /// Fewer than half of the rows of its old place whose own page can be read are live as they stand there.
     OthersOutdated = 55, "most other rows of its old place were changed or deleted since";
+    /// The link to the rest of the chain is lost, and one chain to which nothing leads is that rest.
+    ChainRejoined = 56, "the rest of the overflow chain was found again by its length and content";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

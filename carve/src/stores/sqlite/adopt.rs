@@ -348,14 +348,19 @@ fn first_leaf(forest: &Forest, ground: Ground<'_, '_>, number: usize) -> Option<
     filled.or(tree.pages.first()).or(tree.interior.first()).copied()
 }
 
-/// The parent that the pointer map names for a page of a tree.
-fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
+/// What the pointer map says of a page.
+pub(super) fn map_entry(ground: Ground<'_, '_>, page: u32) -> Option<ptrmap::Entry> {
     if !ground.auto_vacuum {
         return None;
     }
     let map = ptrmap::map_page_of(page, ground.view.geometry)?;
     let bytes = ground.view.page(map)?.bytes;
-    let entry = ptrmap::entry(bytes, map, page, ground.view.geometry)?;
+    ptrmap::entry(bytes, map, page, ground.view.geometry)
+}
+
+/// The parent that the pointer map names for a page of a tree.
+fn mapped_parent(ground: Ground<'_, '_>, page: u32) -> Option<u32> {
+    let entry = map_entry(ground, page)?;
     (entry.kind == PointerKind::Tree).then_some(entry.parent)
 }
 

@@ -41,6 +41,7 @@ fn finding(database: &Database<'_>, faulty: &FaultyCell) -> Option<Finding> {
         LinkFault::InTree => "a page of a tree".to_owned(),
         LinkFault::Again => "where the chain has been already".to_owned(),
         LinkFault::Crowded => "to which very many chains lead".to_owned(),
+        LinkFault::Absent if fault.page == 0 => "which is none".to_owned(),
         LinkFault::Absent => "beyond the end".to_owned(),
         LinkFault::Cut => "in which the file ends".to_owned(),
         LinkFault::Zeros => "all zeros".to_owned(),

@@ -1,5 +1,6 @@
 //! Payloads, with their overflow chains followed.
 
+use super::rejoined::Rejoined;
 use super::survey::Survey;
 use super::view::{PageVersion, Space, View};
 use crate::source::Span;
@@ -38,7 +39,8 @@ impl<'a> Payload<'a> {
     /// Takes back the suspect end, unless it is text, and valid.
     pub(super) fn check_end(&mut self, payload_len: u64, encoding: TextEncoding) {
         let Some(from) = self.suspect else { return };
-        if !is_text_from(&self.bytes, payload_len, from, encoding) {
+        let read = text_behind(&self.bytes, payload_len, from, encoding);
+        if read.is_none_or(|read| read < CONVINCING_TEXT) {
             self.bytes.to_mut().truncate(from);
             self.pages.pop();
             self.whole = false;
@@ -48,11 +50,17 @@ impl<'a> Payload<'a> {
 }
 
 /// Bytes of text that are valid by accident too seldom to matter.
-const CONVINCING_TEXT: usize = 8;
+pub(super) const CONVINCING_TEXT: usize = 8;
 
-/// Whether the texts behind `from` in a record read, and are long enough to show that nothing has overwritten them.
-fn is_text_from(payload: &[u8], payload_len: u64, from: usize, encoding: TextEncoding) -> bool {
-    let Ok(header) = record::header(payload, payload_len) else { return false };
+/// Bytes of text behind `from` in a record; `None` where text that reaches there does not read, so that something else
+/// stands in its place.
+pub(super) fn text_behind(
+    payload: &[u8],
+    payload_len: u64,
+    from: usize,
+    encoding: TextEncoding,
+) -> Option<usize> {
+    let header = record::header(payload, payload_len).ok()?;
     let (mut at, mut read) = (header.len, 0);
     for serial in header.serials() {
         let start = at;
@@ -60,15 +68,14 @@ fn is_text_from(payload: &[u8], payload_len: u64, from: usize, encoding: TextEnc
         if at <= from || serial.kind() != SerialKind::Text {
             continue;
         }
-        let text = payload.get(start..at).and_then(|bytes| encoding.decode(bytes));
+        let text = payload.get(start..at).and_then(|bytes| encoding.decode(bytes))?;
         // Random bytes are valid now and then, but not without control characters.
-        let plain = |text: &Cow<'_, str>| !text.contains(|c: char| c.is_control() && c != '\n');
-        if !text.as_ref().is_some_and(plain) {
-            return false;
+        if text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace()) {
+            return None;
         }
         read += at - start.max(from);
     }
-    read >= CONVINCING_TEXT
+    Some(read)
 }
 
 /// What is wrong with a chain: the page, its place among those that the chain needs, and what it is instead.
@@ -110,13 +117,7 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     let local = local.unwrap_or_default();
     if cell.overflow == 0 {
         let whole = local.len() as u64 == cell.payload_len;
-        return Payload {
-            bytes: Cow::Borrowed(local),
-            pages: Vec::new(),
-            whole,
-            doubtful: false,
-            suspect: None,
-        };
+        return Payload { whole, ..Payload::whole(Cow::Borrowed(local)) };
     }
     let mut bytes = Vec::with_capacity(cell.payload_len.min(MOST_RESERVED) as usize);
     bytes.extend_from_slice(local);
@@ -176,6 +177,8 @@ pub(super) struct Chained {
     pub shared: Vec<u32>,
     /// Chains with a fault, by the page and the place of their cells.
     pub faults: Vec<FaultyCell>,
+    /// Chains that wrong links had cut off.
+    rejoined: Rejoined,
 }
 
 /// A cell whose chain has a fault.
@@ -204,7 +207,20 @@ impl Chained {
         let mut shared: Vec<u32> = twice.filter_map(|pair| pair.first().copied()).collect();
         shared.dedup();
         pages.dedup();
-        Self { pages, shared, faults }
+        Self { pages, shared, faults, rejoined: Rejoined::new() }
+    }
+
+    /// Takes chains that were found again for those of their rows.
+    pub(super) fn rejoin(&mut self, rejoined: Rejoined) {
+        self.pages.extend(rejoined.values().flatten());
+        self.pages.par_sort_unstable();
+        self.pages.dedup();
+        self.rejoined = rejoined;
+    }
+
+    /// The pages of a cell's chain, where it was found again.
+    pub(super) fn rejoined(&self, place: (u32, u32)) -> Option<&[u32]> {
+        self.rejoined.get(&place).map(Vec::as_slice)
     }
 
     /// The cells on a page whose chains have a fault.
@@ -236,7 +252,7 @@ fn from_page(view: &View<'_>, survey: &Survey, number: u32) -> (Vec<u32>, Vec<Fa
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else {
         return (pages, faults);
     };
-    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.spilled() > 0) {
         // A cell that is no record, as on a page of noise, is another fault.
         let record = record::header(cell.local_payload(version.bytes), cell.payload_len);
         let reads = matches!(record, Ok(_) | Err(RecordFault::Truncated));

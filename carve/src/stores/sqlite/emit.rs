@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
 use super::outdated::Outdated;
 use super::prints::content;
+use super::rejoined;
 use super::settle::{self, Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
@@ -99,7 +100,7 @@ impl<'a> Reader<'_, 'a> {
         let Some(version) = self.ground.view.page(number) else { return };
         let geometry = self.ground.view.geometry;
         let info = self.ground.survey.page(number);
-        let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
+        let accept = |_: &Cell, header: &RecordHeader<'_>| self.accepts_record(header);
         let kind = leaf::leaf_kind(self.rowids);
         let missing = |cell: &Cell| self.strays.is_some_and(|strays| strays.keys.hold(self.tree, cell.rowid));
         let accept_missing =
@@ -152,11 +153,13 @@ impl<'a> Reader<'_, 'a> {
         self.strays.is_some_and(|strays| strays.leaves.contains(&page) || strays.bare.contains(&page))
     }
 
-    /// Whether bytes that nothing points to can be a record of this table.
+    /// Whether bytes that nothing points to can be a cell of this table.
     fn accepts(&self, cell: &Cell, header: &RecordHeader<'_>) -> bool {
-        if cell.overflow > self.ground.view.page_count {
-            return false;
-        }
+        leaf::is_linked(cell, self.ground.view.page_count) && self.accepts_record(header)
+    }
+
+    /// Whether bytes can be a record of this table.
+    fn accepts_record(&self, header: &RecordHeader<'_>) -> bool {
         match self.def {
             Some(def) => shape::fit(header, def) != Fit::No,
             None => header.columns == self.layout.columns.len(),
@@ -222,7 +225,7 @@ impl<'a> Reader<'_, 'a> {
         let mut lifetimes = None;
         if found.reads {
             let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
-            if cell.overflow != 0 {
+            if cell.spilled() > 0 {
                 payload.check_end(cell.payload_len, self.encoding);
                 let older = verdict.and_then(|verdict| verdict.chain_from.as_ref());
                 let older = older.and_then(|(place, copy)| Some((self.ground.view.page(place.0)?, copy)));
@@ -232,9 +235,16 @@ impl<'a> Reader<'_, 'a> {
                         payload = other;
                     }
                 }
-                claims =
-                    claims.with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken }).with_if(
-                        payload.doubtful || self.chained.is_shared(&payload.pages),
+                let rejoined = self.chained.rejoined((number, cell.at));
+                let rejoined =
+                    rejoined.and_then(|chain| rejoined::read(self.ground, version.bytes, cell, chain));
+                let is_rejoined = rejoined.is_some();
+                payload = rejoined.unwrap_or(payload);
+                claims = claims
+                    .with_if(is_rejoined, Claim::ChainRejoined)
+                    .with(if payload.whole { Claim::ChainWhole } else { Claim::ChainBroken })
+                    .with_if(
+                        payload.doubtful || !is_rejoined && self.chained.is_shared(&payload.pages),
                         Claim::ChainDoubtful,
                     );
             }

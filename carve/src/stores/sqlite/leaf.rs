@@ -36,7 +36,7 @@ pub(super) struct FoundCell {
 
 /// Reads the cells of a page into `out`, in the order of their pointers; salvaged ones follow.
 ///
-/// `accept` knows what a record of this table can look like; it is only asked where pointers are lost.
+/// `accept` knows what a record of this table can look like; it is only asked on damaged pages.
 pub(super) fn cells(
     page: &PageVersion<'_>,
     info: &PageInfo,
@@ -80,9 +80,12 @@ pub(super) fn cells(
     let account = parsed.account(&good);
     let from_index = out.len();
     let slots = (parsed.header.kind == PageKind::TableLeaf).then(|| Slots::of(&parsed, out));
+    let accept_unnamed =
+        &|cell: &Cell, header: &RecordHeader<'_>| is_linked(cell, page_count) && accept(cell, header);
     for extent in account.unaccounted {
         let claims = claims.with(Claim::PointerLost);
-        let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept).into_iter();
+        let found =
+            salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept_unnamed).into_iter();
         let found = found.filter(|cell| slots.as_ref().is_none_or(|slots| slots.have_room_for(cell.rowid)));
         out.extend(found.map(|cell| FoundCell { cell, claims, reads: true }));
     }
@@ -91,6 +94,11 @@ pub(super) fn cells(
     out.retain(|found| {
         found.reads || !salvaged.iter().any(|cell| cell.at < found.cell.end && found.cell.at < cell.end)
     });
+}
+
+/// Whether a cell's overflow chain begins in the file, where it has one.
+pub(super) const fn is_linked(cell: &Cell, page_count: u32) -> bool {
+    cell.overflow <= page_count
 }
 
 /// The row ids of a table leaf's good pointers, in order, each with the number of its pointer. Pointers stand in the order

@@ -37,6 +37,7 @@ mod open;
 mod outdated;
 mod prints;
 mod ranges;
+mod rejoined;
 mod remnants;
 mod repair;
 mod sample;

@@ -14,6 +14,7 @@ use super::forest::{Forest, Ground, Object, Tree, fit_object};
 use super::freelist;
 use super::gone;
 use super::layout::Layout;
+use super::rejoined;
 use super::shape::Fit;
 use super::strays;
 use super::survey::Survey;
@@ -70,7 +71,8 @@ pub(super) fn open<'a>(
     adopt::adopt(&mut forest, ground);
     let standing = forest.trees.iter().filter(|tree| tree.object != Object::Stale);
     let placed: Vec<u32> = standing.flat_map(|tree| &tree.pages).copied().collect();
-    let chained = Chained::from(&view, &survey, &placed);
+    let mut chained = Chained::from(&view, &survey, &placed);
+    chained.rejoin(rejoined::find(&chained, &forest, ground, &placed, encoding));
     for tree in &forest.trees {
         if let Object::Table(table) = tree.object {
             let widest = tree.pages.iter().map(|page| survey.page(*page).columns).max();

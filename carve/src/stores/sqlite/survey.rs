@@ -146,7 +146,7 @@ pub(super) fn look(
             first = first.min(cell.rowid);
             last = last.max(cell.rowid);
         }
-        info.spilled += u16::from(cell.overflow != 0);
+        info.spilled += u16::from(cell.spilled() > 0);
         let most = u64::from(page_count) * u64::from(geometry.page_size);
         info.spilled_bytes = info.spilled_bytes.saturating_add(cell.spilled().min(most));
         scratch.push(cell);
@@ -209,7 +209,7 @@ fn columns(page: &Page<'_>, cell: &Cell, page_count: u32) -> Option<u16> {
     if kind.is_interior() && !(1..=page_count).contains(&cell.left_child) {
         return None;
     }
-    if cell.overflow > page_count {
+    if cell.overflow > page_count || cell.overflow == 0 && cell.spilled() > 0 {
         // The row's local part may still be of use, but the cell is not as SQLite wrote it.
         return None;
     }
@@ -219,7 +219,7 @@ fn columns(page: &Page<'_>, cell: &Cell, page_count: u32) -> Option<u16> {
     match record::header(cell.local_payload(page.bytes), cell.payload_len) {
         Ok(header) => (header.columns > 0).then_some(header.columns as u16),
         // The header of a wide row may itself spill.
-        Err(record::RecordFault::Truncated) => (cell.overflow != 0).then_some(0),
+        Err(record::RecordFault::Truncated) => (cell.spilled() > 0).then_some(0),
         Err(_) => None,
     }
 }
