@@ -298,6 +298,32 @@ impl<'a> Page<'a> {
         None
     }
 
+    /// The page with the number of cells with which they, freeblocks and fragments fill the content area to the byte; the
+    /// page as it says where no number does. Each further cell takes more bytes, so that no more than one can.
+    #[must_use]
+    pub fn with_solved_count(self) -> Self {
+        let usable = self.geometry.usable();
+        let none = Self { header: PageHeader { cell_count: 0, ..self.header }, ..self };
+        let (freeblocks, fault) = none.freeblocks();
+        let free: u32 = freeblocks.iter().map(|block| block.to - block.from).sum();
+        let other = free + u32::from(self.header.fragmented_bytes);
+        let content = usable.checked_sub(self.header.content_start);
+        let Some(expected) = content.and_then(|content| content.checked_sub(other)) else { return self };
+        let (mut cells, mut taken) = (Vec::new(), 0);
+        for count in 1..=self.most_cells() {
+            let solved = Self { header: PageHeader { cell_count: count as u16, ..self.header }, ..self };
+            let cell = solved.pointer(count - 1).and_then(|pointer| solved.cell(pointer).ok());
+            let Some(cell) = cell.filter(|cell| cell.at >= self.header.content_start) else { break };
+            taken += cell.end - cell.at;
+            cells.push(cell);
+            if taken >= expected {
+                let fits = fault.is_none() && solved.account(&cells).sound;
+                return if fits { solved } else { self };
+            }
+        }
+        self
+    }
+
     /// Adds up the page: cells, freeblocks and fragments must fill the content area without overlap.
     #[must_use]
     pub fn account(&self, cells: &[Cell]) -> Account {
@@ -405,6 +431,19 @@ mod tests {
         let page = Page::parse(&bytes, 2, PAGE).unwrap();
         let account = page.account(&cells(&page));
         assert_eq!(account.unaccounted, [Extent { from: 500, to: 506 }]);
+    }
+
+    #[test]
+    fn a_wrong_number_of_cells_is_solved_where_cells_fill_the_page() {
+        for wrong in [0, 1, 3, 200] {
+            let mut bytes = leaf(0, 500, &[506, 500]);
+            bytes[4] = wrong;
+            let page = Page::parse(&bytes, 2, PAGE).unwrap();
+            assert_eq!(page.with_solved_count().pointer_count(), 2, "{wrong}");
+        }
+        let mut bytes = leaf(0, 494, &[506, 500]);
+        bytes[4] = 1;
+        assert_eq!(Page::parse(&bytes, 2, PAGE).unwrap().with_solved_count().pointer_count(), 1);
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub(super) fn cells(
         out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));
         return;
     }
+    let parsed = parsed.with_solved_count();
     // Whether a cell of an interior page leads into the file.
     let linked = |cell: &Cell| {
         parsed.header.kind != PageKind::IndexInterior || (2..=page_count).contains(&cell.left_child)

@@ -119,11 +119,23 @@ pub(super) fn look(
     page_count: u32,
     scratch: &mut Vec<Cell>,
 ) -> PageInfo {
-    let mut info = PageInfo::default();
     let Some(page) = Page::parse(bytes, number, geometry) else {
-        info.zero = all_zero(bytes);
-        return info;
+        return PageInfo { zero: all_zero(bytes), ..PageInfo::default() };
     };
+    let info = look_at(&page, page_count, scratch);
+    if info.sound {
+        return info;
+    }
+    let solved = page.with_solved_count();
+    if solved.header == page.header {
+        return info;
+    }
+    PageInfo { sound: false, ..look_at(&solved, page_count, scratch) }
+}
+
+/// Looks at a page whose header reads.
+fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInfo {
+    let (mut info, bytes, geometry) = (PageInfo::default(), page.bytes, page.geometry);
     scratch.clear();
     let kind = page.header.kind;
     let (mut ordered, mut previous) = (true, None);
@@ -131,7 +143,7 @@ pub(super) fn look(
     let mut good_cells = 0;
     page.touch_cells();
     for pointer in page.pointers() {
-        let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(&page, &cell, page_count)?)));
+        let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(page, &cell, page_count)?)));
         let Some((cell, columns)) = good else {
             info.bad += 1;
             // The bytes of a link that leads nowhere are accounted for all the same.
