@@ -166,6 +166,18 @@ pub(super) fn read(
 }
 
 impl Catalogue {
+    /// The tables and indexes of these definitions.
+    pub(super) fn of_rows(rows: &[SchemaRow]) -> Self {
+        let mut catalogue = Self::default();
+        for row in rows.iter().filter(|row| row.kind == SchemaKind::Table) {
+            catalogue.add_table(row, SchemaOrigin::Catalogue);
+        }
+        for row in rows.iter().filter(|row| row.kind == SchemaKind::Index) {
+            catalogue.add_index(row);
+        }
+        catalogue
+    }
+
     /// Gives a table whose DDL is cut off the columns that its records have: without names, but none is lost.
     pub(super) fn widen(&mut self, table: usize, columns: usize) {
         let Some(def) = self.tables.get_mut(table).filter(|def| !def.ddl.complete) else { return };
