@@ -51,8 +51,9 @@ struct Old {
     cells: Cells,
 }
 
-/// Bytes of a record without which it may equal a live one by accident.
+/// Bytes of a record without which it may equal a live one by accident, and those with which it never does.
 const LONG: usize = 8;
+const TELLING: usize = 12;
 
 /// A column that a table had.
 #[derive(Clone, Debug)]
@@ -195,11 +196,13 @@ fn dropped(
     let alias = table.ddl.rowid_alias == Some(0);
     let spare: Vec<u32> = spare_pages(survey, tree);
     let old = old_records(loose, view, survey, tree, &spare, (columns, alias.then_some(Serial::NULL)));
-    if old.len() < ENOUGH {
+    if old.is_empty() {
         return None;
     }
-    // Of a large table the pages are asked whose free space was: an altered row mostly stays on its page.
-    let asked = if spare.len() < PAGES { &tree.pages } else { &spare };
+    // Of a large table the pages are asked whose free space was, as an altered row mostly stays on its page, and the first
+    // ones, which hold the rows that a root had before it got leaves.
+    let some = || spare.iter().chain(tree.pages.iter().take(PAGES)).copied().collect();
+    let asked = if spare.len() < PAGES { tree.pages.clone() } else { some() };
     let positions = match position {
         Some(position) => position..position + 1,
         None if alias => 1..columns,
@@ -207,26 +210,32 @@ fn dropped(
     };
     let tried = old.iter().flat_map(|old| positions.clone().map(|position| (&old.cells, position)));
     let endings: Vec<u64> = tried.map(|(cells, position)| ending(&body(cells, Some(position)))).collect();
-    let live = live_contents(view, survey, asked, &Endings::of(endings.into_iter()));
+    let live = live_contents(view, survey, &asked, &Endings::of(endings.into_iter()));
     // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
     let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
     let long = |cells: &Cells| cells.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= LONG;
     let others: Vec<&Cells> = old.iter().map(|old| &old.cells).filter(|cells| long(cells)).collect();
-    let by_counted = best(&live, &counted, positions.clone());
-    by_counted.or_else(|| best(&live, &others, positions.start.max(2)..positions.end))
+    let by_counted = best(&live, &counted, positions.clone(), 1);
+    by_counted.or_else(|| best(&live, &others, positions.start.max(2)..positions.end, ENOUGH))
 }
 
-/// The column without which most of the records are live ones, when those are enough and no accident.
-fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>) -> Option<Dropped> {
+/// The column without which most of the records are live ones, when those are enough and no accident: most records are, or
+/// so many of them that have bytes enough to tell that it is no other column.
+fn best(live: &HashSet<u64>, old: &[&Cells], positions: Range<usize>, telling: usize) -> Option<Dropped> {
     let matches = |position: usize| -> Vec<&Cells> {
         let is_live = |record: &&&Cells| live.contains(&without(record, position));
         old.iter().filter(is_live).copied().collect()
     };
-    let (count, position) = positions
-        .map(|position| (matches(position).len(), position))
-        .max_by_key(|(count, position)| (*count, std::cmp::Reverse(*position)))?;
-    let values = matches(position).into_iter().filter_map(|record| record.get(position).cloned()).collect();
-    (count >= ENOUGH && count * LEAST_SHARE >= old.len()).then_some(Dropped { position, values })
+    let all: Vec<(usize, usize)> = positions.map(|position| (matches(position).len(), position)).collect();
+    let (count, position) =
+        *all.iter().max_by_key(|(count, position)| (*count, std::cmp::Reverse(*position)))?;
+    let only = all.iter().filter(|(other, _)| *other == count).count() == 1;
+    let matching = matches(position);
+    let long = |record: &&&Cells| body(record, Some(position)).len() >= TELLING;
+    let most = count >= ENOUGH && count * LEAST_SHARE >= old.len();
+    let told = only && matching.iter().filter(long).count() >= telling;
+    let values = matching.into_iter().filter_map(|record| record.get(position).cloned()).collect();
+    (most || told).then_some(Dropped { position, values })
 }
 
 /// Records with so many columns in the free space of a tree's pages, on earlier versions of them and on freed pages.
@@ -281,9 +290,12 @@ fn counted(
     Some(Old { counted: true, cells })
 }
 
-/// Some pages of a tree that have bytes which no cell owns, from all over it.
+/// Some pages of a tree that have bytes which no cell owns, from all over it. Interior ones were leaves once: there the rows
+/// stand that the tree began with.
 fn spare_pages(survey: &Survey, tree: &Tree) -> Vec<u32> {
-    some_spare(survey, tree.pages.iter().copied())
+    let mut spare = some_spare(survey, tree.interior.iter().copied());
+    spare.extend(some_spare(survey, tree.pages.iter().copied()));
+    spare
 }
 
 /// Some of these pages that have bytes which no cell owns.
