@@ -122,7 +122,7 @@ pub(super) fn read<'a>(view: &View<'a>, survey: &Survey, page: &PageVersion<'a>,
     let mut bytes = Vec::with_capacity(cell.payload_len.min(MOST_RESERVED) as usize);
     bytes.extend_from_slice(local);
     let mut walk = Walk { bytes, ..Walk::default() };
-    let whole = walk.follow(view, survey, page.space, cell.overflow, cell.spilled());
+    let whole = walk.follow(view, survey, page, cell.overflow, cell.spilled());
     let doubtful = whole && walk.fault.is_some();
     let Walk { bytes, pages, suspect, .. } = walk;
     Payload { bytes: Cow::Owned(bytes), pages, whole, doubtful, suspect }
@@ -263,7 +263,7 @@ fn from_page(view: &View<'_>, survey: &Survey, number: u32) -> (Vec<u32>, Vec<Fa
         let local = cell.local_payload(version.bytes);
         let before = local.get(local.len().saturating_sub(BEFORE)..).unwrap_or_default();
         let mut walk = Walk { bytes: before.to_vec(), only_pages: true, ..Walk::default() };
-        walk.follow(view, survey, version.space, cell.overflow, cell.spilled());
+        walk.follow(view, survey, &version, cell.overflow, cell.spilled());
         if reads {
             faults.extend(walk.fault.map(|fault| FaultyCell { page: number, cell, fault }));
         }
@@ -290,21 +290,21 @@ struct Walk {
 }
 
 impl Walk {
-    /// Follows a chain for `left` bytes; `false` where it breaks. The bytes of the page at which it breaks are
+    /// Follows a chain that begins on a version of a page for `left` bytes; `false` where it breaks. The bytes of the page at which it breaks are
     /// not taken: a page whose pointer is wrong is no longer the page that was written.
     fn follow(
         &mut self,
         view: &View<'_>,
         survey: &Survey,
-        space: Option<Space>,
+        from: &PageVersion<'_>,
         first: u32,
         mut left: u64,
     ) -> bool {
-        let capacity = u64::from(capacity(view, space));
-        let last = space.map_or(view.page_count, |space| space.pages);
+        let capacity = u64::from(capacity(view, from.space));
+        let last = view.last_chained(from);
         let mut link = first;
         while left > 0 {
-            let Some(next) = view.linked(space, link) else { return self.breaks(link, LinkFault::Absent) };
+            let Some(next) = view.linked(from, link) else { return self.breaks(link, LinkFault::Absent) };
             let take = left.min(capacity);
             if survey.page(next).kind.is_some() && survey.page(next).sound {
                 return self.breaks(next, LinkFault::InTree);
@@ -388,7 +388,8 @@ mod tests {
         let view = View::main(&sources, Some(SourceId(0)), Geometry { page_size: 512, reserved: 0 });
         let survey = Survey::of(&view, &|_| {});
         let mut walk = Walk::default();
-        assert!(!walk.follow(&view, &survey, None, 2, 1 << 50));
+        let from = view.page(1).unwrap();
+        assert!(!walk.follow(&view, &survey, &from, 2, 1 << 50));
         assert_eq!((walk.pages.len(), walk.bytes.len()), (199, 199 * 508));
         assert_eq!(walk.fault, Some(ChainFault { page: 50, place: 200, what: LinkFault::Again }));
     }

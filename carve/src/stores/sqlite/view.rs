@@ -37,6 +37,8 @@ pub(super) struct PageVersion<'a> {
     pub commit: Option<u32>,
     /// The pages that its links lead to, where they are not the database's.
     pub space: Option<Space>,
+    /// Its links lead to pages as they were when it was written, though the view shows it: to read what is gone of it.
+    pub then: bool,
 }
 
 /// The pages of a temp file that is a database of its own.
@@ -49,6 +51,11 @@ pub(super) struct Space {
 }
 
 impl PageVersion<'_> {
+    /// The same, with the links of its time.
+    pub(super) const fn then(self) -> Self {
+        Self { then: true, ..self }
+    }
+
     /// The span of `length` bytes at `at` on the page.
     pub(super) fn span(&self, at: u32, length: u32) -> Span {
         Span { source: self.source, offset: self.offset + u64::from(at), length: u64::from(length) }
@@ -115,8 +122,9 @@ pub(super) struct View<'a> {
     /// A header, a log or a journal counts the pages, so that none can be missing unseen.
     counted: bool,
     overlay: HashMap<u32, Overlay, RandomState>,
-    /// Old versions of pages, numbered from [`FIRST_OLD`].
+    /// Old versions of pages, numbered from [`FIRST_OLD`], and the numbers of each page's.
     old: Vec<Old>,
+    old_by_page: HashMap<u32, Vec<u32>, RandomState>,
     /// Stretches of temp files, numbered from [`FIRST_STRETCH`].
     stretches: Vec<Stretch>,
     /// The greatest page number of a statement journal.
@@ -161,6 +169,7 @@ impl<'a> View<'a> {
             counted: false,
             overlay: HashMap::default(),
             old: Vec::new(),
+            old_by_page: HashMap::default(),
             stretches: Vec::new(),
             last_of_statement: 0,
             applied: Applied::Nothing,
@@ -391,11 +400,47 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The number by which the view knows the page that a link on a version of a page names.
-    pub(super) fn linked(&self, space: Option<Space>, link: u32) -> Option<u32> {
-        match space {
-            None => Some(link),
-            Some(space) => (1..=space.pages).contains(&link).then(|| space.first + (link - 1)),
+    /// The number by which the view knows the page that a link on a version of a page names: of an old version, the one of
+    /// its time.
+    pub(super) fn linked(&self, from: &PageVersion<'_>, link: u32) -> Option<u32> {
+        if let Some(space) = from.space {
+            return (1..=space.pages).contains(&link).then(|| space.first + (link - 1));
+        }
+        Some(self.of_time(from, link).unwrap_or(link))
+    }
+
+    /// The old version of a page that stood when this version of another one did; `None` where it is the one that the
+    /// view shows.
+    fn of_time(&self, from: &PageVersion<'_>, link: u32) -> Option<u32> {
+        let shown = self.is_shown(from);
+        let versions = self.old_by_page.get(&link).filter(|_| from.then || !shown)?;
+        let version = |number: &u32| Some((*number, self.old.get(number.checked_sub(FIRST_OLD)? as usize)?));
+        let mut versions = versions.iter().filter_map(version).filter(|(_, old)| !old.of_statement);
+        let stood = |at: Option<u32>, commit: u32| at.is_some_and(|at| at <= commit);
+        // Later ones come first.
+        let found = match from.commit {
+            Some(commit) => versions.find(|(_, old)| {
+                !old.uncommitted && stood(old.at.commit, commit) || Some(old.at.source) == self.main
+            }),
+            None => versions.find(|(_, old)| old.at.source == from.source && !(shown && old.uncommitted)),
+        };
+        let newest = self.page(link).and_then(|page| page.commit);
+        let is_newest = from.commit.is_some_and(|commit| stood(newest, commit));
+        found.filter(|_| !is_newest).map(|(number, _)| number)
+    }
+
+    /// Whether the view shows a version in the place of its page.
+    fn is_shown(&self, version: &PageVersion<'_>) -> bool {
+        let shown = self.page(version.number).filter(|_| version.number <= self.page_count);
+        shown.is_some_and(|shown| (shown.source, shown.offset) == (version.source, version.offset))
+    }
+
+    /// The greatest page number that a link of an overflow page on a version's chain can name.
+    pub(super) fn last_chained(&self, from: &PageVersion<'_>) -> u32 {
+        match from.space {
+            Some(space) => space.pages,
+            None if !from.then && self.is_shown(from) => self.page_count,
+            None => self.page_count.max(self.main_pages),
         }
     }
 
@@ -449,7 +494,7 @@ impl<'a> View<'a> {
         let to = from.saturating_add(usize::try_from(stretch.length).ok()?).min(bytes.len());
         let bytes = bytes.get(from..to).filter(|bytes| !bytes.is_empty())?;
         let Stretch { source, offset, page, space, .. } = *stretch;
-        Some(PageVersion { number: page, bytes, source, offset, commit: None, space })
+        Some(PageVersion { number: page, bytes, source, offset, commit: None, space, then: false })
     }
 
     /// Whether a number is that of an old version.
@@ -529,6 +574,10 @@ impl<'a> View<'a> {
             old.clear();
         }
         old.truncate((FIRST_STRETCH - FIRST_OLD) as usize);
+        self.old_by_page.clear();
+        for (number, old) in (FIRST_OLD..).zip(&old) {
+            self.old_by_page.entry(old.page).or_default().push(number);
+        }
         self.old = old;
     }
 
@@ -541,7 +590,7 @@ impl<'a> View<'a> {
     ) -> Option<PageVersion<'a>> {
         let file = self.sources.get(usize::from(source.0))?;
         let bytes = file.get(offset, self.geometry.page_size as usize)?;
-        Some(PageVersion { number, bytes, source, offset, commit, space: None })
+        Some(PageVersion { number, bytes, source, offset, commit, space: None, then: false })
     }
 
     /// Whether anything overlays the main file.

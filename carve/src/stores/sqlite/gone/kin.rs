@@ -431,7 +431,8 @@ fn live_cells<'a>(search: &Search<'_, 'a>, page: u32, cell: &Cell) -> Option<Cel
 
 fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
     let view = &search.database.view;
-    let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
+    let payload =
+        chains::read(view, &search.database.survey, &view.page(dead.page)?.then(), &dead.freed.cell);
     let serials = dead.freed.serials.iter().copied();
     let mut cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
     if let Some(positions) = &search.as_live {

@@ -41,6 +41,7 @@ use super::keyed::KeptByKey;
 use super::layout::Layout;
 use super::prints::{Print, content, ending};
 use super::settle::Kept as KeptByRowid;
+use super::view::PageVersion;
 use crate::error::Error;
 use crate::model::TableId;
 use crate::stores::RowSink;
@@ -333,7 +334,7 @@ impl Search<'_, '_> {
     /// The fingerprints of a candidate.
     fn fingerprints(&self, page: u32, freed: &FreedCell) -> Fingerprints {
         let view = &self.database.view;
-        let Some(version) = view.page(page) else { return Fingerprints::default() };
+        let Some(version) = view.page(page).map(PageVersion::then) else { return Fingerprints::default() };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
         let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));

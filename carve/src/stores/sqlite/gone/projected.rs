@@ -312,7 +312,8 @@ impl<'j, 'a> Found<'j, 'a> {
 /// The payload of a candidate, as far as it is there.
 fn payload<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cow<'a, [u8]>> {
     let view = &search.database.view;
-    let payload = chains::read(view, &search.database.survey, &view.page(dead.page)?, &dead.freed.cell);
+    let payload =
+        chains::read(view, &search.database.survey, &view.page(dead.page)?.then(), &dead.freed.cell);
     Some(payload.bytes)
 }
 

@@ -5,6 +5,7 @@ use super::super::database::Database;
 use super::super::history::OfTable;
 use super::super::layout::Layout;
 use super::super::solve::Solution;
+use super::super::view::PageVersion;
 use super::judge::Judged;
 use super::{Candidate, Dead};
 use crate::confidence;
@@ -112,7 +113,7 @@ fn cells<'a>(
     batch: &mut Batch<'a>,
 ) -> Option<Claims> {
     let view = &target.database.view;
-    let version = view.page(dead.page)?;
+    let version = view.page(dead.page)?.then();
     let (survey, chained) = (&target.database.survey, &target.database.chained);
     let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
     let mut at = u64::from(dead.freed.header_len);
@@ -192,7 +193,7 @@ fn settled(state: State, full: bool, claims: Claims) -> (State, Claims) {
 
 fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let view = &target.database.view;
-    let Some(version) = view.page(dead.page) else { return };
+    let Some(version) = view.page(dead.page).map(PageVersion::then) else { return };
     let from = batch.spans.len();
     let (survey, chained) = (&target.database.survey, &target.database.chained);
     let chain = chains::read_gone(view, survey, chained, &version, &dead.freed.cell).pages;

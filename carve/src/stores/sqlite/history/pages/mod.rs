@@ -497,6 +497,6 @@ impl<'a> Pages<'a> {
         let size = self.geometry.page_size as usize;
         let file = self.sources.get(usize::from(source.0))?;
         let bytes = file.get(offset, size).filter(|bytes| bytes.len() == size)?;
-        Some(PageVersion { number, bytes, source, offset, commit: None, space: None })
+        Some(PageVersion { number, bytes, source, offset, commit: None, space: None, then: false })
     }
 }
