@@ -22,6 +22,7 @@ mod repeated;
 mod reused;
 mod rowids;
 mod shape;
+mod spoilt;
 mod streams;
 mod traces;
 
@@ -280,6 +281,7 @@ pub(super) fn rows<'a>(
     let of_journal = if lifetimes.is_none() { of_journal() } else { None };
     let history = lifetimes.as_ref().or(of_journal.as_ref());
     let mut judged = judge::judge(&search, &live, history, dead);
+    spoilt::leave_out(&search, &live, &mut judged);
     parts::merge(&search, &mut judged);
     projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
