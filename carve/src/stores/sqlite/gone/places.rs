@@ -19,6 +19,7 @@ use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::Serial;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -139,6 +140,9 @@ const FEW_ROWS: u64 = 5;
 
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
+
+/// Rows that lack a value in their first column by no accident, where nearly all do.
+const SEVERAL_NULLS: usize = 8;
 
 /// Tables that are asked whether a page is theirs: in a file of more the largest, and the first that fit.
 const MOST_TABLES: usize = 256;
@@ -621,6 +625,11 @@ fn owner_of_bare(
         }
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
+        // Without a value in its first column no row is of a table that keeps one there, but of one whose key stands there.
+        let is_null = |freed: &FreedCell| freed.serials.first() == Some(&Serial::NULL);
+        let nulls = cells.iter().filter(|freed| is_null(freed)).count();
+        let all_null = nulls >= SEVERAL_NULLS && 8 * nulls > 7 * cells.len();
+        let covered = if all_null && !kinds.begins_with_null() { covered / 2 } else { covered };
         let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));
         let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
         // Tables of one shape cover the same: then the rows decide.

@@ -334,6 +334,12 @@ impl Kinds {
         self.rows > 0
     }
 
+    /// Whether the first column of most rows holds NULL, as that of an `INTEGER PRIMARY KEY` does.
+    pub(super) fn begins_with_null(&self) -> bool {
+        let nulls = |values: &Values| 2 * values.often.get(&0).copied().unwrap_or(0) > values.rows;
+        self.first == Some(Serial::NULL) || self.values.first().is_some_and(nulls)
+    }
+
     /// Whether so few rows are live that those which are gone tell more.
     pub(super) const fn few_rows(&self) -> bool {
         self.rows < TELLING
