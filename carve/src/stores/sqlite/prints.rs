@@ -115,10 +115,13 @@ pub(super) fn content(serials: impl Iterator<Item = u64>, body: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The length of a record's body and its last bytes: they tell most records apart without a look at all bytes.
+/// The length of a record's body, its last bytes and those amid it: they tell most records apart without a look at all
+/// bytes. The last ones alone may be of a moment or a state, which many rows have.
 pub(super) fn ending(body: &[u8]) -> u64 {
-    let last = body.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
-    (last ^ (body.len() as u64).rotate_right(16)).wrapping_mul(SPREAD)
+    let last = |body: &[u8]| body.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
+    let amid = last(body.get(..body.len() / 2).unwrap_or_default());
+    let end = last(body) ^ (body.len() as u64).rotate_right(16);
+    (end ^ amid.wrapping_mul(SPREAD).rotate_right(32)).wrapping_mul(SPREAD)
 }
 
 /// What stands for the ending of a body of which only the length is known.
