@@ -12,7 +12,7 @@ use super::page::{Extent, PageKind};
 use super::serial::{Serial, SerialKind};
 use super::serial_list::SerialList;
 use super::varint::{varint_at, varint_len};
-use crate::bytes::all_zero;
+use crate::bytes::{all_zero, at_least, at_most, each_pair, equal};
 use std::cell::Cell as StdCell;
 use std::iter::once;
 use std::ops::Range;
@@ -31,9 +31,6 @@ const MOST_PAIR_STARTS: usize = 2048;
 
 /// Bytes of text that are read in one step.
 const TEXT_STEP: usize = 16;
-
-/// Places that are looked at in one step, where few hold what is looked for.
-const SEVERAL: usize = 32;
 
 /// Steps that it takes to keep a possible cell, besides one for each of its columns.
 const CELL_STEPS: usize = 8;
@@ -225,7 +222,7 @@ pub fn cells(
             let least = shape.least.max(1) + 1;
             let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
             let least = u8::try_from(least).unwrap_or(u8::MAX);
-            let is_one = |len: u8, second: u8| u8::from(second == first as u8) & u8::from(len >= least);
+            let is_one = |lens, seconds| equal(seconds, first as u8) & at_least(lens, least);
             each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
         }
         _ => (from..to).for_each(|at| walk.by_header(at, found)),
@@ -309,7 +306,7 @@ fn find_heads(page: &[u8], Range { start: from, end: to }: Range<usize>, heads: 
     each_pair(
         bytes,
         2,
-        |offset, size| u8::from(offset <= last) & u8::from(size <= last),
+        |offsets, sizes| at_most(offsets, last) & at_most(sizes, last),
         |at| {
             let Some(&[a, b, c, d]) = bytes.get(at..).and_then(|bytes| bytes.first_chunk()) else { return };
             let (next, size) = (u16::from_be_bytes([a, b]).into(), usize::from(u16::from_be_bytes([c, d])));
@@ -319,24 +316,6 @@ fn find_heads(page: &[u8], Range { start: from, end: to }: Range<usize>, heads: 
             }
         },
     );
-}
-
-/// Calls `each` with the places where `is_one` takes the byte there and the one so many bytes behind it: it is not 0 for
-/// these, and is asked of many places at a time.
-fn each_pair(bytes: &[u8], apart: usize, is_one: impl Fn(u8, u8) -> u8, mut each: impl FnMut(usize)) {
-    let others = bytes.get(apart..).unwrap_or_default();
-    let several = bytes.as_chunks::<SEVERAL>().0.iter().zip(others.as_chunks::<SEVERAL>().0);
-    let mut at = 0;
-    for (ones, others) in several {
-        let all = ones.iter().zip(others);
-        if all.clone().fold(0, |any, (one, other)| any | is_one(*one, *other)) != 0 {
-            let places = (at..).zip(all).filter(|(_, (one, other))| is_one(**one, **other) != 0);
-            places.for_each(|(at, _)| each(at));
-        }
-        at += SEVERAL;
-    }
-    let rest = bytes.iter().zip(others).enumerate().skip(at);
-    rest.filter(|(_, (one, other))| is_one(**one, **other) != 0).for_each(|(at, _)| each(at));
 }
 
 /// So many places, none of them noted.

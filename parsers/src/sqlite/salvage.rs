@@ -5,6 +5,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::record::{self, RecordHeader};
 use super::varint::{MAX_LEN, varint_at, varint_len};
+use crate::bytes::{at_least, at_most, each_pair};
 use std::collections::HashSet;
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
@@ -19,7 +20,9 @@ pub fn cells(
     geometry: Geometry,
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
 ) -> Vec<Cell> {
-    cells_at(page, extent, kind, geometry, &|_| true, accept)
+    let Some((from, bounded)) = bounded(page, extent, kind, geometry) else { return Vec::new() };
+    let places = from..bounded.len();
+    most_bytes(places.filter_map(|at| strict_cell(bounded, at, kind, geometry, accept)).collect())
 }
 
 /// The same, of leaves of indexes all of whose records have so many columns: two bytes then rule out most places.
@@ -32,35 +35,33 @@ pub fn entries(
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
 ) -> Vec<Cell> {
     // A serial type takes nine bytes at most, and the length of a header that begins with a byte below 128 just that byte.
-    let header_len = columns.saturating_add(1)..=columns.saturating_mul(MAX_LEN).saturating_add(1);
-    let may_begin = |at: usize| {
-        let (len, header) = (page.get(at), page.get(at + 1));
-        len.zip(header).is_none_or(|(len, header)| {
-            *len >= 0x80 || *header >= 0x80 || header_len.contains(&usize::from(*header))
-        })
+    let least = u8::try_from(columns.saturating_add(1)).unwrap_or(u8::MAX);
+    let most = u8::try_from(columns.saturating_mul(MAX_LEN).saturating_add(1)).unwrap_or(u8::MAX);
+    let may_begin = |lens, headers| {
+        at_least(lens, 0x80) | at_least(headers, 0x80) | at_least(headers, least) & at_most(headers, most)
     };
     let accept = |cell: &Cell, header: &RecordHeader<'_>| header.columns == columns && accept(cell, header);
-    cells_at(page, extent, PageKind::IndexLeaf, geometry, &may_begin, &accept)
+    let Some((from, bounded)) = bounded(page, extent, PageKind::IndexLeaf, geometry) else {
+        return Vec::new();
+    };
+    let mut possible = Vec::new();
+    // The last byte alone is no cell.
+    each_pair(bounded.get(from..).unwrap_or_default(), 1, may_begin, |at| {
+        possible.extend(strict_cell(bounded, from + at, PageKind::IndexLeaf, geometry, &accept));
+    });
+    most_bytes(possible)
 }
 
-/// The cells of an extent, of those that begin where one may.
-fn cells_at(
-    page: &[u8],
-    extent: Extent,
-    kind: PageKind,
-    geometry: Geometry,
-    may_begin: &impl Fn(usize) -> bool,
-    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
-) -> Vec<Cell> {
+/// Where the extent begins, and the page up to its end; `None` where no records lie.
+fn bounded(page: &[u8], extent: Extent, kind: PageKind, geometry: Geometry) -> Option<(usize, &[u8])> {
     let to = (extent.to as usize).min(page.len()).min(geometry.usable() as usize);
     let from = extent.from as usize;
-    if kind == PageKind::TableInterior || from >= to {
-        return Vec::new();
-    }
-    let bounded = page.get(..to).unwrap_or_default();
-    let places = (from..to).filter(|at| may_begin(*at));
-    let possible = places.filter_map(|at| strict_cell(bounded, at, kind, geometry, accept));
-    let mut possible: Vec<Cell> = possible.collect();
+    let any = kind != PageKind::TableInterior && from < to;
+    Some((from, page.get(..to)?)).filter(|_| any)
+}
+
+/// The set of cells that covers most bytes without overlap.
+fn most_bytes(mut possible: Vec<Cell>) -> Vec<Cell> {
     if possible.is_empty() {
         return possible;
     }

@@ -8,10 +8,13 @@ use super::cell::Cell;
 use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::salvage::strict_cell;
-use crate::bytes::be_u16_at;
+use crate::bytes::{at_least, be_u16_at};
 
 /// Places of the array that may lead nowhere: a trunk that had more leaves has left their numbers there.
 const MOST_MISSES: usize = 64;
+
+/// The highest bit of the first byte of each of four pointers.
+const FIRST_OF_TWO: u64 = 0x0080_0080_0080_0080;
 
 /// What is left of a cell pointer array, and the cells to which it leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,18 +33,31 @@ pub struct Stale {
 #[must_use]
 pub fn cells(page: &[u8], (from, to): (usize, usize), kind: PageKind, geometry: Geometry) -> Stale {
     let usable = to.min(geometry.usable() as usize);
-    let (mut at, mut end, mut content, mut misses) = (from, from, usable, 0);
+    let (mut end, mut content, mut misses) = (from, usable, 0);
     // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
     let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
+    let mut at = from;
+    let above = u8::try_from(usable / 256 + 1).ok();
     while at + 2 <= content && misses <= MOST_MISSES {
-        let pointer = be_u16_at(page, at).map(usize::from);
-        at += 2;
-        // Its cell was overwritten by a live one.
-        if pointer.is_some_and(|pointer| pointer >= usable) {
+        // Of text no pair of bytes is a place on most pages.
+        let four = page.get(at..content).and_then(|bytes| bytes.first_chunk());
+        if let Some((four, above)) = four.zip(above)
+            && at_least(u64::from_le_bytes(*four), above) & FIRST_OF_TWO == FIRST_OF_TWO
+        {
+            at += 8;
             continue;
         }
-        let lead = pointer.filter(|pointer| (at..usable).contains(pointer));
-        let read = lead.and_then(|pointer| strict_cell(page, pointer, kind, geometry, &|_, _| true));
+        let Some(pointer) = be_u16_at(page, at).map(usize::from) else { break };
+        at += 2;
+        // Its cell was overwritten by a live one.
+        if pointer >= usable {
+            continue;
+        }
+        if pointer < at {
+            misses += 1;
+            continue;
+        }
+        let read = strict_cell(page, pointer, kind, geometry, &|_, _| true);
         let Some(cell) = read.filter(|cell| cell.end as usize <= usable) else {
             misses += 1;
             continue;
