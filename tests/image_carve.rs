@@ -4,6 +4,7 @@ use crate::support::{Done, folder, mudlark, names, rows, store};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The bytes of a store with overflow pages, an index and two tables; `word` tells it from others.
@@ -220,6 +221,28 @@ fn a_log_far_from_its_database_is_joined_to_it() -> Done {
     assert_eq!(ran.status, Some(0), "{}", ran.err);
     let found = rows(&Connection::open(&rows_of)?, "SELECT name FROM people WHERE id = 3")?;
     assert_eq!(json!(found), json!([["changed in the log"]]));
+    Ok(())
+}
+
+/// To read them would take many minutes.
+#[test]
+fn holes_of_an_image_are_not_read_to_put_together_what_lies_in_pieces() -> Done {
+    let folder = folder()?;
+    let ([one, two], path, _) = two(folder.path())?;
+    let sparse = folder.path().join("sparse.img");
+    let mut file = fs::File::create(&sparse)?;
+    file.set_len(1 << 42)?;
+    file.seek(SeekFrom::Start((1 << 41) + 512))?;
+    file.write_all(&fs::read(path)?)?;
+    drop(file);
+    let out = folder.path().join("out");
+    let lines = carved(&sparse, &out, &["--quiet"])?;
+    let found = databases(&lines);
+    assert_eq!(found.len(), 2);
+    for (line, whole) in found.into_iter().zip([one, two]) {
+        let name = line["file"].as_str().ok_or("file")?;
+        assert_eq!(fs::read(out.join(name))?, whole, "{line}");
+    }
     Ok(())
 }
 

@@ -140,23 +140,14 @@ thread_local! {
 
 /// Looks at a batch of windows, in parallel.
 fn look(source: &Source, image: &[u8], file: Option<&File>, windows: &Windows) -> Batch {
-    let found: Vec<Vec<Vec<Mark>>> = windows
-        .starts
-        .par_iter()
-        .map(|from| {
-            let len = WINDOW.min(image.len() - from);
-            BUFFER.with_borrow_mut(|buffer| {
-                let bytes = read(source, image, file, (*from, len), buffer);
-                let window = Window { image, from: *from, bytes };
-                let each = REGISTRY.iter().map(|store| {
-                    let mut marks = Vec::new();
-                    store.scanner().window(&window, &mut marks);
-                    marks
-                });
-                each.collect()
-            })
-        })
-        .collect();
+    let found: Vec<Vec<Vec<Mark>>> = each(source, image, file, windows, |window| {
+        let each = REGISTRY.iter().map(|store| {
+            let mut marks = Vec::new();
+            store.scanner().window(window, &mut marks);
+            marks
+        });
+        each.collect()
+    });
     let mut marks = vec![Vec::new(); REGISTRY.len()];
     for window in found {
         for (all, new) in marks.iter_mut().zip(window) {
@@ -164,6 +155,47 @@ fn look(source: &Source, image: &[u8], file: Option<&File>, windows: &Windows) -
         }
     }
     Batch { marks, reached: windows.end as u64, skipped: windows.skipped as u64 }
+}
+
+/// What `look` makes of each window of a batch, in their order.
+fn each<T: Send>(
+    source: &Source,
+    image: &[u8],
+    file: Option<&File>,
+    windows: &Windows,
+    look: impl Fn(&Window<'_>) -> T + Sync,
+) -> Vec<T> {
+    let at = |from: &usize| {
+        let len = WINDOW.min(image.len() - from);
+        BUFFER.with_borrow_mut(|buffer| {
+            let bytes = read(source, image, file, (*from, len), buffer);
+            look(&Window { image, from: *from, bytes })
+        })
+    };
+    let found = windows.starts.par_iter().map(at).collect();
+    if let (Some(first), Some(last)) = (windows.starts.first(), windows.starts.last()) {
+        source.release(first.saturating_sub(WINDOW)..last.saturating_add(2 * WINDOW));
+    }
+    found
+}
+
+/// One more pass over an image, of a store that knows its marks and asks for more: hands `take` what `look` makes of each
+/// window that holds data, in their order. Ends early when the user stops the run.
+pub fn again<T: Send>(
+    source: &Source,
+    look: impl Fn(&Window<'_>) -> T + Sync,
+    take: &mut dyn FnMut(T),
+    progress: &dyn Progress,
+) {
+    let image = source.bytes();
+    let file = source.reopened();
+    let mut extents = Extents::of(file.as_ref(), image.len());
+    let mut reached = 0;
+    while reached < image.len() && !progress.interrupted() {
+        let windows = extents.windows(reached, BATCH);
+        reached = windows.end;
+        each(source, image, file.as_ref(), &windows, &look).into_iter().for_each(&mut *take);
+    }
 }
 
 /// Bytes that are read at a time where not all of a window can be: a page of memory, then a sector of a disk.

@@ -2,10 +2,11 @@
 #![allow(unsafe_code, reason = "a memory map has no safe form; the argument stands below")]
 
 use super::guard::Guard;
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// A file mapped read-only, with its fault guard.
@@ -30,6 +31,15 @@ impl Mapped {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Lets the system take back the memory in which some bytes lie, which are read anew when they are asked for.
+    pub(super) fn release(&self, range: Range<usize>) {
+        let end = range.end.min(self.map.len());
+        let length = end.saturating_sub(range.start);
+        // SAFETY: the advice is dangerous where a mapping was written to, as that would be lost; this one is read-only.
+        // Zeros that the guard put in place of what can't be read are zeros again. Failure leaves all as it is.
+        let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, length) };
     }
 
     /// Notes that bytes could not be read.

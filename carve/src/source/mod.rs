@@ -13,6 +13,7 @@ use mapped::Mapped;
 use pieces::Pieces;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,6 +246,13 @@ impl Source {
         let now = file.metadata().ok()?;
         let same = (now.dev(), now.ino()) == (self.metadata.dev(), self.metadata.ino());
         (same && is_readable_anywhere(&now)).then_some(file)
+    }
+
+    /// Says that bytes at some offsets, of which there are many, won't be asked for soon: they need no memory.
+    pub fn release(&self, range: Range<usize>) {
+        if let Some(mapped) = &self.mapped {
+            mapped.release(range);
+        }
     }
 
     /// Notes that bytes could not be read from the file beside the mapping.

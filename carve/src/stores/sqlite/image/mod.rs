@@ -23,7 +23,7 @@ pub(super) fn gather(image: &Source, marks: &[Mark], progress: &dyn Progress) ->
     let hits: Vec<Hit> = marks.iter().filter_map(|mark| Hit::of(*mark)).collect();
     let mut logs = logs::logs(bytes, &hits);
     let runs: Vec<(u64, u64)> = logs.iter().map(|log| (log.place, log.place + log.length)).collect();
-    let mut gathered = gather::gather(bytes, &hits, &runs, progress);
+    let mut gathered = gather::gather(image, &hits, &runs, progress);
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }

@@ -9,7 +9,7 @@ use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal;
 use mudlark_parsers::sqlite::probe::page::{self, MOST};
 use mudlark_parsers::sqlite::probe::{Effort, Sizes, frame, record, start};
-use mudlark_parsers::sqlite::wal::FRAME_HEADER_LEN;
+use mudlark_parsers::sqlite::wal::{self, FRAME_HEADER_LEN};
 
 /// Finds parts of SQLite stores.
 #[derive(Debug)]
@@ -131,8 +131,12 @@ impl<'a> Look<'_, 'a> {
         }
     }
 
-    /// The image from an offset of the window on, as far as a page may reach.
+    /// The image from an offset of the window on, as far as a page may reach. What lies behind the window is asked of the
+    /// mapping.
     fn image_from(&self, at: usize) -> &'a [u8] {
+        if let Some(near) = self.window.bytes.get(at..at + MOST) {
+            return near;
+        }
         let from = self.window.from + at;
         self.window
             .image
@@ -165,8 +169,13 @@ impl<'a> Look<'_, 'a> {
 
     #[cold]
     fn start(&mut self, at: usize) {
+        let Some(magic) = self.window.array::<16>(at) else { return };
+        let of_a_log = magic.first_chunk().is_some_and(|magic| u32::from_be_bytes(*magic) & !1 == wal::MAGIC);
+        if magic != header::MAGIC && !of_a_log && !magic.starts_with(&journal::MAGIC) {
+            return;
+        }
         let bytes = self.image_from(at);
-        if bytes.starts_with(header::MAGIC) {
+        if magic == header::MAGIC {
             if let Some(sizes) = start::first_page_sizes(bytes, self.most_pages)
                 && !self.is_in_a_frame(at, sizes)
             {

@@ -13,12 +13,14 @@ mod headless;
 mod keys;
 mod known;
 mod lay;
+mod links;
 mod roots;
 mod search;
 mod walk;
 
 use super::hits::{Hit, HitKind};
 use crate::progress::Progress;
+use crate::source::Source;
 use draft::{Draft, Rank};
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
@@ -113,11 +115,12 @@ fn held(drafts: &[Draft<'_>]) -> Vec<(u64, u64)> {
 /// Puts together what the hits of an image, in the order of their offsets, are parts of; `logs` are runs of it that are
 /// of logs and journals.
 pub(in super::super) fn gather(
-    image: &[u8],
+    source: &Source,
     hits: &[Hit],
     logs: &[(u64, u64)],
     progress: &dyn Progress,
 ) -> Gathered {
+    let image = source.bytes();
     progress.stage("putting databases together", 1);
     let of_logs = Claimed::of([].into_iter(), logs);
     let heads = hits.par_iter().filter(|hit| hit.kind() == HitKind::Header && !of_logs.has(hit.offset()));
@@ -143,16 +146,20 @@ pub(in super::super) fn gather(
     }
     let claimed = Claimed::of(pages(&assemblies), logs);
     let loose = |hit: &Hit| !claimed.has(hit.offset()) && hit.kind() != HitKind::Header;
-    let mut indexes: BTreeMap<u32, Index> = BTreeMap::new();
+    // The sizes of which pages are looked for, each with the most pages of a database.
+    let mut sizes: BTreeMap<u32, u32> = BTreeMap::new();
     for page_size in PAGE_SIZES {
         let of_size = drafts.iter().filter(|draft| draft.body.geometry.page_size == page_size);
         let orphaned = || hits.iter().any(|hit| loose(hit) && headless::is_seed(*hit, page_size));
         let most = of_size.map(|draft| draft.body.count).max();
         if most.is_some() || orphaned() {
-            let taken = |offset| claimed.has(offset);
-            indexes.insert(page_size, Index::of(image, hits, page_size, most.unwrap_or(0), &taken));
+            sizes.insert(page_size, most.unwrap_or(0));
         }
     }
+    let taken = |offset| claimed.has(offset);
+    let links = links::links(source, &sizes, &taken, progress);
+    let of_size = |(size, links)| (size, Index::of(image, hits, size, links, &taken));
+    let indexes: BTreeMap<u32, Index> = links.into_iter().map(of_size).collect();
     let empty = Index::default();
     let index = |draft: &Draft<'_>| indexes.get(&draft.body.geometry.page_size).unwrap_or(&empty);
     drafts.par_iter_mut().for_each(|draft| draft.run(index(draft), &|offset| claimed.has(offset)));

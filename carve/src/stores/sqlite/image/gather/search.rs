@@ -6,7 +6,8 @@ use super::fit::tree_page;
 use super::keys;
 use super::known::Known;
 use super::lay::{Guess, base_of};
-use mudlark_parsers::bytes::{be_u32_at, slice_at};
+use super::links::Links;
+use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use rayon::prelude::*;
@@ -16,9 +17,6 @@ const MOST_ASKED: usize = 96;
 
 /// A page whose fit is less is not worth a break of the file's run.
 const LEAST_FIT: f32 = 2.0;
-
-/// Where parts of files can begin.
-const SECTOR: usize = 512;
 
 /// The pages of one size by their content. It takes 16 bytes a page, and as many again for a page of a table.
 #[derive(Debug, Default)]
@@ -40,16 +38,16 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads what the pages of one size hold, without those that are `taken`; no database has more than so many pages.
+    /// Reads what the pages of one size hold, without those that are `taken`; `links` are those of the same size.
     pub(super) fn of(
         image: &[u8],
         hits: &[Hit],
         page_size: u32,
-        most_pages: u32,
+        links: Links,
         taken: &(dyn Fn(u64) -> bool + Sync),
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
-        let mut index = Self::default();
+        let mut index = Self { links: links.links, ends: links.ends, ..Self::default() };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {
@@ -79,7 +77,6 @@ impl Index {
         index.first.par_sort_unstable();
         index.interior.par_sort_unstable();
         index.entries.par_sort_unstable();
-        (index.links, index.ends) = links(image, page_size, most_pages, taken);
         index
     }
 
@@ -238,64 +235,4 @@ fn range<T: Sorts>(sorted: &[T], low: T::Key, high: T::Key) -> impl DoubleEndedI
     let from = sorted.partition_point(|entry| entry.key() < low);
     let to = sorted.partition_point(|entry| entry.key() <= high);
     sorted.get(from..to.max(from)).unwrap_or_default().iter()
-}
-
-/// Places that are kept for pages of chains that nothing beside them bears out: what begins with a small number is
-/// common in some files.
-const MOST_LONE: usize = 1 << 20;
-
-/// By a number, offsets.
-type Sorted = Vec<(u32, u64)>;
-
-/// Pages that may be of overflow chains, by their link, and those that may be the last of one, by their end.
-///
-/// SQLite mostly writes a chain in the order of the numbers, so that the page before or behind goes with a link. The last
-/// page links to none, and what it doesn't fill is zeros.
-fn links(
-    image: &[u8],
-    page_size: u32,
-    most_pages: u32,
-    taken: &(dyn Fn(u64) -> bool + Sync),
-) -> (Sorted, Sorted) {
-    let size = page_size as usize;
-    let window = 1 << 20;
-    let parts: Vec<[Sorted; 3]> = (0..image.len().div_ceil(window))
-        .into_par_iter()
-        .map(|index| {
-            let (from, to) = (index * window, ((index + 1) * window).min(image.len()));
-            let [mut runs, mut lone, mut ends] = [const { Vec::new() }; 3];
-            for at in (from..to).step_by(SECTOR) {
-                let Some(link) = be_u32_at(image, at).filter(|link| *link <= most_pages) else { continue };
-                if link == 0 {
-                    ends.extend(end(image, at, size).map(|end| (end, at as u64)));
-                } else if link > 2 && !taken(at as u64) {
-                    let behind = be_u32_at(image, at + size) == Some(link + 1);
-                    let before =
-                        || at.checked_sub(size).and_then(|at| be_u32_at(image, at)) == Some(link - 1);
-                    let list = if behind || before() { &mut runs } else { &mut lone };
-                    list.push((link, at as u64));
-                }
-            }
-            ends.retain(|(_, at)| !taken(*at));
-            [runs, lone, ends]
-        })
-        .collect();
-    let all = |which: usize| parts.iter().filter_map(|part| part.get(which)).flatten().copied().collect();
-    let [mut links, lone, mut ends]: [Sorted; 3] = [all(0), all(1), all(2)];
-    if lone.len() <= MOST_LONE {
-        links.extend(lone);
-    }
-    ends.truncate(if ends.len() <= MOST_LONE { MOST_LONE } else { 0 });
-    links.par_sort_unstable();
-    ends.par_sort_unstable();
-    (links, ends)
-}
-
-/// Where the zeros begin that fill a page whose link is zero; none where it holds nothing, or is full.
-fn end(image: &[u8], at: usize, size: usize) -> Option<u32> {
-    let page = slice_at(image, at, size)?;
-    if page.get(4..8)? == [0; 4] || page.last() != Some(&0) {
-        return None;
-    }
-    page.iter().rposition(|byte| *byte != 0).map(|last| last as u32 + 1)
 }
