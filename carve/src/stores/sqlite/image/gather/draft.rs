@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Rounds of walking and laying: each finds at least one more level of a tree, or one more run of a chain.
 const MOST_ROUNDS: usize = 40;
@@ -96,7 +97,14 @@ pub(super) struct Draft<'i> {
     /// Places that other pages of this one have the better claim to.
     barred: HashSet<(u32, u64), RandomState>,
     walked: Walked,
+    /// Whether a page lies elsewhere since the last walk.
+    moved: bool,
+    /// The places whose bytes told at the last walk which page they are.
+    held: Option<Arc<Held>>,
 }
+
+/// By places, numbers of pages.
+type Held = HashMap<u64, u32, RandomState>;
 
 impl<'i> Draft<'i> {
     /// The database whose header lies at an offset; `None` where no header does.
@@ -130,6 +138,8 @@ impl<'i> Draft<'i> {
             lost: HashSet::default(),
             barred: HashSet::default(),
             walked: Walked::default(),
+            moved: true,
+            held: None,
         }
     }
 
@@ -162,10 +172,10 @@ impl<'i> Draft<'i> {
         let mut unbarred = false;
         for _ in 0..MOST_ROUNDS {
             let before = self.walk();
-            let old = before.iter().map(Some).chain(std::iter::repeat(None));
-            for (number, (expect, old)) in (1..).zip(self.expects.iter().zip(old)) {
+            for (number, expect) in (1..).zip(&self.expects) {
                 let at = number as usize - 1;
-                if old != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
+                let Some(before) = &before else { break };
+                if before.get(at) != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
                     let mut found = index.find(&self.body, &mut self.known, number, expect, MOST_KEPT);
                     found.extend(
                         self.starts
@@ -196,7 +206,7 @@ impl<'i> Draft<'i> {
                 break;
             }
             self.lay(claimed);
-            self.fix(&before);
+            self.fix(before.as_deref());
             self.bar_doubles();
         }
         self.walk();
@@ -216,7 +226,7 @@ impl<'i> Draft<'i> {
         if let Some((found, first)) = self.found.first_mut().zip(first) {
             found.push(first.offset);
         }
-        self.known = Known::of(self.body.count);
+        self.known.grow(self.body.count);
     }
 
     /// Looks for the root of a tree that was not found; whether there was one.
@@ -248,6 +258,7 @@ impl<'i> Draft<'i> {
         }
         if let (Some(place), Some(sought)) = (self.places.get_mut(at), self.sought.get_mut(at)) {
             (*place, *sought) = (Some(root.offset), true);
+            self.moved = true;
         }
         true
     }
@@ -282,7 +293,9 @@ impl<'i> Draft<'i> {
                 for (index, laid) in within.clone().zip(laid) {
                     if let (Some(known), Some(place)) = (self.laid.get_mut(index), self.places.get_mut(index))
                     {
-                        (*known, *place) = (laid, laid.offset(index as u32 + 1, size));
+                        let offset = laid.offset(index as u32 + 1, size);
+                        self.moved |= *place != offset;
+                        (*known, *place) = (laid, offset);
                     }
                 }
             }
@@ -291,11 +304,12 @@ impl<'i> Draft<'i> {
         self.changed.fill(false);
     }
 
-    /// Notes which pages stand: their bytes and their lead tell, and what is expected of them was so `before`.
-    fn fix(&mut self, before: &[Expect]) {
-        let expected = self.expects.iter().zip(before).map(|(now, before)| now == before);
-        for ((fixed, laid), stays) in self.fixed.iter_mut().zip(&self.laid).zip(expected) {
-            if stays && fixed.is_none() && laid.fit >= STRONG && laid.margin >= FIXED {
+    /// Notes which pages stand: their bytes and their lead tell, and what is expected of them was so `before`; `None` where
+    /// all was.
+    fn fix(&mut self, before: Option<&[Expect]>) {
+        let expected = |at: usize| before.is_none_or(|before| before.get(at) == self.expects.get(at));
+        for (at, (fixed, laid)) in self.fixed.iter_mut().zip(&self.laid).enumerate() {
+            if expected(at) && fixed.is_none() && laid.fit >= STRONG && laid.margin >= FIXED {
                 *fixed = Some(*laid);
             }
         }
@@ -318,8 +332,12 @@ impl<'i> Draft<'i> {
         }
     }
 
-    /// Walks over what is laid; what was expected of the pages before.
-    fn walk(&mut self) -> Vec<Expect> {
+    /// Walks over what is laid; what was expected of the pages before. `None` where no page lies elsewhere since.
+    fn walk(&mut self) -> Option<Vec<Expect>> {
+        if !std::mem::take(&mut self.moved) {
+            return None;
+        }
+        self.held = None;
         let mut expects = vec![Expect::Unknown; self.places.len()];
         let mut fits = vec![0.0; self.places.len()];
         let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();
@@ -331,17 +349,22 @@ impl<'i> Draft<'i> {
                 }
             });
         self.fits = fits;
-        std::mem::replace(&mut self.expects, expects)
+        Some(std::mem::replace(&mut self.expects, expects))
     }
 
     /// The places whose bytes tell which page they are, by that page's number.
-    fn held(&self) -> HashMap<u64, u32, RandomState> {
-        let mut held = HashMap::default();
+    fn held(&mut self) -> Arc<Held> {
+        if let Some(held) = &self.held {
+            return Arc::clone(held);
+        }
+        let mut held = Held::default();
         for (number, (place, fit)) in (1..).zip(self.places.iter().zip(&self.fits)) {
             if let Some(place) = place.filter(|_| *fit >= EVIDENCE) {
                 held.entry(place).or_insert(number);
             }
         }
+        let held = Arc::new(held);
+        self.held = Some(Arc::clone(&held));
         held
     }
 

@@ -47,27 +47,33 @@ pub(super) struct ChainStart {
 }
 
 impl Known {
-    /// For a database of so many pages.
-    pub(super) fn of(count: u32) -> Self {
+    /// For a database of so many pages. What was known of one with as many or fewer, which was tried before, stays.
+    pub(super) fn grow(&mut self, count: u32) {
         let fits = Fits { expect: Expect::Unknown, places: Vec::new() };
-        Self { fits: vec![fits; count as usize + 1], links: HashMap::default() }
+        self.fits.resize(count as usize + 1, fits);
     }
 
     /// How well the page at `offset` fits what is expected of the page `number`.
     pub(super) fn fit(&mut self, body: &Body<'_>, offset: u64, number: u32, expect: &Expect) -> f32 {
-        let Some(fits) = self.fits.get_mut(number as usize) else {
-            return body.fit(offset, number, expect);
-        };
-        if fits.expect != *expect {
-            fits.expect = *expect;
-            fits.places.clear();
-        }
-        if let Some((_, fit)) = fits.places.iter().find(|(place, _)| *place == offset) {
-            return *fit;
-        }
-        let fit = body.fit(offset, number, expect);
-        fits.places.push((offset, fit));
-        fit
+        self.fits(body, number, expect).at(offset)
+    }
+
+    /// How well places fit what is expected of the page `number`.
+    pub(super) fn fits<'k>(
+        &'k mut self,
+        body: &'k Body<'k>,
+        number: u32,
+        expect: &'k Expect,
+    ) -> PageFits<'k> {
+        let known = self.fits.get_mut(number as usize);
+        let known = known.map(|fits| {
+            if fits.expect != *expect {
+                fits.expect = *expect;
+                fits.places.clear();
+            }
+            &mut fits.places
+        });
+        PageFits { body, number, expect, known }
     }
 
     /// What the page at an offset leads to, when it is one of a tree.
@@ -81,6 +87,33 @@ impl Known {
             self.links.insert(offset, Arc::clone(&links));
         }
         Some(links)
+    }
+}
+
+/// How well places fit one page.
+pub(super) struct PageFits<'k> {
+    body: &'k Body<'k>,
+    number: u32,
+    expect: &'k Expect,
+    known: Option<&'k mut Vec<(u64, f32)>>,
+}
+
+impl PageFits<'_> {
+    /// Bytes a page.
+    pub(super) const fn size(&self) -> u64 {
+        self.body.size()
+    }
+
+    /// How well the page at an offset fits.
+    pub(super) fn at(&mut self, offset: u64) -> f32 {
+        let asked = || self.body.fit(offset, self.number, self.expect);
+        let Some(known) = &mut self.known else { return asked() };
+        if let Some((_, fit)) = known.iter().find(|(place, _)| *place == offset) {
+            return *fit;
+        }
+        let fit = asked();
+        known.push((offset, fit));
+        fit
     }
 }
 

@@ -7,7 +7,8 @@
 
 use super::body::{Body, Expect};
 use super::fit::{MISFIT, STRONG};
-use super::known::Known;
+use super::known::{Known, PageFits};
+use std::ops::Range;
 
 /// What it costs that a file goes on in another place: less than two pages that don't fit.
 pub(super) const BREAK: f32 = 6.0;
@@ -110,14 +111,31 @@ impl Field<'_, '_> {
         runs
     }
 
-    fn state(&mut self, number: u32, base: i64, stays: f32, start: f32) -> State {
-        let unknown = Expect::Unknown;
-        let expect = self.expects.get(number as usize - 1).unwrap_or(&unknown);
-        let fit = match place(base, number, self.body.size()) {
-            Some(offset) if (self.taken)(offset) && !matches!(expect, Expect::Lock) => 2.0 * MISFIT,
+    /// What is asked of the places of one page.
+    fn page(&mut self, number: u32) -> Asked<'_> {
+        const UNKNOWN: Expect = Expect::Unknown;
+        let expect = self.expects.get(number as usize - 1).unwrap_or(&UNKNOWN);
+        let fits = self.known.fits(self.body, number, expect);
+        Asked { number, is_lock: *expect == Expect::Lock, fits, taken: self.taken, barred: self.barred }
+    }
+}
+
+/// A page whose places are tried.
+struct Asked<'f> {
+    number: u32,
+    is_lock: bool,
+    fits: PageFits<'f>,
+    taken: &'f dyn Fn(u64) -> bool,
+    barred: &'f dyn Fn(u32, u64, f32) -> bool,
+}
+
+impl Asked<'_> {
+    fn state(&mut self, base: i64, stays: f32, start: f32) -> State {
+        let fit = match place(base, self.number, self.fits.size()) {
+            Some(offset) if (self.taken)(offset) && !self.is_lock => 2.0 * MISFIT,
             Some(offset) => {
-                let fit = self.known.fit(self.body, offset, number, expect);
-                if (self.barred)(number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
+                let fit = self.fits.at(offset);
+                if (self.barred)(self.number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
             }
             None => MISFIT,
         };
@@ -125,26 +143,67 @@ impl Field<'_, '_> {
     }
 }
 
+/// The states of each page of a stretch, one page behind the other.
+#[derive(Default)]
+struct Steps {
+    states: Vec<State>,
+    /// Where those of each page end.
+    ends: Vec<usize>,
+}
+
+impl Steps {
+    const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn range(&self, index: usize) -> Range<usize> {
+        let end = |index: usize| self.ends.get(index).copied().unwrap_or(0);
+        index.checked_sub(1).map_or(0, end)..end(index)
+    }
+
+    fn of(&self, index: usize) -> &[State] {
+        self.states.get(self.range(index)).unwrap_or_default()
+    }
+
+    fn last_mut(&mut self) -> Option<&mut [State]> {
+        let last = self.range(self.len().checked_sub(1)?);
+        self.states.get_mut(last)
+    }
+
+    /// The states of one page, and those of the next.
+    fn pair(&mut self, index: usize) -> Option<(&mut [State], &[State])> {
+        let (own, next) = (self.range(index), self.range(index + 1));
+        let (before, behind) = self.states.get_mut(..next.end)?.split_at_mut_checked(own.end)?;
+        Some((before.get_mut(own.start..)?, behind))
+    }
+
+    fn push(&mut self, states: &[State]) {
+        self.states.extend_from_slice(states);
+        self.ends.push(self.states.len());
+    }
+}
+
 /// Lays the pages from one number to another, both included. The ones beside them stand, or are none.
 pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
-    let mut steps: Vec<Vec<State>> = Vec::with_capacity((to - from) as usize + 1);
-    let standing = |base: i64| vec![State { base, forward: 0.0, backward: 0.0, fit: 0.0 }];
-    let standing: Vec<State> = field.fixed(from - 1).map(standing).unwrap_or_default();
+    let mut steps = Steps::default();
+    let standing = |base: i64| State { base, forward: 0.0, backward: 0.0, fit: 0.0 };
+    let standing: Option<State> = field.fixed(from - 1).map(standing);
     let runs = field.runs(from, to + 1);
     let mut ahead = 0;
-    let mut bases: Vec<(i64, f32)> = Vec::new();
+    let mut states: Vec<State> = Vec::new();
     for number in from..=to {
-        let before = steps.last().unwrap_or(&standing);
+        let before = match steps.len().checked_sub(1) {
+            Some(last) => steps.of(last),
+            None => standing.as_slice(),
+        };
         let best = before.iter().map(|state| state.forward).fold(f32::NEG_INFINITY, f32::max);
         let start = if before.is_empty() { 0.0 } else { best - BREAK };
-        bases.clear();
-        bases.extend(before.iter().map(|state| (state.base, state.forward)));
-        let of = |(base, stays): &(i64, f32)| field.state(number, *base, *stays, start);
-        let mut states: Vec<State> = bases.iter().map(of).collect();
+        let mut page = field.page(number);
+        states.clear();
+        states.extend(before.iter().map(|state| page.state(state.base, state.forward, start)));
         // Amid a run that goes on nothing is tried but what was found for the very page.
         let goes_on = states.iter().any(|state| state.fit >= STRONG && state.forward >= best);
         let reach = if goes_on { 0 } else { REACH };
-        let known = bases.len();
         while runs.get(ahead).is_some_and(|run| run.0 < number) {
             ahead += 1;
         }
@@ -154,19 +213,17 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
         let none = number == from && before.is_empty();
         let first = runs.iter().take_while(|run| none && run.0 <= to).take(MOST_TRIED);
         for (_, base) in near.chain(first).copied() {
-            if !bases.iter().any(|(tried, _)| *tried == base) {
-                bases.push((base, f32::NEG_INFINITY));
+            if !states.iter().any(|state| state.base == base) {
+                states.push(page.state(base, f32::NEG_INFINITY, start));
             }
         }
-        let tried = bases.get(known..).unwrap_or_default();
-        states.extend(tried.iter().map(|(base, stays)| field.state(number, *base, *stays, start)));
         // Of equals the one that was there first.
         states.sort_by(|a, b| b.forward.total_cmp(&a.forward));
         states.truncate(MOST_BASES);
         // A run that costs more than to come back to it is found again by what lies in it.
         let worst = states.first().map_or(0.0, |state| state.forward) - 2.0 * BREAK;
         states.retain(|state| state.forward >= worst);
-        steps.push(states);
+        steps.push(&states);
     }
     let behind = field.fixed(to + 1);
     if let Some((last, behind)) = steps.last_mut().zip(behind) {
@@ -178,9 +235,9 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
     choose(&steps, field.fixed(from - 1))
 }
 
-fn backward(steps: &mut [Vec<State>]) {
+fn backward(steps: &mut Steps) {
     for index in (0..steps.len().saturating_sub(1)).rev() {
-        let Some(([.., step], [next, ..])) = steps.split_at_mut_checked(index + 1) else { continue };
+        let Some((step, next)) = steps.pair(index) else { continue };
         let best = next.iter().map(|state| state.backward + state.fit).fold(f32::NEG_INFINITY, f32::max);
         for state in step {
             let stays = next.iter().find(|next| next.base == state.base).map(|next| next.backward + next.fit);
@@ -190,9 +247,9 @@ fn backward(steps: &mut [Vec<State>]) {
 }
 
 /// The best way, and at each page how much better it is than the best one through another run.
-fn choose(steps: &[Vec<State>], mut before: Option<i64>) -> Vec<Laid> {
+fn choose(steps: &Steps, mut before: Option<i64>) -> Vec<Laid> {
     let mut laid = Vec::with_capacity(steps.len());
-    for step in steps {
+    for step in (0..steps.len()).map(|index| steps.of(index)) {
         let through = |state: &State| state.forward + state.backward;
         let most = step.iter().map(through).fold(f32::NEG_INFINITY, f32::max);
         // Of ways that are as good the one that stays.
