@@ -85,7 +85,8 @@ pub(super) struct Draft<'i> {
     laid: Vec<Laid>,
     /// What is laid and stands.
     fixed: Vec<Option<Laid>>,
-    known: Known,
+    /// What was read of pages, by this draft or another one of the same database.
+    pub known: Known,
     /// Where each page may lie, by its content.
     found: Vec<Vec<u64>>,
     /// Roots that were looked for and found once.

@@ -4,6 +4,7 @@ use super::super::hits::{Hit, HitKind};
 use super::body::{Body, Expect, Key};
 use super::draft::Draft;
 use super::fit::{EVIDENCE, tree_page};
+use super::known::Known;
 use super::search::Index;
 use super::walk::{self, Start};
 use foldhash::fast::RandomState;
@@ -18,6 +19,10 @@ const MOST_DATABASES: usize = 256;
 /// Interior pages with children in many places that are tried as the first of a database: they mostly are of one whose pages
 /// lie scattered.
 const MOST_LONE: usize = 16;
+
+/// Of so many pages of a database one at least shows what it is: the others are of chains, or gone. Numbers beyond are lies,
+/// for which no memory is taken.
+const SPARSE: u64 = 256;
 
 /// Interior pages of one size that are asked whether they go together: a database of 50 GiB has fewer.
 const MOST_SEEDS: usize = 1 << 16;
@@ -53,10 +58,13 @@ pub(super) fn drafts<'i>(
     let mut own: HashSet<u64, RandomState> = HashSet::default();
     for (page_size, index) in indexes {
         let geometry = Geometry { page_size: *page_size, reserved: 0 };
+        let shown = hits.iter().filter(|hit| hit.is_page_of(*page_size)).count() as u64;
+        let most = (image.len() as u64 / u64::from(*page_size)).min(shown * SPARSE);
         let mut seeds: Vec<Seed> = hits
             .iter()
             .filter(|hit| is_seed(**hit, *page_size) && !claimed(hit.offset()))
             .filter_map(|hit| seed(image, hit.offset(), geometry))
+            .filter(|seed| u64::from(seed.greatest) <= most)
             .collect();
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
@@ -106,8 +114,7 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
     let (page, _) = tree_page(bytes, 2, geometry)?;
     let children = walk::children(&page, 0, offset, Key::Open, Key::Open);
     let greatest = children.iter().map(|(child, _)| *child).max()?;
-    let fits = children.iter().all(|(child, _)| *child >= 2)
-        && u64::from(greatest) <= image.len() as u64 / u64::from(geometry.page_size);
+    let fits = children.iter().all(|(child, _)| *child >= 2);
     fits.then_some(Seed { offset, children, greatest, used: false })
 }
 
@@ -121,43 +128,51 @@ fn database<'i>(
     claimed: &dyn Fn(u64) -> bool,
 ) -> Option<Draft<'i>> {
     let mut members = group;
-    let mut draft: Option<Draft<'_>> = None;
-    let mut starts: Vec<Start> = Vec::new();
+    // The draft of each round: one that begins as one before does comes to the same.
+    let mut drafts: Vec<Draft<'_>> = Vec::new();
+    let mut last: Option<usize> = None;
+    let mut known = Known::default();
     for _ in 0..MOST_ROUNDS {
+        let draft = last.and_then(|last| drafts.get(last));
         let chosen: Vec<&Seed> = members.iter().filter_map(|member| seeds.get(*member)).collect();
         let greatest = chosen.iter().map(|seed| seed.greatest).max()?;
         let numbers: HashMap<u64, u32, RandomState> =
-            draft.iter().flat_map(|draft| draft.placed().map(|(number, offset)| (offset, number))).collect();
+            draft.into_iter().flat_map(Draft::placed).map(|(number, offset)| (offset, number)).collect();
         let now: Vec<Start> = chosen
             .iter()
             .map(|seed| Start { offset: seed.offset, number: numbers.get(&seed.offset).copied() })
             .collect();
-        let enough = draft.as_ref().is_some_and(|draft| draft.greatest() <= draft.body.count);
-        if now == starts && enough {
+        if draft.is_some_and(|draft| draft.starts == now && draft.greatest() <= draft.body.count) {
             break;
         }
-        starts = now;
         let linked = u32::try_from(image.len() / geometry.page_size as usize).unwrap_or(u32::MAX - 1);
-        let named = draft.as_ref().map_or(0, Draft::greatest);
+        let named = draft.map_or(0, Draft::greatest);
         let count = greatest.max(numbers.values().copied().max().unwrap_or(0)).max(named).min(linked);
-        let auto_vacuum = false;
-        let encoding = TextEncoding::default();
+        last = drafts.iter().position(|draft| draft.starts == now && draft.body.count == count);
+        if last.is_some() {
+            continue;
+        }
+        let (auto_vacuum, encoding) = (false, TextEncoding::default());
         let body = Body { image, geometry, count, linked, encoding, auto_vacuum, first: None };
-        let mut next = Draft::new(body, None, starts.clone());
+        let mut next = Draft::new(body, None, now);
+        std::mem::swap(&mut next.known, &mut known);
         next.run(index, claimed);
+        std::mem::swap(&mut next.known, &mut known);
         for (number, seed) in seeds.iter().enumerate() {
             if !seed.used && !members.contains(&number) && goes_with(&next, seed) {
                 members.push(number);
             }
         }
-        draft = Some(next);
+        last = Some(drafts.len());
+        drafts.push(next);
     }
     for member in &members {
         if let Some(seed) = seeds.get_mut(*member) {
             seed.used = true;
         }
     }
-    let draft = draft?;
+    let mut draft = last.filter(|last| *last < drafts.len()).map(|last| drafts.swap_remove(last))?;
+    draft.known = known;
     let placed: HashSet<u64, RandomState> = draft.placed().map(|(_, offset)| offset).collect();
     for seed in seeds.iter_mut().filter(|seed| placed.contains(&seed.offset)) {
         seed.used = true;

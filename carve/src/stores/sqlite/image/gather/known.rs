@@ -47,10 +47,11 @@ pub(super) struct ChainStart {
 }
 
 impl Known {
-    /// For a database of so many pages. What was known of one with as many or fewer, which was tried before, stays.
+    /// For a database of so many pages; what was known before stays.
     pub(super) fn grow(&mut self, count: u32) {
         let fits = Fits { expect: Expect::Unknown, places: Vec::new() };
-        self.fits.resize(count as usize + 1, fits);
+        let len = self.fits.len().max(count as usize + 1);
+        self.fits.resize(len, fits);
     }
 
     /// How well the page at `offset` fits what is expected of the page `number`.
