@@ -1,5 +1,6 @@
 //! A database that is being put together, and what is expected of each of its pages.
 
+use super::shape::Shape;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::value::TextEncoding;
 
@@ -53,8 +54,10 @@ pub(super) enum Expect {
     Tree {
         /// Whether it is a page of a table with row ids, where that is known.
         table: Option<bool>,
-        /// The values of its records, as the definition has them; 0 where that is not known.
-        columns: u16,
+        /// Whether it is a leaf, where that is known.
+        leaf: Option<bool>,
+        /// What the definition says of its records.
+        shape: Shape,
         low: Key,
         high: Key,
         /// The page that leads to it; 0 for a root.

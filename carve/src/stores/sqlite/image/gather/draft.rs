@@ -172,7 +172,12 @@ impl<'i> Draft<'i> {
         let mut tries = Tries::default();
         let mut unbarred = false;
         for _ in 0..MOST_ROUNDS {
-            let before = self.walk();
+            let mut before = self.walk();
+            if self.learn_levels(index) {
+                self.moved = true;
+                let again = self.walk();
+                before = before.or(again);
+            }
             for (number, expect) in (1..).zip(&self.expects) {
                 let at = number as usize - 1;
                 let Some(before) = &before else { break };
@@ -211,6 +216,27 @@ impl<'i> Draft<'i> {
             self.bar_doubles();
         }
         self.walk();
+    }
+
+    /// Asks of the interior pages that fit where they lie whether their children are leaves; whether any of it is new.
+    fn learn_levels(&mut self, index: &Index) -> bool {
+        let mut learned = false;
+        for (number, ((expect, place), fit)) in
+            (1..).zip(self.expects.iter().zip(&self.places).zip(&self.fits))
+        {
+            let (Expect::Tree { low, leaf: None | Some(false), .. }, Some(offset)) = (*expect, *place) else {
+                continue;
+            };
+            if *fit < 0.0 || self.known.was_asked(offset) {
+                continue;
+            }
+            let links = self.known.links(&self.body, number, offset);
+            let links = links.filter(|links| links.is_table && links.right_child != 0);
+            let leaves = links.and_then(|links| index.has_leaves(low, &links.children));
+            self.known.keep_level(offset, leaves);
+            learned |= leaves.is_some();
+        }
+        learned
     }
 
     fn begin(&mut self) {
@@ -292,11 +318,12 @@ impl<'i> Draft<'i> {
                 let first = from as u32 + 1;
                 let laid = lay::lay(&mut field, first, first + len as u32 - 1);
                 for (index, laid) in within.clone().zip(laid) {
-                    if let (Some(known), Some(place)) = (self.laid.get_mut(index), self.places.get_mut(index))
+                    if let (Some(known), Some(place), Some(fit)) =
+                        (self.laid.get_mut(index), self.places.get_mut(index), self.fits.get_mut(index))
                     {
                         let offset = laid.offset(index as u32 + 1, size);
                         self.moved |= *place != offset;
-                        (*known, *place) = (laid, offset);
+                        (*known, *place, *fit) = (laid, offset, laid.fit);
                     }
                 }
             }

@@ -5,12 +5,12 @@
 
 use super::body::{Body, Expect, Key};
 use super::keys;
+use super::shape::{Agrees, Shape};
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::TextEncoding;
 use std::cmp::Ordering;
 
@@ -28,6 +28,9 @@ const FIRST: f32 = 3.5;
 
 /// A bound of the keys holds.
 const BOUND: f32 = 2.0;
+
+/// The children of an interior page have nearly all row ids between its bounds: those of another one are as many by accident.
+const SPAN: f32 = 3.0;
 
 /// The link of a chain is the next number: by accident one page in billions.
 const LINK: f32 = 8.0;
@@ -55,9 +58,13 @@ impl Body<'_> {
             Expect::Unknown | Expect::Free => self.fit_any(bytes, number),
             Expect::Header if Some(offset) == self.first => 3.0 * LINK,
             Expect::Header => 2.0 * MISFIT,
-            Expect::Tree { table, columns, low, high, .. } => {
+            Expect::Tree { table, leaf, shape, low, high, .. } => {
+                let is_leaf = || bytes.first().is_some_and(|kind| *kind > 8);
+                if number > 1 && leaf.is_some_and(|leaf| leaf != is_leaf()) {
+                    return MISFIT;
+                }
                 let fit = self.fit_tree(bytes, number, table, low, high);
-                if fit < 0.0 { fit } else { fit_shape(bytes, number, columns, self.geometry, fit) }
+                if fit < 0.0 { fit } else { fit_shape(bytes, number, shape, self.geometry, fit) }
             }
             Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
             Expect::Trunk => self.fit_trunk(bytes),
@@ -225,23 +232,23 @@ pub(super) fn tree_page(
     Some((page, Some((first, last))))
 }
 
-/// What is left of a fit when the first record of the page has fewer values than the definition has columns, as those have
-/// that were written before a column was added; none when it has more.
-fn fit_shape(bytes: &[u8], number: u32, columns: u16, geometry: Geometry, fit: f32) -> f32 {
-    let first = || {
-        let page = Page::parse(bytes, number, geometry)?;
-        if page.header.kind == PageKind::TableInterior {
-            return None;
-        }
-        let cell = page.cell(page.pointer(0)?).ok()?;
-        let local = cell.local_payload(bytes);
-        Some(record::header_only(local).ok()?.columns)
-    };
-    match first().filter(|_| columns > 0).map(|found| found.cmp(&usize::from(columns))) {
-        None | Some(Ordering::Equal) => fit,
-        Some(Ordering::Less) => fit - FEWER,
-        Some(Ordering::Greater) => MISFIT,
+/// What is left of a fit when the first and the last record of the page are not as the definition has them.
+fn fit_shape(bytes: &[u8], number: u32, shape: Shape, geometry: Geometry, fit: f32) -> f32 {
+    let Some((page, Some((first, last)))) = tree_page(bytes, number, geometry) else { return fit };
+    if page.header.kind == PageKind::TableInterior {
+        return fit;
     }
+    let agrees = [first, last].into_iter().filter_map(|cell| shape.agrees(cell.local_payload(bytes)));
+    agrees.fold(fit, |fit, agrees| match agrees {
+        Agrees::Wholly => fit,
+        Agrees::Fewer => fit - FEWER / 2.0,
+        Agrees::Not => MISFIT,
+    })
+}
+
+/// The share of the row ids above `low`, up to `high`, that lies between the first and the last one of a page.
+pub(super) fn covered(first: i64, last: i64, low: i64, high: i64) -> f32 {
+    (last.abs_diff(first).saturating_add(1) as f64 / high.abs_diff(low).max(1) as f64).min(1.0) as f32
 }
 
 /// How well the row ids of a page lie between bounds.
@@ -266,6 +273,9 @@ fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f
             return MISFIT;
         }
         score += if last.rowid == high { LAST } else { 0.5 };
+    }
+    if let (true, Key::Row(low), Key::Row(high)) = (interior, low, high) {
+        score += SPAN * (covered(first.rowid, last.rowid, low, high) * 2.0 - 1.0).max(0.0);
     }
     score
 }

@@ -14,6 +14,8 @@ pub(super) struct Known {
     fits: Vec<Fits>,
     /// By the offset of a page.
     links: HashMap<u64, Arc<Links>, RandomState>,
+    /// Whether the children of the page at an offset are leaves, where that was asked and told.
+    levels: HashMap<u64, Option<bool>, RandomState>,
 }
 
 /// How well places fit a page, as long as the same is expected of it.
@@ -75,6 +77,21 @@ impl Known {
             &mut fits.places
         });
         PageFits { body, number, expect, known }
+    }
+
+    /// Whether the children of the interior page at an offset are leaves, where that is known.
+    pub(super) fn has_leaves(&self, offset: u64) -> Option<bool> {
+        self.levels.get(&offset).copied().flatten()
+    }
+
+    /// Whether it was asked before if the children of the page at an offset are leaves.
+    pub(super) fn was_asked(&self, offset: u64) -> bool {
+        self.levels.contains_key(&offset)
+    }
+
+    /// Keeps whether the children of the page at an offset are leaves.
+    pub(super) fn keep_level(&mut self, offset: u64, leaves: Option<bool>) {
+        self.levels.insert(offset, leaves);
     }
 
     /// What the page at an offset leads to, when it is one of a tree.

@@ -16,6 +16,7 @@ mod lay;
 mod links;
 mod roots;
 mod search;
+mod shape;
 mod walk;
 
 use super::hits::{Hit, HitKind};

@@ -29,7 +29,7 @@ pub(super) fn root(
     is_open: &dyn Fn(u32) -> bool,
     is_free: &dyn Fn(u64) -> bool,
 ) -> Option<Root> {
-    let Expect::Tree { table, columns, .. } = *root else { return None };
+    let Expect::Tree { table, shape, .. } = *root else { return None };
     let mut best: Option<Root> = None;
     for offset in index.interior_pages(table).filter(|offset| is_free(*offset)) {
         if body.fit(offset, number, root) < 0.0 {
@@ -43,12 +43,13 @@ pub(super) fn root(
         if !numbers().all(|child| fits(child) && seen.insert(child)) {
             continue;
         }
+        let leaf = if links.is_table { index.has_leaves(Key::Open, &links.children) } else { None };
         let step = links.children.len().div_ceil(MOST_ASKED).max(1);
         let (mut asked, mut found) = (0, 0);
         let lows = [Key::Open].into_iter().chain(links.children.iter().map(|child| child.1));
         for (low, (child, high)) in lows.zip(&links.children).step_by(step) {
             let expect =
-                Expect::Tree { table: Some(links.is_table), columns, low, high: *high, parent: number };
+                Expect::Tree { table: Some(links.is_table), shape, leaf, low, high: *high, parent: number };
             asked += 1;
             found += usize::from(!index.find(body, known, *child, &expect, 1).is_empty());
         }

@@ -2,7 +2,7 @@
 
 use super::super::hits::{Hit, HitKind};
 use super::body::{Body, Expect, Key};
-use super::fit::tree_page;
+use super::fit::{covered, tree_page};
 use super::keys;
 use super::known::Known;
 use super::lay::{Guess, base_of};
@@ -152,6 +152,33 @@ impl Index {
         bases.sort_unstable();
         let most = bases.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
         (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))
+    }
+
+    /// Whether the children of an interior page of a table, whose row ids lie above `low`, are leaves: these leave as many row ids
+    /// to one child as they have rows, and interior pages as many as their own children. `None` where neither is found.
+    pub(super) fn has_leaves(&self, low: Key, children: &[(u32, Key)]) -> Option<bool> {
+        let lows = [low].into_iter().chain(children.iter().map(|child| child.1));
+        let step = children.len().div_ceil(MOST_ASKED).max(1);
+        let (mut leaves, mut interior) = ((0, 0.0), (0, 0.0));
+        for (low, (_, high)) in lows.zip(children).step_by(step) {
+            let (Key::Row(low), Key::Row(high)) = (low, *high) else { continue };
+            for (pages, sum) in [(&self.last, &mut leaves), (&self.interior, &mut interior)] {
+                let within = range(pages, low.saturating_add(1), high).rev().take(MOST_ASKED);
+                let covered =
+                    within.filter(|page| page.2 > low).map(|page| covered(page.2, page.0, low, high));
+                if let Some(most) = covered.max_by(f32::total_cmp) {
+                    *sum = (sum.0 + 1, sum.1 + most);
+                }
+            }
+        }
+        let asked = children.len().div_ceil(step);
+        if interior.0 * 2 >= asked && interior.1 > leaves.1 * 2.0 {
+            Some(false)
+        } else if leaves.0 * 2 >= asked && leaves.1 > interior.1 * 2.0 {
+            Some(true)
+        } else {
+            None
+        }
     }
 
     /// The interior pages of tables, of indexes, or of both.

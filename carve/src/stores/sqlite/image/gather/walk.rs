@@ -2,6 +2,7 @@
 
 use super::body::{Body, Expect, Key};
 use super::known::{ChainStart, Known};
+use super::shape::Shape;
 use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::{self, Statement, TableDdl};
@@ -151,7 +152,14 @@ impl<'i> Walk<'_, 'i> {
 
     /// A tree from the middle on; nothing to do where a link led there.
     fn start(&mut self, start: Start) {
-        let root = Expect::Tree { table: None, columns: 0, low: Key::Open, high: Key::Open, parent: 0 };
+        let root = Expect::Tree {
+            table: None,
+            shape: Shape::default(),
+            leaf: None,
+            low: Key::Open,
+            high: Key::Open,
+            parent: 0,
+        };
         match start.number {
             Some(number) if self.seen.get(number as usize) == Some(&true) => {}
             Some(number) => self.pending.push((number, root)),
@@ -200,14 +208,17 @@ impl<'i> Walk<'_, 'i> {
             }
         }
         for row in rows {
-            let (table, columns) = match row.kind {
-                SchemaKind::Table => (is_table(&row, &tables), columns_of_table(&row, &tables)),
-                SchemaKind::Index => (Some(false), columns_of_index(&row, &tables)),
+            let of = |name: &str| tables.get(&name.to_ascii_lowercase());
+            let (table, shape) = match row.kind {
+                SchemaKind::Table => (is_table(&row, &tables), of(&row.name).map(Shape::of_table)),
+                SchemaKind::Index => (Some(false), of(&row.table).map(|table| Shape::of_index(&row, table))),
                 SchemaKind::View | SchemaKind::Trigger => continue,
             };
             // A virtual table has no pages of its own.
             if let Some(root) = row.root.filter(|root| *root != 0) {
-                let root_page = Expect::Tree { table, columns, low: Key::Open, high: Key::Open, parent: 0 };
+                let shape = shape.unwrap_or_default();
+                let root_page =
+                    Expect::Tree { table, shape, leaf: None, low: Key::Open, high: Key::Open, parent: 0 };
                 self.pending.push((root, root_page));
             }
         }
@@ -215,19 +226,19 @@ impl<'i> Walk<'_, 'i> {
 
     fn expand(&mut self, number: u32, offset: u64, expect: &Expect) {
         match *expect {
-            Expect::Tree { columns, low, high, .. } => {
+            Expect::Tree { shape, low, high, .. } => {
                 let Some(links) = self.known.links(self.body, number, offset) else { return };
-                let table = Some(links.is_table);
+                let (table, leaf) = (Some(links.is_table), self.known.has_leaves(offset));
                 let mut below = low;
                 for (child, key) in &links.children {
                     self.pending.push((
                         *child,
-                        Expect::Tree { table, columns, low: below, high: *key, parent: number },
+                        Expect::Tree { table, shape, leaf, low: below, high: *key, parent: number },
                     ));
                     below = *key;
                 }
                 if links.right_child != 0 {
-                    let last = Expect::Tree { table, columns, low: below, high, parent: number };
+                    let last = Expect::Tree { table, shape, leaf, low: below, high, parent: number };
                     self.pending.push((links.right_child, last));
                 }
                 for chain in &links.chains {
@@ -304,22 +315,6 @@ fn is_table(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> Option<bool
     sql.filter(|sql| !sql.contains("without")).map(|_| true)
 }
 
-fn columns_of_table(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> u16 {
-    let table = tables.get(&row.name.to_ascii_lowercase());
-    table.map_or(0, |table| table.stored_columns().len() as u16)
-}
-
-/// The values of an entry of an index; 0 for one that no statement made.
-fn columns_of_index(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> u16 {
-    let Some(table) = tables.get(&row.table.to_ascii_lowercase()) else { return 0 };
-    match row.sql.as_deref().map(|sql| ddl::read(sql.as_bytes())) {
-        Some(Ok(Statement::Index(index))) => {
-            ddl::index_fields(table, &ddl::resolve(&index, table).parts).len() as u16
-        }
-        _ => 0,
-    }
-}
-
 /// The overflow chain of a cell, when it has one.
 pub(super) fn chain_start(bytes: &[u8], cell: &Cell) -> Option<ChainStart> {
     let text = || text_of(cell.local_payload(bytes), u64::from(cell.local));
@@ -355,7 +350,8 @@ pub(super) fn children(page: &Page<'_>, number: u32, offset: u64, low: Key, high
     let mut below = low;
     let mut found = Vec::with_capacity(page.pointer_count() + 1);
     let mut add = |child: u32, low: Key, high: Key| {
-        found.push((child, Expect::Tree { table: Some(is_table), columns: 0, low, high, parent: number }));
+        let (table, shape) = (Some(is_table), Shape::default());
+        found.push((child, Expect::Tree { table, shape, leaf: None, low, high, parent: number }));
     };
     for cell in page.cells().filter_map(Result::ok) {
         let key = key(&cell, page.header.kind, offset);
