@@ -10,7 +10,7 @@ use super::walk::{self, Start, Walked};
 use super::{Assembly, Rival};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -93,6 +93,8 @@ pub(super) struct Draft<'i> {
     sought: Vec<bool>,
     /// Pages of which something changed since they were laid.
     changed: Vec<bool>,
+    /// Pages of chains of which a place leads to a page that is of something else.
+    crossing: BTreeSet<u32>,
     /// Places that other databases have the better claim to.
     lost: HashSet<u64, RandomState>,
     /// Places that other pages of this one have the better claim to.
@@ -136,6 +138,7 @@ impl<'i> Draft<'i> {
             found: Vec::new(),
             sought: Vec::new(),
             changed: Vec::new(),
+            crossing: BTreeSet::new(),
             lost: HashSet::default(),
             barred: HashSet::default(),
             walked: Walked::default(),
@@ -200,6 +203,7 @@ impl<'i> Draft<'i> {
                     }
                 }
             }
+            self.uncross();
             if !self.changed.contains(&true) {
                 let unbars = !unbarred && self.unbar();
                 unbarred = true;
@@ -216,6 +220,30 @@ impl<'i> Draft<'i> {
             self.bar_doubles();
         }
         self.walk();
+    }
+
+    /// Has pages of chains laid anew whose places lead to pages that are of something else now, or do so no more.
+    fn uncross(&mut self) {
+        if self.walked.broken == 0 && self.crossing.is_empty() {
+            return;
+        }
+        let mut crossing = BTreeSet::new();
+        for (number, (expect, place)) in (1..).zip(self.expects.iter().zip(&self.places)) {
+            if matches!(expect, Expect::Chain { .. }) {
+                let found = self.found.get(number as usize - 1).into_iter().flatten();
+                let mut places = place.iter().chain(found);
+                if places.any(|offset| self.body.crosses(*offset, expect, &self.expects)) {
+                    crossing.insert(number);
+                }
+            }
+        }
+        for number in crossing.symmetric_difference(&self.crossing) {
+            let at = *number as usize - 1;
+            if let (Some(fixed), Some(changed)) = (self.fixed.get_mut(at), self.changed.get_mut(at)) {
+                (*fixed, *changed) = (None, true);
+            }
+        }
+        self.crossing = crossing;
     }
 
     /// Asks of the interior pages that fit where they lie whether their children are leaves; whether any of it is new.
@@ -611,7 +639,7 @@ impl<'i> Draft<'i> {
                 let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
                 let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));
                 let lead = own - self.known.fit(&self.body, offset, number, &expect) - beside(self, offset);
-                if lead < least {
+                if lead < least && !self.body.crosses(offset, &expect, &self.expects) {
                     rivals.push(Rival { number, offset, weight: 1.0 / (1.0 + f64::from(lead).exp()) });
                 }
             }
@@ -723,7 +751,8 @@ impl<'i> Draft<'i> {
                 let placed = self.places.get(at).copied().flatten().is_some();
                 let own = if placed { self.fits.get(at).copied().unwrap_or(0.0) } else { 0.0 };
                 let fit = self.known.fit(&self.body, offset, number, expect);
-                if fit >= 0.0 && own - fit < DECIDED {
+                let crosses = self.body.crosses(offset, expect, &self.expects);
+                if fit >= 0.0 && own - fit < DECIDED && !crosses {
                     let weight = 1.0 / (1.0 + f64::from(own - fit).exp());
                     rivals.push(Rival { number, offset, weight });
                 }

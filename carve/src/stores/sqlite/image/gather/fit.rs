@@ -163,6 +163,17 @@ impl Body<'_> {
         if all_zero(content) { -1.0 } else { score }
     }
 
+    /// Whether a page of a chain leads to one that is of something else.
+    pub(super) fn crosses(&self, offset: u64, expect: &Expect, expects: &[Expect]) -> bool {
+        let Expect::Chain { left, .. } = *expect else { return false };
+        if left <= u64::from(self.geometry.overflow_capacity()) {
+            return false;
+        }
+        let next = self.bytes(offset).and_then(|bytes| be_u32_at(bytes, 0));
+        let next = next.and_then(|next| expects.get((next as usize).checked_sub(1)?));
+        next.is_some_and(|next| !matches!(next, Expect::Unknown | Expect::Chain { .. }))
+    }
+
     /// How much bytes look like a page that was in use once: of a tree, or of a chain, whose link stays.
     fn fit_any(&self, bytes: &[u8], number: u32) -> f32 {
         let link = be_u32_at(bytes, 0).unwrap_or(u32::MAX);

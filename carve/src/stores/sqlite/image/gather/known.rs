@@ -122,6 +122,11 @@ impl PageFits<'_> {
         self.body.size()
     }
 
+    /// Whether the page at an offset is of a chain and leads to a page that is of something else.
+    pub(super) fn crosses(&self, offset: u64, expects: &[Expect]) -> bool {
+        self.body.crosses(offset, self.expect, expects)
+    }
+
     /// How well the page at an offset fits.
     pub(super) fn at(&mut self, offset: u64) -> f32 {
         let asked = || self.body.fit(offset, self.number, self.expect);

@@ -116,7 +116,8 @@ impl Field<'_, '_> {
         const UNKNOWN: Expect = Expect::Unknown;
         let expect = self.expects.get(number as usize - 1).unwrap_or(&UNKNOWN);
         let fits = self.known.fits(self.body, number, expect);
-        Asked { number, is_lock: *expect == Expect::Lock, fits, taken: self.taken, barred: self.barred }
+        let is_lock = *expect == Expect::Lock;
+        Asked { number, is_lock, fits, expects: self.expects, taken: self.taken, barred: self.barred }
     }
 }
 
@@ -125,6 +126,7 @@ struct Asked<'f> {
     number: u32,
     is_lock: bool,
     fits: PageFits<'f>,
+    expects: &'f [Expect],
     taken: &'f dyn Fn(u64) -> bool,
     barred: &'f dyn Fn(u32, u64, f32) -> bool,
 }
@@ -135,7 +137,13 @@ impl Asked<'_> {
             Some(offset) if (self.taken)(offset) && !self.is_lock => 2.0 * MISFIT,
             Some(offset) => {
                 let fit = self.fits.at(offset);
-                if (self.barred)(self.number, offset, fit) { fit.min(0.0) + MISFIT } else { fit }
+                if self.fits.crosses(offset, self.expects) {
+                    MISFIT
+                } else if (self.barred)(self.number, offset, fit) {
+                    fit.min(0.0) + MISFIT
+                } else {
+                    fit
+                }
             }
             None => MISFIT,
         };

@@ -105,9 +105,9 @@ fn look(
     }
 }
 
-/// Where the zeros begin that fill a page; none where it is full.
+/// Where the zeros begin that fill a page, its end when it is full.
 fn end(window: &Window<'_>, at: usize, size: usize) -> Option<u32> {
     let near = window.bytes.get(at - window.from..).and_then(|bytes| bytes.get(..size));
-    let page = near.or_else(|| slice_at(window.image, at, size)).filter(|page| page.last() == Some(&0))?;
+    let page = near.or_else(|| slice_at(window.image, at, size))?;
     page.iter().rposition(|byte| *byte != 0).map(|last| last as u32 + 1)
 }

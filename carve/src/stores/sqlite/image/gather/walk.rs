@@ -67,6 +67,7 @@ pub(super) fn walk(
         visit,
         seen: vec![false; body.count as usize + 1],
         pending: Vec::new(),
+        chains: Vec::new(),
         guesses: Vec::new(),
         walked: Walked::default(),
     };
@@ -76,6 +77,7 @@ pub(super) fn walk(
         walk.start(*start);
         walk.run();
     }
+    walk.chains();
     walk.free();
     walk.guesses();
     walk.walked
@@ -88,6 +90,8 @@ struct Walk<'w, 'i> {
     visit: &'w mut Visit<'w>,
     seen: Vec<bool>,
     pending: Vec<(u32, Expect)>,
+    /// Pages of chains: they follow behind all trees, whose links say more.
+    chains: Vec<(u32, Expect)>,
     /// Pages that were not reached for sure: they count where nothing else is known.
     guesses: Vec<(u32, Expect)>,
     walked: Walked,
@@ -114,6 +118,14 @@ impl<'i> Walk<'_, 'i> {
 
     fn run(&mut self) {
         while let Some((number, expect)) = self.pending.pop() {
+            if let Some(offset) = self.take(number, expect) {
+                self.expand(number, offset, &expect);
+            }
+        }
+    }
+
+    fn chains(&mut self) {
+        while let Some((number, expect)) = self.chains.pop() {
             if let Some(offset) = self.take(number, expect) {
                 self.expand(number, offset, &expect);
             }
@@ -266,7 +278,7 @@ impl<'i> Walk<'_, 'i> {
     fn link(&mut self, number: u32, expect: Expect) {
         let place = (self.place)(number);
         let found = place.is_some_and(|offset| self.known.fit(self.body, offset, number, &expect) >= 0.0);
-        self.pending.push((number, expect));
+        self.chains.push((number, expect));
         if found {
             return;
         }
