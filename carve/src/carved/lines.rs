@@ -13,8 +13,16 @@ pub fn line(part: &Part, name: &str, of: Option<&str>) -> String {
         .alternatives
         .iter()
         .map(|other| {
-            let weight = (other.weight * 1000.0).round() / 1000.0;
+            let weight = rounded(other.weight);
             json!({"at": other.at, "offset": other.offset, "length": other.length, "weight": weight})
+        })
+        .collect();
+    let interchangeable: Vec<_> = part
+        .interchangeable
+        .iter()
+        .map(|pages| {
+            let weight = rounded(pages.weight());
+            json!({"at": pages.at, "offset": pages.offsets, "length": pages.length, "weight": weight})
         })
         .collect();
     let line = json!({
@@ -32,6 +40,11 @@ pub fn line(part: &Part, name: &str, of: Option<&str>) -> String {
         "missing": missing,
         "runs": runs,
         "alternatives": alternatives,
+        "interchangeable": interchangeable,
     });
     format!("{line}\n")
+}
+
+fn rounded(weight: f64) -> f64 {
+    (weight * 10_000.0).round() / 10_000.0
 }

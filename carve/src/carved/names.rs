@@ -54,6 +54,7 @@ mod tests {
             standing: Standing::Intact,
             reasons: Vec::new(),
             alternatives: Vec::new(),
+            interchangeable: Vec::new(),
             of,
         }
     }

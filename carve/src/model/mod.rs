@@ -15,7 +15,7 @@ pub use finding::{Finding, Loss, LossKind};
 pub use history::{
     Bound, Commit, CommitState, Goal, History, Replayed, RowCounts, SchemaEvent, Stand, interval,
 };
-pub use part::{Alternative, Extent, Part, PartRole, Standing};
+pub use part::{Alternative, Extent, Interchangeable, Part, PartRole, Standing};
 pub use position::{Lifetime, Point, Until};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId, are_full};
 pub use undo::{UndoRow, UndoTable, Undoable};

@@ -52,6 +52,25 @@ pub struct Alternative {
     pub weight: f64,
 }
 
+/// Pages that nothing tells apart: each of them lies in one of some places, and any order is as likely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interchangeable {
+    /// Offsets in the file.
+    pub at: Vec<u64>,
+    /// Offsets in the image, those that were chosen among them.
+    pub offsets: Vec<u64>,
+    /// Bytes a page.
+    pub length: u64,
+}
+
+impl Interchangeable {
+    /// How likely it is for each page that it lies in a certain one of the places, from 0 to 1.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        1.0 / self.offsets.len().max(1) as f64
+    }
+}
+
 /// How a file was put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -100,6 +119,8 @@ pub struct Part {
     pub reasons: Vec<String>,
     /// Other places of some of its bytes.
     pub alternatives: Vec<Alternative>,
+    /// Pages of which only the places that they share are known.
+    pub interchangeable: Vec<Interchangeable>,
     /// The part that this log or journal belongs to, by its number in the list of parts.
     pub of: Option<usize>,
 }
@@ -116,7 +137,8 @@ impl Part {
     /// The extents without the pages that may as well lie elsewhere: rows can't be read from a guess.
     #[must_use]
     pub fn decided(&self) -> Vec<Extent> {
-        let mut open: Vec<u64> = self.alternatives.iter().map(|other| other.at).collect();
+        let shared = self.interchangeable.iter().flat_map(|pages| &pages.at).copied();
+        let mut open: Vec<u64> = self.alternatives.iter().map(|other| other.at).chain(shared).collect();
         open.sort_unstable();
         open.dedup();
         let mut extents: Vec<Extent> = Vec::with_capacity(self.extents.len() + 2 * open.len());
@@ -152,7 +174,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alternative, Extent, Part, PartRole, Standing};
+    use super::{Alternative, Extent, Interchangeable, Part, PartRole, Standing};
 
     #[test]
     fn pages_that_may_lie_elsewhere_are_left_out_of_what_is_decided() {
@@ -168,7 +190,8 @@ mod tests {
             head: Vec::new(),
             standing: Standing::Ambiguous,
             reasons: Vec::new(),
-            alternatives: vec![other(512), other(512), other(1536)],
+            alternatives: vec![other(512), other(512)],
+            interchangeable: vec![Interchangeable { at: vec![1536], offsets: vec![0, 2048], length: 512 }],
             of: None,
         };
         let extent = |at, offset, length| Extent { at, offset, length };

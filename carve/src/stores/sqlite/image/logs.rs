@@ -119,6 +119,7 @@ pub(super) fn part(role: PartRole, what: String, place: u64, length: u64, page_s
         standing: Standing::Intact,
         reasons: Vec::new(),
         alternatives: Vec::new(),
+        interchangeable: Vec::new(),
         of: None,
     }
 }

@@ -1,14 +1,14 @@
 //! From what was put together to files.
 
-use super::gather::{Assembly, Gathered};
+use super::gather::{Assembly, Gathered, Rival};
 use super::hits::Hit;
-use crate::model::{Alternative, Extent, Part, PartRole, Standing};
+use crate::model::{Alternative, Extent, Interchangeable, Part, PartRole, Standing};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::page::Page;
 
-/// Alternatives that are told of one file: a person reads no more.
+/// Alternatives that are told of one file, the likeliest ones: a person reads no more.
 const MOST_ALTERNATIVES: usize = 10_000;
 
 /// The files of an image, in the order of their places.
@@ -35,20 +35,35 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
     if lost == 0 && !assembly.whole && broken == 0 {
         reasons.push("not every page has its use".to_owned());
     }
-    if !assembly.rivals.is_empty() {
-        let pages = grouped_count(assembly.rivals.len() as u64, "page");
-        reasons.push(format!("{pages} may lie elsewhere as well"));
+    let open = assembly.open_pages().len() as u64;
+    if open > 0 {
+        reasons.push(format!("{} may lie elsewhere as well", grouped_count(open, "page")));
     }
-    let standing = match (assembly.whole, assembly.rivals.is_empty()) {
+    let standing = match (assembly.whole, open == 0) {
         (true, true) => Standing::Intact,
         (true, false) => Standing::Ambiguous,
         (false, _) => Standing::Damaged,
     };
-    let alternatives = assembly.rivals.iter().take(MOST_ALTERNATIVES).map(|rival| Alternative {
-        at: u64::from(rival.number - 1) * size,
+    let mut rivals: Vec<&Rival> = assembly.rivals.iter().collect();
+    if rivals.len() > MOST_ALTERNATIVES {
+        rivals.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        let left_out = (rivals.len() - MOST_ALTERNATIVES) as u64;
+        reasons
+            .push(format!("the {} that are least likely are not listed", grouped_count(left_out, "place")));
+        rivals.truncate(MOST_ALTERNATIVES);
+        rivals.sort_by_key(|rival| (rival.number, rival.offset));
+    }
+    let at = |number: u32| u64::from(number - 1) * size;
+    let alternatives = rivals.into_iter().map(|rival| Alternative {
+        at: at(rival.number),
         offset: rival.offset,
         length: size,
         weight: rival.weight,
+    });
+    let interchangeable = assembly.pools.iter().map(|pool| Interchangeable {
+        at: pool.numbers.iter().copied().map(at).collect(),
+        offsets: pool.offsets.clone(),
+        length: size,
     });
     let head = if assembly.header.is_some() { "" } else { " without its first page" };
     Some(Part {
@@ -66,6 +81,7 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
         standing,
         reasons,
         alternatives: alternatives.collect(),
+        interchangeable: interchangeable.collect(),
         of: None,
     })
 }
@@ -115,6 +131,7 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             standing: Standing::Damaged,
             reasons: vec!["nothing tells which database they are of".to_owned()],
             alternatives: Vec::new(),
+            interchangeable: Vec::new(),
             of: None,
         });
     }

@@ -1,11 +1,11 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
+use super::Assembly;
 use super::draft::{Draft, Rank};
 use super::search::Index;
-use super::{Assembly, Rival};
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Rounds in which databases that lost a place are laid anew.
 const MOST_ROUNDS: usize = 24;
@@ -60,22 +60,27 @@ pub(super) fn settle<'d>(
 
 /// Gives places back that nobody holds; to which databases there were any.
 fn returned(drafts: &mut [Draft<'_>]) -> Vec<bool> {
-    let held: Vec<(u64, u64)> = {
-        let of = |draft: &Draft<'_>| draft.body.size();
-        let mut held: Vec<(u64, u64)> = drafts
-            .iter()
-            .flat_map(|draft| draft.placed().map(move |(_, from)| (from, from + of(draft))))
-            .collect();
-        held.par_sort_unstable();
-        held
-    };
-    let is_held = |from: u64, size: u64| {
-        let behind = held.partition_point(|(other, _)| *other < from + size);
-        // Pages of databases are of few sizes: what reaches here begins not long before.
-        let near = held.get(..behind).unwrap_or_default().iter().rev().take(4);
-        near.into_iter().any(|(_, to)| *to > from)
-    };
-    drafts.par_iter_mut().map(|draft| draft.take_back(&is_held)).collect()
+    let held = held(drafts);
+    drafts.par_iter_mut().map(|draft| draft.take_back(&|from, size| overlaps(&held, from, size))).collect()
+}
+
+/// The places of all pages, in order.
+fn held(drafts: &[Draft<'_>]) -> Vec<(u64, u64)> {
+    let of = |draft: &Draft<'_>| draft.body.size();
+    let mut held: Vec<(u64, u64)> = drafts
+        .iter()
+        .flat_map(|draft| draft.placed().map(move |(_, from)| (from, from + of(draft))))
+        .collect();
+    held.par_sort_unstable();
+    held
+}
+
+/// Whether a page has a place among those that are `held`.
+fn overlaps(held: &[(u64, u64)], from: u64, size: u64) -> bool {
+    let behind = held.partition_point(|(other, _)| *other < from + size);
+    // Pages of databases are of few sizes: what reaches here begins not long before.
+    let near = held.get(..behind).unwrap_or_default().iter().rev().take(4);
+    near.into_iter().any(|(_, to)| *to > from)
 }
 
 /// Has databases exchange places that lie amid pages of the other one, where its page fits as well; which ones did.
@@ -137,12 +142,30 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
     lost
 }
 
+/// Gives pages that lie nowhere the places that are left, database by database.
+fn fill<'d>(
+    drafts: &mut [Draft<'_>],
+    index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
+    claimed: &(dyn Fn(u64) -> bool + Sync),
+) {
+    let held = held(drafts);
+    let mut filled: HashSet<u64> = HashSet::new();
+    for draft in drafts {
+        let (size, before) =
+            (draft.body.size(), draft.placed().map(|(_, offset)| offset).collect::<HashSet<_>>());
+        let is_held = |offset: u64| overlaps(&held, offset, size) || filled.contains(&offset);
+        draft.fill(index(draft), &|offset| claimed(offset) || is_held(offset));
+        filled.extend(draft.placed().map(|(_, offset)| offset).filter(|offset| !before.contains(offset)));
+    }
+}
+
 /// What the databases came to. A place that is surely of one page is no other place of another.
 pub(super) fn finish<'d>(
     mut drafts: Vec<Draft<'_>>,
     index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Assembly> {
+    fill(&mut drafts, index, claimed);
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
     for (owner, draft) in drafts.iter_mut().enumerate() {
         let of_draft = draft.sure();
@@ -156,21 +179,27 @@ pub(super) fn finish<'d>(
     };
     let mut assemblies: Vec<Assembly> = drafts.into_par_iter().map(finish).collect();
     loop {
-        let open: Vec<Vec<u32>> = assemblies
+        let open: Vec<HashSet<u32>> = assemblies
             .iter()
-            .map(|assembly| assembly.rivals.iter().map(|rival| rival.number).collect())
+            .map(|assembly| {
+                let pooled = assembly.pools.iter().flat_map(|pool| pool.numbers.iter().copied());
+                assembly.rivals.iter().map(|rival| rival.number).chain(pooled).collect()
+            })
             .collect();
-        let is_sure = |owner: usize, rival: &Rival| {
-            let Some((holder, number)) = sure.get(&rival.offset) else { return false };
-            let decided = open.get(*holder).is_some_and(|open| open.binary_search(number).is_err());
-            let itself = (*holder, *number) == (owner, rival.number);
-            !itself && decided
+        let is_sure = |owner: usize, offset: u64, itself: u32| {
+            let Some((holder, number)) = sure.get(&offset) else { return false };
+            let decided = open.get(*holder).is_some_and(|open| !open.contains(number));
+            (*holder, *number) != (owner, itself) && decided
         };
         let mut changed = false;
         for (owner, assembly) in assemblies.iter_mut().enumerate() {
-            let before = assembly.rivals.len();
-            assembly.rivals.retain(|rival| !is_sure(owner, rival));
-            changed |= assembly.rivals.len() < before;
+            let before = assembly.choices();
+            assembly.rivals.retain(|rival| !is_sure(owner, rival.offset, rival.number));
+            for pool in &mut assembly.pools {
+                pool.offsets.retain(|offset| !is_sure(owner, *offset, 0));
+            }
+            assembly.drop_decided();
+            changed |= assembly.choices() < before;
         }
         if !changed {
             return assemblies;

@@ -1,5 +1,7 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
+mod pools;
+
 use super::body::{Body, Expect, Key};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::known::Known;
@@ -161,6 +163,7 @@ impl<'i> Draft<'i> {
             header: self.header,
             places: (1..=self.body.count).map(place).collect(),
             rivals: Vec::new(),
+            pools: Vec::new(),
             missing: Vec::new(),
             whole: true,
             broken_links: 0,
@@ -232,7 +235,7 @@ impl<'i> Draft<'i> {
             if matches!(expect, Expect::Chain { .. }) {
                 let found = self.found.get(number as usize - 1).into_iter().flatten();
                 let mut places = place.iter().chain(found);
-                if places.any(|offset| self.body.crosses(*offset, expect, &self.expects)) {
+                if places.any(|offset| self.body.crosses(*offset, number, expect, &self.expects)) {
                     crossing.insert(number);
                 }
             }
@@ -300,7 +303,7 @@ impl<'i> Draft<'i> {
                 continue;
             }
             let root = roots::root(index, &self.body, &mut self.known, number, expect, &is_open, &is_free);
-            if let Some(root) = root.filter(|root| best.is_none_or(|(best, _)| *root > best)) {
+            if let Some(root) = root.filter(|root| best.is_none_or(|(best, _)| root.is_better_than(&best))) {
                 best = Some((root, number));
             }
         }
@@ -623,10 +626,15 @@ impl<'i> Draft<'i> {
 
     /// Other places that pages may have of which it is not `sure`.
     fn found_elsewhere(&mut self, index: &Index, sure: &[bool]) -> Vec<Rival> {
+        let capacity = u64::from(self.body.geometry.overflow_capacity());
         let mut rivals = Vec::new();
         for (number, sure) in (1..).zip(sure) {
             let Some(expect) = self.expects.get(number as usize - 1) else { continue };
-            if *sure || matches!(expect, Expect::Unknown | Expect::Free | Expect::Header | Expect::Lock) {
+            let is_last = matches!(expect, Expect::Chain { left, .. } if *left <= capacity);
+            if *sure
+                || is_last
+                || matches!(expect, Expect::Unknown | Expect::Free | Expect::Header | Expect::Lock)
+            {
                 continue;
             }
             // Of a tree another page may fit better by its keys, and lie beside others, when rows at its ends are gone.
@@ -639,7 +647,7 @@ impl<'i> Draft<'i> {
                 let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
                 let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));
                 let lead = own - self.known.fit(&self.body, offset, number, &expect) - beside(self, offset);
-                if lead < least && !self.body.crosses(offset, &expect, &self.expects) {
+                if lead < least && !self.body.crosses(offset, number, &expect, &self.expects) {
                     rivals.push(Rival { number, offset, weight: 1.0 / (1.0 + f64::from(lead).exp()) });
                 }
             }
@@ -713,6 +721,7 @@ impl<'i> Draft<'i> {
                 rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
+        let pools = self.pools(index, &sure, claimed);
         let elsewhere = self.found_elsewhere(index, &sure);
         for rival in self.over_breaks(&sure).into_iter().chain(elsewhere) {
             rivals.entry((rival.number, rival.offset)).or_insert(rival);
@@ -728,6 +737,7 @@ impl<'i> Draft<'i> {
             header: self.header,
             whole: self.header.is_some() && self.walked.is_whole(self.body.count),
             rivals: rivals.into_values().filter(|rival| !claimed(rival.offset) && differs(rival)).collect(),
+            pools,
             missing,
             broken_links: self.walked.broken,
             places: self.places,
@@ -751,7 +761,7 @@ impl<'i> Draft<'i> {
                 let placed = self.places.get(at).copied().flatten().is_some();
                 let own = if placed { self.fits.get(at).copied().unwrap_or(0.0) } else { 0.0 };
                 let fit = self.known.fit(&self.body, offset, number, expect);
-                let crosses = self.body.crosses(offset, expect, &self.expects);
+                let crosses = self.body.crosses(offset, number, expect, &self.expects);
                 if fit >= 0.0 && own - fit < DECIDED && !crosses {
                     let weight = 1.0 / (1.0 + f64::from(own - fit).exp());
                     rivals.push(Rival { number, offset, weight });

@@ -163,15 +163,20 @@ impl Body<'_> {
         if all_zero(content) { -1.0 } else { score }
     }
 
-    /// Whether a page of a chain leads to one that is of something else.
-    pub(super) fn crosses(&self, offset: u64, expect: &Expect, expects: &[Expect]) -> bool {
+    /// Whether a page of a chain leads to one that is of something else, as the pages of trees tell.
+    pub(super) fn crosses(&self, offset: u64, number: u32, expect: &Expect, expects: &[Expect]) -> bool {
         let Expect::Chain { left, .. } = *expect else { return false };
         if left <= u64::from(self.geometry.overflow_capacity()) {
             return false;
         }
-        let next = self.bytes(offset).and_then(|bytes| be_u32_at(bytes, 0));
-        let next = next.and_then(|next| expects.get((next as usize).checked_sub(1)?));
-        next.is_some_and(|next| !matches!(next, Expect::Unknown | Expect::Chain { .. }))
+        let of = |number: u32| expects.get((number as usize).checked_sub(1)?);
+        match self.bytes(offset).and_then(|bytes| be_u32_at(bytes, 0)).and_then(of) {
+            None | Some(Expect::Unknown) => false,
+            Some(Expect::Chain { parent, .. }) => {
+                *parent != number && matches!(of(*parent), Some(Expect::Tree { .. }))
+            }
+            Some(_) => true,
+        }
     }
 
     /// How much bytes look like a page that was in use once: of a tree, or of a chain, whose link stays.

@@ -124,7 +124,7 @@ impl PageFits<'_> {
 
     /// Whether the page at an offset is of a chain and leads to a page that is of something else.
     pub(super) fn crosses(&self, offset: u64, expects: &[Expect]) -> bool {
-        self.body.crosses(offset, self.expect, expects)
+        self.body.crosses(offset, self.number, self.expect, expects)
     }
 
     /// How well the page at an offset fits.

@@ -1,4 +1,4 @@
-//! Pages that may be of overflow chains, by their links: all bytes of an image are asked, as nothing else marks them.
+//! Pages that may be of overflow chains or list free pages, by their links: all bytes of an image are asked, as nothing else marks them.
 //!
 //! SQLite mostly writes a chain in the order of the numbers, so that the page before or behind goes with a link. The last
 //! page links to none, and what it doesn't fill is zeros.
@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::scan::{Window, again};
 use crate::source::Source;
 use mudlark_parsers::bytes::slice_at;
+use mudlark_parsers::sqlite::freelist;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -24,6 +25,8 @@ pub(super) struct Links {
     pub links: Vec<(u32, u64)>,
     /// Pages that may be the last of a chain, by the end of what they hold.
     pub ends: Vec<(u32, u64)>,
+    /// Pages that may be trunks of a freelist, by the number that they link to.
+    pub trunks: Vec<(u32, u64)>,
 }
 
 /// What a part of an image holds of one size.
@@ -33,6 +36,7 @@ struct Found {
     runs: Vec<(u32, u64)>,
     lone: Vec<(u32, u64)>,
     ends: Vec<(u32, u64)>,
+    trunks: Vec<(u32, u64)>,
 }
 
 impl Found {
@@ -40,10 +44,11 @@ impl Found {
         self.runs.extend(other.runs);
         self.lone.extend(other.lone);
         self.ends.extend(other.ends);
+        self.trunks.extend(other.trunks);
     }
 
     fn into_links(self) -> Links {
-        let Self { runs: mut links, lone, mut ends } = self;
+        let Self { runs: mut links, lone, mut ends, mut trunks } = self;
         if lone.len() <= MOST_LONE {
             links.extend(lone);
         }
@@ -52,7 +57,8 @@ impl Found {
         }
         links.par_sort_unstable();
         ends.par_sort_unstable();
-        Links { links, ends }
+        trunks.par_sort_unstable();
+        Links { links, ends, trunks }
     }
 }
 
@@ -86,16 +92,19 @@ fn look(
     let number = |at: usize| window.array_of_image(at).map(|bytes| u32::from_be_bytes(*bytes));
     for (index, sector) in window.bytes.chunks(SECTOR).enumerate() {
         let Some(link) = sector.first_chunk().map(|link| u32::from_be_bytes(*link)) else { continue };
-        let holds_some = || link > 2 || link == 0 && sector.get(4..8).is_some_and(|bytes| bytes != [0; 4]);
+        let holds_some = || link >= 2 || link == 0 && sector.get(4..8).is_some_and(|bytes| bytes != [0; 4]);
         let at = window.from + index * SECTOR;
         if link > most || !holds_some() || taken(at as u64) {
             continue;
         }
         for ((size, most), found) in sizes.iter().zip(&mut *found) {
             let size = *size as usize;
+            if is_trunk(window, at, size, *most) {
+                found.trunks.push((link, at as u64));
+            }
             if link == 0 {
                 found.ends.extend(end(window, at, size).map(|end| (end, at as u64)));
-            } else if link <= *most {
+            } else if (3..=*most).contains(&link) {
                 let behind = number(at + size) == Some(link + 1);
                 let before = || at.checked_sub(size).and_then(number) == Some(link - 1);
                 let list = if behind || before() { &mut found.runs } else { &mut found.lone };
@@ -105,9 +114,18 @@ fn look(
     }
 }
 
+fn is_trunk(window: &Window<'_>, at: usize, size: usize, most_pages: u32) -> bool {
+    let page = page(window, at, size);
+    page.is_some_and(|page| freelist::plausible_trunk(page, size as u32, most_pages).is_some())
+}
+
+fn page<'w>(window: &Window<'w>, at: usize, size: usize) -> Option<&'w [u8]> {
+    let near = window.bytes.get(at - window.from..).and_then(|bytes| bytes.get(..size));
+    near.or_else(|| slice_at(window.image, at, size))
+}
+
 /// Where the zeros begin that fill a page, its end when it is full.
 fn end(window: &Window<'_>, at: usize, size: usize) -> Option<u32> {
-    let near = window.bytes.get(at - window.from..).and_then(|bytes| bytes.get(..size));
-    let page = near.or_else(|| slice_at(window.image, at, size))?;
+    let page = page(window, at, size)?;
     page.iter().rposition(|byte| *byte != 0).map(|last| last as u32 + 1)
 }

@@ -27,7 +27,7 @@ use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
 use rayon::prelude::*;
 use search::Index;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many times the pages that an image has room for its headers may count in all: each page is of one database, but
 /// some of them may be lost, and headers that count more are lies.
@@ -43,12 +43,37 @@ pub(in super::super) struct Assembly {
     pub places: Vec<Option<u64>>,
     /// Other places that pages may have.
     pub rivals: Vec<Rival>,
+    /// Pages each of which may have any of some places.
+    pub pools: Vec<Pool>,
     /// Pages that must be there and are not.
     pub missing: Vec<u32>,
     /// All links hold, and each page has its use.
     pub whole: bool,
     /// Links out of the database, and pages to which two links lead.
     pub broken_links: u32,
+}
+
+impl Assembly {
+    /// How many other places there are for its pages.
+    fn choices(&self) -> usize {
+        self.rivals.len() + self.pools.iter().map(|pool| pool.offsets.len()).sum::<usize>()
+    }
+
+    /// Leaves out pools that leave no choice: one place for one page, which has it.
+    fn drop_decided(&mut self) {
+        let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();
+        self.pools.retain(|pool| match (pool.offsets.as_slice(), pool.numbers.as_slice()) {
+            ([], _) => false,
+            ([offset], [number]) => place(*number) != Some(*offset),
+            _ => true,
+        });
+    }
+
+    /// The pages that may lie elsewhere as well.
+    pub fn open_pages(&self) -> BTreeSet<u32> {
+        let pooled = self.pools.iter().flat_map(|pool| pool.numbers.iter().copied());
+        self.rivals.iter().map(|rival| rival.number).chain(pooled).collect()
+    }
 }
 
 /// Another place that a page may have.
@@ -58,6 +83,14 @@ pub(in super::super) struct Rival {
     pub offset: u64,
     /// How likely it is, against the place that was chosen.
     pub weight: f64,
+}
+
+/// Pages of a database that may lie in any of some places, as far as the bytes tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Pool {
+    pub numbers: Vec<u32>,
+    /// In order.
+    pub offsets: Vec<u64>,
 }
 
 /// What an image was put together to.

@@ -9,13 +9,21 @@ use std::collections::HashSet;
 const MOST_ASKED: usize = 12;
 
 /// A page that may be a root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Root {
-    /// Children that are found.
-    pub found: usize,
+    /// How well the children fit that are found, all together.
+    fits: f32,
     /// Children in all.
-    pub children: usize,
+    children: usize,
     pub offset: u64,
+}
+
+impl Root {
+    /// Whether more speaks for it than for another one.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        let order = self.fits.total_cmp(&other.fits).then(self.children.cmp(&other.children));
+        order.then(self.offset.cmp(&other.offset)).is_gt()
+    }
 }
 
 /// The interior page that is the root `number`, when one leads to more than any other: to pages of which nothing else is
@@ -45,16 +53,19 @@ pub(super) fn root(
         }
         let leaf = if links.is_table { index.has_leaves(Key::Open, &links.children) } else { None };
         let step = links.children.len().div_ceil(MOST_ASKED).max(1);
-        let (mut asked, mut found) = (0, 0);
+        let (mut asked, mut found, mut fits) = (0, 0, 0.0);
         let lows = [Key::Open].into_iter().chain(links.children.iter().map(|child| child.1));
         for (low, (child, high)) in lows.zip(&links.children).step_by(step) {
             let expect =
                 Expect::Tree { table: Some(links.is_table), shape, leaf, low, high: *high, parent: number };
             asked += 1;
-            found += usize::from(!index.find(body, known, *child, &expect, 1).is_empty());
+            if let Some(best) = index.find(body, known, *child, &expect, 1).first() {
+                found += 1;
+                fits += body.fit(*best, *child, &expect);
+            }
         }
-        let root = Root { found, children, offset };
-        if found * 4 >= asked * 3 && best.is_none_or(|best| root > best) {
+        let root = Root { fits, children, offset };
+        if found * 4 >= asked * 3 && best.is_none_or(|best| root.is_better_than(&best)) {
             best = Some(root);
         }
     }

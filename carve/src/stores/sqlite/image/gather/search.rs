@@ -35,6 +35,8 @@ pub(super) struct Index {
     links: Vec<(u32, u64)>,
     /// Pages that may be the last of a chain, by the end of what they hold.
     ends: Vec<(u32, u64)>,
+    /// Pages that may list free ones, by their link.
+    trunks: Vec<(u32, u64)>,
 }
 
 impl Index {
@@ -47,7 +49,7 @@ impl Index {
         taken: &(dyn Fn(u64) -> bool + Sync),
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
-        let mut index = Self { links: links.links, ends: links.ends, ..Self::default() };
+        let mut index = Self { links: links.links, ends: links.ends, trunks: links.trunks, ..Self::default() };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {
@@ -106,11 +108,7 @@ impl Index {
                 }
             }
             Expect::Chain { left, .. } if left <= u64::from(body.geometry.overflow_capacity()) => {
-                // A value may end with a zero.
-                let end = left as u32 + 4;
-                range(&self.ends, end - 1, end)
-                    .take(MOST_ASKED)
-                    .for_each(|(_, offset)| ask(*offset, LEAST_FIT));
+                self.ends(left).take(MOST_ASKED).for_each(|offset| ask(offset, LEAST_FIT));
             }
             Expect::Chain { guessed, .. } => {
                 let mut links = |next: u32| {
@@ -123,6 +121,9 @@ impl Index {
                     links(number - 1);
                 }
             }
+            Expect::Trunk => {
+                self.trunks.iter().take(MOST_ASKED).for_each(|(_, offset)| ask(*offset, LEAST_FIT))
+            }
             Expect::Free => {
                 let next = number + 1;
                 range(&self.links, next, next)
@@ -134,6 +135,13 @@ impl Index {
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         found.truncate(most);
         found.into_iter().map(|(_, offset)| offset).collect()
+    }
+
+    /// Where the last page of a chain may lie that holds so many bytes.
+    pub(super) fn ends(&self, left: u64) -> impl Iterator<Item = u64> + '_ {
+        // A value may end with a zero.
+        let end = left as u32 + 4;
+        range(&self.ends, end - 1, end).map(|(_, offset)| *offset)
     }
 
     /// The run in which most of these children of one page lie, when it is that of most of those that are found: the place of its

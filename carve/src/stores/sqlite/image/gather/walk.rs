@@ -90,7 +90,7 @@ struct Walk<'w, 'i> {
     visit: &'w mut Visit<'w>,
     seen: Vec<bool>,
     pending: Vec<(u32, Expect)>,
-    /// Pages of chains: they follow behind all trees, whose links say more.
+    /// Pages of chains: they follow behind all trees, whose links say more, and the first ones of all chains come first.
     chains: Vec<(u32, Expect)>,
     /// Pages that were not reached for sure: they count where nothing else is known.
     guesses: Vec<(u32, Expect)>,
@@ -125,7 +125,9 @@ impl<'i> Walk<'_, 'i> {
     }
 
     fn chains(&mut self) {
-        while let Some((number, expect)) = self.chains.pop() {
+        let mut at = 0;
+        while let Some((number, expect)) = self.chains.get(at).copied() {
+            at += 1;
             if let Some(offset) = self.take(number, expect) {
                 self.expand(number, offset, &expect);
             }

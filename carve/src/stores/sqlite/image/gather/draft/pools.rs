@@ -1,0 +1,162 @@
+//! Last pages of chains, which nothing but the length of what they hold tells apart: which of them lies in which place is open.
+//!
+//! A page that no other one leads to by its place gets one that is free, and it is told that any page of its pool may as well
+//! lie in any place of the pool.
+
+use super::super::Pool;
+use super::super::body::Expect;
+use super::super::fit::EVIDENCE;
+use super::super::lay::{self, Guess, Laid};
+use super::super::search::Index;
+use super::{DECIDED, Draft};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashSet};
+
+/// What the last page of a chain is expected to hold: bytes, and how many of them are text.
+type Held = (u64, u64);
+
+impl Draft<'_> {
+    /// The last pages of chains, by what they hold.
+    fn last_pages(&self) -> BTreeMap<Held, Vec<u32>> {
+        let capacity = u64::from(self.body.geometry.overflow_capacity());
+        let mut pages: BTreeMap<Held, Vec<u32>> = BTreeMap::new();
+        for (number, expect) in (1..).zip(&self.expects) {
+            if let Expect::Chain { left, text, guessed: false, .. } = *expect
+                && left <= capacity
+            {
+                pages.entry((left, text)).or_default().push(number);
+            }
+        }
+        pages
+    }
+
+    /// Where a last page of a chain may lie that holds so much, in order; without places that are `taken`.
+    fn ends(&self, index: &Index, held: Held, taken: &dyn Fn(u64) -> bool) -> Vec<u64> {
+        let expect = Expect::Chain { left: held.0, text: held.1, guessed: false, parent: 0 };
+        let free = index.ends(held.0).filter(|offset| !taken(*offset));
+        let fits: Vec<(u64, f32)> = free
+            .map(|offset| (offset, self.body.fit(offset, 2, &expect)))
+            .filter(|(_, fit)| *fit >= 0.0)
+            .collect();
+        let best = fits.iter().map(|(_, fit)| *fit).fold(0.0, f32::max);
+        let mut ends: Vec<u64> =
+            fits.into_iter().filter(|(_, fit)| best - fit <= DECIDED).map(|(offset, _)| offset).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// Gives last pages of chains that lie nowhere the places that are left: those beside other pages first. `taken` tells
+    /// what other databases hold.
+    pub(in super::super) fn fill(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) {
+        let size = self.body.size();
+        let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        for (held, numbers) in self.last_pages() {
+            let is_open = |number: &u32| self.place(*number).is_none() || self.fit(*number) < 0.0;
+            let open: Vec<u32> = numbers.into_iter().filter(is_open).collect();
+            if open.is_empty() {
+                continue;
+            }
+            let ends = self.ends(index, held, &|offset| taken(offset) || own.contains(&offset));
+            let mut left = Vec::new();
+            for number in open {
+                let behind = self.place(number - 1).and_then(|before| before.checked_add(size));
+                let before = self.place(number + 1).and_then(|behind| behind.checked_sub(size));
+                let beside = behind.into_iter().chain(before);
+                let beside = beside
+                    .filter(|offset| ends.binary_search(offset).is_ok())
+                    .find(|offset| own.insert(*offset));
+                match beside {
+                    Some(offset) => self.put(number, offset),
+                    None => left.push(number),
+                }
+            }
+            let free: Vec<u64> = ends.into_iter().filter(|offset| !own.contains(offset)).collect();
+            for (number, offset) in left.into_iter().zip(free) {
+                own.insert(offset);
+                self.put(number, offset);
+            }
+        }
+        self.walk();
+    }
+
+    fn put(&mut self, number: u32, offset: u64) {
+        let at = number as usize - 1;
+        let base = lay::base_of(Guess { number, offset }, self.body.size());
+        let fit = self.expects.get(at).map_or(0.0, |expect| self.body.fit(offset, number, expect));
+        if let (Some(place), Some(laid), Some(known)) =
+            (self.places.get_mut(at), self.laid.get_mut(at), self.fits.get_mut(at))
+        {
+            (*place, *laid, *known) =
+                (Some(offset), Laid { base, fit, margin: f32::INFINITY, rival: None }, fit);
+        }
+    }
+
+    /// How likely the next page lies beside a page, as those show of which the bytes tell the place.
+    fn continuity(&self) -> f64 {
+        let size = self.body.size();
+        let (mut stays, mut breaks) = (0.0, 0.0);
+        let mut last: Option<(u32, i64)> = None;
+        for (number, offset) in self.placed().filter(|(number, _)| self.fit(*number) >= EVIDENCE) {
+            let base = lay::base_of(Guess { number, offset }, size);
+            if let Some((before, run)) = last {
+                if run == base {
+                    stays += f64::from(number - before);
+                } else {
+                    breaks += 1.0;
+                }
+            }
+            last = Some((number, base));
+        }
+        (stays + 1.0) / (stays + breaks + 2.0)
+    }
+
+    /// The pools of pages of which it is not `sure` where they lie.
+    pub(super) fn pools(&self, index: &Index, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> Vec<Pool> {
+        let away = self.away();
+        let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
+        let of_sure: HashSet<u64, RandomState> =
+            self.placed().filter(|(number, _)| is_sure(*number)).map(|(_, offset)| offset).collect();
+        let stays = self.continuity();
+        let mut pools = Vec::new();
+        for (held, mut numbers) in self.last_pages() {
+            numbers.retain(|number| !is_sure(*number));
+            if numbers.is_empty() {
+                continue;
+            }
+            let offsets = self.ends(index, held, &|offset| claimed(offset) || of_sure.contains(&offset));
+            // In the run of a page of which the bytes tell the place lies this one, or by accident one of the pool.
+            let is_told = |number: &u32| {
+                let stays =
+                    away.get(*number as usize - 1).copied().flatten().map_or(0.0, |steps| stays.powi(steps));
+                (stays * offsets.len() as f64 / (1.0 - stays)).ln() >= f64::from(DECIDED)
+            };
+            numbers.retain(|number| !is_told(number));
+            let alone = matches!((offsets.as_slice(), numbers.as_slice()),
+                ([offset], [number]) if self.place(*number) == Some(*offset));
+            if !numbers.is_empty() && !offsets.is_empty() && !alone {
+                pools.push(Pool { numbers, offsets });
+            }
+        }
+        pools
+    }
+
+    /// How many pages away in its run the next page lies of which the bytes tell the place, for each page.
+    fn away(&self) -> Vec<Option<i32>> {
+        let mut away: Vec<Option<i32>> = vec![None; self.places.len()];
+        let is_evident = |at: usize| self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE);
+        for run in self.runs() {
+            for falls in [false, true] {
+                let mut steps: Option<i32> = None;
+                for step in run.clone() {
+                    let at = if falls { run.end - 1 - (step - run.start) } else { step };
+                    steps = if is_evident(at) { Some(0) } else { steps.map(|steps| steps.saturating_add(1)) };
+                    if let Some((known, steps)) = away.get_mut(at).zip(steps) {
+                        *known = Some(known.map_or(steps, |known| known.min(steps)));
+                    }
+                }
+            }
+        }
+        away
+    }
+}
