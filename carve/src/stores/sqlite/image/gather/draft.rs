@@ -1,6 +1,7 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
 mod pools;
+mod twins;
 
 use super::body::{Body, Expect, Key};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
@@ -287,10 +288,13 @@ impl<'i> Draft<'i> {
         self.known.grow(self.body.count);
     }
 
-    /// Looks for the root of a tree that was not found; whether there was one.
+    /// Looks for the root of a tree that was not found, or is a leaf that nothing binds to its place: there are pages that no tree
+    /// leads to. Whether there was one.
     fn seek_root(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) -> bool {
         let size = self.body.size();
-        let held = self.held();
+        let (held, bound) = (self.held(), self.bound());
+        let is_leaf =
+            |offset: u64| self.body.bytes(offset).and_then(|page| page.first()).is_some_and(|kind| *kind > 8);
         let is_free =
             |offset: u64| !claimed(offset) && !self.lost.contains(&offset) && !held.contains_key(&offset);
         let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
@@ -299,7 +303,8 @@ impl<'i> Draft<'i> {
             let Expect::Tree { low: Key::Open, high: Key::Open, parent: 0, .. } = expect else { continue };
             let at = number as usize - 1;
             let tried = self.sought.get(at) == Some(&true);
-            if tried || self.places.get(at).copied().flatten().is_some() {
+            let place = self.places.get(at).copied().flatten();
+            if tried || place.is_some_and(|offset| bound.get(at) == Some(&true) || !is_leaf(offset)) {
                 continue;
             }
             let root = roots::root(index, &self.body, &mut self.known, number, expect, &is_open, &is_free);
@@ -467,11 +472,22 @@ impl<'i> Draft<'i> {
         self.support(number) + margin.clamp(0.0, MOST_MARGIN)
     }
 
+    /// Whether the bytes of a page tell its place: the last page of a chain has nothing but the length of what it holds, which may
+    /// be that of many.
+    fn is_evident(&self, at: usize) -> bool {
+        let is_last = match self.expects.get(at) {
+            Some(Expect::Chain { left, .. }) => *left <= u64::from(self.body.geometry.overflow_capacity()),
+            _ => false,
+        };
+        let is_one_of_many = || is_last && self.found.get(at).is_some_and(|found| found.len() > 1);
+        self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE) && !is_one_of_many()
+    }
+
     /// The pages whose places are beyond doubt: their bytes tell it, or those of pages on both sides in the same run.
     pub(super) fn firm(&self) -> Vec<bool> {
         let mut firm: Vec<bool> = self.fits.iter().map(|fit| *fit >= STRONG).collect();
         for mut run in self.runs() {
-            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            let evident = |index: &usize| self.is_evident(*index);
             let (first, last) = (run.clone().find(evident), run.rfind(evident));
             if let Some((first, last)) = first.zip(last) {
                 firm.get_mut(first..last).unwrap_or_default().fill(true);
@@ -496,13 +512,30 @@ impl<'i> Draft<'i> {
     pub(super) fn bound(&self) -> Vec<bool> {
         let mut bound = vec![false; self.places.len()];
         for mut run in self.runs() {
-            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            let evident = |index: &usize| self.is_evident(*index);
             let (first, last) = (run.clone().find(evident), run.rfind(evident));
             if let Some((first, last)) = first.zip(last).filter(|(first, last)| first < last) {
                 bound.get_mut(first..=last).unwrap_or_default().fill(true);
             }
         }
         bound
+    }
+
+    /// The pages that it holds for good against databases without a first page: those that lie amid a run, and those of its trees
+    /// whose bytes tell it, or those of their children.
+    pub(super) fn own(&self) -> Vec<bool> {
+        let mut own = self.bound();
+        for (number, expect) in (1..).zip(&self.expects) {
+            let Expect::Tree { parent, .. } = *expect else { continue };
+            if self.header.is_some() && self.fit(number) >= EVIDENCE {
+                for number in [number, parent] {
+                    if let Some(own) = (number as usize).checked_sub(1).and_then(|at| own.get_mut(at)) {
+                        *own = true;
+                    }
+                }
+            }
+        }
+        own
     }
 
     /// The runs in which its pages lie: indexes of `places`.
@@ -585,7 +618,7 @@ impl<'i> Draft<'i> {
     pub(super) fn sure(&mut self) -> Vec<bool> {
         let mut sure = vec![false; self.places.len()];
         for mut run in self.runs() {
-            let evident = |index: &usize| self.fits.get(*index).is_some_and(|fit| *fit >= EVIDENCE);
+            let evident = |index: &usize| self.is_evident(*index);
             if let Some((first, last)) = run.clone().find(evident).zip(run.rfind(evident)) {
                 sure.get_mut(first + 1..last).unwrap_or_default().fill(true);
             }
@@ -723,7 +756,8 @@ impl<'i> Draft<'i> {
         }
         let pools = self.pools(index, &sure, claimed);
         let elsewhere = self.found_elsewhere(index, &sure);
-        for rival in self.over_breaks(&sure).into_iter().chain(elsewhere) {
+        let in_twins = self.in_twins(claimed);
+        for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
             rivals.entry((rival.number, rival.offset)).or_insert(rival);
         }
         // Where both hold the same bytes, either will do.

@@ -134,12 +134,12 @@ fn pages(assemblies: &[Assembly]) -> impl Iterator<Item = (u64, u64)> + '_ {
     })
 }
 
-/// The pages that databases under way hold for good, each with its size: all of those of which most is known, and what lies
-/// amid other pages of the rest.
+/// The pages that databases under way hold for good, each with its size: all of those of which most is known, and of the rest
+/// what lies amid other pages or tells itself.
 fn held(drafts: &[Draft<'_>]) -> Vec<(u64, u64)> {
     let held = |draft: &Draft<'_>| {
-        let (size, all, bound) = (draft.body.size(), draft.rank() > Rank::Scraps, draft.bound());
-        let is_held = |number: u32| all || bound.get(number as usize - 1) == Some(&true);
+        let (size, all, own) = (draft.body.size(), draft.rank() > Rank::Scraps, draft.own());
+        let is_held = |number: u32| all || own.get(number as usize - 1) == Some(&true);
         let pages = draft.placed().filter(|(number, _)| is_held(*number));
         pages.map(|(_, offset)| (offset, size)).collect::<Vec<_>>()
     };

@@ -165,10 +165,10 @@ impl Index {
     /// Whether the children of an interior page of a table, whose row ids lie above `low`, are leaves: these leave as many row ids
     /// to one child as they have rows, and interior pages as many as their own children. `None` where neither is found.
     pub(super) fn has_leaves(&self, low: Key, children: &[(u32, Key)]) -> Option<bool> {
-        let lows = [low].into_iter().chain(children.iter().map(|child| child.1));
+        let lows = || [low].into_iter().chain(children.iter().map(|child| child.1));
         let step = children.len().div_ceil(MOST_ASKED).max(1);
         let (mut leaves, mut interior) = ((0, 0.0), (0, 0.0));
-        for (low, (_, high)) in lows.zip(children).step_by(step) {
+        for (low, (_, high)) in lows().zip(children).step_by(step) {
             let (Key::Row(low), Key::Row(high)) = (low, *high) else { continue };
             for (pages, sum) in [(&self.last, &mut leaves), (&self.interior, &mut interior)] {
                 let within = range(pages, low.saturating_add(1), high).rev().take(MOST_ASKED);
@@ -179,6 +179,12 @@ impl Index {
                 }
             }
         }
+        // Of the children that are bounded on one side interior pages tell it whose own children reach to the bound.
+        let first = children.first().filter(|_| low == Key::Open).map(|child| child.1);
+        let ends = matches!(first, Some(Key::Row(high)) if self.reaches_to(high));
+        let begins = matches!(lows().last(), Some(Key::Row(low)) if self.reaches_from(low));
+        interior.0 += usize::from(ends) + usize::from(begins);
+        interior.1 += f32::from(u8::from(ends) + u8::from(begins));
         let asked = children.len().div_ceil(step);
         if interior.0 * 2 >= asked && interior.1 > leaves.1 * 2.0 {
             Some(false)
@@ -187,6 +193,19 @@ impl Index {
         } else {
             None
         }
+    }
+
+    /// Whether there is an interior page whose last child is the leaf that ends with a row id.
+    fn reaches_to(&self, high: i64) -> bool {
+        let mut last = range(&self.last, high, high).take(MOST_ASKED);
+        last.any(|leaf| leaf.2 < high && range(&self.interior, leaf.2 - 1, leaf.2 - 1).next().is_some())
+    }
+
+    /// Whether there is an interior page whose first child is the leaf that begins behind a row id.
+    fn reaches_from(&self, low: i64) -> bool {
+        let behind = range(&self.interior, low.saturating_add(1), i64::MAX).filter(|page| page.2 > low);
+        let begins = |first: i64| range(&self.last, first, first).any(|leaf| leaf.2 == low.saturating_add(1));
+        behind.take(MOST_ASKED).any(|page| begins(page.2))
     }
 
     /// The interior pages of tables, of indexes, or of both.

@@ -5,12 +5,14 @@
 
 use super::super::Pool;
 use super::super::body::Expect;
-use super::super::fit::EVIDENCE;
 use super::super::lay::{self, Guess, Laid};
 use super::super::search::Index;
 use super::{DECIDED, Draft};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashSet};
+
+/// Pages before the end of a run at which it may have ended by accident: that many more are hardly alike.
+const MOST_STEPS: i32 = 64;
 
 /// What the last page of a chain is expected to hold: bytes, and how many of them are text.
 type Held = (u64, u64);
@@ -97,7 +99,7 @@ impl Draft<'_> {
         let size = self.body.size();
         let (mut stays, mut breaks) = (0.0, 0.0);
         let mut last: Option<(u32, i64)> = None;
-        for (number, offset) in self.placed().filter(|(number, _)| self.fit(*number) >= EVIDENCE) {
+        for (number, offset) in self.placed().filter(|(number, _)| self.is_evident(*number as usize - 1)) {
             let base = lay::base_of(Guess { number, offset }, size);
             if let Some((before, run)) = last {
                 if run == base {
@@ -120,16 +122,16 @@ impl Draft<'_> {
         let stays = self.continuity();
         let mut pools = Vec::new();
         for (held, mut numbers) in self.last_pages() {
+            let alike = numbers.len() as f64 / self.places.len() as f64;
             numbers.retain(|number| !is_sure(*number));
             if numbers.is_empty() {
                 continue;
             }
             let offsets = self.ends(index, held, &|offset| claimed(offset) || of_sure.contains(&offset));
-            // In the run of a page of which the bytes tell the place lies this one, or by accident one of the pool.
+            // In the run of a page of which the bytes tell the place lies this one, or by accident one that is like it.
             let is_told = |number: &u32| {
-                let stays =
-                    away.get(*number as usize - 1).copied().flatten().map_or(0.0, |steps| stays.powi(steps));
-                (stays * offsets.len() as f64 / (1.0 - stays)).ln() >= f64::from(DECIDED)
+                let steps = away.get(*number as usize - 1).copied().flatten();
+                steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
             };
             numbers.retain(|number| !is_told(number));
             let alone = matches!((offsets.as_slice(), numbers.as_slice()),
@@ -144,13 +146,16 @@ impl Draft<'_> {
     /// How many pages away in its run the next page lies of which the bytes tell the place, for each page.
     fn away(&self) -> Vec<Option<i32>> {
         let mut away: Vec<Option<i32>> = vec![None; self.places.len()];
-        let is_evident = |at: usize| self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE);
         for run in self.runs() {
             for falls in [false, true] {
                 let mut steps: Option<i32> = None;
                 for step in run.clone() {
                     let at = if falls { run.end - 1 - (step - run.start) } else { step };
-                    steps = if is_evident(at) { Some(0) } else { steps.map(|steps| steps.saturating_add(1)) };
+                    steps = if self.is_evident(at) {
+                        Some(0)
+                    } else {
+                        steps.map(|steps| steps.saturating_add(1))
+                    };
                     if let Some((known, steps)) = away.get_mut(at).zip(steps) {
                         *known = Some(known.map_or(steps, |known| known.min(steps)));
                     }
@@ -158,5 +163,25 @@ impl Draft<'_> {
             }
         }
         away
+    }
+}
+
+/// How much likelier a run reaches over so many pages than that it ends before the last of them, and those behind fit by accident:
+/// from page to page it `stays`, and of other pages a share is `alike`.
+fn odds(stays: f64, alike: f64, steps: i32) -> f64 {
+    let ends = |at: i32| (1.0 - stays) * stays.powi(steps - at) * alike.powi(at);
+    let by_accident: f64 = (1..=steps.min(MOST_STEPS)).map(ends).sum();
+    stays.powi(steps) / by_accident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::odds;
+
+    #[test]
+    fn pages_that_few_are_like_are_told_by_their_run_and_those_of_scattered_files_are_not() {
+        assert!(odds(0.95, 0.1, 1) > 100.0);
+        assert!(odds(0.99, 0.5, 30) > 50.0);
+        assert!(odds(0.1, 0.8, 1) < 1.0);
     }
 }
