@@ -29,6 +29,9 @@ const FIXED: f32 = 9.0;
 /// Places that fit so nearly alike are as good as one another.
 const ALIKE: f32 = 1.0;
 
+/// Pages so many of whose children tell their place themselves are told by that.
+const LEADS: u32 = 2;
+
 /// The same for another place whose bytes speak for it.
 const DOUBTED: f32 = 8.0;
 
@@ -85,6 +88,8 @@ pub(super) struct Draft<'i> {
     places: Vec<Option<u64>>,
     expects: Vec<Expect>,
     fits: Vec<f32>,
+    /// How many pages it leads to whose bytes tell their place, for each page.
+    leads: Vec<u32>,
     laid: Vec<Laid>,
     /// What is laid and stands.
     fixed: Vec<Option<Laid>>,
@@ -135,6 +140,7 @@ impl<'i> Draft<'i> {
             places: Vec::new(),
             expects: Vec::new(),
             fits: Vec::new(),
+            leads: Vec::new(),
             laid: Vec::new(),
             fixed: Vec::new(),
             known: Known::default(),
@@ -413,7 +419,16 @@ impl<'i> Draft<'i> {
                 }
             });
         self.fits = fits;
-        Some(std::mem::replace(&mut self.expects, expects))
+        let before = std::mem::replace(&mut self.expects, expects);
+        self.leads = vec![0; self.places.len()];
+        for (expect, fit) in self.expects.iter().zip(&self.fits) {
+            let Expect::Tree { parent, .. } = *expect else { continue };
+            let lead = (parent as usize).checked_sub(1).and_then(|at| self.leads.get_mut(at));
+            if let Some(lead) = lead.filter(|_| *fit >= EVIDENCE) {
+                *lead += 1;
+            }
+        }
+        Some(before)
     }
 
     /// The places whose bytes tell which page they are, by that page's number.
@@ -423,7 +438,7 @@ impl<'i> Draft<'i> {
         }
         let mut held = Held::default();
         for (number, (place, fit)) in (1..).zip(self.places.iter().zip(&self.fits)) {
-            if let Some(place) = place.filter(|_| *fit >= EVIDENCE) {
+            if let Some(place) = place.filter(|_| *fit >= EVIDENCE || self.leads_to_some(number)) {
                 held.entry(place).or_insert(number);
             }
         }
@@ -469,7 +484,13 @@ impl<'i> Draft<'i> {
     /// How good a claim a page has to its place: what speaks for it, and how much worse it would do elsewhere.
     pub(super) fn claim(&self, number: u32) -> f32 {
         let margin = self.laid.get(number as usize - 1).map_or(0.0, |laid| laid.margin);
-        self.support(number) + margin.clamp(0.0, MOST_MARGIN)
+        let leads = if self.leads_to_some(number) { FIXED } else { 0.0 };
+        self.support(number) + leads + margin.clamp(0.0, MOST_MARGIN)
+    }
+
+    /// Whether a page is the one of its number because pages that it leads to are.
+    fn leads_to_some(&self, number: u32) -> bool {
+        self.fit(number) >= 0.0 && self.leads.get(number as usize - 1).is_some_and(|leads| *leads >= LEADS)
     }
 
     /// Whether the bytes of a page tell its place: the last page of a chain has nothing but the length of what it holds, which may
@@ -480,7 +501,8 @@ impl<'i> Draft<'i> {
             _ => false,
         };
         let is_one_of_many = || is_last && self.found.get(at).is_some_and(|found| found.len() > 1);
-        self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE) && !is_one_of_many()
+        self.leads_to_some(at as u32 + 1)
+            || self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE) && !is_one_of_many()
     }
 
     /// The pages whose places are beyond doubt: their bytes tell it, or those of pages on both sides in the same run.
@@ -525,15 +547,9 @@ impl<'i> Draft<'i> {
     /// whose bytes tell it, or those of their children.
     pub(super) fn own(&self) -> Vec<bool> {
         let mut own = self.bound();
-        for (number, expect) in (1..).zip(&self.expects) {
-            let Expect::Tree { parent, .. } = *expect else { continue };
-            if self.header.is_some() && self.fit(number) >= EVIDENCE {
-                for number in [number, parent] {
-                    if let Some(own) = (number as usize).checked_sub(1).and_then(|at| own.get_mut(at)) {
-                        *own = true;
-                    }
-                }
-            }
+        for (number, (expect, own)) in (1..).zip(self.expects.iter().zip(&mut own)) {
+            let tells = self.fit(number) >= EVIDENCE || self.leads_to_some(number);
+            *own |= self.header.is_some() && tells && matches!(expect, Expect::Tree { .. });
         }
         own
     }
