@@ -113,12 +113,26 @@ claims! {
     NoIdFree = 47, "its row id is lost, and every id up to the last is a live row's";
     /// The page is one of an index or of a table without row ids, and nothing tells which.
     PerhapsEntry = 48, "it may be an index entry, and lack columns";
+    /// What damage may hide: no live row has its key, and the page that would tell is damaged, or may be lost.
+    LeafDoubtful = 49, "the page on which a live row of its key would stand is damaged, or may be lost";
+    /// It differs from the live row in single bits or a type of the same length, as damage leaves it and updates don't.
+    NearlyLive = 50, "it differs from the live row by no more than single bits";
+    /// Some text of the table that was looked at is not valid in the store's encoding.
+    TextsGarbled = 51, "texts of other rows of the table are not valid in their encoding";
+    /// An integer stands in a column of reals, and no definition tells whether the engine reads it as one.
+    PerhapsReal = 52, "an integer may be a real, as others of its column are";
+    /// Its last bytes are those of a live row, which has other cells in them: they came there later.
+    EndShared = 53, "its last bytes are those of a live row, where they are other cells";
+    /// The live row of its key was read from a page with damage, and may be this one.
+    LiveDoubtful = 54, "the live row of its key stands on a page with damage";
+    /// Most rows of its page have kinds of values that no other row has: the page may have been another table's.
+    PageStrange = 55, "most rows of its page have kinds of values that no other row of the table has";
     /// Nearly all rows of its old place whose own page can be read are live as they stand there.
-    OthersCurrent = 54, "nearly all other rows of its old place are live as they stand there";
+    OthersCurrent = 57, "nearly all other rows of its old place are live as they stand there";
     /// Fewer than half of the rows of its old place whose own page can be read are live as they stand there.
-    OthersOutdated = 55, "most other rows of its old place were changed or deleted since";
+    OthersOutdated = 58, "most other rows of its old place were changed or deleted since";
     /// The link to the rest of the chain is lost, and one chain to which nothing leads is that rest.
-    ChainRejoined = 56, "the rest of the overflow chain was found again by its length and content";
+    ChainRejoined = 59, "the rest of the overflow chain was found again by its length and content";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -124,6 +124,15 @@ pub(super) fn ending(body: &[u8]) -> u64 {
     (end ^ amid.wrapping_mul(SPREAD).rotate_right(32)).wrapping_mul(SPREAD)
 }
 
+/// Rows of fewer bytes have no tail that tells one from another.
+const LEAST_WITH_TAIL: usize = 24;
+
+/// A fingerprint of the last bytes of a record that lies on its page as a whole.
+pub(super) fn tail(payload: &[u8]) -> Option<u32> {
+    let last = payload.last_chunk().filter(|_| payload.len() >= LEAST_WITH_TAIL)?;
+    Some((u64::from_le_bytes(*last).wrapping_mul(SPREAD) >> 32) as u32)
+}
+
 /// What stands for the ending of a body of which only the length is known.
 pub(super) fn ending_of_length(len: u64) -> u64 {
     (!len.rotate_right(16)).wrapping_mul(SPREAD)

@@ -4,8 +4,9 @@ use super::super::cleared;
 use super::super::database::Database;
 use super::super::forest::Object;
 use super::super::leaf::leaf_kind;
-use super::super::prints::Print;
+use super::super::prints::{Print, tail};
 use super::super::settle;
+use super::ends::Ends;
 use super::kin::{self, Kin};
 use super::live::{EndingsOfPages, Live};
 use super::places::OfTree;
@@ -93,6 +94,7 @@ pub(super) fn all(
         seen.push(part.endings);
     }
     live.count(&dead, &seen);
+    live.ends = Ends::of(&dead, seen.iter().flat_map(|seen| &seen.tails));
     dead.par_iter_mut().with_min_len(64).for_each(|dead| settle_chain(live, dead));
     dead
 }
@@ -331,6 +333,14 @@ pub(super) fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
     })
 }
 
+/// So many rows of a page tell whether it is like the table's.
+const SEVERAL: usize = 4;
+
+/// Whether a cell was found by its own bytes, a part of which other cells may have overwritten.
+const fn by_bytes(claim: Claim) -> bool {
+    matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost)
+}
+
 /// Makes candidates of cells: with their fingerprints, their claims and their time.
 fn finish(
     search: &Search<'_, '_>,
@@ -351,6 +361,8 @@ fn finish(
     };
     let (uncommitted, later) = (view.is_uncommitted(number), view.is_later(number));
     let of_temp_file = view.is_of_temp_file(number);
+    let strange = cells.iter().filter(|(freed, ..)| kinds.is_strange(freed)).count();
+    let is_strange = cells.len() >= SEVERAL && 2 * strange > cells.len();
     let dead = cells.drain(..).filter_map(|(freed, method, claim)| {
         let rowid = match freed.rowid {
             RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
@@ -360,14 +372,14 @@ fn finish(
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }
+        let tail = by_bytes(claim).then(|| tail(freed.cell.local_payload(version.bytes)));
+        let tail = tail.filter(|_| freed.cell.overflow == 0).flatten();
         let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
         // What is cut of a row in later free space may be of any row that is live at the point; what was written behind it
         // stands in the frame that wrote it.
         if later && content.is_none() {
             return None;
         }
-        // Found by its own bytes, a part of which other cells may have overwritten.
-        let by_bytes = matches!(claim, Claim::InFreeblock | Claim::InGap | Claim::PageHeaderLost);
         let claims = Claims::NONE
             .with(claim)
             .with_if(earlier, Claim::EarlierVersion)
@@ -378,7 +390,10 @@ fn finish(
             .with_if(freed.fitted, Claim::Fitted)
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
-            .with_if(by_bytes && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
+            .with_if(kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
+            .with_if(is_strange, Claim::PageStrange)
+            .with_if(kinds.may_be_real(&freed), Claim::PerhapsReal)
+            .with_if(kinds.is_garbled(), Claim::TextsGarbled)
             .with_if(uncommitted, Claim::Uncommitted)
             .with_if(of_temp_file, Claim::FromTempFile);
         Some(Box::new(Dead {
@@ -389,6 +404,7 @@ fn finish(
             rowid,
             content,
             ending,
+            tail,
             key,
             newness,
             uncommitted,

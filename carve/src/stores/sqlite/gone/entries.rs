@@ -336,6 +336,7 @@ fn on_page(
             print,
             projection: Some(Arc::clone(projection)),
             ending: 0,
+            tail: None,
             taken: false,
         }))
     });

@@ -2,6 +2,7 @@
 
 use super::super::history::{IdSince, OfTable};
 use super::super::ids::RowIds;
+use super::doubt::Doubt;
 use super::kin::{self, Shared};
 use super::live::Live;
 use super::places::version_of_log;
@@ -145,6 +146,7 @@ pub(super) fn judge(
     let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
+    let doubt = Doubt::of(search);
     type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
     // The second holds one group after another, to allocate once.
     type Part = (Vec<Judged>, Vec<Candidate>);
@@ -197,7 +199,10 @@ pub(super) fn judge(
             last.filter(stands).into_iter().for_each(|version| version.state = State::Unknown);
         }
         for version in judged.iter_mut().skip(first) {
-            version.dead.claims = version.dead.claims.with_if(no_id, Claim::NoIdFree);
+            let doubts = doubt.claims(live, identity, (standing.is_some(), place), &version.dead);
+            let shares = live.ends.are_anothers(search.database, &version.dead);
+            let claims = version.dead.claims.and(doubts);
+            version.dead.claims = claims.with_if(no_id, Claim::NoIdFree).with_if(shares, Claim::EndShared);
             by_history(history, identity, version);
         }
         (judged, group)

@@ -4,6 +4,7 @@ use super::super::chains;
 use super::super::entries::cells;
 use super::super::prints::{Endings, content, ending, ending_of_length};
 use super::super::settle::{self, Place};
+use super::ends::{self, Ends, Tail};
 use super::{Candidate, Dead, Kept, Search};
 use crate::model::Cell as RowCell;
 use foldhash::fast::RandomState;
@@ -32,6 +33,8 @@ pub(super) struct Live<'l, 's, 'a> {
     asked: Counts,
     /// Fingerprints of all rows, and how many have them.
     contents: OnceLock<Counts>,
+    /// The live rows that end as candidates do.
+    pub ends: Ends,
 }
 
 /// Fingerprints, and how many rows have them.
@@ -45,6 +48,8 @@ pub(super) struct EndingsOfPages {
     pages: Vec<(u32, u32)>,
     /// The upper halves, which tell as much as is asked.
     endings: Vec<u32>,
+    /// The ends of the same rows, and of those on further pages.
+    pub tails: Vec<Tail>,
 }
 
 impl EndingsOfPages {
@@ -144,6 +149,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             grown: HashSet::new(),
             asked: Counts::default(),
             contents: OnceLock::new(),
+            ends: Ends::default(),
         };
         if search.tree.rowids {
             let settled = |page: &&u32| settle::is_settled(&database.forest, database.ground(), **page);
@@ -350,6 +356,9 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         if page.header.kind == PageKind::TableInterior {
             return;
         }
+        if ends::are_compared(self.search.tree) {
+            found.tails.extend(ends::of_page(number, page));
+        }
         let known = found.endings.len();
         for cell in page.cells().filter_map(Result::ok) {
             match self.only(&cell, page.bytes) {
@@ -412,6 +421,13 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             }
         }
         self.asked = counts;
+    }
+
+    /// Whether a sound page tells of this row id whether a row has it.
+    pub(super) fn is_told(&self, rowid: i64) -> bool {
+        let after = self.pages.partition_point(|(first, _, _)| *first <= rowid);
+        let page = after.checked_sub(1).and_then(|at| self.pages.get(at));
+        page.is_some_and(|(_, last, _)| rowid <= *last)
     }
 
     /// How many live rows have these cells.

@@ -8,6 +8,8 @@
 
 mod collect;
 mod common;
+mod doubt;
+mod ends;
 mod entries;
 mod indexes;
 mod judge;
@@ -76,6 +78,8 @@ struct Dead {
     content: Option<u64>,
     /// What is soon compared of its cells, where they are whole.
     ending: u64,
+    /// Its last bytes, where others may have come in their place.
+    tail: Option<u32>,
     /// A fingerprint of its primary key, in a table without row ids.
     key: Option<u64>,
     /// Later ones are of later times, as far as that is known.

@@ -39,6 +39,10 @@ pub(super) struct Kinds {
     rows: u32,
     /// The odds of a serial type by how many of these rows have it.
     odds_by_rows: Vec<i64>,
+    /// Whether some text of these rows is not valid.
+    garbled: bool,
+    /// Whether a definition tells what the columns hold.
+    defined: bool,
 }
 
 /// What is known of the values of a column.
@@ -188,6 +192,8 @@ struct Seen {
     rows: u32,
     /// Fewest columns.
     fewest: usize,
+    /// Whether some text is not valid.
+    garbled: bool,
 }
 
 impl Seen {
@@ -201,6 +207,8 @@ impl Seen {
             if let Some(values) = self.values.get_mut(column) {
                 values.see(self.encoding, serial, bytes);
             }
+            let text = bytes.filter(|_| serial.kind() == SerialKind::Text);
+            self.garbled |= text.is_some_and(|text| !is_valid(self.encoding, text));
             columns += 1;
         }
         self.fewest = self.fewest.min(columns);
@@ -227,13 +235,13 @@ impl Kinds {
             return Self::of(database, successor).with(lost);
         }
         let encoding = database.encoding;
-        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX };
+        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX, garbled: false };
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
                 seen.record(record::cells(header.serials(), header.len, payload));
             });
         }
-        let Seen { mut values, mut rows, fewest, .. } = seen;
+        let Seen { mut values, mut rows, fewest, garbled, .. } = seen;
         // Where an earlier shape has no rows of its own, those of the later one tell what its columns hold.
         let later = def.and_then(|def| database.catalogue.tables.get(def.successor?));
         if let Some((def, later)) = def.zip(later).filter(|_| rows == 0) {
@@ -289,6 +297,8 @@ impl Kinds {
                     values,
                     rows,
                     odds_by_rows: odds_by_rows(rows),
+                    garbled,
+                    defined: true,
                 }
             }
             None => {
@@ -309,6 +319,8 @@ impl Kinds {
                     values,
                     rows,
                     odds_by_rows: odds_by_rows(rows),
+                    garbled,
+                    defined: false,
                 }
             }
         }
@@ -318,13 +330,14 @@ impl Kinds {
     /// with all its serial types. Returns whether there was any.
     pub(super) fn learn<'p>(&mut self, rows: impl Iterator<Item = (&'p [u8], &'p FreedCell)>) -> bool {
         let values = std::mem::take(&mut self.values);
-        let mut seen = Seen { encoding: self.encoding, values, rows: self.rows, fewest: self.least };
+        let (encoding, garbled) = (self.encoding, self.garbled);
+        let mut seen = Seen { encoding, values, rows: self.rows, fewest: self.least, garbled };
         for (page, freed) in rows {
             let body_at = (freed.cell.payload_at + freed.header_len) as usize;
             seen.record(record::cells(freed.serials.iter().copied(), body_at, page));
         }
         let more = seen.rows > self.rows;
-        (self.values, self.rows) = (seen.values, seen.rows);
+        (self.values, self.rows, self.garbled) = (seen.values, seen.rows, seen.garbled);
         self.odds_by_rows = odds_by_rows(self.rows);
         more
     }
@@ -464,10 +477,34 @@ impl Kinds {
         self.rows >= TELLING
             && cells.any(|(column, (serial, bytes))| {
                 let Some(values) = self.values.get(column) else { return false };
-                let new_kind = self.rows >= ENOUGH && values.kinds & bit(serial.kind()) == 0;
-                new_kind && values.kinds != 0
+                self.is_new_kind(values, serial)
                     || bytes.is_some_and(|bytes| values.is_beyond(self.encoding, serial, bytes))
             })
+    }
+
+    /// Whether no row that was looked at, of enough, has such a value in this column.
+    fn is_new_kind(&self, values: &Values, serial: Serial) -> bool {
+        self.rows >= ENOUGH && values.kinds != 0 && values.kinds & bit(serial.kind()) == 0
+    }
+
+    /// Whether a cell has a kind of value that none has in this column.
+    pub(super) fn is_strange(&self, freed: &FreedCell) -> bool {
+        let mut cells = self.values.iter().zip(freed.serials.iter());
+        cells.any(|(values, serial)| self.is_new_kind(values, *serial))
+    }
+
+    /// Whether some text of the rows that were looked at is not valid.
+    pub(super) const fn is_garbled(&self) -> bool {
+        self.garbled
+    }
+
+    /// Whether a cell has an integer where other rows have reals, and nothing tells what the engine makes of it.
+    pub(super) fn may_be_real(&self, freed: &FreedCell) -> bool {
+        let is_real = |column: usize| {
+            self.values.get(column).is_some_and(|values| values.kinds & bit(SerialKind::Real) != 0)
+        };
+        let mut cells = freed.serials.iter().enumerate();
+        !self.defined && cells.any(|(column, serial)| serial.kind() == SerialKind::Int && is_real(column))
     }
 
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
@@ -589,6 +626,14 @@ fn text_prior(encoding: TextEncoding, bytes: &[u8]) -> i64 {
         }
         TextEncoding::Utf16le => of_units(u16::from_le_bytes),
         TextEncoding::Utf16be => of_units(u16::from_be_bytes),
+    }
+}
+
+/// Whether a text is valid in its encoding.
+fn is_valid(encoding: TextEncoding, text: &[u8]) -> bool {
+    match encoding {
+        TextEncoding::Utf8 => text.is_ascii() || std::str::from_utf8(text).is_ok(),
+        _ => encoding.decode(text).is_some(),
     }
 }
 

@@ -591,6 +591,7 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         print: Print::NONE,
         projection: stream.projection.clone(),
         ending,
+        tail: None,
         taken,
     }))
 }
