@@ -159,6 +159,8 @@ pub enum Term {
     Partial(Place, bool),
     /// What is claimed of it.
     Claim(Claim, Rows),
+    /// What that means, more or less, of a row that is gone and was found there.
+    At(Claim, Place),
 }
 
 words! {
@@ -191,9 +193,11 @@ impl Term {
         let setting = Self::Setting(taken, place, claims.has(Claim::FileDamaged));
         let partial = (!full).then_some(Self::Partial(place, gone));
         let claims = claims.iter().filter(|claim| !IN_TAKEN.contains(claim));
-        std::iter::once(setting)
-            .chain(partial)
-            .chain(claims.map(move |claim| Self::Claim(claim, Rows::of(full, gone))))
+        let of_claim = move |claim| {
+            let at = (full && gone).then_some(Self::At(claim, place));
+            std::iter::once(Self::Claim(claim, Rows::of(full, gone))).chain(at)
+        };
+        std::iter::once(setting).chain(partial).chain(claims.flat_map(of_claim))
     }
 
     /// It in words.
@@ -206,6 +210,7 @@ impl Term {
             }
             Self::Partial(place, _) => format!("some of its cells are lost, {}", place.text()),
             Self::Claim(claim, _) => claim.text().to_owned(),
+            Self::At(claim, place) => format!("{}, {}", claim.text(), place.text()),
         }
     }
 }
@@ -271,6 +276,8 @@ pub struct Model<'m> {
     pub partial: &'m [(Place, [Weights; 2])],
     /// What each claim adds, for each of [`Rows`].
     pub claims: &'m [(Claim, [Weights; 3])],
+    /// What some add besides, of rows that are gone and were found in one place.
+    pub at: &'m [(Claim, Place, Weights)],
     /// The calibration of content, placement, and confidence: of live rows, of rows that are gone.
     pub steps: [[&'m [Step]; 2]; 3],
 }
@@ -292,6 +299,10 @@ impl Model<'_> {
             Term::Claim(claim, rows) => {
                 let found = self.claims.iter().find(|(other, _)| *other == claim);
                 Some(found.map_or([0.0; 4], |(_, all)| all[rows as usize]))
+            }
+            Term::At(claim, place) => {
+                let found = self.at.iter().find(|(other, at, _)| (*other, *at) == (claim, place));
+                Some(found.map_or([0.0; 4], |(.., weights)| *weights))
             }
         }
     }
@@ -355,7 +366,7 @@ mod tests {
     const WEIGHTS: [f64; 4] = [3.0, 4.0, 2.0, 1.0];
 
     fn model<'m>(settings: &'m [Setting], claims: &'m [(Claim, [[f64; 4]; 3])]) -> Model<'m> {
-        Model { name: "a test", settings, partial: &[], claims, steps: [[&[]; 2]; 3] }
+        Model { name: "a test", settings, partial: &[], claims, at: &[], steps: [[&[]; 2]; 3] }
     }
 
     fn freeblock() -> Setting {
@@ -402,6 +413,11 @@ mod tests {
         for (claim, weights) in MODEL.claims {
             if matches!(claim, Claim::IndexAgrees | Claim::SeenAgain) {
                 assert!(weights.iter().all(|weights| weights[0] >= 0.0), "{claim:?} {weights:?}");
+            }
+        }
+        for (claim, place, weights) in MODEL.at {
+            if matches!(claim, Claim::IndexAgrees | Claim::SeenAgain) {
+                assert!(weights[0] >= 0.0, "{claim:?} {place:?} {weights:?}");
             }
         }
         let rising = |steps: &[Step]| steps.is_sorted_by(|a, b| a.from < b.from && a.to <= b.to);

@@ -8,6 +8,7 @@ pub(super) const MODEL: Model<'static> = Model {
     settings: SETTINGS,
     partial: PARTIAL,
     claims: CLAIMS,
+    at: AT,
     steps: STEPS,
 };
 
@@ -132,6 +133,11 @@ const CLAIMS: &[(Claim, [Weights; 3])] = &[
     (Claim::PerhapsEntry, [[0.526, 0.0, 0.0, 0.0], [0.264, 0.0, 0.0, 0.0], [0.264, 0.0, 0.0, 0.0]]),
     (Claim::OthersCurrent, [[0.229, 0.004, 1.423, 0.0], [0.255, 0.004, -1.383, 0.0], [0.162, 0.003, 0.015, 0.0]]),
     (Claim::OthersOutdated, [[-0.136, -3.996, 0.495, 0.023], [0.039, -3.902, -0.738, 0.046], [-0.033, -2.629, -0.04, 0.023]]),
+];
+
+/// Further weights of claims, of rows that are gone and were found in one place.
+#[rustfmt::skip]
+const AT: &[(Claim, Place, Weights)] = &[
 ];
 
 /// Steps of content, placement, confidence; of live rows and of rows that are gone.
