@@ -39,6 +39,14 @@ fn serves_the_database_alone(store: &Path, named: &str) -> Done {
         assert_eq!(ran.lines()?.iter().filter(|line| line["state"] == "live").count(), 1);
         assert!(point == "checkpoint" || ran.err.contains(named), "{}", ran.err);
     }
+    let ran = mudlark(["timeline".as_ref(), store.as_os_str()])?;
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    assert!(ran.out.contains(named) && ran.out.contains("the database alone is served"), "{}", ran.out);
+    assert!(!ran.out.contains("commit:"), "{}", ran.out);
+    let all = ["--from", "commit:0", "--to", "last"].map(AsRef::as_ref);
+    let ran = mudlark(["diff".as_ref(), store.as_os_str()].into_iter().chain(all))?;
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    assert!(ran.out.contains("no difference") && ran.err.contains(named), "{} {}", ran.out, ran.err);
     let ran = replay(store, "commit:1", &[])?;
     assert_eq!(ran.status, Some(2), "{}", ran.err);
     assert!(ran.err.contains("commit:1: no such point; the database alone has commit:0"), "{}", ran.err);
@@ -153,5 +161,40 @@ fn a_damaged_journal_is_not_rolled_back_in_part_unless_that_is_asked_for() -> Do
     let given = fs::read(folder.path().join("out.db"))?;
     let other = given.iter().zip(&rolled_back).filter(|(given, sound)| given != sound).count();
     assert_eq!((given.len(), other), (rolled_back.len(), 1));
+    Ok(())
+}
+
+#[test]
+fn a_journal_from_before_the_log_stands_in_for_no_page_that_a_checkpoint_has_overwritten() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    // Its last transaction before the log leaves a journal whose header is zeros.
+    connection.execute_batch(
+        "PRAGMA journal_mode = persist; CREATE TABLE t(a); CREATE TABLE u(a); INSERT INTO t VALUES ('first');
+         INSERT INTO u VALUES (1);",
+    )?;
+    connection.execute_batch("UPDATE t SET a = 'before the log'")?;
+    let journal = fs::read(folder.path().join("live.db-journal"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; UPDATE t SET a = 'in the log';",
+    )?;
+    let reader = Connection::open(folder.path().join("live.db"))?;
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t;")?;
+    connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE); UPDATE u SET a = 2;")?;
+    let store = copied(folder.path())?;
+    fs::write(folder.path().join("store.db-journal"), journal)?;
+    let ran = replay(&store, "commit:0", &[])?;
+    assert_eq!(ran.status, Some(2), "{}", ran.err);
+    assert!(
+        ran.err.contains("a later checkpoint has overwritten") && ran.err.contains("t (pages "),
+        "{}",
+        ran.err
+    );
+    let ran = replay(&store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let replayed = Connection::open(folder.path().join("out.db"))?;
+    let found: (String, i64) =
+        replayed.query_row("SELECT t.a, u.a FROM t, u", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    assert_eq!(found, ("in the log".to_owned(), 1));
     Ok(())
 }

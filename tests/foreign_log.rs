@@ -178,6 +178,7 @@ fn what_is_not_proved_of_a_log_is_said_where_its_states_are_asked_for() -> Done 
         ("timeline", vec![]),
         ("replay", vec!["--until", "commit:1", "-o", &out]),
         ("diff", vec!["--from", "commit:0", "--to", "commit:1"]),
+        ("replay", vec!["--undo", "commit:1", "-o", &out, "--force"]),
         ("recover", vec!["--until", "commit:1", "-o", &out, "--force"]),
     ] {
         let ran = ran(command, &store, &further)?;

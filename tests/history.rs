@@ -144,3 +144,31 @@ fn versions_in_free_space_are_listed_apart() -> Done {
     );
     Ok(())
 }
+
+#[test]
+fn every_form_tells_of_all_versions_in_the_order_of_time() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, data BLOB, n);
+         INSERT INTO t VALUES (7, 'one, \"two\"', x'00ff', NULL), (8, 'another', NULL, 1); PRAGMA wal_checkpoint(TRUNCATE);
+         UPDATE t SET name = '', n = 2.5 WHERE id = 7; DELETE FROM t WHERE id = 7;",
+    )?;
+    let store = copied(folder.path())?.display().to_string();
+    let form = |form: &str| mudlark(["history", &store, "--table", "t", "--key", "7", "--format", form]);
+    let csv = form("csv")?.out;
+    let lines: Vec<&str> = csv.lines().collect();
+    let [head, first, second] = lines.as_slice() else { return Err(csv.into()) };
+    assert_eq!(*head, "from,to,state,transaction,confidence,rowid,id,name,data,n");
+    assert!(first.starts_with("before-log,commit:1,superseded,committed,0."), "{csv}");
+    assert!(first.ends_with(",7,7,\"one, \"\"two\"\"\",00ff,"), "{csv}");
+    assert!(second.starts_with("commit:1,commit:2,deleted,committed,0."), "{csv}");
+    assert!(second.ends_with(",7,7,\"\",00ff,2.5"), "{csv}");
+    let lines = form("jsonl")?.lines()?;
+    let told: Vec<_> = lines.iter().map(|line| (&line["from"], &line["to"], &line["changed"])).collect();
+    let (start, one, two) = (json!("before-log"), json!("commit:1"), json!("commit:2"));
+    assert_eq!(told, [(&start, &one, &json!([])), (&one, &two, &json!(["name", "n"]))]);
+    assert_eq!(lines[0]["version"]["values"]["data"], json!({ "$hex": "00ff" }));
+    Ok(())
+}

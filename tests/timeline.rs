@@ -194,3 +194,43 @@ fn the_transaction_of_a_hot_journal_is_in_doubt_and_that_of_a_zeroed_one_committ
     assert_eq!(told(&told_all["commits"][0]), Counts::from(counts));
     Ok(())
 }
+
+#[test]
+fn a_bulk_delete_stands_out_and_the_commands_that_show_it_and_what_was_before_it_can_be_run() -> Done {
+    let folder = folder()?;
+    let series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)";
+    let connection = committed(
+        folder.path(),
+        &[
+            &format!("{series} INSERT INTO t(name) SELECT 'row ' || i FROM n"),
+            "DELETE FROM t WHERE id = 9",
+            "DELETE FROM t WHERE id > 40",
+            "INSERT INTO t(name) VALUES ('later')",
+        ],
+    )?;
+    let store = copied(folder.path())?;
+    drop(connection);
+    let told_all = timeline(&store)?;
+    let bulk = of(&told_all, "tables").into_iter().map(|tables| tables[0]["bulk_delete"].clone());
+    assert_eq!(bulk.collect::<Vec<_>>(), [json!(false), json!(false), json!(true), json!(false)]);
+    let ran = mudlark(["timeline".as_ref(), store.as_os_str()])?;
+    let marked: Vec<&str> = ran.out.lines().filter(|line| line.contains("<==")).collect();
+    assert_eq!(marked, ["      t: 361 deleted   <== bulk delete"], "{}", ran.out);
+    assert!(ran.out.contains("\n  look at commit:3\n"), "{}", ran.out);
+    let commands: Vec<&str> =
+        ran.out.lines().filter_map(|line| line.trim().strip_prefix("mudlark ")).collect();
+    assert_eq!(commands.len(), 2, "{}", ran.out);
+    let before = folder.path().join("before.db").display().to_string();
+    for command in commands {
+        let words = command.split("   ").next().unwrap_or_default().split(' ').map(|word| match word {
+            "store.db" => store.display().to_string(),
+            "before.db" => before.clone(),
+            other => other.to_owned(),
+        });
+        let ran = mudlark(words.collect::<Vec<_>>())?;
+        assert_eq!(ran.status, Some(0), "{command}: {}", ran.err);
+    }
+    let rows: i64 = Connection::open(&before)?.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?;
+    assert_eq!(rows, 400);
+    Ok(())
+}

@@ -191,3 +191,51 @@ fn a_commit_of_which_something_is_lost_is_not_taken_back() -> Done {
     assert!(seen.iter().filter(|(name, _)| *name != ".").all(|(name, seen)| after.get(name) == Some(seen)));
     Ok(())
 }
+
+#[test]
+fn a_range_with_a_vacuum_is_refused_unless_allowed_and_then_taken_back() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(id INTEGER PRIMARY KEY, a);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) INSERT INTO t SELECT i, 'row ' || i FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE); DELETE FROM t WHERE id > 5; VACUUM; INSERT INTO t VALUES (2000, 'later');",
+    )?;
+    let store = copied(folder.path())?;
+    for range in ["commit:1..commit:2", "commit:2"] {
+        let ran = undo(&store, range, &[])?;
+        assert_eq!(ran.status, Some(2), "{range}: {}", ran.err);
+        assert!(
+            ran.err.contains("commit:2 is a VACUUM") && ran.err.contains("--allow vacuum"),
+            "{}",
+            ran.err
+        );
+        assert!(!store.with_file_name("undo.sql").exists());
+    }
+    let ran = undo(&store, "commit:1..commit:2", &["--allow", "vacuum"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let current = current(&store)?;
+    assert!(run(&current, &fs::read_to_string(store.with_file_name("undo.sql"))?, Client::Stops));
+    assert_eq!(rows(&current, "SELECT count(*), max(id) FROM t")?, [json!([901, 2000])]);
+    Ok(())
+}
+
+#[test]
+fn a_name_out_of_the_evidence_stays_in_its_comment_where_no_row_is_taken_back() -> Done {
+    let case = Case::new(
+        "CREATE TABLE other(a); INSERT INTO other VALUES (1);
+         CREATE TABLE \"t\nDROP TABLE other;\n--\"(id INTEGER PRIMARY KEY, a); INSERT INTO \"t\nDROP TABLE other;\n--\" VALUES (1, 1)",
+        &[
+            "UPDATE \"t\nDROP TABLE other;\n--\" SET a = 2",
+            "UPDATE \"t\nDROP TABLE other;\n--\" SET a = 3",
+        ],
+    )?;
+    let ran = undo(&case.store, "commit:1", &[])?;
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    let script = fs::read_to_string(case.store.with_file_name("undo.sql"))?;
+    assert!(script.lines().all(|line| line.starts_with("--")), "{script}");
+    let current = current(&case.store)?;
+    run(&current, &script, Client::GoesOn);
+    assert_eq!(rows(&current, "SELECT a FROM other")?, [json!([1])]);
+    Ok(())
+}

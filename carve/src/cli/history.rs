@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::gather;
 use super::recover::printable;
-use super::{Common, Exit};
+use super::{Common, Exit, history_csv};
 use crate::error::Error;
 use crate::versions::{self, Key, Version, Versions, Wanted};
 use crate::words::{count, grouped_count};
@@ -26,11 +26,23 @@ pub(super) struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Another form of the versions [default: for a person]
+    #[arg(long, value_enum, conflicts_with = "json")]
+    format: Option<Form>,
     /// Leave out versions below this confidence
     #[arg(long, value_name = "P", default_value_t = 0.5)]
     min_confidence: f64,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+/// A form of the versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// A JSON object a line
+    Jsonl,
+    /// A line for each version
+    Csv,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -49,7 +61,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let bar = Bar::new(arguments.common.quiet);
     let versions = versions::find(found.store, &found.name, &found.sources, &wanted, &bar)?;
     drop(bar);
-    if arguments.json {
+    if let Some(form) = arguments.format {
+        let lines = || {
+            versions.dated.iter().chain(&versions.undated).map(|version| format!("{}\n", as_json(version)))
+        };
+        super::put(&match form {
+            Form::Jsonl => lines().collect::<String>(),
+            Form::Csv => history_csv::text(&versions),
+        })?;
+    } else if arguments.json {
         let list = |versions: &[Version]| versions.iter().map(as_json).collect::<Vec<_>>();
         let json = json!({
             "format": 1, "store": found.store.name(), "instance": found.name, "table": arguments.table,

@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod gather;
 mod history;
+mod history_csv;
 mod inspect;
 mod recover;
 mod replay;

@@ -57,7 +57,7 @@ fn plain(cell: &Cell<'_>, encoding: TextEncoding) -> Option<String> {
 }
 
 /// A field of RFC 4180.
-fn field(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn field(text: &str, out: &mut Vec<u8>) {
     let quoted = text.is_empty() || text.contains(['"', ',', '\n', '\r']);
     if quoted {
         out.push(b'"');

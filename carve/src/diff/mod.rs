@@ -7,6 +7,8 @@ mod text;
 
 pub use text::{printable, shown};
 
+pub(crate) use csv::field as csv_field;
+
 use crate::error::Error;
 use crate::model::{Became, Between, Cell, RowDelta, TableDelta};
 use crate::stores::Difference;

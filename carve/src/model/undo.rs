@@ -53,4 +53,6 @@ pub struct Undoable<'a> {
     pub internal: u64,
     /// What the engine counts keys up with, for each table: as the commits left it, and as it was before them.
     pub sequences: Vec<(String, [Option<i64>; 2])>,
+    /// What a person should know of the log or the journal.
+    pub notes: Vec<String>,
 }

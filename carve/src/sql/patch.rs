@@ -141,7 +141,8 @@ pub fn write(patch: &Patch<'_, '_>, put: &mut dyn FnMut(&[u8]) -> Result<(), Err
 }
 
 /// Text that stays in its comment.
-fn comment(text: &str) -> String {
+#[must_use]
+pub fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -5,7 +5,7 @@ mod conflicts;
 use crate::error::Error;
 use crate::model::{RowThen, Undoable};
 use crate::sql::constraints::{Constraints, children_first, detach, shape};
-use crate::sql::patch::{self, Key, Patch, Row, Table};
+use crate::sql::patch::{self, Key, Patch, Row, Table, comment};
 use crate::undelete::is_shadow;
 use crate::words::{count, grouped_count};
 use std::fmt::Write;
@@ -113,7 +113,7 @@ pub fn write(
     if outcome.rows() == 0 {
         let mut sql = String::new();
         for line in head(undoable, allowed, instance, &outcome) {
-            let _ = writeln!(sql, "-- {line}");
+            let _ = writeln!(sql, "-- {}", comment(&line));
         }
         put(sql.as_bytes())?;
         return Ok(outcome);
@@ -189,6 +189,7 @@ fn label(row: &RowThen<'_>, key: &Key, undoable: &Undoable<'_>) -> String {
 }
 
 fn notes(undoable: &Undoable<'_>, outcome: &mut Outcome) {
+    outcome.notes.extend_from_slice(&undoable.notes);
     for delta in &undoable.schema {
         let event = &delta.event;
         outcome.notes.push(format!("{} {} {}: not taken back", event.what, event.kind, event.name));
@@ -202,11 +203,9 @@ fn notes(undoable: &Undoable<'_>, outcome: &mut Outcome) {
 /// The comment that begins the file.
 fn head(undoable: &Undoable<'_>, allowed: Allowed, instance: &str, outcome: &Outcome) -> Vec<String> {
     let [first, last] = undoable.commits;
+    let which = if first == last { first.to_string() } else { format!("{first} to {last}") };
     let mut lines = vec![
-        format!(
-            "Takes back what {first} to {last} of {instance} did to {}.",
-            grouped_count(outcome.rows(), "row")
-        ),
+        format!("Takes back what {which} of {instance} did to {}.", grouped_count(outcome.rows(), "row")),
         String::new(),
     ];
     for table in &outcome.tables {

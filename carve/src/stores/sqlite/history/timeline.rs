@@ -42,10 +42,10 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
         }
         history.notes.push(match log {
             Some((id, Err(damage))) if !bytes(id).is_empty() => format!(
-                "the header of {} is broken ({} at {:#x}): the database alone is read, as SQLite itself would",
+                "the header of {} is broken ({} at {:#x}): the database alone is served, as SQLite itself would",
                 name(id), damage.field, damage.at
             ),
-            Some((id, _)) => format!("{} is empty: the database alone is read", name(id)),
+            Some((id, _)) => format!("{} is empty: the database alone is served", name(id)),
             None => "no write-ahead log and no journal of use: nothing tells of single commits".to_owned(),
         });
         return Ok(history);
@@ -56,9 +56,10 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     history.what = format!("SQLite database, pages of {} bytes", geometry.page_size);
     if geometry.page_size != log.header.page_size {
         history.notes.push(format!(
-            "{} is of another database: its pages are of {} bytes; the database alone is read",
+            "{} is of another database: its pages are of {} bytes, those of the database of {}; the database alone is served",
             name(id),
-            log.header.page_size
+            log.header.page_size,
+            geometry.page_size
         ));
         return Ok(history);
     }

@@ -93,6 +93,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         tables: Vec::new(),
         internal: 0,
         sequences: Vec::new(),
+        notes: found.doubt().into_iter().chain(found.told_of(Until::Last.into(), now)).collect(),
     };
     // What its engine counts for itself.
     undoable.schema.retain(|delta| !delta.event.name.starts_with("sqlite_stat"));
