@@ -4,6 +4,7 @@ use crate::support::{Done, Ran, folder, mudlark};
 use crate::workload::{SETTINGS, State, cells, copied, text, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
+use std::fs;
 use std::path::Path;
 
 fn history(store: &Path, table: &str, keys: &[&str]) -> Done<Ran> {
@@ -170,5 +171,38 @@ fn every_form_tells_of_all_versions_in_the_order_of_time() -> Done {
     let (start, one, two) = (json!("before-log"), json!("commit:1"), json!("commit:2"));
     assert_eq!(told, [(&start, &one, &json!([])), (&one, &two, &json!(["name", "n"]))]);
     assert_eq!(lines[0]["version"]["values"]["data"], json!({ "$hex": "00ff" }));
+    Ok(())
+}
+
+#[test]
+fn of_a_long_log_that_writes_all_rows_in_each_commit_the_versions_of_one_row_are_all_there() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA page_size = 512; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, n, name TEXT); CREATE TABLE loose(n, name TEXT);
+         WITH RECURSIVE x(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM x WHERE i < 600)
+         INSERT INTO t SELECT i, i * 1000, 'row ' || i FROM x; INSERT INTO loose VALUES (0, 'of no key');
+         PRAGMA wal_checkpoint(TRUNCATE);",
+    )?;
+    let mut commits = 0;
+    // More pages than those of which all rows are kept.
+    while fs::metadata(folder.path().join("live.db-wal"))?.len() < 17_000 * (512 + 24) {
+        connection.execute_batch("BEGIN; UPDATE t SET n = n + 1; UPDATE loose SET n = n + 1; COMMIT")?;
+        commits += 1;
+    }
+    let store = copied(folder.path())?;
+    for key in ["77", "rowid=77", "id=77"] {
+        let mut versions = told(&history(&store, "t", &[key])?, "t", "versions")?;
+        assert_eq!(versions.len(), commits + 1, "{key}");
+        let last = versions.pop().ok_or("none")?;
+        assert_eq!(last[0], json!(format!("commit:{commits}")));
+        for (number, version) in versions.iter().enumerate() {
+            let from = if number == 0 { "before-log".to_owned() } else { format!("commit:{number}") };
+            let row = format!("[77,{},\"row 77\"]", 77_000 + number);
+            assert_eq!(*version, json!([from, format!("commit:{}", number + 1), row]), "{key}");
+        }
+    }
+    assert_eq!(told(&history(&store, "loose", &["1"])?, "loose", "versions")?.len(), commits + 1);
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::recover::{self, Request};
 use crate::sinks::{Ending, Sink, Story, Weighed, jsonl};
 use crate::source::{HashChoice, Source};
-use crate::stores::{Options, Store};
+use crate::stores::{AskedRow, Options, Store};
 use mudlark_parsers::value::TextEncoding;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -32,6 +32,21 @@ pub enum Key {
     Values(Vec<String>),
     /// The values of these columns; `rowid` is the row id.
     Columns(Vec<(String, String)>),
+}
+
+impl Key {
+    /// The row id that it is, in a table whose row ids a column shows.
+    fn rowid(&self) -> Option<i64> {
+        let value = match self {
+            Self::Values(values) => values.as_slice(),
+            Self::Columns(columns) => match columns.as_slice() {
+                [(name, value)] if name.eq_ignore_ascii_case("rowid") => std::slice::from_ref(value),
+                _ => return None,
+            },
+        };
+        let [value] = value else { return None };
+        value.trim().parse().ok()
+    }
 }
 
 /// A version.
@@ -72,10 +87,11 @@ pub fn find(
     let run = |ids: Option<BTreeSet<Id>>| -> Result<Found, Error> {
         let found = Arc::new(Mutex::new(Found::default()));
         let sink = Collector { wanted: wanted.clone(), ids, tables: Vec::new(), found: Arc::clone(&found) };
+        let row = wanted.key.rowid().map(|rowid| AskedRow { table: wanted.table.clone(), rowid });
         let request = Request {
             min_confidence: 0.0,
             hash: HashChoice::None,
-            options: wanted.options.clone(),
+            options: Options { row, ..wanted.options.clone() },
             arguments: Vec::new(),
             table: Some(wanted.table.clone()),
         };

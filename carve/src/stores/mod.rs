@@ -33,6 +33,17 @@ pub struct Options {
     pub schema: Option<String>,
     /// The point at which rows are live; the last commit unless told otherwise.
     pub goal: Option<Goal>,
+    /// The only row that is asked for.
+    pub row: Option<AskedRow>,
+}
+
+/// A row that is asked for by its row id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedRow {
+    /// The name of its table.
+    pub table: String,
+    /// Its id.
+    pub rowid: i64,
 }
 
 /// What a user's DDL comes to.

@@ -22,7 +22,7 @@ use super::{findings, gone, keyed, loss, settle, wiped};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, PartRole, Stand, Table, TableId};
 use crate::source::{Source, SourceId};
-use crate::stores::{Instance, PageCounts, RowSink, TableCount};
+use crate::stores::{AskedRow, Instance, PageCounts, RowSink, TableCount};
 use crate::words::{count, grouped_count};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
@@ -117,6 +117,8 @@ pub(super) struct Database<'a> {
     pub last_transaction: OnceLock<Option<Lifetimes>>,
     /// The state that the user chose, when that is known among those that a log tells of.
     pub chosen: Option<u32>,
+    /// The only row that is asked for, of a log that holds too many versions of all rows to keep them.
+    pub asked: Option<AskedRow>,
     /// What a person should know of the point that the user chose, and the pages that are not as they were.
     pub notes: (Vec<String>, Vec<Stand>),
     /// The overflow pages of all rows.
@@ -189,9 +191,16 @@ impl<'a> Database<'a> {
             let geometry = self.view.geometry;
             let pages = Pages::of(self.sources, self.roles.main, (*source, log), geometry, &commits);
             let state = if is_chosen { self.chosen? } else { pages.last() };
-            Lifetimes::of(&pages, self.encoding, state)
+            Lifetimes::of(&pages, self.encoding, state, self.asked.as_ref())
         };
         self.lifetimes.get_or_init(make).as_ref()
+    }
+
+    /// The only row of a table whose earlier versions in a log are wanted. One that no column shows may have had another id.
+    pub(super) fn asked_of(&self, output: &Output) -> Option<i64> {
+        let asked = self.asked.as_ref().filter(|asked| output.table.is_called(&asked.table))?;
+        let def = self.catalogue.tables.get(output.def?)?;
+        def.ddl.rowid_alias.map(|_| asked.rowid)
     }
 
     /// When the rows of a table stood, when a log tells.
@@ -204,7 +213,7 @@ impl<'a> Database<'a> {
         let make = || {
             let (main, journal) = self.roles.main.zip(self.roles.journal)?;
             let pages = history::last_transaction(self.sources, main, journal, self.view.geometry)?;
-            Lifetimes::of(&pages, self.encoding, pages.last())
+            Lifetimes::of(&pages, self.encoding, pages.last(), None)
         };
         let of_journal =
             || self.last_transaction.get_or_init(make).as_ref().filter(|_| !self.view.is_chosen());

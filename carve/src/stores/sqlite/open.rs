@@ -35,6 +35,10 @@ use mudlark_parsers::sqlite::{journal, wal};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
 
+/// Earlier versions of pages whose rows are all kept, where only one row is asked for: they tell how much the rows of the
+/// table have in common. The rows of so many pages of 4 KiB take half a gigabyte.
+const MOST_KEPT: usize = 16_384;
+
 /// Opens the database in `sources`, which are told apart by their content.
 pub(super) fn open<'a>(
     sources: &'a [Source],
@@ -92,6 +96,7 @@ pub(super) fn open<'a>(
         lifetimes: Default::default(),
         last_transaction: Default::default(),
         chosen: chosen.as_ref().and_then(Chosen::state),
+        asked: options.row.clone().filter(|_| view.old().len() > MOST_KEPT),
         notes: chosen.map(Chosen::into_notes).unwrap_or_default(),
         chained,
         view,

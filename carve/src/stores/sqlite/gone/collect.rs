@@ -201,7 +201,9 @@ fn on_page(
             Role::Earlier => "earlier_page",
             _ => "freed_page",
         };
-        let cells = page.cells().filter_map(Result::ok);
+        let is_asked =
+            |cell: &Cell| role != Role::Earlier || search.asked.is_none_or(|asked| asked == cell.rowid);
+        let cells = page.cells().filter_map(Result::ok).filter(is_asked);
         let mut copies = live.copies();
         // The live row of an id that VACUUM has given since is another one.
         let by_id = search.tree.rowids && !(search.renumbered && role == Role::Earlier);

@@ -147,6 +147,8 @@ struct Search<'s, 'a> {
     nameless: bool,
     /// The file is damaged: what a log seems to tell of it may be damage.
     damaged: bool,
+    /// The only row of which the versions on earlier pages are wanted.
+    asked: Option<i64>,
 }
 
 /// The gone rows of tables that were altered: they are put out behind those of the earlier shapes.
@@ -259,6 +261,7 @@ pub(super) fn rows<'a>(
         number: number_of_tree,
         nameless,
         damaged: claims.has(Claim::FileDamaged),
+        asked: database.asked_of(output),
     };
     let mut live = Live::of(&search, kept);
     let own = places.of(output.tree);

@@ -6,6 +6,7 @@ use super::pages::Pages;
 use super::rows::{Keys, RowAt};
 use super::walk::{RowChange, TableChange, Walk};
 use crate::model::{Lifetime, Point};
+use crate::stores::AskedRow;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
@@ -85,8 +86,13 @@ pub struct OfTable<'l> {
 
 impl Lifetimes {
     /// Follows all commits; `None` when more would have to be read than a sound log could ask for. Rows are live at the
-    /// state `chosen`.
-    pub(in super::super) fn of(pages: &Pages<'_>, encoding: TextEncoding, chosen: u32) -> Option<Self> {
+    /// state `chosen`. Of a table whose row ids a column shows only those of the row that is `asked` for are kept.
+    pub(in super::super) fn of(
+        pages: &Pages<'_>,
+        encoding: TextEncoding,
+        chosen: u32,
+        asked: Option<&AskedRow>,
+    ) -> Option<Self> {
         let mut walk = Walk::begin(pages, encoding);
         let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
         let mut events: Vec<Vec<Event>> = Vec::new();
@@ -114,9 +120,16 @@ impl Lifetimes {
                     let (before, after) = (row.before?.content?, row.after?.content?);
                     Some(((change.object, row.key, before), after))
                 }));
+                let is_of = |object: &Object, asked: &AskedRow| {
+                    object.has_alias() && object.name.eq_ignore_ascii_case(&asked.table)
+                };
+                let object = walk.objects.get(change.object);
+                let only = object.zip(asked).filter(|(object, asked)| is_of(object, asked));
+                let is_wanted = |row: &&RowChange| only.is_none_or(|(_, asked)| row.key == asked.rowid);
                 if let Some(events) = events.get_mut(change.object) {
                     go_on(events, change);
-                    events.extend(change.rows.iter().flat_map(|row| of_row(row, change, state)).flatten());
+                    let rows = change.rows.iter().filter(is_wanted);
+                    events.extend(rows.flat_map(|row| of_row(row, change, state)).flatten());
                 }
             }
         }
