@@ -21,12 +21,8 @@ const CREATED_AND_DROPPED: usize = 2;
 
 /// The output whose root may hold rows of a table that was dropped, and that page.
 pub(super) fn find(database: &Database<'_>) -> Option<(usize, u32)> {
-    let first = database.view.page(1)?;
-    let (_, header) = header::header(first.bytes).ok()?;
     let catalogue = &database.catalogue;
-    let any_dropped = catalogue.tables.iter().any(|table| table.dropped);
-    let changes = objects(catalogue) + CREATED_AND_DROPPED;
-    if any_dropped || !catalogue.whole || (header.schema_cookie as usize) < changes {
+    if !catalogue.whole || !lacks_a_table(database) {
         return None;
     }
     let number = database.outputs.iter().rposition(|output| {
@@ -36,6 +32,15 @@ pub(super) fn find(database: &Database<'_>) -> Option<(usize, u32)> {
     let tree = database.outputs.get(number).and_then(|output| database.tree(output))?;
     let page = only_leaf(tree)?;
     fills_afresh(database, page).then_some((number, page))
+}
+
+/// Whether the schema was changed often enough for a table that was dropped and of which nothing else is known.
+pub(super) fn lacks_a_table(database: &Database<'_>) -> bool {
+    let catalogue = &database.catalogue;
+    let header = database.view.page(1).and_then(|first| header::header(first.bytes).ok());
+    let any_dropped = catalogue.tables.iter().any(|table| table.dropped);
+    let changes = objects(catalogue) + CREATED_AND_DROPPED;
+    header.is_some_and(|(_, header)| !any_dropped && header.schema_cookie as usize >= changes)
 }
 
 /// Cells that two pages have alike in one place, when they are no accident.

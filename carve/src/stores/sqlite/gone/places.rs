@@ -1,6 +1,7 @@
 //! Pages outside of the trees on which rows of a table may have stood.
 
 use super::super::adopt::is_schema;
+use super::super::before;
 use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, bounds, fit_object};
@@ -138,6 +139,9 @@ const OTHER_STEP: f64 = 0.4;
 const MOST_APART: f64 = 1.2;
 const FEW_ROWS: u64 = 5;
 
+/// The same in powers of e, of a page that is another table's, if any may be lost.
+const STRANGE_STEP: f64 = 7.0;
+
 /// Rows of a page that are asked for that.
 const ASKED: usize = 16;
 
@@ -190,6 +194,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
         .map(|output| output.tree)
         .collect();
+    let lacks_a_table = before::lacks_a_table(database);
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
@@ -221,13 +226,16 @@ pub fn find(database: &Database<'_>) -> Places {
             continue;
         }
         let fits = |(tree_number, columns): &&(usize, usize)| {
-            database.forest.trees.get(*tree_number).is_some_and(|tree| {
-                let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
-                kind.is_table() == tree.rowids
-                    && !wrong_width
-                    && fit_object(ground, tree.object, number) != Fit::No
-                    && !is_of_narrower_table(database, tree, number)
-            })
+            let span = spans.get(tree_number).filter(|_| lacks_a_table && kind.is_table() && own.is_none());
+            let is_strange = span.is_some_and(|span| span.is_strange(info));
+            !is_strange
+                && database.forest.trees.get(*tree_number).is_some_and(|tree| {
+                    let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
+                    kind.is_table() == tree.rowids
+                        && !wrong_width
+                        && fit_object(ground, tree.object, number) != Fit::No
+                        && !is_of_narrower_table(database, tree, number)
+                })
         };
         // The commits of a log tell whose the page was when it was so.
         if !kind.is_table() && is_of_index_by_log(database, number) {
@@ -420,11 +428,19 @@ impl Span {
 
     /// How much the row ids of a page lie closer together, or farther apart, than these, in likeness.
     fn apart(self, info: &PageInfo) -> f64 {
+        (OTHER_STEP * self.steps_apart(info)).min(MOST_APART)
+    }
+
+    fn steps_apart(self, info: &PageInfo) -> f64 {
         let page = Self { first: info.first, last: info.last, rows: info.cells.into() };
-        if self.rows < FEW_ROWS || page.rows < FEW_ROWS {
-            return 0.0;
-        }
-        (OTHER_STEP * (page.step() / self.step()).ln().abs()).min(MOST_APART)
+        let enough = self.rows >= FEW_ROWS && page.rows >= FEW_ROWS;
+        if enough { (page.step() / self.step()).ln().abs() } else { 0.0 }
+    }
+
+    /// Whether the row ids of a page are numbered in quite another way, and none of them lies among these.
+    fn is_strange(self, info: &PageInfo) -> bool {
+        let beside = info.last < self.first || self.last < info.first;
+        beside && self.steps_apart(info) >= STRANGE_STEP
     }
 }
 
