@@ -24,6 +24,7 @@ mod repeated;
 mod reused;
 mod rowids;
 mod shape;
+mod shifted;
 mod spoilt;
 mod streams;
 mod traces;
