@@ -6,10 +6,10 @@ use super::super::leaf::leaf_kind;
 use super::super::prints::content;
 use super::super::sample;
 use super::super::shape::{Fit, fit_cell};
+use super::misread;
 use super::places::Places;
 use super::positions;
 use super::rowids;
-use super::shifted;
 use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
@@ -644,7 +644,7 @@ pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
         TextEncoding::Utf8 => text.is_ascii() || std::str::from_utf8(text).is_ok(),
         // Nearly all pairs of bytes are some character, but few are such as texts consist of.
         _ => {
-            !shifted::is_shifted(encoding, text)
+            !misread::is_misread(encoding, text)
                 && encoding.decode(text).is_some_and(|text| {
                     let odd = |c: &char| {
                         c.is_control() || matches!(*c, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
