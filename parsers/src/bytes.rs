@@ -39,6 +39,7 @@ pub fn all_zero(bytes: &[u8]) -> bool {
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Eight times the same byte.
+#[inline]
 const fn eight_of(byte: u8) -> u64 {
     byte as u64 * 0x0101_0101_0101_0101
 }
