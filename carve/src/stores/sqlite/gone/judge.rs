@@ -128,8 +128,15 @@ pub(super) fn judge(
     let dead = dead.into_par_iter().with_min_len(SHARE).filter(|dead| !is_copy(dead) && !is_known(dead));
     let mut dead: Vec<(Identity, Candidate)> = dead.map(identified).collect();
     let has_key = |identity| matches!(identity, Identity::Rowid(_) | Identity::Key(_) | Identity::Former(_));
+    // Few rows have nothing but their cells: only of theirs it will be asked whether a row with a key has the same.
+    let nameless = dead.par_iter().with_min_len(SHARE).filter_map(|(identity, _)| match identity {
+        Identity::Content(content) => Some(*content),
+        _ => None,
+    });
+    let nameless: HashSet<u64, RandomState> = nameless.collect();
+    let keyed = dead.iter().filter(|(identity, _)| !nameless.is_empty() && has_key(*identity));
     let known_contents: HashSet<u64, RandomState> =
-        dead.iter().filter(|(identity, _)| has_key(*identity)).filter_map(|(_, dead)| dead.content).collect();
+        keyed.filter_map(|(_, dead)| dead.content).filter(|content| nameless.contains(content)).collect();
     dead.par_sort_by_key(|(identity, _)| *identity);
     let groups: Vec<&[(Identity, Candidate)]> = dead.chunk_by(|(a, _), (b, _)| a == b).collect();
     let standing = |group: &&[(Identity, Candidate)]| match group.first() {

@@ -410,7 +410,9 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         if !counts.is_empty() {
             let mut endings = Endings::room(2 * asked.len());
             asked.iter().flat_map(|(_, ending, length)| [*ending, *length]).for_each(|of| endings.note(of));
-            let mut known = seen.iter().flat_map(|seen| seen.split(&endings)).peekable();
+            let known: Vec<Vec<(u32, bool)>> =
+                seen.par_iter().map(|seen| seen.split(&endings).collect()).collect();
+            let mut known = known.into_iter().flatten().peekable();
             let may_have = |page: &u32| known.next_if(|(known, _)| known == page).is_none_or(|(_, has)| has);
             let pages: Vec<u32> = self.search.tree.pages.iter().copied().filter(may_have).collect();
             for content in self.fingerprints(&pages, &|ending| endings.contain(ending)) {
