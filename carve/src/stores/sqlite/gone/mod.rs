@@ -275,21 +275,31 @@ pub(super) fn rows<'a>(
     let streamed = streams::dead(&search, output.tree);
     let (mut projected, rows): (Vec<Candidate>, Vec<Candidate>) =
         streamed.into_iter().partition(|dead| dead.projection.is_some());
-    if let Some(def) = output.def.filter(|_| output.tree == search.number && search.tree.rowids) {
-        projected.extend(entries::dead(&search, &kinds, def));
-    }
-    if dead.is_empty() && projected.is_empty() && rows.is_empty() {
-        return Ok(());
-    }
-    kin::restore(&search, &live, &mut dead);
-    rowids::restore(&search, &live, &mut dead);
-    dead.extend(rows);
+    let of_indexes = || {
+        let def = output.def.filter(|_| output.tree == search.number && search.tree.rowids);
+        def.map(|def| entries::dead(&search, &kinds, def)).unwrap_or_default()
+    };
     // A row that damage took from the main file seems deleted by the last transaction.
     let of_journal = || database.last_changes_of(output).filter(|_| !claims.has(Claim::FileDamaged));
-    let of_journal = if lifetimes.is_none() { of_journal() } else { None };
-    let history = lifetimes.as_ref().or(of_journal.as_ref());
-    let mut judged = judge::judge(&search, &live, history, dead);
-    spoilt::leave_out(&search, &live, &mut judged);
+    let any_rows = !dead.is_empty() || !rows.is_empty();
+    let of_rows = || {
+        if !any_rows {
+            return Vec::new();
+        }
+        kin::restore(&search, &live, &mut dead);
+        rowids::restore(&search, &live, &mut dead);
+        dead.extend(rows);
+        let of_journal = if lifetimes.is_none() { of_journal() } else { None };
+        let mut judged = judge::judge(&search, &live, lifetimes.as_ref().or(of_journal.as_ref()), dead);
+        spoilt::leave_out(&search, &live, &mut judged);
+        judged
+    };
+    // Neither asks the other, and where the one has nothing to share among the threads the other has.
+    let (mut judged, of_indexes) = rayon::join(of_rows, of_indexes);
+    projected.extend(of_indexes);
+    if !any_rows && projected.is_empty() {
+        return Ok(());
+    }
     parts::merge(&search, &mut judged);
     projected::judge(&search, &live, projected, &mut judged);
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
