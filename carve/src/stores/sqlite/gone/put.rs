@@ -43,18 +43,23 @@ pub(super) fn all<'a>(
 ) -> Result<(), Error> {
     let empty = || Batch::new(target.table, target.database.encoding);
     let width = 2 * rayon::current_num_threads();
-    let mut batches: Vec<Batch<'a>> = (0..width).map(|_| empty()).collect();
-    for window in judged.chunks(ROWS * width) {
-        let batches = batches.get_mut(..window.len().div_ceil(ROWS)).unwrap_or_default();
+    let fill = |window: &[Judged], batches: &mut Vec<Batch<'a>>| {
+        batches.resize_with(window.len().div_ceil(ROWS), empty);
         window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
+            batch.clear();
             batch.reserve(versions.len(), target.layout.columns.len());
             let mut solution = Solution { columns: Vec::new() };
             versions.iter().for_each(|version| put(target, version, &mut solution, batch));
         });
-        sink(batches)?;
-        batches.iter_mut().for_each(Batch::clear);
+    };
+    // While one window is put out, the next one is filled: no thread waits for the last of either.
+    let (mut last, mut next) = (Vec::new(), Vec::new());
+    for window in judged.chunks(ROWS * width) {
+        let (put, ()) = rayon::join(|| sink(&last), || fill(window, &mut next));
+        put?;
+        std::mem::swap(&mut last, &mut next);
     }
-    Ok(())
+    sink(&last)
 }
 
 fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'a>) {
