@@ -37,15 +37,18 @@ pub fn cells(page: &[u8], (from, to): (usize, usize), kind: PageKind, geometry: 
     // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
     let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
     let mut at = from;
+    // Of text no pair of bytes is a place on most pages: where the first byte of each is too great, four are passed over
+    // at a time.
     let above = u8::try_from(usable / 256 + 1).ok();
+    let lead_nowhere =
+        |above: u8, four: &[u8; 8]| at_least(u64::from_le_bytes(*four), above) & FIRST_OF_TWO == FIRST_OF_TWO;
     while at + 2 <= content && misses <= MOST_MISSES {
-        // Of text no pair of bytes is a place on most pages.
-        let four = page.get(at..content).and_then(|bytes| bytes.first_chunk());
-        if let Some((four, above)) = four.zip(above)
-            && at_least(u64::from_le_bytes(*four), above) & FIRST_OF_TWO == FIRST_OF_TWO
-        {
-            at += 8;
-            continue;
+        if let Some(above) = above {
+            let fours = page.get(at..content).unwrap_or_default().as_chunks().0;
+            at += 8 * fours.iter().take_while(|four| lead_nowhere(above, four)).count();
+            if at + 2 > content {
+                break;
+            }
         }
         let Some(pointer) = be_u16_at(page, at).map(usize::from) else { break };
         at += 2;
