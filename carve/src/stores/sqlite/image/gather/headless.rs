@@ -59,12 +59,15 @@ pub(super) fn drafts<'i>(
     for (page_size, index) in indexes {
         let geometry = Geometry { page_size: *page_size, reserved: 0 };
         let shown = hits.iter().filter(|hit| hit.is_page_of(*page_size)).count() as u64;
-        let most = (image.len() as u64 / u64::from(*page_size)).min(shown * SPARSE);
+        let linked = (image.len() as u64 / u64::from(*page_size)).min(shown * SPARSE);
+        let linked = u32::try_from(linked).unwrap_or(u32::MAX - 1);
+        let (encoding, auto_vacuum) = (TextEncoding::default(), false);
+        let body = Body { image, geometry, count: 0, linked, encoding, auto_vacuum, first: None };
         let mut seeds: Vec<Seed> = hits
             .iter()
             .filter(|hit| is_seed(**hit, *page_size) && !claimed(hit.offset()))
             .filter_map(|hit| seed(image, hit.offset(), geometry))
-            .filter(|seed| u64::from(seed.greatest) <= most)
+            .filter(|seed| seed.greatest <= linked)
             .collect();
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
@@ -79,7 +82,7 @@ pub(super) fn drafts<'i>(
                 continue;
             }
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
-            let draft = database(image, geometry, &mut seeds, group, index, &taken);
+            let draft = database(body, &mut seeds, group, index, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
         }
@@ -118,10 +121,9 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
     fits.then_some(Seed { offset, children, greatest, used: false })
 }
 
-/// The database of some interior pages, with all others that go with them.
+/// The database of some interior pages, with all others that go with them; nothing but its count of pages is lacking to `body`.
 fn database<'i>(
-    image: &'i [u8],
-    geometry: Geometry,
+    body: Body<'i>,
     seeds: &mut [Seed],
     group: Vec<usize>,
     index: &Index,
@@ -145,16 +147,13 @@ fn database<'i>(
         if draft.is_some_and(|draft| draft.starts == now && draft.greatest() <= draft.body.count) {
             break;
         }
-        let linked = u32::try_from(image.len() / geometry.page_size as usize).unwrap_or(u32::MAX - 1);
         let named = draft.map_or(0, Draft::greatest);
-        let count = greatest.max(numbers.values().copied().max().unwrap_or(0)).max(named).min(linked);
+        let count = greatest.max(numbers.values().copied().max().unwrap_or(0)).max(named).min(body.linked);
         last = drafts.iter().position(|draft| draft.starts == now && draft.body.count == count);
         if last.is_some() {
             continue;
         }
-        let (auto_vacuum, encoding) = (false, TextEncoding::default());
-        let body = Body { image, geometry, count, linked, encoding, auto_vacuum, first: None };
-        let mut next = Draft::new(body, None, now);
+        let mut next = Draft::new(Body { count, ..body }, None, now);
         std::mem::swap(&mut next.known, &mut known);
         next.run(index, claimed);
         std::mem::swap(&mut next.known, &mut known);
