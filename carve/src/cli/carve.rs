@@ -106,6 +106,9 @@ fn write(
             return Err(Error::Interrupted);
         }
         carved::write(image.bytes(), part, &output.join(name))?;
+        for (from, length) in part.extents.iter().filter_map(|extent| Some((extent.offset?, extent.length))) {
+            image.release(from as usize..(from + length) as usize);
+        }
         progress.advance(part.length);
         Ok(())
     })?;

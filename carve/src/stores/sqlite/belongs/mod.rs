@@ -19,7 +19,7 @@ use super::database::Roles;
 use super::detect;
 use crate::model::Finding;
 use crate::source::{Source, SourceId};
-use mudlark_parsers::sqlite::wal::{self, Wal};
+use mudlark_parsers::sqlite::wal::Wal;
 use sides::{MOST_PAGES, Sides, cells};
 use std::collections::HashSet;
 
@@ -123,11 +123,14 @@ impl Judged {
     }
 }
 
-/// Whether a log belongs to a main file, and how many pages both hold; `None` where their page sizes differ.
-pub(super) fn judge(main: &Source, log: &Source) -> Option<(Verdict, usize)> {
+/// Whether a log, of which this was read, belongs to a main file, and how many pages both hold; `None` where their page sizes
+/// differ.
+pub(super) fn judge(main: &Source, log: &Source, read: &Wal) -> Option<(Verdict, usize)> {
     let geometry = detect::of(main)?.geometry;
-    let read = wal::wal(log.bytes()).ok().filter(|read| read.header.page_size == geometry.page_size)?;
-    let sides = Sides::of(main, log.bytes(), &read, geometry);
+    if read.header.page_size != geometry.page_size {
+        return None;
+    }
+    let sides = Sides::of(main, log.bytes(), read, geometry);
     let shared = sides.by_page.keys().filter(|page| sides.is_copied(**page, false)).count();
     Some((verdict(&sides), shared + 1))
 }

@@ -7,6 +7,7 @@ use crate::source::Source;
 use crate::words::grouped_count;
 use mudlark_parsers::bytes::{be_u32_at, slice_at};
 use mudlark_parsers::sqlite::{journal, wal};
+use rayon::prelude::*;
 use std::collections::HashSet;
 
 /// Databases of which it is asked whether a log is theirs.
@@ -126,15 +127,17 @@ pub(super) fn part(role: PartRole, what: String, place: u64, length: u64, page_s
 
 /// Finds the database of each log and journal: the one that holds most of what they hold.
 pub(super) fn join(image: &Source, parts: &mut [Part]) {
-    let mut joined: Vec<(usize, usize)> = Vec::new();
-    for (number, part) in parts.iter().enumerate().filter(|(_, part)| part.is_log()).take(MOST_LOGS) {
+    let logs: Vec<(usize, &Part)> =
+        parts.iter().enumerate().filter(|(_, part)| part.is_log()).take(MOST_LOGS).collect();
+    let of = |(number, part): &(usize, &Part)| {
         let log = image.log(part);
+        let read = wal::wal(log.bytes()).ok();
         let database = |other: &&Part| other.role == PartRole::Database && other.page_size == part.page_size;
         let asked = parts.iter().enumerate().filter(|(_, other)| database(other)).take(MOST_ASKED);
         let fits = asked.filter_map(|(of, other)| {
             let main = image.part(&other.extents, other.page_size);
             let shared = match part.role {
-                PartRole::Log => match belongs::judge(&main, &log)? {
+                PartRole::Log => match belongs::judge(&main, &log, read.as_ref()?)? {
                     (Verdict::Belongs, shared) => shared,
                     _ => return None,
                 },
@@ -143,9 +146,10 @@ pub(super) fn join(image: &Source, parts: &mut [Part]) {
             (shared > 0).then_some((shared, of))
         });
         // Of equals the first.
-        let best = fits.max_by_key(|(shared, of)| (*shared, std::cmp::Reverse(*of)));
-        joined.extend(best.map(|(_, of)| (number, of)));
-    }
+        let best = fits.max_by_key(|(shared, of)| (*shared, std::cmp::Reverse(*of)))?;
+        Some((*number, best.1))
+    };
+    let joined: Vec<(usize, usize)> = logs.par_iter().filter_map(of).collect();
     for (number, of) in joined {
         if let Some(part) = parts.get_mut(number) {
             part.of = Some(of);

@@ -156,13 +156,16 @@ impl<'i> Draft<'i> {
         }
     }
 
+    /// Where the database lies in the image when it lies in one piece.
+    pub(super) fn one_piece(&self) -> Option<Range<u64>> {
+        let first = self.body.first?;
+        let end = first + u64::from(self.body.count) * self.body.size();
+        (end <= self.body.image.len() as u64).then_some(first..end)
+    }
+
     /// The database, when it lies in one piece behind its page 1, and all its parts are there.
     pub(super) fn in_one_piece(&self) -> Option<Assembly> {
-        let first = self.body.first?;
-        let size = self.body.size();
-        if first + u64::from(self.body.count) * size > self.body.image.len() as u64 {
-            return None;
-        }
+        let (first, size) = (self.one_piece()?.start, self.body.size());
         let place = |number: u32| Some(first + u64::from(number - 1) * size);
         let walked = walk::walk(&self.body, &mut Known::default(), &[], &place, &mut |_, _, _| {});
         walked.is_whole(self.body.count).then(|| Assembly {

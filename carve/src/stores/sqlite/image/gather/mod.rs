@@ -168,6 +168,9 @@ pub(in super::super) fn gather(
         .into_par_iter()
         .map(|draft| {
             let whole = draft.in_one_piece();
+            if let Some(piece) = draft.one_piece() {
+                source.release(piece.start as usize..piece.end as usize);
+            }
             (draft, whole)
         })
         .collect();
