@@ -118,14 +118,14 @@ pub(super) struct Draft<'i> {
 type Held = HashMap<u64, u32, RandomState>;
 
 impl<'i> Draft<'i> {
-    /// The database whose header lies at an offset; `None` where no header does.
-    pub(super) fn at(image: &'i [u8], offset: u64) -> Option<Self> {
+    /// The database whose header lies at an offset; `None` where no header does. `most_pages` are the most of each size.
+    pub(super) fn at(image: &'i [u8], offset: u64, most_pages: &BTreeMap<u32, u32>) -> Option<Self> {
         let bytes = image.get(usize::try_from(offset).ok()?..)?;
         let header = header::header(bytes).ok()?.1;
         let geometry = header.geometry()?;
         // More pages than the image has places for would all be missing.
-        let most = u32::try_from(image.len() / geometry.page_size as usize).unwrap_or(u32::MAX - 1);
-        let count = header.believed_page_count().unwrap_or(header.page_count).clamp(1, most.max(1));
+        let most = most_pages.get(&geometry.page_size).copied().unwrap_or(0).max(1);
+        let count = header.believed_page_count().unwrap_or(header.page_count).clamp(1, most);
         let encoding = header.text_encoding().unwrap_or_default();
         let auto_vacuum = header.auto_vacuum();
         let body = Body { image, geometry, count, linked: count, encoding, auto_vacuum, first: Some(offset) };

@@ -20,10 +20,6 @@ const MOST_DATABASES: usize = 256;
 /// lie scattered.
 const MOST_LONE: usize = 16;
 
-/// Of so many pages of a database one at least shows what it is: the others are of chains, or gone. Numbers beyond are lies,
-/// for which no memory is taken.
-const SPARSE: u64 = 256;
-
 /// Interior pages of one size that are asked whether they go together: a database of 50 GiB has fewer.
 const MOST_SEEDS: usize = 1 << 16;
 
@@ -52,15 +48,14 @@ pub(super) fn drafts<'i>(
     image: &'i [u8],
     hits: &[Hit],
     indexes: &BTreeMap<u32, Index>,
+    most_pages: &BTreeMap<u32, u32>,
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Draft<'i>> {
     let mut found: Vec<Draft<'i>> = Vec::new();
     let mut own: HashSet<u64, RandomState> = HashSet::default();
     for (page_size, index) in indexes {
         let geometry = Geometry { page_size: *page_size, reserved: 0 };
-        let shown = hits.iter().filter(|hit| hit.is_page_of(*page_size)).count() as u64;
-        let linked = (image.len() as u64 / u64::from(*page_size)).min(shown * SPARSE);
-        let linked = u32::try_from(linked).unwrap_or(u32::MAX - 1);
+        let linked = most_pages.get(page_size).copied().unwrap_or(0);
         let (encoding, auto_vacuum) = (TextEncoding::default(), false);
         let body = Body { image, geometry, count: 0, linked, encoding, auto_vacuum, first: None };
         let mut seeds: Vec<Seed> = hits

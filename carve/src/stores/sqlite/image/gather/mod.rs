@@ -33,6 +33,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// some of them may be lost, and headers that count more are lies.
 const MOST_TIMES: u64 = 16;
 
+/// Of so many pages of a database one at least shows what it is: the others are of chains, or gone.
+const SPARSE: u64 = 256;
+
+/// Pages that a database may have, whatever the image shows of them.
+const LEAST: u64 = 1 << 16;
+
 /// A database, as far as it could be put together.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Assembly {
@@ -146,6 +152,17 @@ fn held(drafts: &[Draft<'_>]) -> Vec<(u64, u64)> {
     drafts.iter().flat_map(held).collect()
 }
 
+/// The most pages of each size that a database may have: as many as the image has room for, and bears out. Numbers beyond
+/// are lies, for which no memory is taken.
+fn most_pages(image: &[u8], hits: &[Hit]) -> BTreeMap<u32, u32> {
+    let most = |size: u32| {
+        let shown = hits.par_iter().filter(|hit| hit.is_page_of(size)).count() as u64;
+        let most = (image.len() as u64 / u64::from(size)).min((shown * SPARSE).max(LEAST));
+        u32::try_from(most).unwrap_or(u32::MAX - 1)
+    };
+    PAGE_SIZES.into_iter().map(|size| (size, most(size))).collect()
+}
+
 /// Puts together what the hits of an image, in the order of their offsets, are parts of; `logs` are runs of it that are
 /// of logs and journals.
 pub(in super::super) fn gather(
@@ -158,7 +175,9 @@ pub(in super::super) fn gather(
     progress.stage("putting databases together", 1);
     let of_logs = Claimed::of([].into_iter(), logs);
     let heads = hits.par_iter().filter(|hit| hit.kind() == HitKind::Header && !of_logs.has(hit.offset()));
-    let mut begun: Vec<Draft<'_>> = heads.filter_map(|hit| Draft::at(image, hit.offset())).collect();
+    let most_pages = most_pages(image, hits);
+    let begin = |hit: &Hit| Draft::at(image, hit.offset(), &most_pages);
+    let mut begun: Vec<Draft<'_>> = heads.filter_map(begin).collect();
     let (mut counted, most) = (0, MOST_TIMES * (image.len() as u64 / 512 + 1));
     begun.retain(|draft| {
         counted += u64::from(draft.body.count);
@@ -199,10 +218,19 @@ pub(in super::super) fn gather(
     let indexes: BTreeMap<u32, Index> = links.into_iter().map(of_size).collect();
     let empty = Index::default();
     let index = |draft: &Draft<'_>| indexes.get(&draft.body.geometry.page_size).unwrap_or(&empty);
-    drafts.par_iter_mut().for_each(|draft| draft.run(index(draft), &|offset| claimed.has(offset)));
+    drafts.par_iter_mut().filter(|_| !progress.interrupted()).for_each(|draft| {
+        draft.run(index(draft), &|offset| claimed.has(offset));
+    });
+    // What is half done is of no use, and the caller tells that the user stopped it.
+    if progress.interrupted() {
+        return Gathered::default();
+    }
     contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
+    if progress.interrupted() {
+        return Gathered::default();
+    }
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
-    drafts.extend(headless::drafts(image, hits, &indexes, &|offset| held.has(offset)));
+    drafts.extend(headless::drafts(image, hits, &indexes, &most_pages, &|offset| held.has(offset)));
     contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
     assemblies.extend(contest::finish(drafts, &index, &|offset| claimed.has(offset)));
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
