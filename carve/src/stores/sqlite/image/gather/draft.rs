@@ -103,6 +103,8 @@ pub(super) struct Draft<'i> {
     changed: Vec<bool>,
     /// Pages of chains of which a place leads to a page that is of something else.
     crossing: BTreeSet<u32>,
+    /// Pages that have what was left, with the places that were: none for last pages of chains, which share them.
+    filled: BTreeMap<u32, Vec<u64>>,
     /// Places that other databases have the better claim to.
     lost: HashSet<u64, RandomState>,
     /// Places that other pages of this one have the better claim to.
@@ -148,6 +150,7 @@ impl<'i> Draft<'i> {
             sought: Vec::new(),
             changed: Vec::new(),
             crossing: BTreeSet::new(),
+            filled: BTreeMap::new(),
             lost: HashSet::default(),
             barred: HashSet::default(),
             walked: Walked::default(),
@@ -493,7 +496,10 @@ impl<'i> Draft<'i> {
 
     /// Whether a page is the one of its number because pages that it leads to are.
     fn leads_to_some(&self, number: u32) -> bool {
-        self.fit(number) >= 0.0 && self.leads.get(number as usize - 1).is_some_and(|leads| *leads >= LEADS)
+        let at = number as usize - 1;
+        // A root that was looked for was found by its children, which may not lie yet.
+        let sought = self.sought.get(at) == Some(&true) && self.fixed.get(at).is_some_and(Option::is_some);
+        self.fit(number) >= 0.0 && (sought || self.leads.get(at).is_some_and(|leads| *leads >= LEADS))
     }
 
     /// Whether the bytes of a page tell its place: the last page of a chain has nothing but the length of what it holds, which may

@@ -38,6 +38,9 @@ const LINK: f32 = 8.0;
 /// The link of a chain is the number before: so it is where pages were used again that were freed in their order.
 const BACK: f32 = 5.0;
 
+/// The value of a chain ends with zeros, as few do.
+const ZEROS: f32 = 0.4;
+
 /// Records have fewer values than the definition has columns.
 const FEWER: f32 = 1.0;
 
@@ -159,6 +162,10 @@ impl Body<'_> {
         }
         if readable.len() >= 8 {
             score += if reads() { 2.0 } else { -3.0 };
+        }
+        // Few values end with zeros.
+        if held >= 8 && content.ends_with(&[0, 0]) {
+            score -= ZEROS;
         }
         if all_zero(content) { -1.0 } else { score }
     }

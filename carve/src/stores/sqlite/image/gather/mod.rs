@@ -70,7 +70,7 @@ impl Assembly {
         let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();
         self.pools.retain(|pool| match (pool.offsets.as_slice(), pool.numbers.as_slice()) {
             ([], _) => false,
-            ([offset], [number]) => place(*number) != Some(*offset),
+            ([offset], [number]) => pool.filled || place(*number) != Some(*offset),
             _ => true,
         });
     }
@@ -95,8 +95,9 @@ pub(in super::super) struct Rival {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Pool {
     pub numbers: Vec<u32>,
-    /// In order.
     pub offsets: Vec<u64>,
+    /// A page of it has what was left: even where that is one place, the true one may be gone.
+    pub filled: bool,
 }
 
 /// What an image was put together to.

@@ -215,6 +215,13 @@ impl Index {
         of_tables.chain(of_indexes)
     }
 
+    /// The leaves of tables, of indexes, or of both.
+    pub(super) fn leaves(&self, table: Option<bool>) -> impl Iterator<Item = u64> + '_ {
+        let of_tables = self.last.iter().map(|page| page.1).filter(move |_| table != Some(false));
+        let of_indexes = self.entries.iter().map(|page| page.1).filter(move |_| table != Some(true));
+        of_tables.chain(of_indexes)
+    }
+
     fn of_table(&self, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
         match (low, high) {
             (Key::Row(low), Key::Row(high)) => {

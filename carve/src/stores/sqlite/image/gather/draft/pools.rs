@@ -1,15 +1,20 @@
-//! Last pages of chains, which nothing but the length of what they hold tells apart: which of them lies in which place is open.
+//! Pages that get what is left: last pages of chains, which nothing but the length of what they hold tells apart, and pages of trees
+//! that were found nowhere.
 //!
-//! A page that no other one leads to by its place gets one that is free, and it is told that any page of its pool may as well
-//! lie in any place of the pool.
+//! A page that nothing tells the place of gets one that is free, and it is told that any page of its pool may as well lie in any
+//! place of the pool. A file with such pages is never called intact: the true page may be gone.
 
 use super::super::Pool;
-use super::super::body::Expect;
+use super::super::body::{Expect, Key};
+use super::super::fit::EVIDENCE;
 use super::super::lay::{self, Guess, Laid};
 use super::super::search::Index;
-use super::{DECIDED, Draft};
+use super::{DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashSet};
+
+/// Levels of a tree that are given the places that are left.
+const MOST_LEVELS: usize = 6;
 
 /// Pages before the end of a run at which it may have ended by accident: that many more are hardly alike.
 const MOST_STEPS: i32 = 64;
@@ -48,9 +53,63 @@ impl Draft<'_> {
         ends
     }
 
-    /// Gives last pages of chains that lie nowhere the places that are left: those beside other pages first. `taken` tells
-    /// what other databases hold.
+    /// Gives pages that lie nowhere the places that are left: those beside other pages first. `taken` tells what other databases
+    /// hold.
     pub(in super::super) fn fill(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) {
+        for _ in 0..MOST_LEVELS {
+            if !self.fill_trees(index, taken) {
+                break;
+            }
+            self.walk();
+        }
+        self.fill_chains(index, taken);
+        self.walk();
+    }
+
+    /// Gives pages of trees places that their keys or their kind allow; whether any was there.
+    fn fill_trees(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) -> bool {
+        let size = self.body.size();
+        let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        let filled = self.filled.keys().filter_map(|number| self.place(*number));
+        let mut given: HashSet<u64, RandomState> = filled.collect();
+        let mut any = false;
+        for number in 2..=self.body.count {
+            let Some(expect) = self.expects.get(number as usize - 1).copied() else { continue };
+            let Expect::Tree { table, low, high, .. } = expect else { continue };
+            if self.place(number).is_some() && self.fit(number) >= 0.0 {
+                continue;
+            }
+            let found = if (low, high) == (Key::Open, Key::Open) {
+                let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
+                index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
+            } else {
+                index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE)
+            };
+            let free: Vec<u64> = found
+                .into_iter()
+                .filter(|offset| !taken(*offset) && (!own.contains(offset) || given.contains(offset)))
+                .collect();
+            let mut left = free.iter().copied().filter(|offset| !own.contains(offset));
+            let beside = left.clone().find(|offset| {
+                self.place(number - 1).is_some_and(|before| before + size == *offset)
+                    || self.place(number + 1) == Some(*offset + size)
+            });
+            if let Some(offset) = beside.or(left.next()) {
+                own.insert(offset);
+                given.insert(offset);
+                self.put(number, offset);
+                // By its keys a page is told as those are that were found at once.
+                if free.len() > 1 || self.fit(number) < EVIDENCE {
+                    self.filled.insert(number, free);
+                }
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Gives last pages of chains the places that are left.
+    fn fill_chains(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) {
         let size = self.body.size();
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         for (held, numbers) in self.last_pages() {
@@ -77,9 +136,9 @@ impl Draft<'_> {
             for (number, offset) in left.into_iter().zip(free) {
                 own.insert(offset);
                 self.put(number, offset);
+                self.filled.insert(number, Vec::new());
             }
         }
-        self.walk();
     }
 
     fn put(&mut self, number: u32, offset: u64) {
@@ -120,7 +179,10 @@ impl Draft<'_> {
         let of_sure: HashSet<u64, RandomState> =
             self.placed().filter(|(number, _)| is_sure(*number)).map(|(_, offset)| offset).collect();
         let stays = self.continuity();
-        let mut pools = Vec::new();
+        let left = self.filled.iter().filter(|(_, offsets)| !offsets.is_empty());
+        let mut pools: Vec<Pool> = left
+            .map(|(number, offsets)| Pool { numbers: vec![*number], offsets: offsets.clone(), filled: true })
+            .collect();
         for (held, mut numbers) in self.last_pages() {
             let alike = numbers.len() as f64 / self.places.len() as f64;
             numbers.retain(|number| !is_sure(*number));
@@ -134,10 +196,12 @@ impl Draft<'_> {
                 steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
             };
             numbers.retain(|number| !is_told(number));
-            let alone = matches!((offsets.as_slice(), numbers.as_slice()),
+            let filled = numbers.iter().any(|number| self.filled.contains_key(number));
+            let alone = !filled
+                && matches!((offsets.as_slice(), numbers.as_slice()),
                 ([offset], [number]) if self.place(*number) == Some(*offset));
             if !numbers.is_empty() && !offsets.is_empty() && !alone {
-                pools.push(Pool { numbers, offsets });
+                pools.push(Pool { numbers, offsets, filled });
             }
         }
         pools
