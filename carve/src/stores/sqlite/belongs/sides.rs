@@ -76,7 +76,7 @@ impl<'a> Sides<'a> {
                 let main = self.page(*page);
                 let own = || frames.iter().filter(|frame| frame.own && frame.commit_number > 0);
                 let copied = own().find(|frame| main.is_some() && self.image(frame) == main);
-                Some((*page, own().last()?.number, copied.map(|frame| frame.number)))
+                Some((*page, own().next_back()?.number, copied.map(|frame| frame.number)))
             })
             .collect();
         let telling = framed.iter().filter(|(page, ..)| *page > 1 && self.is_filled(*page));

@@ -6,7 +6,6 @@
 use super::super::catalogue::Catalogue;
 use super::laid::Laid;
 use super::tally::Tallies;
-use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -15,7 +14,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::value::{TextEncoding, Value};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Every page is read of a database of up to so many; else interior pages, and leaves where main file and log meet.
 const MOST_WHOLE: u32 = 8192;
@@ -26,25 +25,22 @@ const MOST: u32 = 1 << 22;
 /// The deepest tree that is followed: one of 2^32 pages with two children each.
 const MOST_DEPTH: usize = 32;
 
-/// Leaves that were looked at, of a database of which not all are.
-pub type Looked = HashSet<u32, RandomState>;
-
 /// What is wrong, in words.
 type Checked<T = ()> = Result<T, String>;
 
-/// Looks at a database, and at further leaves of a large one; says the first thing that contradicts another.
+/// Looks at all of a database, or at no leaves of a large one but those where main file and log meet; says the first thing
+/// that contradicts another.
 ///
 /// # Errors
 /// With what is wrong.
-pub fn check(laid: &Laid<'_, '_>, looked: &mut Looked) -> Checked {
+pub fn check(laid: &Laid<'_, '_>, all: bool) -> Checked {
     if laid.count > MOST {
         return Ok(());
     }
     let mut check = Check {
         laid,
-        whole: laid.count <= MOST_WHOLE,
+        whole: all || laid.count <= MOST_WHOLE,
         claims: vec![None; laid.count as usize + 1],
-        looked,
         encoding: laid.header.text_encoding().ok_or("the text encoding is none")?,
         tallies: None,
         counted: HashMap::new(),
@@ -89,7 +85,6 @@ struct Check<'c, 's, 'a> {
     whole: bool,
     /// By page: what leads to it.
     claims: Vec<Option<(PointerKind, u32)>>,
-    looked: &'c mut Looked,
     encoding: TextEncoding,
     tallies: Option<Tallies>,
     /// By the name of a table: the greatest row id that it ever had, as SQLite keeps it.
@@ -206,14 +201,8 @@ impl<'a> Check<'_, '_, 'a> {
             }
             let first = children.first().map(|child| parsed(self.laid, child.page)).transpose()?;
             let leaves = first.is_some_and(|first| !first.header.kind.is_interior());
-            children.retain(|child| {
-                let meets = || self.laid.is_of_log(at.page) != self.laid.is_of_log(child.page);
-                let looks = self.whole || !leaves || meets() || self.looked.contains(&child.page);
-                if looks && leaves && !self.whole {
-                    self.looked.insert(child.page);
-                }
-                looks
-            });
+            let meets = |page: u32| self.laid.is_of_log(at.page) != self.laid.is_of_log(page);
+            children.retain(|child| self.whole || !leaves || meets(child.page));
             next.append(&mut children);
         }
         Ok(())
