@@ -119,20 +119,18 @@ claims! {
     NearlyLive = 50, "it differs from the live row by no more than single bits";
     /// Some text of the table that was looked at is not valid in the store's encoding.
     TextsGarbled = 51, "texts of other rows of the table are not valid in their encoding";
-    /// An integer stands in a column of reals, and no definition tells whether the engine reads it as one.
-    PerhapsReal = 52, "an integer may be a real, as others of its column are";
     /// Its last bytes are those of a live row, which has other cells in them: they came there later.
-    EndShared = 53, "its last bytes are those of a live row, where they are other cells";
+    EndShared = 52, "its last bytes are those of a live row, where they are other cells";
     /// The live row of its key was read from a page with damage, and may be this one.
-    LiveDoubtful = 54, "the live row of its key stands on a page with damage";
+    LiveDoubtful = 53, "the live row of its key stands on a page with damage";
     /// Most rows of its page have kinds of values that no other row has: the page may have been another table's.
-    PageStrange = 55, "most rows of its page have kinds of values that no other row of the table has";
+    PageStrange = 54, "most rows of its page have kinds of values that no other row of the table has";
     /// Nearly all rows of its old place whose own page can be read are live as they stand there.
-    OthersCurrent = 57, "nearly all other rows of its old place are live as they stand there";
+    OthersCurrent = 55, "nearly all other rows of its old place are live as they stand there";
     /// Fewer than half of the rows of its old place whose own page can be read are live as they stand there.
-    OthersOutdated = 58, "most other rows of its old place were changed or deleted since";
+    OthersOutdated = 56, "most other rows of its old place were changed or deleted since";
     /// The link to the rest of the chain is lost, and one chain to which nothing leads is that rest.
-    ChainRejoined = 59, "the rest of the overflow chain was found again by its length and content";
+    ChainRejoined = 57, "the rest of the overflow chain was found again by its length and content";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -42,8 +42,6 @@ pub(super) struct Kinds {
     odds_by_rows: Vec<i64>,
     /// Whether some text of these rows is not valid.
     garbled: bool,
-    /// Whether a definition tells what the columns hold.
-    defined: bool,
 }
 
 /// What is known of the values of a column.
@@ -299,7 +297,6 @@ impl Kinds {
                     rows,
                     odds_by_rows: odds_by_rows(rows),
                     garbled,
-                    defined: true,
                 }
             }
             None => {
@@ -321,7 +318,6 @@ impl Kinds {
                     rows,
                     odds_by_rows: odds_by_rows(rows),
                     garbled,
-                    defined: false,
                 }
             }
         }
@@ -497,15 +493,6 @@ impl Kinds {
     /// Whether some text of the rows that were looked at is not valid.
     pub(super) const fn is_garbled(&self) -> bool {
         self.garbled
-    }
-
-    /// Whether a cell has an integer where other rows have reals, and nothing tells what the engine makes of it.
-    pub(super) fn may_be_real(&self, freed: &FreedCell) -> bool {
-        let is_real = |column: usize| {
-            self.values.get(column).is_some_and(|values| values.kinds & bit(SerialKind::Real) != 0)
-        };
-        let mut cells = freed.serials.iter().enumerate();
-        !self.defined && cells.any(|(column, serial)| serial.kind() == SerialKind::Int && is_real(column))
     }
 
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
