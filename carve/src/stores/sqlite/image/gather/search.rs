@@ -49,7 +49,8 @@ impl Index {
         taken: &(dyn Fn(u64) -> bool + Sync),
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
-        let mut index = Self { links: links.links, ends: links.ends, trunks: links.trunks, ..Self::default() };
+        let mut index =
+            Self { links: links.links, ends: links.ends, trunks: links.trunks, ..Self::default() };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {
