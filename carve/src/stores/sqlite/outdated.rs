@@ -79,7 +79,6 @@ fn grade(same: u32, all: u32) -> Option<Claims> {
 mod tests {
     use super::grade;
     use mudlark_parsers::claim::{Claim, Claims};
-    use mudlark_parsers::sqlite::cell::Cell;
 
     #[test]
     fn few_rows_tell_nothing_of_others_and_neither_do_some_of_many() {

@@ -72,8 +72,8 @@ impl Ends {
 /// Whether so many bytes at the end of two records are the same cells, as far as these begin there.
 fn are_same_cells(own: &[Serial], other: &[Serial], bytes: u64) -> bool {
     // Cells without bytes may be of any number.
-    let mut own = own.iter().rev().filter(|serial| serial.len() > 0);
-    let mut other = other.iter().rev().filter(|serial| serial.len() > 0);
+    let mut own = own.iter().rev().filter(|serial| !serial.is_empty());
+    let mut other = other.iter().rev().filter(|serial| !serial.is_empty());
     let mut left = bytes;
     loop {
         match (own.next(), other.next()) {
