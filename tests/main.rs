@@ -44,3 +44,4 @@ mod undo;
 mod undo_left;
 mod until;
 mod workload;
+mod wrong_links;

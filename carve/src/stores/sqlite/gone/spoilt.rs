@@ -13,6 +13,7 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use rayon::prelude::*;
+use std::collections::HashMap;
 
 /// Bytes of equal cells that two rows seldom share by accident.
 const TELLING: usize = 8;
@@ -26,9 +27,6 @@ const ZEROS: usize = 4;
 /// The cells of a row that is there as a whole.
 type Cells = Vec<(Serial, Vec<u8>)>;
 
-/// Values with one flipped bit that a table of a file has which seems sound, when they are no changes.
-const FLIPS: usize = 4;
-
 /// What two versions of one row tell of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoilt {
@@ -36,8 +34,8 @@ enum Spoilt {
     First,
     /// One of both was.
     Either,
-    /// A bit was flipped in one of both.
-    Flipped,
+    /// A bit was flipped in one of both, where the one has the first of these bytes and the other the second.
+    Flipped(u8, u8),
 }
 
 /// Takes out the versions that are damaged copies of the live row of their id, or of another version.
@@ -50,11 +48,18 @@ pub(super) fn leave_out(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, judged
     let groups: Vec<&[Judged]> = judged.chunk_by(is_same_row).collect();
     let told = groups.par_iter().with_min_len(64).flat_map_iter(|group| told(search, live, group));
     let told: Vec<Option<Spoilt>> = told.collect();
-    let flips = told.iter().filter(|told| **told == Some(Spoilt::Flipped)).count();
-    let flipped = search.damaged || flips >= FLIPS;
+    // The same change of several rows is an update, as of `send` to `sent`, and so may any be where nothing else is broken.
+    let mut flips: HashMap<(u8, u8), usize> = HashMap::new();
+    for told in told.iter().flatten() {
+        if let Spoilt::Flipped(one, other) = told {
+            *flips.entry((*one.min(other), *one.max(other))).or_default() += 1;
+        }
+    }
     let mut told = told.into_iter();
     judged.retain(|_| match told.next().flatten() {
-        Some(Spoilt::Flipped) => !flipped,
+        Some(Spoilt::Flipped(one, other)) => {
+            !search.damaged || flips.get(&(one.min(other), one.max(other))).is_some_and(|rows| *rows > 1)
+        }
         told => told.is_none(),
     });
 }
@@ -143,7 +148,8 @@ fn damage((serial, bytes): &(Serial, Vec<u8>), (other, other_bytes): &(Serial, V
         SerialKind::Real => bytes.last_chunk::<2>().is_some_and(|low| *low != [0; 2]),
         _ => false,
     };
-    (flipped && told).then_some(Spoilt::Flipped)
+    let (one, other) = bytes.get(from).zip(other_bytes.get(from))?;
+    (flipped && told).then_some(Spoilt::Flipped(*one, *other))
 }
 
 /// Whether characters are two digits, or the two cases of a letter: those are one bit apart, and changed by hand.
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_zeros_and_another_type_are_damage() {
-        assert_eq!(compare(&text("qaid late"), &text("paid late")), Some(Spoilt::Flipped));
+        assert_eq!(compare(&text("qaid late"), &text("paid late")), Some(Spoilt::Flipped(b'q', b'p')));
         assert_eq!(compare(&text("paid\0\0\0\0\0"), &text("paid late")), Some(Spoilt::First));
         assert_eq!(compare(&row((Serial(12 + 18), b"paid late")), &text("paid late")), Some(Spoilt::First));
     }

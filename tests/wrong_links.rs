@@ -1,0 +1,110 @@
+//! What comes back where a page's own numbers are wrong: links to overflow pages, and how many cells there are?
+
+use crate::support::{Done, folder, recovered_lines};
+use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use rusqlite::Connection;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+const PAGE: Geometry = Geometry { page_size: 1024, reserved: 0 };
+
+/// The bodies of live rows that are whole, by id.
+fn live(lines: &[Json]) -> BTreeMap<i64, String> {
+    let whole = lines.iter().filter(|line| line["state"] == "live" && line["missing"] == Json::Array(vec![]));
+    let row = |line: &Json| Some((line["rowid"].as_i64()?, line["values"]["body"].as_str()?.to_owned()));
+    whole.filter_map(row).collect()
+}
+
+/// Documents of one to twenty pages each, two of each length.
+fn documents(path: &Path) -> Done {
+    Connection::open(path)?.execute_batch(
+        "PRAGMA page_size = 1024;
+         CREATE TABLE documents(id INTEGER PRIMARY KEY, body TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+         INSERT INTO documents(body) SELECT replace(hex(zeroblob(100 * (i / 2))), '00', 'page ' || i || ' ') FROM n;",
+    )?;
+    Ok(())
+}
+
+/// Where the links to the first overflow pages lie in the file, by row id, with what they name.
+fn first_links(bytes: &[u8]) -> BTreeMap<i64, (usize, u32)> {
+    let mut found = BTreeMap::new();
+    for (index, page) in bytes.chunks(1024).enumerate().skip(1) {
+        let Some(parsed) = Page::parse(page, index as u32 + 1, PAGE) else { continue };
+        if parsed.header.kind != PageKind::TableLeaf {
+            continue;
+        }
+        for cell in parsed.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+            found.insert(cell.rowid, (index * 1024 + cell.end as usize - 4, cell.overflow));
+        }
+    }
+    found
+}
+
+#[test]
+fn rows_whose_links_lead_nowhere_or_to_another_row_get_their_chains_back() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    documents(&path)?;
+    let before = live(&recovered_lines(&path, &[])?);
+    let mut bytes = fs::read(&path)?;
+    let links = first_links(&bytes);
+    let other = links.get(&31).ok_or("row 31 has no chain")?.1;
+    for (row, link) in [(12, 0), (18, 70_000), (24, other)] {
+        let (at, _) = links.get(&row).copied().ok_or("a row without a chain")?;
+        bytes[at..at + 4].copy_from_slice(&u32::to_be_bytes(link));
+    }
+    fs::write(&path, bytes)?;
+    let after = live(&recovered_lines(&path, &[])?);
+    assert_eq!(before.len(), 40);
+    assert_eq!(after, before);
+    Ok(())
+}
+
+#[test]
+fn of_two_chains_of_one_length_none_is_taken_for_a_row_that_lacks_text() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Random bytes tell nothing of what comes next.
+    Connection::open(&path)?.execute_batch(
+        "PRAGMA page_size = 1024; CREATE TABLE blobs(id INTEGER PRIMARY KEY, body BLOB);
+         INSERT INTO blobs(body) VALUES (randomblob(3000)), (randomblob(3000)), (randomblob(3000));",
+    )?;
+    let mut bytes = fs::read(&path)?;
+    for (at, _) in first_links(&bytes).values().take(2) {
+        bytes[*at..*at + 4].fill(0xff);
+    }
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    let partial = lines.iter().filter(|line| line["partial"]["body"]["length"] == 3000).count();
+    assert_eq!((lines.iter().filter(|line| line["state"] == "live").count(), partial), (3, 2));
+    Ok(())
+}
+
+#[test]
+fn a_wrong_number_of_cells_makes_no_deleted_row_live_and_loses_none_that_is() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    Connection::open(&path)?.execute_batch(
+        "PRAGMA page_size = 1024; PRAGMA secure_delete = OFF;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30)
+         INSERT INTO notes(body) SELECT 'note number ' || i FROM n;
+         DELETE FROM notes WHERE id % 4 = 0;",
+    )?;
+    let sound = fs::read(&path)?;
+    let expected: BTreeSet<i64> = (1..=30).filter(|id| id % 4 != 0).collect();
+    let count = u16::from_be_bytes([sound[1024 + 3], sound[1024 + 4]]);
+    assert_eq!(usize::from(count), expected.len());
+    for wrong in [count - 9, count - 1, count + 1, count + 7, 300] {
+        let mut bytes = sound.clone();
+        bytes[1024 + 3..1024 + 5].copy_from_slice(&wrong.to_be_bytes());
+        fs::write(&path, bytes)?;
+        let rows = live(&recovered_lines(&path, &[])?);
+        assert_eq!(rows.into_keys().collect::<BTreeSet<_>>(), expected, "{wrong} cells");
+    }
+    Ok(())
+}
