@@ -143,11 +143,14 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
     let mut good_cells = 0;
     page.touch_cells();
     for pointer in page.pointers() {
-        let good = page.cell(pointer).ok().and_then(|cell| Some((cell, columns(page, &cell, page_count)?)));
-        let Some((cell, columns)) = good else {
-            info.bad += 1;
+        let cell = page.cell(pointer).ok();
+        let good = cell.and_then(|cell| columns(page, &cell, page_count));
+        info.bad += u16::from(good.is_none());
+        // Of a row whose chain is lost the page holds the beginning.
+        let begun = || cell.filter(|_| !kind.is_interior()).and_then(|cell| record_columns(page, &cell));
+        let Some((cell, columns)) = cell.zip(good.or_else(|| begun().filter(|columns| *columns > 0))) else {
             // The bytes of a link that leads nowhere are accounted for all the same.
-            scratch.extend(page.cell(pointer).ok().filter(|_| kind.is_interior()));
+            scratch.extend(cell.filter(|_| kind.is_interior()));
             continue;
         };
         good_cells += 1;
@@ -228,6 +231,11 @@ fn columns(page: &Page<'_>, cell: &Cell, page_count: u32) -> Option<u16> {
     if kind == PageKind::TableInterior {
         return Some(0);
     }
+    record_columns(page, cell)
+}
+
+/// The columns of a cell's record, whatever its link, 0 where its header spills.
+fn record_columns(page: &Page<'_>, cell: &Cell) -> Option<u16> {
     match record::header(cell.local_payload(page.bytes), cell.payload_len) {
         Ok(header) => (header.columns > 0).then_some(header.columns as u16),
         // The header of a wide row may itself spill.
