@@ -25,6 +25,24 @@ pub(super) struct Detected {
     pub notes: Vec<(&'static str, String, String)>,
 }
 
+impl Detected {
+    /// The same, where the page 1 that a log or a journal holds says how large pages are: as the pages lie counts only where
+    /// nothing says so.
+    pub(super) fn told(mut self, beside: Geometry) -> Self {
+        let stated = self.header.and_then(|header| header.geometry());
+        if stated != Some(self.geometry) && self.geometry != beside {
+            let expected =
+                format!("{} with {} reserved, as page 1 beside it says", beside.page_size, beside.reserved);
+            let of_size = |note: &&mut (&str, String, String)| note.0 == "database_header.page_size";
+            if let Some(note) = self.notes.iter_mut().find(of_size) {
+                note.2 = expected;
+            }
+            self.geometry = beside;
+        }
+        self
+    }
+}
+
 /// Tells what a source is. Of one that was put together out of an image that is known already.
 pub(super) fn of(source: &Source) -> Option<Detected> {
     let Some(page_size) = source.scattered() else { return detect(source.bytes()) };

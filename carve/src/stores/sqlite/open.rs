@@ -255,12 +255,27 @@ fn view<'a>(
         (_, Some((_, Ok(journal)))) => Some(journal.header.page_size),
         _ => of_temps,
     };
+    let frames = log.and_then(|(id, log)| Some((bytes(*id), log.as_ref().ok()?)));
+    let of_frames = frames.and_then(|(bytes, log)| {
+        let first = log.frames.iter().find(|frame| frame.page == 1 && frame.sound)?;
+        bytes.get(usize::try_from(first.offset).ok()?..)
+    });
+    let records = rollback.as_ref().and_then(|(id, journal)| Some((bytes(*id), journal.as_ref().ok()?)));
+    let of_records = records.and_then(|(bytes, journal)| {
+        let first = journal.records.iter().find(|record| record.page == 1)?;
+        bytes.get(usize::try_from(first.offset).ok()?..)
+    });
+    let told = of_frames.or(of_records).and_then(|page| header::header(page).ok()?.1.geometry());
+    let told = told.filter(|told| Some(told.page_size) == page_size);
     let detected = match (detected, page_size) {
-        (Some(detected), _) => detected,
+        (Some(detected), _) => match told {
+            Some(told) => detected.told(told),
+            None => detected,
+        },
         // Only the log or the journal is left: it tells the page size.
         (None, Some(page_size)) => Detected {
             header: None,
-            geometry: Geometry { page_size, reserved: 0 },
+            geometry: told.unwrap_or(Geometry { page_size, reserved: 0 }),
             borne_out: false,
             notes: Vec::new(),
         },
