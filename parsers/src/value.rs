@@ -59,6 +59,9 @@ pub enum TextEncoding {
 }
 
 impl TextEncoding {
+    /// Every encoding.
+    pub const ALL: [Self; 3] = [Self::Utf8, Self::Utf16le, Self::Utf16be];
+
     /// The name that SQLite's `PRAGMA encoding` uses.
     #[must_use]
     pub const fn name(self) -> &'static str {

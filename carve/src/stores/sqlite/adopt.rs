@@ -11,6 +11,7 @@ use super::sample;
 use super::shape::Fit;
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
+use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
 
 /// How much less a page may look like a table than the table's own pages do, in mean log-likelihood of a cell.
@@ -449,11 +450,8 @@ pub(super) fn is_schema(ground: Ground<'_, '_>, page: u32) -> bool {
         rows += 1;
         let body = payload.get(header.len..).unwrap_or_default();
         // The encoding may not be known yet.
-        let is_kind = |kind: &str| {
-            let big: Vec<u8> = kind.bytes().flat_map(|letter| [0, letter]).collect();
-            let little: Vec<u8> = kind.bytes().flat_map(|letter| [letter, 0]).collect();
-            [kind.as_bytes(), &big, &little].iter().any(|kind| body.starts_with(kind))
-        };
+        let is_kind =
+            |kind| TextEncoding::ALL.iter().any(|encoding| body.starts_with(&encoding.encode(kind)));
         all &= header.columns == 5 && ["table", "index", "view", "trigger"].into_iter().any(is_kind);
     });
     rows > 0 && all

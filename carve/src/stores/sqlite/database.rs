@@ -18,7 +18,7 @@ use super::survey::Survey;
 use super::temp::{self, Temp};
 use super::untold::Told;
 use super::view::{Applied, View};
-use super::{findings, gone, keyed, loss, settle, wiped};
+use super::{findings, gone, keyed, loss, settle, windows, wiped};
 use crate::error::Error;
 use crate::model::{Batch, Cell, Finding, Loss, PartRole, Stand, Table, TableId};
 use crate::source::{Source, SourceId};
@@ -301,21 +301,17 @@ impl<'a> Database<'a> {
         let units = runs(&pages, BATCH_PAGES, WINDOW_BYTES / width as u64, weight);
         let empty = || Batch::new(TableId(number as u32), self.encoding);
         let read = |window: &[&[Spot]], batches: &mut Vec<Batch<'s>>| {
-            // The same batches take one window after another: fresh memory costs time.
             batches.resize_with(window.len(), empty);
             batches.iter_mut().for_each(Batch::clear);
             let work = window.par_iter().zip(&mut *batches);
             work.for_each(|(pages, batch)| reader.read(pages, &witnesses, batch));
         };
-        // While one window is put out, the next one is read: no thread waits for the last of either.
-        let (mut last, mut next) = (Vec::new(), Vec::new());
-        for window in runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum()) {
-            let (put, ()) = rayon::join(|| sink(&last), || read(window, &mut next));
-            put?;
-            broken += broken_chains(&next);
-            std::mem::swap(&mut last, &mut next);
-        }
-        sink(&last)?;
+        let mut counted = |batches: &[Batch<'s>]| {
+            broken += broken_chains(batches);
+            sink(batches)
+        };
+        let windows = runs(&units, width, WINDOW_BYTES, |pages| pages.iter().map(weight).sum());
+        windows::put(windows.into_iter(), read, &mut counted)?;
         let gone = self.gone(tree, &witnesses.entries);
         for entries in gone.chunks(1024) {
             let mut batch = empty();

@@ -49,6 +49,7 @@ mod survey;
 mod temp;
 mod untold;
 mod view;
+mod windows;
 mod wiped;
 
 use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};

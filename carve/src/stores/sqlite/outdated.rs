@@ -3,13 +3,13 @@
 
 use super::emit::Reader;
 use super::leaf::Spot;
-use super::settle::{self, Place};
+use super::settle;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use std::collections::HashMap;
 
 /// Rows of a place from which something can be told of the others.
-const ENOUGH: u32 = 8;
+const ENOUGH: usize = 8;
 
 /// What is known of the rows of old places.
 #[derive(Debug, Default)]
@@ -21,16 +21,18 @@ impl Outdated {
         if places.is_empty() {
             return Self::default();
         }
-        let live = Live::of(reader);
+        let ground = reader.ground;
+        let settled = settle::settled(reader.forest, ground, &reader.tree.pages);
+        // Whether a row is live as it stands there.
+        let is_live = |page: u32, cell: &Cell| {
+            let now = settle::settled_cell(ground, &settled, cell.rowid);
+            now.is_some_and(|now| settle::same_payload(ground, now, ((page, cell.at), *cell)))
+        };
         let mut cells = Vec::new();
         let known = places.iter().filter_map(|place| {
             reader.others(*place, &mut cells);
-            let (mut same, mut all) = (0, 0);
-            for found in &cells {
-                all += 1;
-                same += u32::from(live.has((place.page, found.cell.at), &found.cell));
-            }
-            Some((*place, grade(same, all)?))
+            let same = cells.iter().filter(|found| is_live(place.page, &found.cell)).count();
+            Some((*place, grade(same, cells.len())?))
         });
         Self(known.collect())
     }
@@ -41,29 +43,8 @@ impl Outdated {
     }
 }
 
-/// The rows of sound pages that hang in the tree.
-struct Live<'r, 'a> {
-    reader: &'r Reader<'r, 'a>,
-    pages: Vec<u32>,
-}
-
-impl<'r, 'a> Live<'r, 'a> {
-    fn of(reader: &'r Reader<'r, 'a>) -> Self {
-        let ground = reader.ground;
-        let pages = settle::settled(reader.forest, ground, &reader.tree.pages);
-        Self { reader, pages }
-    }
-
-    /// Whether a cell's row is live as it stands there.
-    fn has(&self, place: Place, cell: &Cell) -> bool {
-        let ground = self.reader.ground;
-        let now = settle::settled_cell(ground, &self.pages, cell.rowid);
-        now.is_some_and(|now| settle::same_payload(ground, now, (place, *cell)))
-    }
-}
-
 /// `None` where so many rows tell nothing.
-fn grade(same: u32, all: u32) -> Option<Claims> {
+fn grade(same: usize, all: usize) -> Option<Claims> {
     if all < ENOUGH {
         None
     } else if 10 * same >= 9 * all {

@@ -10,7 +10,7 @@ use super::forest::{Forest, Ground};
 use mudlark_parsers::bytes::{be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;
-use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
+use mudlark_parsers::sqlite::ptrmap::PointerKind;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
 
@@ -121,11 +121,10 @@ fn loose_chains(chained: &Chained, forest: &Forest, ground: Ground<'_, '_>) -> V
     let named: HashSet<u32> = forest.trees.iter().flat_map(|tree| &tree.gaps).map(|gap| gap.child).collect();
     let is_loose = |number: u32| {
         let info = survey.page(number);
-        let mapped = ground.auto_vacuum && ptrmap::map_page_of(number, view.geometry) == Some(number);
         number > 1
             && info.kind.is_none()
             && !info.zero
-            && !mapped
+            && !ground.is_map_page(number)
             && !named.contains(&number)
             && !ground.free.pages.contains(&number)
             && !chained.contains(number)

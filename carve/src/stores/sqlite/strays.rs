@@ -11,7 +11,6 @@ use super::shape::{Fit, Profile};
 use super::survey::{self, PageInfo};
 use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::ptrmap;
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 
@@ -347,9 +346,8 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
 fn any_lost(ground: Ground<'_, '_>, chained: &Chained) -> bool {
     ground.view.absent() > 0
         || ground.survey.iter().any(|(number, info)| {
-            let mapped =
-                ground.auto_vacuum && ptrmap::map_page_of(number, ground.view.geometry) == Some(number);
-            let known = ground.free.pages.contains(&number) || chained.contains(number) || mapped;
+            let known =
+                ground.free.pages.contains(&number) || chained.contains(number) || ground.is_map_page(number);
             number > 1 && info.kind.is_none() && !known
         })
 }

@@ -55,7 +55,7 @@ mod tests {
     use mudlark_parsers::value::TextEncoding::{Utf16be, Utf16le};
 
     fn le(text: &str) -> Vec<u8> {
-        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+        Utf16le.encode(text)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::super::history::OfTable;
 use super::super::layout::Layout;
 use super::super::solve::Solution;
 use super::super::view::PageVersion;
+use super::super::windows;
 use super::judge::Judged;
 use super::{Candidate, Dead};
 use crate::confidence;
@@ -52,14 +53,7 @@ pub(super) fn all<'a>(
             versions.iter().for_each(|version| put(target, version, &mut solution, batch));
         });
     };
-    // While one window is put out, the next one is filled: no thread waits for the last of either.
-    let (mut last, mut next) = (Vec::new(), Vec::new());
-    for window in judged.chunks(ROWS * width) {
-        let (put, ()) = rayon::join(|| sink(&last), || fill(window, &mut next));
-        put?;
-        std::mem::swap(&mut last, &mut next);
-    }
-    sink(&last)
+    windows::put(judged.chunks(ROWS * width), fill, sink)
 }
 
 fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'a>) {
