@@ -96,6 +96,14 @@ impl TextEncoding {
         char::decode_utf16(units).map_while(Result::ok).collect::<String>().into()
     }
 
+    /// Decodes `bytes`, with U+FFFD for what is not valid in this encoding.
+    #[must_use]
+    pub fn decode_lossy(self, bytes: &[u8]) -> String {
+        let Some(unit) = self.unit() else { return String::from_utf8_lossy(bytes).into_owned() };
+        let units = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair));
+        char::decode_utf16(units).map(|read| read.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    }
+
     /// The bytes of `text` in this encoding.
     #[must_use]
     pub fn encode(self, text: &str) -> Vec<u8> {

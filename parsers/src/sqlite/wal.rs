@@ -259,7 +259,7 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         let is_whole = matches!(mended, Some(Mended::Whole { .. }));
         if !sound && !is_whole && index >= proved {
             read.beyond = (body.len() / frame_len - index) as u64;
-            read.torn = frame.salts == header.salts;
+            read.torn = own_frames(body, frame_len, &header) > index;
             if read.torn {
                 let kind = DamageKind::Mismatch {
                     found: u64::from(frame.checksum[0]),
@@ -416,11 +416,20 @@ fn torn_frame(body: &[u8], frame_len: usize, header: &WalHeader) -> Option<Frame
     })
 }
 
+/// How many frames there are up to the last one with the salts of the log: it is written from its beginning, so those
+/// before it are of this generation too, whatever their salts have become.
+fn own_frames(body: &[u8], frame_len: usize, header: &WalHeader) -> usize {
+    let mut frames = body.chunks_exact(frame_len);
+    let is_own = |frame: &[u8]| frame_header(frame).is_ok_and(|(_, frame)| frame.salts == header.salts);
+    frames.rposition(is_own).map_or(0, |last| last + 1)
+}
+
 /// What lies behind the valid frames, from `index` on. A generation's first frame can't be proved, the others each by
 /// the one before.
 fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader) -> Vec<Frame> {
     let mut before: Option<[u32; 2]> = None;
     let mut found = Vec::new();
+    let own = own_frames(body, frame_len, header);
     for (index, bytes) in body.chunks_exact(frame_len).enumerate().skip(index) {
         let Some((head, page)) = bytes.split_at_checked(FRAME_HEADER_LEN) else { break };
         let Ok((_, frame)) = frame_header(head) else { break };
@@ -438,8 +447,8 @@ fn older_frames(body: &[u8], frame_len: usize, index: usize, header: &WalHeader)
                 sound,
                 mended: false,
                 placed: true,
-                own: frame.salts == header.salts,
-                salts: frame.salts,
+                own: index < own,
+                salts: if index < own { header.salts } else { frame.salts },
             });
         }
     }

@@ -6,7 +6,7 @@ use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
 /// Bytes that may differ between a statement and its damaged copy: bit rot leaves few.
 const FEW: usize = 4;
 
-/// The row under the name that two of its three places agree on: `name`, `tbl_name`, and the statement.
+/// The row under the names that two of three places agree on: `name`, `tbl_name`, and the statement.
 pub(super) fn with_agreed_name(row: SchemaRow) -> SchemaRow {
     if row.kind != SchemaKind::Table || row.name == row.table {
         return row;
@@ -15,7 +15,10 @@ pub(super) fn with_agreed_name(row: SchemaRow) -> SchemaRow {
         Statement::Table(table) => Some(table.name),
         _ => None,
     });
-    if stated.as_ref() == Some(&row.table) { SchemaRow { name: row.table.clone(), ..row } } else { row }
+    match stated {
+        Some(name) if name == row.table || name == row.name => SchemaRow { table: name.clone(), name, ..row },
+        _ => row,
+    }
 }
 
 /// Whether a row's statement does not read to its end.

@@ -108,7 +108,8 @@ impl LostKeys {
         for (index, damaged) in infos().enumerate().filter(|(_, info)| info.bad > 0) {
             let above = index.checked_sub(1).and_then(info).map(|info| info.last);
             let upto = info(index + 1).and_then(|info| info.first.checked_sub(1));
-            let range = KeyRange { above, upto };
+            // Pages of an index b-tree have no row ids.
+            let range = if tree.rowids { KeyRange { above, upto } } else { KeyRange::default() };
             let runs =
                 tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
             match runs {
