@@ -37,7 +37,11 @@ pub(super) fn settle(
         }
     }
     let mut added: Vec<(u64, Place)> = Vec::new();
-    for spot in further {
+    // What stood on a page that a log or a journal still has is younger than what lies on freed pages, and that is younger
+    // than what lies beneath cells.
+    let mut further = further.to_vec();
+    further.sort_by_key(|spot| (spot.remnants, !ground.view.is_old(spot.page)));
+    for spot in &further {
         read(*spot, &mut cells);
         for found in &cells {
             let place = (spot.page, found.cell.at);

@@ -90,18 +90,20 @@ pub(super) fn settle(
         let page = &seen.page;
         let sound = ground.survey.page(*page).sound;
         for found in &cells {
+            // Of old rows those that stood on a page which a log or a journal still has are younger than what lies on freed
+            // pages, and that is younger than what lies beneath the cells of a page.
             let rank = if found.claims.has(Claim::OldPage) {
-                0
+                if seen.remnants { 0 } else { 1 + u8::from(found.claims.has(Claim::EarlierVersion)) }
             } else if !found.reads {
-                1
-            } else if found.claims.has(Claim::PageHeaderLost) {
-                2
-            } else if found.claims.has(Claim::PointerLost) {
                 3
-            } else if sound {
-                5
-            } else {
+            } else if found.claims.has(Claim::PageHeaderLost) {
                 4
+            } else if found.claims.has(Claim::PointerLost) {
+                5
+            } else if sound {
+                7
+            } else {
+                6
             };
             let place = (*page, found.cell.at);
             let (old, unread) = (found.claims.has(Claim::OldPage), !found.reads);
