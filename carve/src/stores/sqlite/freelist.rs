@@ -13,7 +13,8 @@ pub(super) struct Freelist {
     pub pages: HashSet<u32>,
     /// Of these, the trunks.
     pub trunks: HashSet<u32>,
-    /// The chain is whole, and as long as the header says: all other pages are in use.
+    /// The chain is whole, and as long as the header says, or no page is left that could be part of it: all other pages are
+    /// in use.
     pub whole: bool,
     /// What broke the chain: the page and the damage on it.
     pub damage: Vec<(u32, Damage)>,
@@ -27,23 +28,34 @@ pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>) ->
     let mut list = Freelist::default();
     list.whole = header.is_some_and(|header| list.follow(view, header));
     if !list.whole {
-        for (number, info) in survey.iter() {
-            if info.kind.is_some() || info.zero {
-                continue;
-            }
-            let Some(page) = view.page(number) else { continue };
-            let usable = view.geometry.usable();
-            if let Some(found) = plausible_trunk(page.bytes, usable, view.page_count) {
-                list.trunks.insert(number);
-                list.pages.insert(number);
-                list.pages.extend(found.leaves);
-            }
-        }
+        let is_chain = list.gather(view, survey);
+        list.whole = header.is_none() && is_chain;
     }
     list
 }
 
 impl Freelist {
+    /// Takes the pages that can only be trunks, and returns whether they make one chain and no other page can be one.
+    fn gather(&mut self, view: &View<'_>, survey: &Survey) -> bool {
+        let (mut next, mut others) = (Vec::new(), 0);
+        for (number, info) in survey.iter().filter(|(number, info)| *number > 1 && info.kind.is_none()) {
+            let page = view.page(number).filter(|_| !info.zero);
+            let usable = view.geometry.usable();
+            let found = page.and_then(|page| plausible_trunk(page.bytes, usable, view.page_count));
+            if let Some(found) = found {
+                self.trunks.insert(number);
+                self.pages.insert(number);
+                self.pages.extend(found.leaves);
+                next.push(found.next);
+            } else if !page.is_some_and(|page| is_overflow(page.bytes, view.page_count)) {
+                others += 1;
+            }
+        }
+        let is_chain = next.iter().all(|next| *next == 0 || self.trunks.contains(next));
+        let ends = next.iter().filter(|next| **next == 0).count();
+        others == 0 && view.absent() == 0 && is_chain && ends == usize::from(!next.is_empty())
+    }
+
     fn follow(&mut self, view: &View<'_>, header: &Header) -> bool {
         let (mut next, mut named_by, mut field_at) = (header.first_trunk, 1, FIRST_TRUNK_AT);
         while next != 0 {
@@ -83,4 +95,11 @@ impl Freelist {
         }
         true
     }
+}
+
+/// Whether a page that is no trunk begins as an overflow page does: a trunk without leaves begins with zeros.
+fn is_overflow(page: &[u8], pages: u32) -> bool {
+    let word = |at: usize| page.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_be_bytes);
+    let (next, content) = (word(0), word(4));
+    next.is_some_and(|next| next == 0 || (2..=pages).contains(&next)) && content.is_some_and(|word| word != 0)
 }
