@@ -131,6 +131,8 @@ claims! {
     OthersOutdated = 56, "most other rows of its old place were changed or deleted since";
     /// The link to the rest of the chain is lost, and one chain to which nothing leads is that rest.
     ChainRejoined = 57, "the rest of the overflow chain was found again by its length and content";
+    /// A lost sector took a part of it, which an older copy has that is the same in all else.
+    SectorRestored = 58, "what a lost sector took was filled from an older copy that agrees in the rest";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

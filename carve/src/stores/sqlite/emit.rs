@@ -225,6 +225,12 @@ impl<'a> Reader<'_, 'a> {
         let mut lifetimes = None;
         if found.reads {
             let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
+            let restored = verdict.and_then(|verdict| verdict.restored_from.as_ref());
+            let restored = restored.and_then(|((page, _), copy)| Some((self.ground.view.page(*page)?, copy)));
+            if let Some((page, copy)) = &restored {
+                payload = chains::read(self.ground.view, self.ground.survey, page, copy);
+                claims = claims.with(Claim::SectorRestored);
+            }
             if cell.spilled() > 0 {
                 payload.check_end(cell.payload_len, self.encoding);
                 let older = verdict.and_then(|verdict| verdict.chain_from.as_ref());
@@ -273,13 +279,18 @@ impl<'a> Reader<'_, 'a> {
                 return;
             };
             claims = claims.and(doubt);
-            if self.ground.survey.page(number).zero_sector {
+            if self.ground.survey.page(number).zero_sector && restored.is_none() {
                 self.blank_lost_sectors(version, cell, first_cell, batch);
             }
             if claims.has(Claim::TextInvalid) && claims.has(Claim::PageDamaged) {
                 self.blank_overwritten_sectors(version, cell, first_cell, batch);
             }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
+            if let Some((page, copy)) = &restored {
+                let spans_from = batch.spans.len();
+                batch.spans.push(page.span(copy.at, copy.end - copy.at));
+                self.add_evidence(page, "page_copy", spans_from, batch);
+            }
         } else {
             let like = verdict.and_then(|verdict| verdict.shape_from.as_ref());
             let solution = like.and_then(|(place, copy)| self.shaped_like(*place, copy));
@@ -391,8 +402,9 @@ impl<'a> Reader<'_, 'a> {
         let Ok(header) = record::header(local, cell.payload_len) else { return };
         // Behind its part on the page a long cell goes on elsewhere.
         let (from, to) = (cell.payload_at, cell.payload_at + cell.local);
-        let sectors = survey::zero_sectors(version.bytes, page.header.content_start, geometry);
-        let clipped = sectors.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
+        let sectors = survey::zero_sectors(version, page.header.content_start, geometry);
+        let told = sectors.filter(|lost| lost.to - lost.from >= survey::LEAST_PART);
+        let clipped = told.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
         let lost: Vec<Extent> = clipped.filter(|lost| lost.from < lost.to).collect();
         // A BLOB may well hold zeros; text and numbers don't for a whole sector.
         self.layout.blank(&header, cell, &lost, false, batch.cells.get_mut(first_cell..).unwrap_or_default());
@@ -408,7 +420,7 @@ impl<'a> Reader<'_, 'a> {
     ) {
         let local = cell.local_payload(version.bytes);
         let Ok(header) = record::header(local, cell.payload_len) else { return };
-        let lost = self.layout.unread_sectors(&header, cell, local);
+        let lost = self.layout.unread_sectors(&header, cell, local, version.offset);
         self.layout.blank(&header, cell, &lost, true, batch.cells.get_mut(first_cell..).unwrap_or_default());
     }
 

@@ -344,7 +344,9 @@ impl Layout {
         header: &RecordHeader<'_>,
         cell: &Cell,
         payload: &[u8],
+        offset: u64,
     ) -> Vec<Extent> {
+        let before = (offset % u64::from(SECTOR)) as u32;
         let (mut at, mut found) = (header.len, Vec::new());
         for serial in header.serials() {
             let from = at;
@@ -359,9 +361,10 @@ impl Layout {
                 encoding => encoding.decode(text).map_or(0, |_| text.len()),
             };
             if good < text.len() {
-                let on_page = |at: usize| cell.payload_at + at as u32;
-                let (first, last) = (on_page(from + good) / SECTOR, on_page(at).div_ceil(SECTOR));
-                found.push(Extent { from: first * SECTOR, to: last * SECTOR });
+                let in_sectors = |at: usize| before + cell.payload_at + at as u32;
+                let (first, last) = (in_sectors(from + good) / SECTOR, in_sectors(at).div_ceil(SECTOR));
+                let on_page = |sector: u32| (sector * SECTOR).saturating_sub(before);
+                found.push(Extent { from: on_page(first), to: on_page(last) });
             }
         }
         found

@@ -40,6 +40,7 @@ mod ranges;
 mod rejoined;
 mod remnants;
 mod repair;
+mod restored;
 mod sample;
 mod settle;
 mod shape;

@@ -6,6 +6,7 @@
 use super::chains::{self, Chained};
 use super::forest::{Forest, Ground, How};
 use super::leaf::{FoundCell, Spot};
+use super::restored;
 use super::strays::LostKeys;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -33,6 +34,8 @@ pub(super) struct Verdict {
     pub shape_from: Option<(Place, Cell)>,
     /// An older copy of a cell whose overflow chain is broken: it may lead to the whole chain.
     pub chain_from: Option<(Place, Cell)>,
+    /// An older copy that has what a lost sector took of a cell.
+    pub restored_from: Option<(Place, Cell)>,
 }
 
 /// So many quarters of the rows that can be missing were found, that some of the old rows must have been deleted: that a
@@ -141,7 +144,14 @@ pub(super) fn settle(
                 verdicts.entry(other.place).or_default().merged = true;
                 continue;
             }
-            let same = is_shape || same_payload(ground, winner, (other.place, other.cell));
+            let restored = verdicts.get(&winner.0).and_then(|verdict| verdict.restored_from);
+            if other.old && restored.is_none() && restored::has_lost(ground, winner, (other.place, other.cell)) {
+                verdicts.entry(winner.0).or_default().restored_from = Some((other.place, other.cell));
+                verdicts.entry(other.place).or_default().merged = true;
+                continue;
+            }
+            let like = restored.unwrap_or(winner);
+            let same = is_shape || same_payload(ground, like, (other.place, other.cell));
             let verdict = verdicts.entry(other.place).or_default();
             if same {
                 verdict.merged = true;

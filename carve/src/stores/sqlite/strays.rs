@@ -6,6 +6,7 @@
 use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Object, Tree, fit_object, links};
+use super::restored;
 use super::sample;
 use super::shape::{Fit, Profile};
 use super::survey::{self, PageInfo};
@@ -117,11 +118,13 @@ impl LostKeys {
                 None => ranges.push(LostRange { range, most: usize::from(damaged.bad) }),
             }
         }
-        // An older copy of a row may lead to the rest of its chain.
-        let broken = tree.pages.iter().flat_map(|page| chained.faults_on(*page)).filter(|_| tree.rowids);
-        ranges.extend(broken.map(|faulty| {
-            let rowid = faulty.cell.rowid;
-            LostRange { range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) }, most: 1 }
+        // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
+        let of_rows = || tree.pages.iter().filter(|_| tree.rowids);
+        let broken = of_rows().flat_map(|page| chained.faults_on(*page)).map(|faulty| faulty.cell.rowid);
+        let damaged = of_rows().flat_map(|page| restored::damaged(ground, *page)).map(|cell| cell.rowid);
+        ranges.extend(broken.chain(damaged).map(|rowid| LostRange {
+            range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) },
+            most: 1,
         }));
         Self { ranges }
     }

@@ -1,7 +1,7 @@
 //! One pass over all pages: what each is by its own bytes.
 
 use super::crowded;
-use super::view::View;
+use super::view::{PageVersion, View};
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -53,6 +53,15 @@ pub(super) struct Survey {
     crowded: HashSet<u32>,
 }
 
+impl PageInfo {
+    /// The same, of a page with such content in its sectors.
+    fn in_sectors(self, version: &PageVersion<'_>, geometry: Geometry) -> Self {
+        let page = self.kind.and_then(|_| Page::parse(version.bytes, version.number, geometry));
+        let is_lost = |page: Page<'_>| zero_sectors(version, page.header.content_start, geometry).next().is_some();
+        Self { zero_sector: page.is_some_and(is_lost), ..self }
+    }
+}
+
 impl Survey {
     /// Looks at every page, in parallel.
     pub(super) fn of(view: &View<'_>, advance: &(dyn Fn(u64) + Sync)) -> Self {
@@ -66,7 +75,7 @@ impl Survey {
                     advance(256 * u64::from(view.geometry.page_size));
                 }
                 view.page(number).map_or_else(PageInfo::default, |page| {
-                    look(page.bytes, number, view.geometry, view.page_count, scratch)
+                    look(page.bytes, number, view.geometry, view.page_count, scratch).in_sectors(&page, view.geometry)
                 })
             })
             .collect_into_vec(&mut pages);
@@ -82,6 +91,7 @@ impl Survey {
         let look = |scratch: &mut Vec<Cell>, number: u32| {
             view.page(number).map_or_else(PageInfo::default, |page| {
                 look(page.bytes, page.number, view.geometry, view.last_linked(number), scratch)
+                    .in_sectors(&page, view.geometry)
             })
         };
         old.map_init(Vec::new, look).collect_into_vec(&mut self.old);
@@ -168,7 +178,6 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
     }
     info.cells = good_cells;
     (info.first, info.last) = (first, last);
-    info.zero_sector = zero_sectors(bytes, page.header.content_start, geometry).next().is_some();
     let gap = page.gap();
     let gap = bytes.get(gap.from as usize..gap.to as usize);
     info.spare = page.header.first_freeblock != 0 || gap.is_none_or(|gap| !all_zero(gap));
@@ -199,15 +208,22 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
 /// Bytes of a sector, the least that a disk loses.
 pub(super) const SECTOR: u32 = 512;
 
-/// The sectors of a page that hold cell content and are all zeros.
-pub(super) fn zero_sectors(
-    bytes: &[u8],
+/// The least part of a sector, of which the rest lies off the page, that tells by itself of a loss: numbers may hold fewer
+/// zeros.
+pub(super) const LEAST_PART: u32 = 64;
+
+/// The sectors of a page that hold cell content and are all zeros. Those of a page of a log or a journal don't begin where
+/// it does.
+pub(super) fn zero_sectors<'v>(
+    version: &PageVersion<'v>,
     content_start: u32,
     geometry: Geometry,
-) -> impl Iterator<Item = Extent> + '_ {
-    let from = content_start.next_multiple_of(SECTOR);
-    (from..geometry.usable()).step_by(SECTOR as usize).filter_map(move |from| {
-        let to = (from + SECTOR).min(geometry.usable());
+) -> impl Iterator<Item = Extent> + use<'v> {
+    let (bytes, before) = (version.bytes, (version.offset % u64::from(SECTOR)) as u32);
+    let from = (content_start + before).next_multiple_of(SECTOR) - before;
+    let to = geometry.usable();
+    (from..to).step_by(SECTOR as usize).filter_map(move |from| {
+        let to = (from + SECTOR).min(to);
         let sector = bytes.get(from as usize..to as usize)?;
         all_zero(sector).then_some(Extent { from, to })
     })
