@@ -133,6 +133,8 @@ claims! {
     ChainRejoined = 57, "the rest of the overflow chain was found again by its length and content";
     /// A lost sector took a part of it, which an older copy has that is the same in all else.
     SectorRestored = 58, "what a lost sector took was filled from an older copy that agrees in the rest";
+    /// Of a hot journal records are lost, and its page is not among those that it puts back.
+    RecordsLost = 59, "an open transaction may have written it: records of the hot journal are lost";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -59,7 +59,8 @@ impl SchemaKind {
         let created = created.and_then(|(_, rest)| rest.iter().find_map(|word| Self::from_text(word)));
         let is_near = |kind: &&Self| {
             let name = kind.name();
-            name.len() == text.chars().count() && name.chars().zip(text.chars()).filter(|(a, b)| a != b).count() == 1
+            name.len() == text.chars().count()
+                && name.chars().zip(text.chars()).filter(|(a, b)| a != b).count() == 1
         };
         let near = [Self::Table, Self::Index, Self::View, Self::Trigger].iter().find(is_near).copied();
         near.filter(|near| created.is_none_or(|created| created == *near))

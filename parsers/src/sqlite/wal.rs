@@ -520,6 +520,19 @@ mod tests {
     }
 
     #[test]
+    fn frames_before_one_with_the_salts_of_the_log_are_of_its_generation_whatever_theirs_have_become() {
+        let mut bytes = log(&[(1, 1), (2, 2), (3, 3)]);
+        bytes[32 + 8] ^= 1;
+        for frame in 0..3 {
+            bytes[32 + frame * 536 + 100] ^= 1;
+            bytes[32 + frame * 536 + 200] ^= 4;
+        }
+        let read = wal(&bytes).unwrap();
+        let own: Vec<bool> = read.older.iter().map(|frame| frame.own).collect();
+        assert_eq!((read.frames.len(), read.torn, own), (0, true, vec![true; 3]));
+    }
+
+    #[test]
     fn a_frame_within_which_the_file_ends_is_kept_behind_the_valid_ones() {
         let mut bytes = log(&[(1, 1), (2, 2)]);
         bytes.truncate(bytes.len() - 100);

@@ -175,7 +175,9 @@ impl<'a> Reader<'_, 'a> {
             let Some(version) = self.ground.view.page(place.page) else { continue };
             self.cells(*place, &mut cells);
             witnesses.ids.note(cells.iter().map(|found| found.cell.rowid));
-            let placed = self.placed(*place).and(witnesses.outdated.claims(*place));
+            let open = self.ground.view.may_be_uncommitted(place.page);
+            let placed =
+                self.placed(*place).and(witnesses.outdated.claims(*place)).with_if(open, Claim::RecordsLost);
             for (index, found) in cells.iter().enumerate() {
                 let verdict = witnesses.verdicts.get(&(place.page, found.cell.at));
                 if verdict.is_some_and(|verdict| {

@@ -33,6 +33,7 @@ mod keyed;
 mod layout;
 mod leaf;
 mod loss;
+mod numbers;
 mod open;
 mod outdated;
 mod prints;

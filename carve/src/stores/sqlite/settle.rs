@@ -145,7 +145,10 @@ pub(super) fn settle(
                 continue;
             }
             let restored = verdicts.get(&winner.0).and_then(|verdict| verdict.restored_from);
-            if other.old && restored.is_none() && restored::has_lost(ground, winner, (other.place, other.cell)) {
+            if other.old
+                && restored.is_none()
+                && restored::has_lost(ground, winner, (other.place, other.cell))
+            {
                 verdicts.entry(winner.0).or_default().restored_from = Some((other.place, other.cell));
                 verdicts.entry(other.place).or_default().merged = true;
                 continue;

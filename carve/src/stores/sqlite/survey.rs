@@ -57,7 +57,8 @@ impl PageInfo {
     /// The same, of a page with such content in its sectors.
     fn in_sectors(self, version: &PageVersion<'_>, geometry: Geometry) -> Self {
         let page = self.kind.and_then(|_| Page::parse(version.bytes, version.number, geometry));
-        let is_lost = |page: Page<'_>| zero_sectors(version, page.header.content_start, geometry).next().is_some();
+        let is_lost =
+            |page: Page<'_>| zero_sectors(version, page.header.content_start, geometry).next().is_some();
         Self { zero_sector: page.is_some_and(is_lost), ..self }
     }
 }
@@ -75,7 +76,8 @@ impl Survey {
                     advance(256 * u64::from(view.geometry.page_size));
                 }
                 view.page(number).map_or_else(PageInfo::default, |page| {
-                    look(page.bytes, number, view.geometry, view.page_count, scratch).in_sectors(&page, view.geometry)
+                    look(page.bytes, number, view.geometry, view.page_count, scratch)
+                        .in_sectors(&page, view.geometry)
                 })
             })
             .collect_into_vec(&mut pages);

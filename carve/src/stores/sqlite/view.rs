@@ -4,6 +4,7 @@
 //! version of a page as *stretches*.
 
 use super::history::{Reached, States};
+use super::numbers;
 use crate::model::Point;
 use crate::source::{Source, SourceId, Span};
 use foldhash::fast::RandomState;
@@ -119,6 +120,8 @@ pub(super) struct View<'a> {
     pub main_pages: u32,
     /// Pages of the main file of which nothing was found in the image that it lies in.
     lost: HashSet<u32, RandomState>,
+    /// Not all records of a hot journal can be put back: the main file holds what an open transaction wrote.
+    records_lost: bool,
     /// A header, a log or a journal counts the pages, so that none can be missing unseen.
     counted: bool,
     overlay: HashMap<u32, Overlay, RandomState>,
@@ -166,6 +169,7 @@ impl<'a> View<'a> {
             page_count: main_pages,
             main_pages,
             lost: pages.filter(is_lost).collect(),
+            records_lost: false,
             counted: false,
             overlay: HashMap::default(),
             old: Vec::new(),
@@ -249,6 +253,11 @@ impl<'a> View<'a> {
                 self.overlay.entry(record.page).or_insert(at);
             }
         }
+        for (page, record) in numbers::of_lost(&self, &journal.damaged, source) {
+            self.overlay.insert(page, Overlay { source, offset: record.offset, commit: None });
+        }
+        let put_back: HashSet<u64> = self.overlay.values().map(|over| over.offset).collect();
+        self.records_lost = journal.damaged.iter().any(|record| !put_back.contains(&record.offset));
         self.applied = Applied::Rollback { pages: self.overlay.len() as u64 };
         self
     }
@@ -581,7 +590,7 @@ impl<'a> View<'a> {
         self.old = old;
     }
 
-    fn version(
+    pub(super) fn version(
         &self,
         number: u32,
         source: SourceId,
@@ -591,6 +600,16 @@ impl<'a> View<'a> {
         let file = self.sources.get(usize::from(source.0))?;
         let bytes = file.get(offset, self.geometry.page_size as usize)?;
         Some(PageVersion { number, bytes, source, offset, commit, space: None, then: false })
+    }
+
+    /// Whether what the view shows of a page may be what a transaction wrote that was never committed.
+    pub(super) fn may_be_uncommitted(&self, number: u32) -> bool {
+        self.records_lost && number <= self.page_count && self.is_of_main(number)
+    }
+
+    /// Whether a page shows as the main file holds it.
+    pub(super) fn is_of_main(&self, number: u32) -> bool {
+        self.main.is_some() && !self.overlay.contains_key(&number)
     }
 
     /// Whether anything overlays the main file.

@@ -1,0 +1,118 @@
+//! Do older copies give back what damage took of live rows, and no more?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use rusqlite::Connection;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const SECTOR: usize = 512;
+
+const ROWS: &str = "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, kind TEXT);
+     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+     INSERT INTO notes SELECT i, 'note ' || i || ' about ' || (i * i), 'kind ' || (i % 7) FROM n;";
+
+/// The whole live rows of a table, by id.
+fn live(lines: &[Json], table: &str) -> BTreeMap<i64, String> {
+    let of_table = lines.iter().filter(|line| line["table"] == table && line["state"] == "live");
+    let whole = of_table.filter(|line| line["partial"] == json!({}) && line["missing"] == json!([]));
+    whole.filter_map(|line| Some((line["values"]["id"].as_i64()?, line["values"].to_string()))).collect()
+}
+
+fn zero(path: &Path, from: usize, length: usize) -> Done {
+    let mut bytes = fs::read(path)?;
+    bytes.get_mut(from..from + length).ok_or("the file is too short")?.fill(0);
+    fs::write(path, bytes)?;
+    Ok(())
+}
+
+#[test]
+fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        &format!("PRAGMA journal_mode = persist; {ROWS} UPDATE notes SET kind = 'mine' WHERE id % 90 = 3"),
+    )?;
+    let before = live(&recovered_lines(&path, &[])?, "notes");
+    assert_eq!(before.len(), 400);
+    // Behind the pointers of the first leaf lie texts.
+    zero(&path, 2 * 4096 + 2048, SECTOR)?;
+    let after = live(&recovered_lines(&path, &[])?, "notes");
+    let lacking: Vec<&i64> = before.keys().filter(|id| !after.contains_key(*id)).collect();
+    assert!(lacking.len() <= 1, "rows {lacking:?} are lacking");
+    assert!(after.iter().all(|(id, row)| before.get(id) == Some(row)), "{after:?}");
+    Ok(())
+}
+
+#[test]
+fn rows_of_a_damaged_leaf_of_a_without_rowid_table_come_back_live_from_a_journal_that_stays() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA journal_mode = persist;
+         CREATE TABLE words(id INTEGER PRIMARY KEY, word TEXT) WITHOUT ROWID;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         INSERT INTO words SELECT i, 'word ' || i || ' of ' || (i * i) FROM n;
+         UPDATE words SET word = 'mine' WHERE id % 100 = 50;",
+    )?;
+    let before = live(&recovered_lines(&path, &[])?, "words");
+    assert_eq!(before.len(), 900);
+    let pages = fs::metadata(&path)?.len() as usize / 4096;
+    zero(&path, (pages - 2) * 4096 + 2048, 2048)?;
+    let after = live(&recovered_lines(&path, &[])?, "words");
+    let right = after.iter().filter(|(id, row)| before.get(id) == Some(row)).count();
+    assert!(right >= 895, "{right} of 900 rows are right");
+    Ok(())
+}
+
+#[test]
+fn a_record_of_a_hot_journal_that_lost_its_number_is_put_back_where_its_page_tells_it() -> Done {
+    let folder = folder()?;
+    let (path, taken) = (folder.path().join("open.db"), folder.path().join("store.db"));
+    store(&path, ROWS)?;
+    let committed = live(&recovered_lines(&path, &[])?, "notes");
+    let connection = Connection::open(&path)?;
+    connection
+        .execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE notes SET kind = 'open' WHERE id % 20 = 3;")?;
+    for end in ["", "-journal"] {
+        fs::copy(format!("{}{end}", path.display()), format!("{}{end}", taken.display()))?;
+    }
+    drop(connection);
+    let journal = folder.path().join("store.db-journal");
+    let bytes = fs::read(&journal)?;
+    // The number and the page's header and pointers stand in one sector or two.
+    let is_record = |at: &usize| bytes.get(*at..at + 5) == Some(&[0, 0, 0, 5, 13]);
+    let record = (SECTOR..bytes.len()).step_by(4).find(is_record).ok_or("page 5 has no record")?;
+    zero(&journal, record / SECTOR * SECTOR, SECTOR)?;
+    let after = live(&recovered_lines(&taken, &[])?, "notes");
+    let wrong: Vec<&String> =
+        after.iter().filter(|(id, row)| committed.get(id) != Some(row)).map(|(_, row)| row).collect();
+    assert!(wrong.is_empty(), "never committed: {wrong:?}");
+    assert!(after.len() >= 350, "{} of 400 rows", after.len());
+    Ok(())
+}
+
+#[test]
+fn small_tables_beside_a_large_one_of_their_shape_are_live_when_page_1_is_lost_and_no_page_is_free() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "CREATE TABLE north(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+         CREATE TABLE south(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+         INSERT INTO north SELECT i, 'northern ' || i, 1000 + i FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO south SELECT i, 'southern ' || i, 2000 + i FROM n;",
+    )?;
+    zero(&path, 0, 4096)?;
+    let lines = recovered_lines(&path, &[])?;
+    let states: Vec<&Json> =
+        lines.iter().map(|line| &line["state"]).filter(|state| **state != "live").collect();
+    assert!(states.is_empty(), "{states:?}");
+    assert_eq!(lines.len(), 341);
+    Ok(())
+}
