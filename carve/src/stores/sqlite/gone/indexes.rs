@@ -4,8 +4,8 @@ use super::super::database::Database;
 use super::super::forest::{Object, Tree};
 use super::super::sample::{self, Profiles};
 use super::super::shape::Fit;
+use super::agreement::SAME_ROW;
 use super::entries::{self, Index};
-use super::places::SAME_ROW;
 
 /// Indexes that are asked whether a page is theirs: the first that fit.
 const MOST_INDEXES: usize = 256;

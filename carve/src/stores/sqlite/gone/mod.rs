@@ -6,6 +6,8 @@
 //! neighbours leave one choice (`rowids`). What is left of a row whose end was overwritten goes to the row where it stands
 //! whole (`parts`).
 
+mod agreement;
+mod bare;
 mod collect;
 mod common;
 mod doubt;
@@ -17,6 +19,7 @@ mod kin;
 mod leaves;
 mod live;
 mod misread;
+mod numbering;
 mod parts;
 mod places;
 mod projected;

@@ -2,25 +2,19 @@
 
 use super::super::adopt::is_schema;
 use super::super::before;
-use super::super::cleared;
 use super::super::database::{Database, Output};
-use super::super::forest::{Object, Tree, bounds, fit_object};
+use super::super::forest::{Object, Tree, fit_object};
 use super::super::sample::{self, Profiles};
-use super::super::settle;
 use super::super::shape::{Fit, fit_cell};
-use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
-use super::collect::whole;
+use super::agreement::{Agreement, agreement, cells_on};
+use super::bare::{Owners, owner_of_bare, owner_of_same, width_of_cleared};
 use super::entries;
 use super::indexes::Indexes;
+use super::numbering::Span;
 use super::shape::Kinds;
 use super::traces::Traces;
-use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
-use mudlark_parsers::sqlite::freelist;
-use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::serial::Serial;
+use mudlark_parsers::sqlite::page::PageKind;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -56,7 +50,7 @@ impl Places {
 
     /// The tree that had a page when an earlier version of it was written.
     pub(in super::super) fn former_owner(&self, database: &Database<'_>, page: u32) -> Option<usize> {
-        Owners::of(self, database).of_versions.get(&page).copied()
+        Owners::of(&self.by_tree, database).of_versions.get(&page).copied()
     }
 
     /// The tree that surely had a page; of an altered table the one that it has now.
@@ -116,37 +110,6 @@ const SAME_RANGE: f64 = 0.5;
 
 /// What it counts, in likeness, that a page was the root of a table that was dropped, or that a link of the tree led to it.
 const LINKED: f64 = 8.0;
-
-/// What it counts, in likeness, that a row is live with the same cells, or with some of them, and against it that another
-/// row has its id, or one that has none of them.
-pub(super) const SAME_ROW: f64 = 2.0;
-const SAME_CELL: f64 = 0.5;
-const OTHER_ROW: f64 = 0.5;
-const STRANGE_ROW: f64 = 2.0;
-
-/// Rows whose ids other rows of a tree have that tell of another table, and how many of them one with cells in common with
-/// the tree's outweighs.
-const STRANGE_ROWS: usize = 4;
-const SAME_OUTWEIGHS: usize = 4;
-
-/// Bytes of a cell that two rows seldom share by accident, and cells of them that must all differ in a strange row.
-const TELLING: usize = 2;
-const STRANGE_CELLS: usize = 2;
-
-/// What it counts against a tree, in likeness, that its row ids lie e times as close together as those of a page, or a
-/// page's as close as its; what that counts at most; and the rows that tell.
-const OTHER_STEP: f64 = 0.4;
-const MOST_APART: f64 = 1.2;
-const FEW_ROWS: u64 = 5;
-
-/// The same in powers of e, of a page that is another table's, if any may be lost.
-const STRANGE_STEP: f64 = 7.0;
-
-/// Rows of a page that are asked for that.
-const ASKED: usize = 16;
-
-/// Rows that lack a value in their first column by no accident, where nearly all do.
-const SEVERAL_NULLS: usize = 8;
 
 /// Tables that are asked whether a page is theirs: in a file of more the largest, and the first that fit.
 const MOST_TABLES: usize = 256;
@@ -335,7 +298,7 @@ pub fn find(database: &Database<'_>) -> Places {
         largest.truncate(MOST_TABLES);
     }
     let tables: Vec<(usize, bool, Kinds)> = largest.into_iter().filter_map(kinds).collect();
-    let sorted = if bare.is_empty() { Owners::default() } else { Owners::of(&places, database) };
+    let sorted = if bare.is_empty() { Owners::default() } else { Owners::of(&places.by_tree, database) };
     let owners: Vec<(u32, Option<usize>)> = bare
         .into_par_iter()
         .map(|page| {
@@ -406,44 +369,6 @@ pub(super) fn version_of_log<'a>(database: &Database<'a>, number: u32) -> Option
     (Some(version.source) == database.roles.main || version.commit.is_some()).then_some(version)
 }
 
-/// The row ids of a tree, or of a page: least, greatest, and how many.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    first: i64,
-    last: i64,
-    rows: u64,
-}
-
-impl Span {
-    fn of(database: &Database<'_>, tree: &Tree) -> Self {
-        let (first, last) = bounds(database.ground(), &tree.pages);
-        let rows = tree.pages.iter().map(|page| u64::from(database.survey.page(*page).cells)).sum();
-        Self { first, last, rows }
-    }
-
-    /// How far its row ids lie apart, on average.
-    fn step(self) -> f64 {
-        (self.last.abs_diff(self.first) as f64 + 1.0) / self.rows as f64
-    }
-
-    /// How much the row ids of a page lie closer together, or farther apart, than these, in likeness.
-    fn apart(self, info: &PageInfo) -> f64 {
-        (OTHER_STEP * self.steps_apart(info)).min(MOST_APART)
-    }
-
-    fn steps_apart(self, info: &PageInfo) -> f64 {
-        let page = Self { first: info.first, last: info.last, rows: info.cells.into() };
-        let enough = self.rows >= FEW_ROWS && page.rows >= FEW_ROWS;
-        if enough { (page.step() / self.step()).ln().abs() } else { 0.0 }
-    }
-
-    /// Whether the row ids of a page are numbered in quite another way, and none of them lies among these.
-    fn is_strange(self, info: &PageInfo) -> bool {
-        let beside = info.last < self.first || self.last < info.first;
-        beside && self.steps_apart(info) >= STRANGE_STEP
-    }
-}
-
 /// Whether a table had rows and has none: it was dropped, or bytes of them are left on its root.
 fn is_emptied(database: &Database<'_>, output: &Output) -> bool {
     let dropped =
@@ -451,210 +376,4 @@ fn is_emptied(database: &Database<'_>, output: &Output) -> bool {
     let Some(tree) = database.tree(output) else { return false };
     let root = database.survey.page(tree.root);
     dropped || root.kind.is_some() && root.cells == 0 && root.spare && tree.pages.len() == 1
-}
-
-/// The cells of a leaf, each with its page's bytes.
-fn cells_on<'a>(database: &Database<'a>, number: u32) -> Vec<(Cell, &'a [u8])> {
-    let Some(version) = database.view.page(number) else { return Vec::new() };
-    let page = Page::parse(version.bytes, version.number, database.view.geometry);
-    let Some(page) = page.filter(|page| page.header.kind == PageKind::TableLeaf) else { return Vec::new() };
-    let cells = page.some_pointers(ASKED).filter_map(|pointer| page.cell(pointer).ok());
-    cells.map(|cell| (cell, version.bytes)).collect()
-}
-
-/// How rows agree with the live ones of a tree: those that are live there too speak for it, and those whose ids other rows
-/// have against it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Agreement {
-    sum: f64,
-    rows: usize,
-    /// Rows that are live with the same cells, or with some of them.
-    same: usize,
-    /// Rows whose ids other rows have that have no cell in common with them.
-    strange: usize,
-}
-
-impl Agreement {
-    /// What that counts, from minus two to two.
-    fn likeness(self) -> f64 {
-        self.sum / self.rows.max(1) as f64
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self {
-            sum: self.sum + other.sum,
-            rows: self.rows + other.rows,
-            same: self.same + other.same,
-            strange: self.strange + other.strange,
-        }
-    }
-
-    fn is_strange(self) -> bool {
-        self.strange >= STRANGE_ROWS && self.same * SAME_OUTWEIGHS <= self.strange
-    }
-}
-
-fn agreement(database: &Database<'_>, tree: &Tree, rows: &[(Cell, &[u8])]) -> Agreement {
-    let mut agreement = Agreement::default();
-    if rows.is_empty() || !tree.rowids || tree.pages.is_empty() {
-        return agreement;
-    }
-    let asked = rows.iter().step_by(rows.len().div_ceil(ASKED));
-    for (cell, bytes) in asked {
-        agreement.rows += 1;
-        let standing = settle::settled_cell(database.ground(), &tree.pages, cell.rowid);
-        if let Some(((page, _), live)) = standing
-            && let Some(version) = database.view.page(page)
-        {
-            let (live_bytes, old_bytes) = (live.local_payload(version.bytes), cell.local_payload(bytes));
-            let likeness = if live.payload_len == cell.payload_len && live_bytes == old_bytes {
-                SAME_ROW
-            } else {
-                resemblance((live_bytes, live.payload_len), (old_bytes, cell.payload_len))
-            };
-            agreement.sum += likeness;
-            agreement.same += usize::from(likeness > 0.0);
-            agreement.strange += usize::from(likeness <= -STRANGE_ROW);
-        }
-    }
-    agreement
-}
-
-/// What two records of one row id, which are not the same, say for being of one table.
-fn resemblance((live, live_len): (&[u8], u64), (old, old_len): (&[u8], u64)) -> f64 {
-    let headers = record::header(live, live_len).ok().zip(record::header(old, old_len).ok());
-    let Some((live_header, old_header)) = headers else { return -OTHER_ROW };
-    let live_cells = record::cells(live_header.serials(), live_header.len, live);
-    let old_cells = record::cells(old_header.serials(), old_header.len, old);
-    let telling =
-        live_cells.zip(old_cells).filter(|(_, (_, old))| old.is_some_and(|old| old.len() >= TELLING));
-    let (mut cells, mut same) = (0, 0);
-    for (live, old) in telling {
-        cells += 1;
-        same += usize::from(live == old);
-    }
-    match (same, cells) {
-        (0, STRANGE_CELLS..) => -STRANGE_ROW,
-        (0, _) => -OTHER_ROW,
-        _ => SAME_CELL,
-    }
-}
-
-/// How many columns the rows have whose pointers a page kept when it was cleared: all the same, or they are of no table.
-fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
-    let bytes = database.view.page(number)?.bytes;
-    let cells = cleared::cells(&database.view, &database.survey, number, true).cells.into_iter();
-    let widths: BTreeSet<usize> = cells.filter_map(|cell| Some(whole(bytes, cell)?.serials.len())).collect();
-    widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
-}
-
-/// The trees that pages with a header were sorted to.
-#[derive(Debug, Default)]
-struct Owners {
-    of_pages: HashMap<u32, usize>,
-    /// By the number that old versions have in the database.
-    of_versions: HashMap<u32, usize>,
-    /// The versions of each page that have an owner.
-    versions: HashMap<u32, Vec<(u32, usize)>>,
-}
-
-impl Owners {
-    fn of(places: &Places, database: &Database<'_>) -> Self {
-        let mut owners = Self::default();
-        let mut sorted: Vec<(u32, usize)> =
-            places.by_tree.iter().flat_map(|(tree, pages)| pages.iter().map(|page| (*page, *tree))).collect();
-        sorted.sort_unstable();
-        for (page, tree) in sorted {
-            owners.of_pages.insert(page, tree);
-            let number = database.view.page(page).map_or(page, |version| version.number);
-            owners.versions.entry(number).or_default().push((page, tree));
-            let version = database.view.page(page).filter(|_| database.view.is_old(page));
-            if let Some(version) = version {
-                owners.of_versions.entry(version.number).or_insert(tree);
-            }
-        }
-        owners
-    }
-}
-
-/// Bytes that are compared at a time, and the share of those which must be the same on two versions of a page.
-const PIECE: usize = 16;
-const SAME_PIECES: usize = 2;
-
-/// The tree that had a version of a page most of whose bytes are those of this one.
-fn owner_of_same(database: &Database<'_>, number: u32, owners: &Owners) -> Option<usize> {
-    let version = database.view.page(number)?;
-    let (page, bytes) = (version.number, version.bytes);
-    let pieces = |bytes| <[u8]>::as_chunks::<PIECE>(bytes).0.iter();
-    let used = pieces(bytes).filter(|piece| **piece != [0; PIECE]).count();
-    let same = |(version, tree): &(u32, usize)| {
-        let other = database.view.page(*version)?.bytes;
-        let both = pieces(bytes).zip(pieces(other));
-        let same = both.filter(|(one, other)| one == other && **one != [0; PIECE]).count();
-        Some((same, *tree))
-    };
-    let known = owners.versions.get(&page)?.iter().filter_map(same);
-    known.max_by_key(|(same, _)| *same).filter(|(same, _)| SAME_PIECES * same > used).map(|(_, tree)| tree)
-}
-
-/// What speaks for each tree as the owner of a page without a header: that an earlier version of the page was its own, and
-/// which share of the leaves was, if it is a trunk. The pages of a tree that is dropped are freed one after the other.
-fn shares(database: &Database<'_>, (number, bytes): (u32, &[u8]), owners: &Owners) -> HashMap<usize, f64> {
-    let (usable, pages) = (database.view.geometry.usable(), database.view.page_count);
-    let leaves =
-        freelist::plausible_trunk(bytes, usable, pages).map(|trunk| trunk.leaves).unwrap_or_default();
-    let share = 1.0 / leaves.len().max(1) as f64;
-    let mut shares = HashMap::new();
-    let page = database.view.page(number).map_or(number, |page| page.number);
-    if let Some(tree) = owners.of_versions.get(&page) {
-        shares.insert(*tree, 1.0);
-    }
-    for tree in leaves.iter().filter_map(|leaf| owners.of_pages.get(leaf)) {
-        *shares.entry(*tree).or_default() += share;
-    }
-    shares
-}
-
-/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like, and
-/// `sorted` the trees that pages with a header belong to.
-fn owner_of_bare(
-    database: &Database<'_>,
-    number: u32,
-    tables: &[(usize, bool, Kinds)],
-    sorted: &Owners,
-) -> Option<usize> {
-    let version = database.view.page(number)?;
-    let shares = shares(database, (number, version.bytes), sorted);
-    let mut best: Option<(f64, usize)> = None;
-    let effort = Effort::shared(version.bytes.len());
-    let cleared = |rowids: bool| -> Vec<FreedCell> {
-        let cells = cleared::cells(&database.view, &database.survey, number, rowids).cells.into_iter();
-        cells.filter_map(|cell| whole(version.bytes, cell)).collect()
-    };
-    let (of_rows, of_keys) = (cleared(true), cleared(false));
-    for (number, rowids, kinds) in tables {
-        let cleared = if *rowids { &of_rows } else { &of_keys };
-        let allowed = cleared.iter().filter(|freed| kinds.allow(&freed.serials));
-        let mut cells: Vec<FreedCell> = allowed.cloned().collect();
-        if cleared.is_empty() {
-            cells = kinds.bare_cells(database, version.bytes, *rowids, &effort);
-        }
-        let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
-        let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
-        // Without a value in its first column no row is of a table that keeps one there, but of one whose key stands there.
-        let is_null = |freed: &FreedCell| freed.serials.first() == Some(&Serial::NULL);
-        let nulls = cells.iter().filter(|freed| is_null(freed)).count();
-        let all_null = nulls >= SEVERAL_NULLS && 8 * nulls > 7 * cells.len();
-        let covered = if all_null && !kinds.begins_with_null() { covered / 2 } else { covered };
-        let whole = cells.iter().filter(|freed| matches!(freed.rowid, RowidLeft::Whole(_)));
-        let rows: Vec<(Cell, &[u8])> = whole.map(|freed| (freed.cell, version.bytes)).collect();
-        // Tables of one shape cover the same: then the rows decide.
-        let share = shares.get(number).copied().unwrap_or(0.0);
-        let worth =
-            covered as f64 * (1.0 + agreement(database, tree, &rows).likeness() / 16.0 + share / 16.0);
-        if best.is_none_or(|(most, _)| worth > most) {
-            best = Some((worth, *number));
-        }
-    }
-    best.map(|(_, tree)| tree)
 }
