@@ -50,9 +50,32 @@ pub fn plausible_trunk(page: &[u8], usable: u32, pages: u32) -> Option<Trunk> {
     (distinct && in_range && next_fits).then_some(read)
 }
 
+/// Where the list of a plausible trunk page ends, with what is left behind it of a longer one: page numbers; 0 for other
+/// pages.
+#[must_use]
+pub fn list_end(page: &[u8], usable: u32, pages: u32) -> u32 {
+    let Some(trunk) = plausible_trunk(page, usable, pages) else { return 0 };
+    let end = 8 + 4 * trunk.leaf_count;
+    let behind = page.get(end as usize..usable as usize).unwrap_or_default();
+    let (words, _) = behind.as_chunks::<4>();
+    let is_number = |word: &&[u8; 4]| (2..=pages).contains(&u32::from_be_bytes(**word));
+    end + 4 * words.iter().take_while(is_number).count() as u32
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{plausible_trunk, trunk};
+    use super::{list_end, plausible_trunk, trunk};
+
+    #[test]
+    fn the_list_of_a_trunk_ends_behind_the_numbers_that_a_longer_one_left() {
+        let mut page = vec![0_u8; 512];
+        for (at, number) in [(7, 1), (11, 5), (15, 6), (19, 3)] {
+            page[at] = number;
+        }
+        page[20] = 0x81;
+        assert_eq!(list_end(&page, 512, 9), 20);
+        assert_eq!(list_end(&page, 512, 4), 0);
+    }
 
     #[test]
     fn a_leaf_count_beyond_the_page_is_bounded_by_the_page() {

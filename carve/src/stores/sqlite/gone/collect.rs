@@ -18,6 +18,7 @@ use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RUN, RowidLeft, Scratch, Space};
+use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
@@ -182,7 +183,8 @@ fn on_page(
         return;
     }
     let Some(page) = page else {
-        let all = Extent { from: 0, to: geometry.usable() };
+        let list = freelist::list_end(version.bytes, geometry.usable(), database.view.page_count);
+        let all = Extent { from: list, to: geometry.usable() };
         let between = cleared::between(all, &cleared).into_iter();
         let mut cells: Vec<FreedCell> =
             between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();

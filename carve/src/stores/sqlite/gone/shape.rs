@@ -14,6 +14,7 @@ use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, RowidLeft, Scratch, Shape, Space};
+use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -408,7 +409,8 @@ impl Kinds {
         rowids: bool,
         effort: &Effort,
     ) -> Vec<FreedCell> {
-        let extent = Extent { from: 0, to: database.view.geometry.usable() };
+        let usable = database.view.geometry.usable();
+        let extent = Extent { from: freelist::list_end(page, usable, database.view.page_count), to: usable };
         let (place, kind) = ((extent, Space::Other), leaf_kind(rowids));
         self.cells(database, page, place, effort, (kind, None, true), &|_| false, &mut Scratch::default())
     }
