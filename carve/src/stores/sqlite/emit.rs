@@ -409,7 +409,8 @@ impl<'a> Reader<'_, 'a> {
         let clipped = told.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
         let lost: Vec<Extent> = clipped.filter(|lost| lost.from < lost.to).collect();
         // A BLOB may well hold zeros; text and numbers don't for a whole sector.
-        self.layout.blank(&header, cell, &lost, false, batch.cells.get_mut(first_cell..).unwrap_or_default());
+        let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+        self.layout.blank((header.len, header.serials()), cell, &lost, false, row);
     }
 
     /// Takes back what was read from sectors of a damaged page in which text doesn't read: other bytes stand there.
@@ -423,7 +424,8 @@ impl<'a> Reader<'_, 'a> {
         let local = cell.local_payload(version.bytes);
         let Ok(header) = record::header(local, cell.payload_len) else { return };
         let lost = self.layout.unread_sectors(&header, cell, local, version.offset);
-        self.layout.blank(&header, cell, &lost, true, batch.cells.get_mut(first_cell..).unwrap_or_default());
+        let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+        self.layout.blank((header.len, header.serials()), cell, &lost, true, row);
     }
 
     /// The shape of an older copy of a cell.

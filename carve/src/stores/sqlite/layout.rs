@@ -311,17 +311,18 @@ impl Layout {
         }
     }
 
-    /// Takes back the parts of a row's cells that lie in `lost` extents of its page; of BLOBs only where told so.
+    /// Takes back the parts of a row's cells that lie in `lost` extents of its page; of BLOBs only where told so. The row's
+    /// record has a header of this length, with these types.
     pub(super) fn blank(
         &self,
-        header: &RecordHeader<'_>,
+        (header_len, serials): (usize, impl Iterator<Item = Serial>),
         cell: &Cell,
         lost: &[Extent],
         blobs: bool,
         row: &mut [RowCell<'_>],
     ) {
-        let mut at = header.len as u64;
-        for (position, serial) in header.serials().enumerate() {
+        let mut at = header_len as u64;
+        for (position, serial) in serials.enumerate() {
             let (from, to) = (at, at.saturating_add(serial.len()));
             at = to;
             let on_page = |at: u64| at + u64::from(cell.payload_at);

@@ -8,7 +8,7 @@ use super::super::solve::Solution;
 use super::super::view::PageVersion;
 use super::super::windows;
 use super::judge::Judged;
-use super::{Candidate, Dead};
+use super::{Candidate, Dead, zeroed};
 use crate::confidence;
 use crate::error::Error;
 use crate::model::{
@@ -113,6 +113,7 @@ fn cells<'a>(
 ) -> Option<Claims> {
     let view = &target.database.view;
     let version = view.page(dead.page)?.then();
+    let first_cell = batch.cells.len();
     let (survey, chained) = (&target.database.survey, &target.database.chained);
     let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
     let mut at = u64::from(dead.freed.header_len);
@@ -127,7 +128,7 @@ fn cells<'a>(
         solution.columns = projection.columns(&solution.columns, target.layout.alias_position());
     }
     let rowid = dead.rowid;
-    Some(match payload.bytes {
+    let doubt = match payload.bytes {
         Cow::Borrowed(bytes) => {
             touch(bytes);
             target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed)
@@ -137,7 +138,14 @@ fn cells<'a>(
                 .layout
                 .solved(solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
-    })
+    };
+    let lost = zeroed::sectors(version.bytes, &dead.freed);
+    if !lost.is_empty() && dead.projection.is_none() {
+        let record = (dead.freed.header_len as usize, dead.freed.serials.iter().copied());
+        let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+        target.layout.blank(record, &dead.freed.cell, &lost, false, row);
+    }
+    Some(doubt)
 }
 
 /// The lifetime of a row that was gone before the log.
