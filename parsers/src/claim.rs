@@ -135,6 +135,10 @@ claims! {
     SectorRestored = 58, "what a lost sector took was filled from an older copy that agrees in the rest";
     /// Of a hot journal records are lost, and its page is not among those that it puts back.
     RecordsLost = 59, "an open transaction may have written it: records of the hot journal are lost";
+    /// A cell has a kind of value that no row of the table that was looked at, of enough, has in its column.
+    KindNew = 60, "a value is of a kind that no other row of the table has in its column";
+    /// Of the rows of its old place whose own page can be read more than half are live as they stand there, but not nearly all.
+    OthersMixed = 61, "some of the other rows of its old place were changed or deleted since";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

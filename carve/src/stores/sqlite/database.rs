@@ -287,11 +287,20 @@ impl<'a> Database<'a> {
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
-        } else if let (Some(def), Some(strays)) = (reader.def, self.strays.get(&output.tree)) {
+        } else if let Some(def) = reader.def {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
-            let (keys, most) = (def.ddl.primary_key.len(), strays.keys.most());
-            (witnesses.verdicts, kept.by_key) =
-                keyed::settle(self.ground(), keys, &tree.pages, &bare, most, &read);
+            let (ground, keys) = (self.ground(), def.ddl.primary_key.len());
+            if let Some(strays) = self.strays.get(&output.tree) {
+                let own = keyed::rows(ground, keys, tree.pages.iter().copied(), &read);
+                let most = strays.keys.most();
+                witnesses.outdated = Outdated::of_keyed(&reader, &bare, keys, &own, most);
+                (witnesses.verdicts, kept.by_key) = keyed::settle(ground, keys, own, &bare, most, &read);
+            } else {
+                // On damaged pages rows are read to which no pointer leads.
+                let is_damaged = |page: &u32| !self.survey.page(*page).sound;
+                let damaged = tree.pages.iter().copied().filter(is_damaged);
+                kept.by_key = keyed::rows(ground, keys, damaged, &read);
+            }
         }
         let place = |page: &u32| Spot { page: *page, remnants: false };
         let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();

@@ -135,7 +135,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// The cells of an old place whose rows can't be missing from the tree.
+    /// The cells of an old place whose rows can't be missing from the tree; all of a table without row ids.
     pub(super) fn others(&self, place: Spot, out: &mut Vec<FoundCell>) {
         out.clear();
         let Some((version, strays)) = self.ground.view.page(place.page).zip(self.strays) else { return };
@@ -146,7 +146,8 @@ impl<'a> Reader<'_, 'a> {
         } else if strays.leaves.contains(&place.page) {
             leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
         }
-        out.retain(|found| found.reads && !strays.keys.hold(self.tree, found.cell.rowid));
+        let may_be_missing = |rowid: i64| self.rowids && strays.keys.hold(self.tree, rowid);
+        out.retain(|found| found.reads && !may_be_missing(found.cell.rowid));
     }
 
     fn is_stray(&self, page: u32) -> bool {

@@ -13,29 +13,40 @@ use std::collections::hash_map::Entry;
 /// The rows that are put out, by the fingerprints of their keys: where each lies.
 pub(super) type KeptByKey = HashMap<u64, (Place, Cell)>;
 
-/// Compares the rows of the tree's own pages with those found elsewhere. `key_cells` are stored first in each record;
+/// The rows on pages of a tree by the fingerprints of their keys.
+pub(super) fn rows(
+    ground: Ground<'_, '_>,
+    key_cells: usize,
+    pages: impl Iterator<Item = u32>,
+    read: &dyn Fn(Spot, &mut Vec<FoundCell>),
+) -> KeptByKey {
+    let mut cells = Vec::new();
+    let mut known = KeptByKey::new();
+    for page in pages {
+        read(Spot { page, remnants: false }, &mut cells);
+        for found in cells.iter().filter(|found| found.reads) {
+            let place = (page, found.cell.at);
+            if let Some(key) = key(ground, place, &found.cell, key_cells) {
+                known.insert(key, (place, found.cell));
+            }
+        }
+    }
+    known
+}
+
+/// Compares the rows of the tree's own pages, which are `known`, with those found elsewhere. `key_cells` are stored first in each record;
 /// `read` gives a place's cells; at most `most` rows are missing. Returns the verdicts, and the rows that are put out by
 /// the fingerprints of their keys.
 pub(super) fn settle(
     ground: Ground<'_, '_>,
     key_cells: usize,
-    pages: &[u32],
+    mut known: KeptByKey,
     further: &[Spot],
     most: usize,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
 ) -> (Verdicts, KeptByKey) {
     let mut verdicts = Verdicts::new();
     let mut cells = Vec::new();
-    let mut known = KeptByKey::new();
-    for page in pages {
-        read(Spot { page: *page, remnants: false }, &mut cells);
-        for found in cells.iter().filter(|found| found.reads) {
-            let place = (*page, found.cell.at);
-            if let Some(key) = key(ground, place, &found.cell, key_cells) {
-                known.insert(key, (place, found.cell));
-            }
-        }
-    }
     let mut added: Vec<(u64, Place)> = Vec::new();
     // What stood on a page that a log or a journal still has is younger than what lies on freed pages, and that is younger
     // than what lies beneath cells.
@@ -80,7 +91,7 @@ pub(super) fn settle(
 }
 
 /// A fingerprint of a record's key.
-fn key(ground: Ground<'_, '_>, place: Place, cell: &Cell, key_cells: usize) -> Option<u64> {
+pub(super) fn key(ground: Ground<'_, '_>, place: Place, cell: &Cell, key_cells: usize) -> Option<u64> {
     let version = ground.view.page(place.0)?;
     let payload = chains::read(ground.view, ground.survey, &version, cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;

@@ -2,6 +2,7 @@
 //! them holds of the rows beside them, whose page is lost.
 
 use super::emit::Reader;
+use super::keyed::{self, KeptByKey};
 use super::leaf::Spot;
 use super::settle;
 use mudlark_parsers::claim::{Claim, Claims};
@@ -37,6 +38,34 @@ impl Outdated {
         Self(known.collect())
     }
 
+    /// The same in a table without row ids, with so many key cells: `own` are the rows of the tree's pages, at most `most`
+    /// others are missing from it.
+    pub(super) fn of_keyed(
+        reader: &Reader<'_, '_>,
+        places: &[Spot],
+        key_cells: usize,
+        own: &KeptByKey,
+        most: usize,
+    ) -> Self {
+        let ground = reader.ground;
+        let mut cells = Vec::new();
+        let known = places.iter().filter_map(|place| {
+            reader.others(*place, &mut cells);
+            let (mut same, mut known) = (0, 0);
+            for found in &cells {
+                let at = (place.page, found.cell.at);
+                let key = keyed::key(ground, at, &found.cell, key_cells);
+                let Some(now) = key.and_then(|key| own.get(&key)) else { continue };
+                known += 1;
+                same += usize::from(settle::same_payload(ground, *now, (at, found.cell)));
+            }
+            // More than can be missing were deleted.
+            let deleted = (cells.len() - known).saturating_sub(most);
+            Some((*place, grade(same, known + deleted)?))
+        });
+        Self(known.collect())
+    }
+
     /// What speaks for and against the rows of a place.
     pub(super) fn claims(&self, place: Spot) -> Claims {
         self.0.get(&place).copied().unwrap_or(Claims::NONE)
@@ -52,7 +81,7 @@ fn grade(same: usize, all: usize) -> Option<Claims> {
     } else if 2 * same < all {
         Some(Claims::NONE.with(Claim::OthersOutdated))
     } else {
-        None
+        Some(Claims::NONE.with(Claim::OthersMixed))
     }
 }
 
@@ -62,10 +91,12 @@ mod tests {
     use mudlark_parsers::claim::{Claim, Claims};
 
     #[test]
-    fn few_rows_tell_nothing_of_others_and_neither_do_some_of_many() {
+    fn few_rows_tell_nothing_of_others_and_some_of_many_little() {
         let current = Some(Claims::NONE.with(Claim::OthersCurrent));
         let outdated = Some(Claims::NONE.with(Claim::OthersOutdated));
-        assert_eq!([grade(7, 7), grade(0, 7), grade(7, 10)], [None; 3]);
+        let mixed = Some(Claims::NONE.with(Claim::OthersMixed));
+        assert_eq!([grade(7, 7), grade(0, 7)], [None; 2]);
+        assert_eq!([grade(7, 10), grade(5, 10)], [mixed; 2]);
         assert_eq!([grade(8, 8), grade(9, 10)], [current; 2]);
         assert_eq!([grade(0, 8), grade(4, 10)], [outdated; 2]);
     }

@@ -396,6 +396,7 @@ fn finish(
             .with_if(freed.in_run, Claim::InRun)
             .with_if(kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
             .with_if(is_strange, Claim::PageStrange)
+            .with_if(kinds.is_strange(&freed), Claim::KindNew)
             .with_if(kinds.is_garbled(), Claim::TextsGarbled)
             .with_if(uncommitted, Claim::Uncommitted)
             .with_if(of_temp_file, Claim::FromTempFile);
