@@ -280,7 +280,9 @@ pub(super) fn rows<'a>(
     let (mut projected, rows): (Vec<Candidate>, Vec<Candidate>) =
         streamed.into_iter().partition(|dead| dead.projection.is_some());
     let of_indexes = || {
-        let def = output.def.filter(|_| output.tree == search.number && search.tree.rowids);
+        // One without a name may have the definition of another, whose indexes are not its own.
+        let is_named = !search.nameless && output.tree == search.number && search.tree.rowids;
+        let def = output.def.filter(|_| is_named);
         def.map(|def| entries::dead(&search, &kinds, def)).unwrap_or_default()
     };
     // A row that damage took from the main file seems deleted by the last transaction.
