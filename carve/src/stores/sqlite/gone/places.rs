@@ -150,7 +150,8 @@ pub fn find(database: &Database<'_>) -> Places {
     let roots = database.outputs.iter().filter_map(|output| Some((database.tree(output)?.root, output.tree)));
     let roots = roots.filter(|(root, _)| *root > 0).chain(dropped.iter().map(|(root, tree)| (*root, *tree)));
     let home = |tree: usize| homes.get(&tree).copied().unwrap_or(tree);
-    let traces = Traces::of(database, &roots.map(|(root, tree)| (root, home(tree))).collect());
+    let roots = roots.map(|(root, tree)| (root, home(tree))).collect();
+    let traces = Traces::of(database, &roots, |number| likely_owner_by_log(database, number).map(home));
     let emptied: HashSet<usize> = database
         .outputs
         .iter()
@@ -227,6 +228,7 @@ pub fn find(database: &Database<'_>) -> Places {
         // Asked of no page that only one table fits.
         let rows = cells_on(database, number);
         let page = ground.view.page(number).map_or(number, |page| page.number);
+        let likely = likely_owner_by_log(database, number).map(home);
         // How much the page's rows look like the tree's, if it has any, and what else speaks for it.
         let mut asked: Vec<(Option<f64>, f64)> = Vec::new();
         let mut doubts: Vec<Option<Agreement>> = Vec::new();
@@ -238,7 +240,9 @@ pub fn find(database: &Database<'_>) -> Places {
             let in_range = tree.rowids && span.first <= info.first && info.last <= span.last;
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
-            let linked = root || traces.lead(home, page, (info.first, info.last));
+            let linked = root
+                || likely.is_some_and(|likely| likely == home)
+                || traces.lead(home, page, (info.first, info.last));
             let agreement = agreement(database, tree, &rows);
             doubts.push(Some(agreement).filter(|_| own != Some(home) && !linked));
             let further = agreement.likeness() + if in_range { SAME_RANGE } else { 0.0 }
@@ -347,6 +351,18 @@ fn is_of_narrower_table(database: &Database<'_>, tree: &Tree, number: u32) -> bo
 fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
     let version = version_of_log(database, number)?;
     let (name, root) = database.lifetimes()?.owner(version.number, version.commit)?;
+    tree_of(database, name, root)
+}
+
+/// The same, also where what became of the table's rows is not certain.
+fn likely_owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
+    let version = version_of_log(database, number)?;
+    let (name, root) = database.lifetimes()?.likely_owner(version.number, version.commit)?;
+    tree_of(database, name, root)
+}
+
+/// The tree of the table that has, or had, this name and this root.
+fn tree_of(database: &Database<'_>, name: &str, root: u32) -> Option<usize> {
     let def = |output: &Output| database.catalogue.tables.get(output.def?);
     let named = || database.outputs.iter().filter(|output| def(output).is_some_and(|def| def.name == name));
     let has_root = |output: &&Output| {
@@ -354,7 +370,12 @@ fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
         dropped || database.tree(output).is_some_and(|tree| tree.root == root)
     };
     let only = || named().next().filter(|_| named().count() == 1);
-    named().find(has_root).or_else(only).map(|output| output.tree)
+    // Where damage gave tables the roots of others, their rows tell whose it is.
+    let is_wrong = |output: &&Output| def(output).is_some_and(|def| !def.dropped && def.root == Some(root));
+    let its =
+        || database.outputs.iter().find(|output| database.tree(output).is_some_and(|tree| tree.root == root));
+    let found = named().find(has_root).or_else(|| only().filter(is_wrong).and_then(|_| its()));
+    found.or_else(only).map(|output| output.tree)
 }
 
 /// Whether an index had a page while it was as this version of it is.

@@ -6,7 +6,7 @@
 use super::super::database::Database;
 use super::super::forest::{KeyRange, links};
 use mudlark_parsers::sqlite::former;
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A link from a page that was a tree's to what was one too.
@@ -23,19 +23,30 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    /// Follows the links down from the roots of all tables: `roots` are page numbers with their trees.
-    pub(super) fn of(database: &Database<'_>, roots: &BTreeMap<u32, usize>) -> Self {
+    /// Follows the links down from the roots of all tables: `roots` are page numbers with their trees. A table may have had
+    /// another root, and its root another table: `owner` says whose an old version of a page was, where a log tells.
+    pub(super) fn of(
+        database: &Database<'_>,
+        roots: &BTreeMap<u32, usize>,
+        owner: impl Fn(u32) -> Option<usize>,
+    ) -> Self {
         let mut traces = Self::default();
         let mut versions: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut pending: Vec<(u32, usize)> = Vec::new();
+        let mut owners: HashMap<u32, usize> = HashMap::new();
         for number in database.view.old() {
-            if let Some(page) = database.view.page(number) {
-                versions.entry(page.number).or_default().push(number);
+            let Some(page) = database.view.page(number) else { continue };
+            versions.entry(page.number).or_default().push(number);
+            let Some(owner) = owner(number) else { continue };
+            owners.insert(number, owner);
+            let kind = database.survey.page(number).kind;
+            if roots.contains_key(&page.number) || kind.is_some_and(PageKind::is_interior) {
+                pending.push((number, owner));
             }
         }
         let mut seen: HashSet<(u32, usize)> = HashSet::new();
-        let mut pending: Vec<(u32, usize)> = Vec::new();
         for (root, tree) in roots {
-            let old = versions.get(root).into_iter().flatten();
+            let old = versions.get(root).into_iter().flatten().filter(|number| !owners.contains_key(number));
             pending.extend(old.chain([root]).map(|number| (*number, *tree)));
         }
         while let Some((number, tree)) = pending.pop() {
@@ -44,7 +55,9 @@ impl Traces {
             }
             for (child, range) in links_of(database, number, tree) {
                 traces.by_page.entry(child).or_default().push(Trace { tree, range });
+                let is_other = |number: &u32| owners.get(number).is_some_and(|owner| *owner != tree);
                 let old = versions.get(&child).into_iter().flatten().copied();
+                let old = old.filter(|number| !is_other(number));
                 let current = Some(child).filter(|child| database.forest.standing(*child).is_none());
                 pending.extend(old.chain(current).map(|number| (number, tree)));
             }

@@ -204,6 +204,13 @@ impl Lifetimes {
         Some((object.name.as_str(), object.root))
     }
 
+    /// The same, also where what became of the table's rows is not certain.
+    pub(in super::super) fn likely_owner(&self, page: u32, commit: Option<u32>) -> Option<(&str, u32)> {
+        let object = self.owners.get(&(page, self.state_of(page, commit)?))?;
+        let object = self.objects.get(*object as usize)?;
+        (object.kind == SchemaKind::Table).then_some((object.name.as_str(), object.root))
+    }
+
     /// Whether an index had a page then.
     pub(in super::super) fn is_of_index(&self, page: u32, commit: Option<u32>) -> bool {
         self.owning(page, commit).is_some_and(|object| object.kind == SchemaKind::Index)
