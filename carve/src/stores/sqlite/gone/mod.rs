@@ -7,6 +7,7 @@
 //! whole (`parts`).
 
 mod agreement;
+mod aliased;
 mod bare;
 mod collect;
 mod common;

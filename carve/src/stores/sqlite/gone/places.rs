@@ -8,6 +8,7 @@ use super::super::sample::{self, Profiles};
 use super::super::shape::{Fit, fit_cell};
 use super::super::view::PageVersion;
 use super::agreement::{Agreement, agreement, cells_on};
+use super::aliased::{self, Aliased};
 use super::bare::{Owners, owner_of_bare, owner_of_same, width_of_cleared};
 use super::entries;
 use super::indexes::Indexes;
@@ -160,6 +161,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     let lacks_a_table = before::lacks_a_table(database);
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
+    let mut aliased = Aliased::default();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         // Page 1 is the catalogue's in each of its versions.
@@ -214,7 +216,18 @@ pub fn find(database: &Database<'_>) -> Places {
             continue;
         }
         let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
-        let fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
+        let mut fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
+        if kind == PageKind::TableLeaf && (fitting.len() > 1 || lacks_a_table) {
+            let nulls = aliased::nulls(database, number);
+            let is_against = |tree: &usize| {
+                let its = database.forest.trees.get(*tree);
+                nulls > 0 && its.is_some_and(|its| aliased.speaks_against(database, (*tree, its), nulls))
+            };
+            let (_, kept): (Vec<usize>, Vec<usize>) = fitting.iter().copied().partition(is_against);
+            if lacks_a_table || !kept.is_empty() {
+                fitting = kept;
+            }
+        }
         // A table without row ids has pages like those of an index.
         let of_index =
             if kind.is_table() || fitting.is_empty() { None } else { indexes.likeness(number, own) };
