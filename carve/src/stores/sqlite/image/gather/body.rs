@@ -1,5 +1,6 @@
 //! A database that is being put together, and what is expected of each of its pages.
 
+use super::search::Index;
 use super::shape::Shape;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::value::TextEncoding;
@@ -9,6 +10,8 @@ use mudlark_parsers::value::TextEncoding;
 pub(super) struct Body<'i> {
     pub image: &'i [u8],
     pub geometry: Geometry,
+    /// The pages of its size by their content.
+    pub index: &'i Index,
     /// Pages of the database.
     pub count: u32,
     /// The greatest number that its links may name.

@@ -2,7 +2,6 @@
 
 use super::Assembly;
 use super::draft::{Draft, Rank};
-use super::search::Index;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,11 +30,7 @@ impl Claim {
 }
 
 /// Lays databases anew until no two of them claim the same place.
-pub(super) fn settle<'d>(
-    drafts: &mut [Draft<'_>],
-    index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
-    claimed: &(dyn Fn(u64) -> bool + Sync),
-) {
+pub(super) fn settle(drafts: &mut [Draft<'_>], claimed: &(dyn Fn(u64) -> bool + Sync)) {
     let mut returns = 0;
     for _ in 0..MOST_ROUNDS {
         let lost = contested(drafts);
@@ -53,7 +48,7 @@ pub(super) fn settle<'d>(
             break;
         }
         drafts.par_iter_mut().zip(&again).filter(|(_, again)| **again).for_each(|(draft, _)| {
-            draft.run(index(draft), &|offset| claimed(offset));
+            draft.run(&|offset| claimed(offset));
         });
     }
 }
@@ -143,29 +138,21 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
 }
 
 /// Gives pages that lie nowhere the places that are left, database by database.
-fn fill<'d>(
-    drafts: &mut [Draft<'_>],
-    index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
-    claimed: &(dyn Fn(u64) -> bool + Sync),
-) {
+fn fill(drafts: &mut [Draft<'_>], claimed: &(dyn Fn(u64) -> bool + Sync)) {
     let held = held(drafts);
     let mut filled: HashSet<u64> = HashSet::new();
     for draft in drafts {
         let (size, before) =
             (draft.body.size(), draft.placed().map(|(_, offset)| offset).collect::<HashSet<_>>());
         let is_held = |offset: u64| overlaps(&held, offset, size) || filled.contains(&offset);
-        draft.fill(index(draft), &|offset| claimed(offset) || is_held(offset));
+        draft.fill(&|offset| claimed(offset) || is_held(offset));
         filled.extend(draft.placed().map(|(_, offset)| offset).filter(|offset| !before.contains(offset)));
     }
 }
 
 /// What the databases came to. A place that is surely of one page is no other place of another.
-pub(super) fn finish<'d>(
-    mut drafts: Vec<Draft<'_>>,
-    index: &(dyn Fn(&Draft<'_>) -> &'d Index + Sync),
-    claimed: &(dyn Fn(u64) -> bool + Sync),
-) -> Vec<Assembly> {
-    fill(&mut drafts, index, claimed);
+pub(super) fn finish(mut drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool + Sync)) -> Vec<Assembly> {
+    fill(&mut drafts, claimed);
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
     for (owner, draft) in drafts.iter_mut().enumerate() {
         let of_draft = draft.sure();
@@ -173,10 +160,7 @@ pub(super) fn finish<'d>(
         let placed = draft.placed().filter(|(number, _)| is_sure(*number));
         sure.extend(placed.map(|(number, offset)| (offset, (owner, number))));
     }
-    let finish = |draft: Draft<'_>| {
-        let index = index(&draft);
-        draft.finish(index, &|offset| claimed(offset))
-    };
+    let finish = |draft: Draft<'_>| draft.finish(&|offset| claimed(offset));
     let mut assemblies: Vec<Assembly> = drafts.into_par_iter().map(finish).collect();
     loop {
         let open: Vec<HashSet<u32>> = assemblies

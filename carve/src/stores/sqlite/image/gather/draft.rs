@@ -1,14 +1,14 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
 mod pools;
+mod seek;
 mod twins;
 
-use super::body::{Body, Expect, Key};
+use super::body::{Body, Expect};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::known::Known;
 use super::lay::{self, Field, Guess, Laid};
-use super::roots::{self, Root};
-use super::search::Index;
+use super::search::EMPTY;
 use super::walk::{self, Start, Walked};
 use super::{Assembly, Rival};
 use foldhash::fast::RandomState;
@@ -97,7 +97,7 @@ pub(super) struct Draft<'i> {
     pub known: Known,
     /// Where each page may lie, by its content.
     found: Vec<Vec<u64>>,
-    /// Roots that were looked for and found once.
+    /// Interior pages that were looked for by what they lead to, and found once.
     sought: Vec<bool>,
     /// Pages of which something changed since they were laid.
     changed: Vec<bool>,
@@ -130,7 +130,9 @@ impl<'i> Draft<'i> {
         let count = header.believed_page_count().unwrap_or(header.page_count).clamp(1, most);
         let encoding = header.text_encoding().unwrap_or_default();
         let auto_vacuum = header.auto_vacuum();
-        let body = Body { image, geometry, count, linked: count, encoding, auto_vacuum, first: Some(offset) };
+        let index = &EMPTY;
+        let body =
+            Body { image, geometry, index, count, linked: count, encoding, auto_vacuum, first: Some(offset) };
         Some(Self::new(body, Some(header), Vec::new()))
     }
 
@@ -184,7 +186,7 @@ impl<'i> Draft<'i> {
     }
 
     /// Lays the pages, as far as they can be found.
-    pub(super) fn run(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) {
+    pub(super) fn run(&mut self, claimed: &dyn Fn(u64) -> bool) {
         if self.places.is_empty() {
             self.begin();
         }
@@ -192,7 +194,7 @@ impl<'i> Draft<'i> {
         let mut unbarred = false;
         for _ in 0..MOST_ROUNDS {
             let mut before = self.walk();
-            if self.learn_levels(index) {
+            if self.learn_levels() {
                 self.moved = true;
                 let again = self.walk();
                 before = before.or(again);
@@ -201,7 +203,8 @@ impl<'i> Draft<'i> {
                 let at = number as usize - 1;
                 let Some(before) = &before else { break };
                 if before.get(at) != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
-                    let mut found = index.find(&self.body, &mut self.known, number, expect, MOST_KEPT);
+                    let mut found =
+                        self.body.index.find(&self.body, &mut self.known, number, expect, MOST_KEPT);
                     found.extend(
                         self.starts
                             .iter()
@@ -223,7 +226,7 @@ impl<'i> Draft<'i> {
             if !self.changed.contains(&true) {
                 let unbars = !unbarred && self.unbar();
                 unbarred = true;
-                if !unbars && !self.seek_root(index, claimed) {
+                if !unbars && !self.seek(claimed) {
                     break;
                 }
                 continue;
@@ -263,7 +266,7 @@ impl<'i> Draft<'i> {
     }
 
     /// Asks of the interior pages that fit where they lie whether their children are leaves; whether any of it is new.
-    fn learn_levels(&mut self, index: &Index) -> bool {
+    fn learn_levels(&mut self) -> bool {
         let mut learned = false;
         for (number, ((expect, place), fit)) in
             (1..).zip(self.expects.iter().zip(&self.places).zip(&self.fits))
@@ -275,8 +278,8 @@ impl<'i> Draft<'i> {
                 continue;
             }
             let links = self.known.links(&self.body, number, offset);
-            let links = links.filter(|links| links.is_table && links.right_child != 0);
-            let leaves = links.and_then(|links| index.has_leaves(low, &links.children));
+            let links = links.filter(|links| links.right_child != 0);
+            let leaves = links.and_then(|links| self.body.has_leaves(low, &links));
             self.known.keep_level(offset, leaves);
             learned |= leaves.is_some();
         }
@@ -298,44 +301,6 @@ impl<'i> Draft<'i> {
             found.push(first.offset);
         }
         self.known.grow(self.body.count);
-    }
-
-    /// Looks for the root of a tree that was not found, or is a leaf that nothing binds to its place: there are pages that no tree
-    /// leads to. Whether there was one.
-    fn seek_root(&mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) -> bool {
-        let size = self.body.size();
-        let (held, bound) = (self.held(), self.bound());
-        let is_leaf =
-            |offset: u64| self.body.bytes(offset).and_then(|page| page.first()).is_some_and(|kind| *kind > 8);
-        let is_free =
-            |offset: u64| !claimed(offset) && !self.lost.contains(&offset) && !held.contains_key(&offset);
-        let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
-        let mut best: Option<(Root, u32)> = None;
-        for (number, expect) in (1..).zip(&self.expects) {
-            let Expect::Tree { low: Key::Open, high: Key::Open, parent: 0, .. } = expect else { continue };
-            let at = number as usize - 1;
-            let tried = self.sought.get(at) == Some(&true);
-            let place = self.places.get(at).copied().flatten();
-            if tried || place.is_some_and(|offset| bound.get(at) == Some(&true) || !is_leaf(offset)) {
-                continue;
-            }
-            let root = roots::root(index, &self.body, &mut self.known, number, expect, &is_open, &is_free);
-            if let Some(root) = root.filter(|root| best.is_none_or(|(best, _)| root.is_better_than(&best))) {
-                best = Some((root, number));
-            }
-        }
-        let Some((root, number)) = best else { return false };
-        let at = number as usize - 1;
-        let guess = Guess { number, offset: root.offset };
-        let laid = Laid { base: lay::base_of(guess, size), fit: STRONG, margin: DECIDED, rival: None };
-        if let (Some(fixed), Some(known)) = (self.fixed.get_mut(at), self.laid.get_mut(at)) {
-            (*fixed, *known) = (Some(laid), laid);
-        }
-        if let (Some(place), Some(sought)) = (self.places.get_mut(at), self.sought.get_mut(at)) {
-            (*place, *sought) = (Some(root.offset), true);
-            self.moved = true;
-        }
-        true
     }
 
     /// Lays the stretches between pages that stand in which something changed.
@@ -400,6 +365,9 @@ impl<'i> Draft<'i> {
                 .is_some_and(|offset| self.lost.contains(&offset) || self.barred.contains(&(number, offset)))
             {
                 *fixed = None;
+                if let Some(sought) = self.sought.get_mut(number as usize - 1) {
+                    *sought = false;
+                }
             }
         }
         for (number, (place, changed)) in (1..).zip(self.places.iter().zip(&mut self.changed)) {
@@ -497,7 +465,7 @@ impl<'i> Draft<'i> {
     /// Whether a page is the one of its number because pages that it leads to are.
     fn leads_to_some(&self, number: u32) -> bool {
         let at = number as usize - 1;
-        // A root that was looked for was found by its children, which may not lie yet.
+        // A page that was looked for was found by its children, which may not lie yet.
         let sought = self.sought.get(at) == Some(&true) && self.fixed.get(at).is_some_and(Option::is_some);
         self.fit(number) >= 0.0 && (sought || self.leads.get(at).is_some_and(|leads| *leads >= LEADS))
     }
@@ -683,7 +651,7 @@ impl<'i> Draft<'i> {
     }
 
     /// Other places that pages may have of which it is not `sure`.
-    fn found_elsewhere(&mut self, index: &Index, sure: &[bool]) -> Vec<Rival> {
+    fn found_elsewhere(&mut self, sure: &[bool]) -> Vec<Rival> {
         let capacity = u64::from(self.body.geometry.overflow_capacity());
         let mut rivals = Vec::new();
         for (number, sure) in (1..).zip(sure) {
@@ -700,7 +668,7 @@ impl<'i> Draft<'i> {
             let least = if by_keys { DOUBTED } else { DECIDED };
             let place = self.place(number);
             let expect = *expect;
-            for offset in index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE) {
+            for offset in self.body.index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE) {
                 let alone = by_keys || self.is_as_good(number, offset);
                 let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
                 let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));
@@ -754,7 +722,7 @@ impl<'i> Draft<'i> {
     }
 
     /// What the database came to; `claimed` tells which places are of other files for sure.
-    pub(super) fn finish(mut self, index: &Index, claimed: &dyn Fn(u64) -> bool) -> Assembly {
+    pub(super) fn finish(mut self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
         let size = self.body.size();
         // What nothing leads to is of the database only amid pages that are.
         let firm = self.firm();
@@ -779,8 +747,8 @@ impl<'i> Draft<'i> {
                 rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
-        let pools = self.pools(index, &sure, claimed);
-        let elsewhere = self.found_elsewhere(index, &sure);
+        let pools = self.pools(&sure, claimed);
+        let elsewhere = self.found_elsewhere(&sure);
         let in_twins = self.in_twins(claimed);
         for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
             rivals.entry((rival.number, rival.offset)).or_insert(rival);

@@ -5,6 +5,8 @@
 
 use super::body::{Body, Expect, Key};
 use super::keys;
+use super::pointers;
+use super::search::follows;
 use super::shape::{Agrees, Shape};
 use mudlark_parsers::bytes::{all_zero, be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -71,7 +73,8 @@ impl Body<'_> {
             }
             Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
             Expect::Trunk => self.fit_trunk(bytes),
-            Expect::Map => self.fit_map(bytes),
+            Expect::Map if pointers::is_map(bytes, self.geometry.usable(), self.linked) => STRONG,
+            Expect::Map => MISFIT,
         }
     }
 
@@ -94,10 +97,22 @@ impl Body<'_> {
             return MISFIT;
         }
         if kind.is_table() {
-            fit_rows(&first, &last, kind.is_interior(), low, high)
+            let fit = fit_rows(&first, &last, kind.is_interior(), low, high);
+            if fit < 0.0 || !kind.is_interior() {
+                fit
+            } else {
+                fit + self.fit_edges(&first, &last, low, high)
+            }
         } else {
             self.fit_entries(bytes, &first, &last, low, high)
         }
+    }
+
+    /// How well the first and the last child of an interior page of a table reach to its bounds.
+    fn fit_edges(&self, first: &Cell, last: &Cell, low: Key, high: Key) -> f32 {
+        let begins = if let Key::Row(low) = low { self.index.spans(low, first.rowid, FIRST) } else { 0.0 };
+        let ends = if let Key::Row(high) = high { self.index.spans(last.rowid, high, LAST) } else { 0.0 };
+        begins + ends
     }
 
     fn fit_entries(&self, bytes: &[u8], first: &Cell, last: &Cell, low: Key, high: Key) -> f32 {
@@ -107,26 +122,33 @@ impl Body<'_> {
         };
         let bounds = [(entry(low), first, Ordering::Less), (entry(high), last, Ordering::Greater)];
         let known = || bounds.iter().filter_map(|(bound, cell, wanted)| Some(((*bound)?, *cell, *wanted)));
-        // Under the order of the index, which may not be the usual one, all bounds hold.
-        let holds = |plain: bool, falls: bool| {
+        let ends =
+            [(first, last)].map(|(first, last)| (first.local_payload(bytes), last.local_payload(bytes)));
+        // In which columns keys fall the bounds tell, and those of the page.
+        let falls = |column: usize, plain: bool| {
+            let mut pairs = entry(low).zip(entry(high)).into_iter().chain(ends);
+            let told = pairs.find_map(|(one, other)| {
+                keys::compare(one, other, plain).filter(|(order, at)| *at == column && order.is_ne())
+            });
+            told.map(|(order, _)| order.is_gt()).or((column == 0).then_some(false))
+        };
+        let holds = |plain: bool| {
             known().try_fold(PAGE, |score, (bound, cell, wanted)| {
-                let wanted = if falls { wanted.reverse() } else { wanted };
-                match keys::compare(bound, cell.local_payload(bytes), plain) {
-                    Some((order, _)) if order == wanted => Some(score + BOUND),
-                    Some((_, 0)) => None,
+                let Some((order, column)) = keys::compare(bound, cell.local_payload(bytes), plain) else {
+                    return Some(score);
+                };
+                let falls = falls(column, plain);
+                let wanted = if falls == Some(true) { wanted.reverse() } else { wanted };
+                match (order == wanted, falls) {
+                    (true, _) => Some(score + BOUND),
+                    (false, Some(_)) => None,
                     // A further column may fall where the first one rises.
-                    Some(_) | None => Some(score),
+                    (false, None) => Some(score),
                 }
             })
         };
-        let usual = holds(true, false).or_else(|| holds(false, false));
-        let fallen = || holds(true, true).or_else(|| holds(false, true));
-        // One bound alone does not tell that keys fall: those of the page do.
-        let falls = || {
-            let order = keys::compare(first.local_payload(bytes), last.local_payload(bytes), false);
-            known().count() == 2 || order == Some((Ordering::Greater, 0))
-        };
-        usual.or_else(|| fallen().filter(|_| falls())).unwrap_or(MISFIT)
+        // Text may be compared without regard to capitals.
+        holds(true).or_else(|| holds(false)).unwrap_or(MISFIT)
     }
 
     fn fit_chain(&self, bytes: &[u8], number: u32, left: u64, text: u64, guessed: bool) -> f32 {
@@ -216,22 +238,6 @@ impl Body<'_> {
             MISFIT
         }
     }
-
-    /// How many entries of a pointer map can be such.
-    fn fit_map(&self, bytes: &[u8]) -> f32 {
-        let (mut good, mut bad) = (0_u32, 0_u32);
-        for entry in bytes.get(..self.geometry.usable() as usize).unwrap_or_default().as_chunks::<5>().0 {
-            let parent = be_u32_at(entry, 1).unwrap_or(0);
-            match entry.first() {
-                Some(1 | 2) if parent == 0 => good += 1,
-                Some(3..=5) if (1..=self.linked).contains(&parent) => good += 1,
-                // Behind the last page there are no entries.
-                Some(0) if parent == 0 => break,
-                _ => bad += 1,
-            }
-        }
-        if good > 8 * bad && good > 0 { STRONG } else { MISFIT }
-    }
 }
 
 /// A page of a tree with its first and last cell, when these lie within it; a page without cells has none.
@@ -285,8 +291,7 @@ fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f
             return MISFIT;
         }
         score += match first.rowid.saturating_sub(low) {
-            1 if !interior => FIRST,
-            2..=4 if !interior => 1.0,
+            gap if !interior => follows(gap as u64, first.rowid.abs_diff(last.rowid), FIRST).max(0.2),
             _ => 0.2,
         };
     }

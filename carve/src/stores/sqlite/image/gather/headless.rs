@@ -47,7 +47,7 @@ struct Seed {
 pub(super) fn drafts<'i>(
     image: &'i [u8],
     hits: &[Hit],
-    indexes: &BTreeMap<u32, Index>,
+    indexes: &'i BTreeMap<u32, Index>,
     most_pages: &BTreeMap<u32, u32>,
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Draft<'i>> {
@@ -57,7 +57,7 @@ pub(super) fn drafts<'i>(
         let geometry = Geometry { page_size: *page_size, reserved: 0 };
         let linked = most_pages.get(page_size).copied().unwrap_or(0);
         let (encoding, auto_vacuum) = (TextEncoding::default(), false);
-        let body = Body { image, geometry, count: 0, linked, encoding, auto_vacuum, first: None };
+        let body = Body { image, geometry, index, count: 0, linked, encoding, auto_vacuum, first: None };
         let mut seeds: Vec<Seed> = hits
             .iter()
             .filter(|hit| is_seed(**hit, *page_size) && !claimed(hit.offset()))
@@ -77,7 +77,7 @@ pub(super) fn drafts<'i>(
                 continue;
             }
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
-            let draft = database(body, &mut seeds, group, index, &taken);
+            let draft = database(body, &mut seeds, group, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
         }
@@ -121,7 +121,6 @@ fn database<'i>(
     body: Body<'i>,
     seeds: &mut [Seed],
     group: Vec<usize>,
-    index: &Index,
     claimed: &dyn Fn(u64) -> bool,
 ) -> Option<Draft<'i>> {
     let mut members = group;
@@ -150,7 +149,7 @@ fn database<'i>(
         }
         let mut next = Draft::new(Body { count, ..body }, None, now);
         std::mem::swap(&mut next.known, &mut known);
-        next.run(index, claimed);
+        next.run(claimed);
         std::mem::swap(&mut next.known, &mut known);
         for (number, seed) in seeds.iter().enumerate() {
             if !seed.used && !members.contains(&number) && goes_with(&next, seed) {

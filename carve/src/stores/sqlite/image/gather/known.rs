@@ -38,6 +38,13 @@ pub(super) struct Links {
     pub chains: Vec<ChainStart>,
 }
 
+impl Links {
+    /// Its children.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.children.iter().map(|child| child.0).chain([self.right_child]).filter(|child| *child != 0)
+    }
+}
+
 /// The first page of a chain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChainStart {

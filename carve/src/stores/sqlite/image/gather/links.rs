@@ -1,8 +1,9 @@
-//! Pages that may be of overflow chains or list free pages, by their links: all bytes of an image are asked, as nothing else marks them.
+//! Pages that may be of overflow chains, list free pages or map pointers, by their links: all bytes of an image are asked, as nothing else marks them.
 //!
 //! SQLite mostly writes a chain in the order of the numbers, so that the page before or behind goes with a link. The last
 //! page links to none, and what it doesn't fill is zeros.
 
+use super::pointers;
 use crate::progress::Progress;
 use crate::scan::{Window, again};
 use crate::source::Source;
@@ -27,6 +28,8 @@ pub(super) struct Links {
     pub ends: Vec<(u32, u64)>,
     /// Pages that may be trunks of a freelist, by the number that they link to.
     pub trunks: Vec<(u32, u64)>,
+    /// Pages that may be of a pointer map.
+    pub maps: Vec<u64>,
 }
 
 /// What a part of an image holds of one size.
@@ -37,6 +40,7 @@ struct Found {
     lone: Vec<(u32, u64)>,
     ends: Vec<(u32, u64)>,
     trunks: Vec<(u32, u64)>,
+    maps: Vec<u64>,
 }
 
 impl Found {
@@ -45,10 +49,11 @@ impl Found {
         self.lone.extend(other.lone);
         self.ends.extend(other.ends);
         self.trunks.extend(other.trunks);
+        self.maps.extend(other.maps);
     }
 
     fn into_links(self) -> Links {
-        let Self { runs: mut links, lone, mut ends, mut trunks } = self;
+        let Self { runs: mut links, lone, mut ends, mut trunks, maps } = self;
         if lone.len() <= MOST_LONE {
             links.extend(lone);
         }
@@ -58,7 +63,7 @@ impl Found {
         links.par_sort_unstable();
         ends.par_sort_unstable();
         trunks.par_sort_unstable();
-        Links { links, ends, trunks }
+        Links { links, ends, trunks, maps }
     }
 }
 
@@ -92,8 +97,16 @@ fn look(
     let number = |at: usize| window.array_of_image(at).map(|bytes| u32::from_be_bytes(*bytes));
     for (index, sector) in window.bytes.chunks(SECTOR).enumerate() {
         let Some(link) = sector.first_chunk().map(|link| u32::from_be_bytes(*link)) else { continue };
-        let holds_some = || link >= 2 || link == 0 && sector.get(4..8).is_some_and(|bytes| bytes != [0; 4]);
         let at = window.from + index * SECTOR;
+        // The first entry of a map begins with its kind.
+        if (1 << 24..6 << 24).contains(&link) && !taken(at as u64) {
+            for ((size, most), found) in sizes.iter().zip(&mut *found) {
+                let is_map =
+                    page(window, at, *size as usize).is_some_and(|page| pointers::is_map(page, *size, *most));
+                found.maps.extend(is_map.then_some(at as u64));
+            }
+        }
+        let holds_some = || link >= 2 || link == 0 && sector.get(4..8).is_some_and(|bytes| bytes != [0; 4]);
         if link > most || !holds_some() || taken(at as u64) {
             continue;
         }

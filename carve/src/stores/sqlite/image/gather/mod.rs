@@ -14,6 +14,7 @@ mod keys;
 mod known;
 mod lay;
 mod links;
+mod pointers;
 mod roots;
 mod search;
 mod shape;
@@ -217,23 +218,27 @@ pub(in super::super) fn gather(
     let links = links::links(source, &sizes, &taken, progress);
     let of_size = |(size, links)| (size, Index::of(image, hits, size, links, &taken));
     let indexes: BTreeMap<u32, Index> = links.into_iter().map(of_size).collect();
-    let empty = Index::default();
-    let index = |draft: &Draft<'_>| indexes.get(&draft.body.geometry.page_size).unwrap_or(&empty);
+    let mut drafts: Vec<Draft<'_>> = drafts;
+    for draft in &mut drafts {
+        if let Some(index) = indexes.get(&draft.body.geometry.page_size) {
+            draft.body.index = index;
+        }
+    }
     drafts.par_iter_mut().filter(|_| !progress.interrupted()).for_each(|draft| {
-        draft.run(index(draft), &|offset| claimed.has(offset));
+        draft.run(&|offset| claimed.has(offset));
     });
     // What is half done is of no use, and the caller tells that the user stopped it.
     if progress.interrupted() {
         return Gathered::default();
     }
-    contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
+    contest::settle(&mut drafts, &|offset| claimed.has(offset));
     if progress.interrupted() {
         return Gathered::default();
     }
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
     drafts.extend(headless::drafts(image, hits, &indexes, &most_pages, &|offset| held.has(offset)));
-    contest::settle(&mut drafts, &index, &|offset| claimed.has(offset));
-    assemblies.extend(contest::finish(drafts, &index, &|offset| claimed.has(offset)));
+    contest::settle(&mut drafts, &|offset| claimed.has(offset));
+    assemblies.extend(contest::finish(drafts, &|offset| claimed.has(offset)));
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
     let claimed = Claimed::of(pages(&assemblies), logs);
     let orphans = hits.iter().filter(|hit| !claimed.has(hit.offset())).copied().collect();

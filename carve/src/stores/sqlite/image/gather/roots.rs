@@ -1,73 +1,154 @@
-//! Roots of trees that lie by themselves: nothing but what they lead to tells them.
+//! Interior pages that nothing but what they lead to tells, as roots of trees that lie by themselves.
 
 use super::body::{Body, Expect, Key};
-use super::known::Known;
-use super::search::Index;
+use super::fit::STRONG;
+use super::known::{Known, Links};
+use super::shape::Shape;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Children of a page that are looked for.
 const MOST_ASKED: usize = 12;
 
-/// A page that may be a root.
+/// Children that are asked whether their records are as the definition has them.
+const MOST_READ: usize = 3;
+
+/// Levels of a tree: a table of 10^12 rows has no more.
+const MOST_LEVELS: usize = 6;
+
+/// A page that may be a root, or another interior page that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Root {
-    /// How well the children fit that are found, all together.
+    /// How well the children fit that are found, on average.
     fits: f32,
-    /// Children in all.
-    children: usize,
+    /// Pages below it, all levels together.
+    pages: f32,
     pub offset: u64,
 }
 
+/// From such a fit on, on average, children are as good as others.
+const GOOD: f32 = 4.0;
+
 impl Root {
-    /// Whether more speaks for it than for another one.
+    /// Whether more speaks for it than for another one: a page below the root leads to as fitting pages, but to fewer.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
-        let order = self.fits.total_cmp(&other.fits).then(self.children.cmp(&other.children));
-        order.then(self.offset.cmp(&other.offset)).is_gt()
+        let score = |root: &Self| root.pages * (root.fits / GOOD).min(1.0);
+        score(self).total_cmp(&score(other)).then(self.offset.cmp(&other.offset)).is_gt()
     }
 }
 
-/// The interior page that is the root `number`, when one leads to more than any other: to pages of which nothing else is
-/// known, most of which are found. `is_open` tells of which pages nothing is known.
+/// The one of some interior pages that is the page `number`, when one leads to more than any other: to pages of which nothing
+/// else is known, most of which are found. `is_open` tells of which pages nothing is known.
 pub(super) fn root(
-    index: &Index,
     body: &Body<'_>,
     known: &mut Known,
+    pages: impl Iterator<Item = u64>,
     number: u32,
-    root: &Expect,
+    expect: &Expect,
     is_open: &dyn Fn(u32) -> bool,
-    is_free: &dyn Fn(u64) -> bool,
 ) -> Option<Root> {
-    let Expect::Tree { table, shape, .. } = *root else { return None };
+    let Expect::Tree { shape, low, high, .. } = *expect else { return None };
     let mut best: Option<Root> = None;
-    for offset in index.interior_pages(table).filter(|offset| is_free(*offset)) {
-        if body.fit(offset, number, root) < 0.0 {
+    for offset in pages {
+        if body.fit(offset, number, expect) < 0.0 {
             continue;
         }
-        let Some(links) = known.links(body, number, offset) else { continue };
-        let numbers = || links.children.iter().map(|child| child.0).chain([links.right_child]);
-        let children = links.children.len() + 1;
-        let mut seen = HashSet::new();
-        let fits = |child: u32| child >= 2 && child <= body.count && child != number && is_open(child);
-        if !numbers().all(|child| fits(child) && seen.insert(child)) {
+        let mut tree = Tree { body, known: &mut *known, is_open, seen: HashSet::from([number]) };
+        let Some(links) = tree.take(number, offset) else { continue };
+        let Below { asked, found, fits, pages } =
+            tree.below(&links, Page { number, shape, low, high }, MOST_LEVELS);
+        if found * 4 < asked * 3 || found == 0 {
             continue;
         }
-        let leaf = if links.is_table { index.has_leaves(Key::Open, &links.children) } else { None };
-        let step = links.children.len().div_ceil(MOST_ASKED).max(1);
-        let (mut asked, mut found, mut fits) = (0, 0, 0.0);
-        let lows = [Key::Open].into_iter().chain(links.children.iter().map(|child| child.1));
-        for (low, (child, high)) in lows.zip(&links.children).step_by(step) {
-            let expect =
-                Expect::Tree { table: Some(links.is_table), shape, leaf, low, high: *high, parent: number };
-            asked += 1;
-            if let Some(best) = index.find(body, known, *child, &expect, 1).first() {
-                found += 1;
-                fits += body.fit(*best, *child, &expect);
-            }
-        }
-        let root = Root { fits, children, offset };
-        if found * 4 >= asked * 3 && best.is_none_or(|best| root.is_better_than(&best)) {
+        let root = Root { fits: fits / found as f32, pages, offset };
+        if best.is_none_or(|best| root.is_better_than(&best)) {
             best = Some(root);
         }
     }
     best
+}
+
+/// What is known of an interior page of a tree.
+#[derive(Clone, Copy)]
+struct Page {
+    number: u32,
+    shape: Shape,
+    low: Key,
+    high: Key,
+}
+
+/// What lies below a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Below {
+    /// Children that were looked for.
+    asked: usize,
+    found: usize,
+    /// How well those fit, all together.
+    fits: f32,
+    /// Pages in all, as many of each child that was not looked for as of the others.
+    pages: f32,
+}
+
+/// A tree whose pages are looked for.
+struct Tree<'t, 'i> {
+    body: &'t Body<'i>,
+    known: &'t mut Known,
+    is_open: &'t dyn Fn(u32) -> bool,
+    /// Pages that are of it.
+    seen: HashSet<u32>,
+}
+
+impl Tree<'_, '_> {
+    /// What an interior page leads to, when nothing else leads there.
+    fn take(&mut self, number: u32, offset: u64) -> Option<Arc<Links>> {
+        let links = self.known.links(self.body, number, offset)?;
+        let fits = |child: u32| child >= 2 && child <= self.body.count && (self.is_open)(child);
+        let mut own = HashSet::new();
+        let is_new =
+            links.numbers().all(|child| fits(child) && !self.seen.contains(&child) && own.insert(child));
+        self.seen.extend(own.into_iter().filter(|_| is_new));
+        is_new.then_some(links)
+    }
+
+    /// Looks for children of a page, for theirs where they are no leaves, and so on.
+    fn below(&mut self, links: &Links, page: Page, levels: usize) -> Below {
+        let Page { shape, low, high, number: parent } = page;
+        let leaf = self.body.has_leaves(low, links);
+        let lows = [low].into_iter().chain(links.children.iter().map(|child| child.1));
+        let last = links.children.last().map_or(low, |child| child.1);
+        let children = lows.zip(&links.children).map(|(low, (child, high))| (*child, low, *high));
+        let children = children.chain([(links.right_child, last, high)]);
+        // Of leaves some tell as much as all.
+        let most = if leaf == Some(false) || levels == MOST_LEVELS { MOST_ASKED } else { MOST_READ };
+        let count = links.children.len() + 1;
+        let mut below = Below::default();
+        for (child, low, high) in children.step_by(count.div_ceil(most).max(1)) {
+            let expect = |leaf| Expect::Tree { table: Some(links.is_table), shape, leaf, low, high, parent };
+            below.asked += 1;
+            let interior = if leaf == Some(true) { None } else { self.find(child, &expect(Some(false))) };
+            // The last leaf below an interior page ends as this does.
+            let interior = interior.filter(|(_, fit)| leaf == Some(false) || *fit >= STRONG);
+            let links = interior.filter(|_| levels > 0).and_then(|(offset, _)| self.take(child, offset));
+            if let Some((links, (_, fit))) = links.zip(interior) {
+                below.found += 1;
+                below.fits += fit;
+                let page = Page { number: child, shape, low, high };
+                below.pages += 1.0 + self.below(&links, page, levels - 1).pages;
+            } else if let Some((_, fit)) =
+                self.find(child, &expect(Some(true))).filter(|_| leaf != Some(false))
+            {
+                below.found += 1;
+                below.fits += fit;
+                below.pages += 1.0;
+            }
+        }
+        below.pages *= count as f32 / below.asked.max(1) as f32;
+        below
+    }
+
+    fn find(&self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
+        let found = self.body.index.find(self.body, &mut Known::default(), number, expect, 1);
+        let offset = found.first().copied()?;
+        Some((offset, self.body.fit(offset, number, expect)))
+    }
 }

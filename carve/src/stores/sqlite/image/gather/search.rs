@@ -1,8 +1,12 @@
 //! Finds pages by their content: by the row ids, entries and links that a page of a certain number must have.
 
+mod levels;
+
+pub(super) use levels::follows;
+
 use super::super::hits::{Hit, HitKind};
 use super::body::{Body, Expect, Key};
-use super::fit::{covered, tree_page};
+use super::fit::tree_page;
 use super::keys;
 use super::known::Known;
 use super::lay::{Guess, base_of};
@@ -18,6 +22,9 @@ const MOST_ASKED: usize = 96;
 /// A page whose fit is less is not worth a break of the file's run.
 const LEAST_FIT: f32 = 2.0;
 
+/// The same of an interior page, which leads to others.
+const LEAST_INTERIOR: f32 = 1.6;
+
 /// The pages of one size by their content. It takes 16 bytes a page, and as many again for a page of a table.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -27,17 +34,35 @@ pub(super) struct Index {
     first: Vec<(i64, u64)>,
     /// Last row ids of the interior pages of tables, with the first ones.
     interior: Vec<(i64, u64, i64)>,
+    /// First ones.
+    interior_first: Vec<(i64, u64)>,
     /// The pages of indexes by the beginning of their first entry, with that of the last one.
     entries: Vec<(u64, u64, u64)>,
     /// The interior ones of them.
-    inner: Vec<u64>,
+    inner: Vec<(u64, u64, u64)>,
     /// Pages that may be of overflow chains, by their link.
     links: Vec<(u32, u64)>,
     /// Pages that may be the last of a chain, by the end of what they hold.
     ends: Vec<(u32, u64)>,
     /// Pages that may list free ones, by their link.
     trunks: Vec<(u32, u64)>,
+    /// Pages that may be of a pointer map.
+    maps: Vec<u64>,
 }
+
+/// Of no page.
+pub(super) static EMPTY: Index = Index {
+    last: Vec::new(),
+    first: Vec::new(),
+    interior: Vec::new(),
+    interior_first: Vec::new(),
+    entries: Vec::new(),
+    inner: Vec::new(),
+    links: Vec::new(),
+    ends: Vec::new(),
+    trunks: Vec::new(),
+    maps: Vec::new(),
+};
 
 impl Index {
     /// Reads what the pages of one size hold, without those that are `taken`; `links` are those of the same size.
@@ -49,8 +74,8 @@ impl Index {
         taken: &(dyn Fn(u64) -> bool + Sync),
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
-        let mut index =
-            Self { links: links.links, ends: links.ends, trunks: links.trunks, ..Self::default() };
+        let Links { links, ends, trunks, maps } = links;
+        let mut index = Self { links, ends, trunks, maps, ..Self::default() };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {
@@ -67,10 +92,12 @@ impl Index {
         let pages: Vec<_> = hits.par_iter().filter(wanted).filter_map(read).collect();
         for (offset, kind, first, last, prefixes) in pages {
             if !kind.is_table() {
-                index.entries.push((prefixes.0, offset, prefixes.1));
-                index.inner.extend(kind.is_interior().then_some(offset));
+                let entry = (prefixes.0, offset, prefixes.1);
+                index.entries.push(entry);
+                index.inner.extend(kind.is_interior().then_some(entry));
             } else if kind.is_interior() {
                 index.interior.push((last, offset, first));
+                index.interior_first.push((first, offset));
             } else {
                 index.last.push((last, offset, first));
                 index.first.push((first, offset));
@@ -79,6 +106,8 @@ impl Index {
         index.last.par_sort_unstable();
         index.first.par_sort_unstable();
         index.interior.par_sort_unstable();
+        index.interior_first.par_sort_unstable();
+        index.inner.par_sort_unstable();
         index.entries.par_sort_unstable();
         index
     }
@@ -102,7 +131,7 @@ impl Index {
         match *expect {
             Expect::Tree { table, low, high, .. } => {
                 if table != Some(false) {
-                    self.of_table(low, high, &mut |offset| ask(offset, LEAST_FIT));
+                    self.of_table(low, high, &mut ask);
                 }
                 if table != Some(true) {
                     self.of_index(body, low, high, &mut |offset| ask(offset, LEAST_FIT));
@@ -145,6 +174,21 @@ impl Index {
         range(&self.ends, end - 1, end).map(|(_, offset)| *offset)
     }
 
+    /// Where the last page of a chain may lie that holds so many bytes before others that were there earlier.
+    pub(super) fn longer_ends(&self, left: u64) -> impl Iterator<Item = u64> + '_ {
+        range(&self.ends, (left as u32).saturating_add(5), u32::MAX).map(|(_, offset)| *offset)
+    }
+
+    /// Pages that may be of overflow chains, with what they link to.
+    pub(super) fn links(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.links.iter().copied()
+    }
+
+    /// Pages that may be of a pointer map.
+    pub(super) fn maps(&self) -> &[u64] {
+        &self.maps
+    }
+
     /// The run in which most of these children of one page lie, when it is that of most of those that are found: the place of its
     /// page 1, and how many of the children lie in it.
     pub(super) fn common_base(&self, children: &[(u32, Expect)], size: u64) -> Option<(i64, usize)> {
@@ -163,56 +207,10 @@ impl Index {
         (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))
     }
 
-    /// Whether the children of an interior page of a table, whose row ids lie above `low`, are leaves: these leave as many row ids
-    /// to one child as they have rows, and interior pages as many as their own children. `None` where neither is found.
-    pub(super) fn has_leaves(&self, low: Key, children: &[(u32, Key)]) -> Option<bool> {
-        let lows = || [low].into_iter().chain(children.iter().map(|child| child.1));
-        let step = children.len().div_ceil(MOST_ASKED).max(1);
-        let (mut leaves, mut interior) = ((0, 0.0), (0, 0.0));
-        for (low, (_, high)) in lows().zip(children).step_by(step) {
-            let (Key::Row(low), Key::Row(high)) = (low, *high) else { continue };
-            for (pages, sum) in [(&self.last, &mut leaves), (&self.interior, &mut interior)] {
-                let within = range(pages, low.saturating_add(1), high).rev().take(MOST_ASKED);
-                let covered =
-                    within.filter(|page| page.2 > low).map(|page| covered(page.2, page.0, low, high));
-                if let Some(most) = covered.max_by(f32::total_cmp) {
-                    *sum = (sum.0 + 1, sum.1 + most);
-                }
-            }
-        }
-        // Of the children that are bounded on one side interior pages tell it whose own children reach to the bound.
-        let first = children.first().filter(|_| low == Key::Open).map(|child| child.1);
-        let ends = matches!(first, Some(Key::Row(high)) if self.reaches_to(high));
-        let begins = matches!(lows().last(), Some(Key::Row(low)) if self.reaches_from(low));
-        interior.0 += usize::from(ends) + usize::from(begins);
-        interior.1 += f32::from(u8::from(ends) + u8::from(begins));
-        let asked = children.len().div_ceil(step);
-        if interior.0 * 2 >= asked && interior.1 > leaves.1 * 2.0 {
-            Some(false)
-        } else if leaves.0 * 2 >= asked && leaves.1 > interior.1 * 2.0 {
-            Some(true)
-        } else {
-            None
-        }
-    }
-
-    /// Whether there is an interior page whose last child is the leaf that ends with a row id.
-    fn reaches_to(&self, high: i64) -> bool {
-        let mut last = range(&self.last, high, high).take(MOST_ASKED);
-        last.any(|leaf| leaf.2 < high && range(&self.interior, leaf.2 - 1, leaf.2 - 1).next().is_some())
-    }
-
-    /// Whether there is an interior page whose first child is the leaf that begins behind a row id.
-    fn reaches_from(&self, low: i64) -> bool {
-        let behind = range(&self.interior, low.saturating_add(1), i64::MAX).filter(|page| page.2 > low);
-        let begins = |first: i64| range(&self.last, first, first).any(|leaf| leaf.2 == low.saturating_add(1));
-        behind.take(MOST_ASKED).any(|page| begins(page.2))
-    }
-
     /// The interior pages of tables, of indexes, or of both.
     pub(super) fn interior_pages(&self, table: Option<bool>) -> impl Iterator<Item = u64> + '_ {
         let of_tables = self.interior.iter().map(|page| page.1).filter(move |_| table != Some(false));
-        let of_indexes = self.inner.iter().copied().filter(move |_| table != Some(true));
+        let of_indexes = self.inner.iter().map(|page| page.1).filter(move |_| table != Some(true));
         of_tables.chain(of_indexes)
     }
 
@@ -223,50 +221,52 @@ impl Index {
         of_tables.chain(of_indexes)
     }
 
-    fn of_table(&self, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
+    fn of_table(&self, low: Key, high: Key, ask: &mut dyn FnMut(u64, f32)) {
         match (low, high) {
             (Key::Row(low), Key::Row(high)) => {
                 for pages in [&self.last, &self.interior] {
                     let above = range(pages, low.saturating_add(1), high).rev();
-                    above.filter(|page| page.2 > low).take(MOST_ASKED).for_each(|page| ask(page.1));
+                    above
+                        .filter(|page| page.2 > low)
+                        .take(MOST_ASKED)
+                        .for_each(|page| ask(page.1, LEAST_FIT));
                 }
             }
             (_, Key::Row(high)) => {
-                range(&self.last, high, high).take(MOST_ASKED).for_each(|page| ask(page.1));
-                range(&self.interior, i64::MIN, high).rev().take(MOST_ASKED).for_each(|page| ask(page.1));
+                range(&self.last, high, high).take(MOST_ASKED).for_each(|page| ask(page.1, LEAST_FIT));
+                range(&self.interior, i64::MIN, high)
+                    .rev()
+                    .take(MOST_ASKED)
+                    .for_each(|page| ask(page.1, LEAST_FIT));
             }
             (Key::Row(low), _) => {
                 let next = low.saturating_add(1);
-                range(&self.first, next, i64::MAX).take(MOST_ASKED / 4).for_each(|page| ask(page.1));
-                let interior = range(&self.interior, next, i64::MAX).filter(|page| page.2 > low);
-                interior.take(MOST_ASKED / 4).for_each(|page| ask(page.1));
+                range(&self.first, next, i64::MAX)
+                    .take(MOST_ASKED / 4)
+                    .for_each(|page| ask(page.1, LEAST_FIT));
+                let interior = range(&self.interior_first, next, i64::MAX);
+                interior.take(MOST_ASKED).for_each(|page| ask(page.1, LEAST_INTERIOR));
             }
             _ => {}
         }
     }
 
     fn of_index(&self, body: &Body<'_>, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
-        let prefix = |key: Key| match key {
-            Key::Entry(at, len) => {
-                slice_at(body.image, usize::try_from(at).ok()?, len as usize).map(keys::prefix)
-            }
-            _ => None,
-        };
-        let (low, high) = (prefix(low), prefix(high));
-        let least = low.unwrap_or(0);
-        let most = high.unwrap_or(u64::MAX);
+        let (least, most) = body.prefixes(low, high);
+        let is_known = |key: Key| matches!(key, Key::Entry(..));
         let within = |page: &&(u64, u64, u64)| page.2 >= least && page.2 <= most;
-        match (low, high) {
-            (None, None) => {}
-            (Some(_), _) => {
-                range(&self.entries, least, most)
-                    .filter(within)
-                    .take(MOST_ASKED)
-                    .for_each(|page| ask(page.1));
-            }
-            (None, Some(_)) => {
-                let pages = range(&self.entries, least, most).rev();
-                pages.filter(within).take(MOST_ASKED).for_each(|page| ask(page.1));
+        // Interior pages are few among leaves, which lie between the same bounds.
+        for pages in [&self.inner, &self.entries] {
+            match (is_known(low), is_known(high)) {
+                (false, false) => {}
+                (true, _) => {
+                    let pages = range(pages, least, most).filter(within);
+                    pages.take(MOST_ASKED).for_each(|page| ask(page.1));
+                }
+                (false, true) => {
+                    let pages = range(pages, least, most).rev().filter(within);
+                    pages.take(MOST_ASKED).for_each(|page| ask(page.1));
+                }
             }
         }
     }

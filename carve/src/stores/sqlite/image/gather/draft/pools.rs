@@ -8,7 +8,6 @@ use super::super::Pool;
 use super::super::body::{Expect, Key};
 use super::super::fit::EVIDENCE;
 use super::super::lay::{self, Guess, Laid};
-use super::super::search::Index;
 use super::{DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashSet};
@@ -38,9 +37,9 @@ impl Draft<'_> {
     }
 
     /// Where a last page of a chain may lie that holds so much, in order; without places that are `taken`.
-    fn ends(&self, index: &Index, held: Held, taken: &dyn Fn(u64) -> bool) -> Vec<u64> {
+    fn ends(&self, held: Held, taken: &dyn Fn(u64) -> bool) -> Vec<u64> {
         let expect = Expect::Chain { left: held.0, text: held.1, guessed: false, parent: 0 };
-        let free = index.ends(held.0).filter(|offset| !taken(*offset));
+        let free = self.body.index.ends(held.0).filter(|offset| !taken(*offset));
         let fits: Vec<(u64, f32)> = free
             .map(|offset| (offset, self.body.fit(offset, 2, &expect)))
             .filter(|(_, fit)| *fit >= 0.0)
@@ -55,19 +54,91 @@ impl Draft<'_> {
 
     /// Gives pages that lie nowhere the places that are left: those beside other pages first. `taken` tells what other databases
     /// hold.
-    pub(in super::super) fn fill(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) {
+    pub(in super::super) fn fill(&mut self, taken: &dyn Fn(u64) -> bool) {
         for _ in 0..MOST_LEVELS {
-            if !self.fill_trees(index, taken) {
+            if !self.fill_trees(taken) {
                 break;
             }
             self.walk();
         }
-        self.fill_chains(index, taken);
+        self.fill_maps(taken);
+        for _ in 0..MOST_LEVELS {
+            if !self.fill_links(taken) {
+                break;
+            }
+            self.walk();
+        }
+        self.fill_chains(taken);
         self.walk();
     }
 
+    /// Gives pages of the pointer map the places whose entries agree with what is known of the other pages.
+    fn fill_maps(&mut self, taken: &dyn Fn(u64) -> bool) {
+        let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        for number in 2..=self.body.count {
+            let is_map = self.expects.get(number as usize - 1) == Some(&Expect::Map);
+            if !is_map || self.place(number).is_some() && self.fit(number) >= 0.0 {
+                continue;
+            }
+            let free =
+                self.body.index.maps().iter().filter(|offset| !taken(**offset) && !own.contains(*offset));
+            let agrees =
+                |offset: &u64| Some((self.body.agrees_as_map(*offset, number, &self.expects)?, *offset));
+            let mut maps: Vec<(u32, u64)> = free.filter_map(agrees).collect();
+            maps.sort_by_key(|(agree, offset)| (std::cmp::Reverse(*agree), *offset));
+            let Some((most, offset)) = maps.first().copied() else { continue };
+            own.insert(offset);
+            self.put(number, offset);
+            let others = maps.iter().filter(|(agree, _)| most - agree <= DECIDED as u32);
+            let others: Vec<u64> = others.map(|(_, offset)| *offset).collect();
+            if others.len() > 1 {
+                self.filled.insert(number, others);
+            }
+        }
+    }
+
+    /// Gives pages of chains, which were not found by their number, places that lead to pages to which nothing else does;
+    /// whether there were any.
+    fn fill_links(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
+        let size = self.body.size();
+        let capacity = u64::from(self.body.geometry.overflow_capacity());
+        let is_open = |(number, expect): &(u32, &Expect)| {
+            let goes_on = matches!(expect, Expect::Chain { left, guessed: false, .. } if *left > capacity);
+            goes_on && (self.place(*number).is_none() || self.fit(*number) < 0.0)
+        };
+        let open: Vec<(u32, Expect)> =
+            (1..).zip(&self.expects).filter(is_open).map(|(number, expect)| (number, *expect)).collect();
+        if open.is_empty() {
+            return false;
+        }
+        let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        let leads_on = |next: u32| match self.expects.get((next as usize).wrapping_sub(1)) {
+            Some(Expect::Unknown | Expect::Chain { guessed: true, .. }) => true,
+            _ => false,
+        };
+        let links = self.body.index.links().filter(|(next, offset)| leads_on(*next) && !taken(*offset));
+        let links: Vec<u64> =
+            links.map(|(_, offset)| offset).filter(|offset| !own.contains(offset)).collect();
+        let mut any = false;
+        for (number, expect) in open {
+            let fits =
+                |offset: &&u64| !own.contains(*offset) && self.body.fit(**offset, number, &expect) >= 0.0;
+            let free: Vec<u64> = links.iter().filter(fits).take(MOST_ELSEWHERE).copied().collect();
+            let is_beside = |offset: &&u64| {
+                self.place(number - 1).is_some_and(|before| before + size == **offset)
+                    || self.place(number + 1) == Some(**offset + size)
+            };
+            let Some(offset) = free.iter().find(is_beside).or(free.first()).copied() else { continue };
+            own.insert(offset);
+            self.put(number, offset);
+            self.filled.insert(number, free);
+            any = true;
+        }
+        any
+    }
+
     /// Gives pages of trees places that their keys or their kind allow; whether any was there.
-    fn fill_trees(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) -> bool {
+    fn fill_trees(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
         let size = self.body.size();
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         let filled = self.filled.keys().filter_map(|number| self.place(*number));
@@ -81,9 +152,9 @@ impl Draft<'_> {
             }
             let found = if (low, high) == (Key::Open, Key::Open) {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
-                index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
+                self.body.index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
             } else {
-                index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE)
+                self.body.index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE)
             };
             let free: Vec<u64> = found
                 .into_iter()
@@ -109,16 +180,17 @@ impl Draft<'_> {
     }
 
     /// Gives last pages of chains the places that are left.
-    fn fill_chains(&mut self, index: &Index, taken: &dyn Fn(u64) -> bool) {
+    fn fill_chains(&mut self, taken: &dyn Fn(u64) -> bool) {
         let size = self.body.size();
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
+        let mut lacking = Vec::new();
         for (held, numbers) in self.last_pages() {
             let is_open = |number: &u32| self.place(*number).is_none() || self.fit(*number) < 0.0;
             let open: Vec<u32> = numbers.into_iter().filter(is_open).collect();
             if open.is_empty() {
                 continue;
             }
-            let ends = self.ends(index, held, &|offset| taken(offset) || own.contains(&offset));
+            let ends = self.ends(held, &|offset| taken(offset) || own.contains(&offset));
             let mut left = Vec::new();
             for number in open {
                 let behind = self.place(number - 1).and_then(|before| before.checked_add(size));
@@ -133,11 +205,32 @@ impl Draft<'_> {
                 }
             }
             let free: Vec<u64> = ends.into_iter().filter(|offset| !own.contains(offset)).collect();
-            for (number, offset) in left.into_iter().zip(free) {
-                own.insert(offset);
-                self.put(number, offset);
-                self.filled.insert(number, Vec::new());
+            for (at, number) in left.into_iter().enumerate() {
+                match free.get(at).copied() {
+                    Some(offset) => {
+                        own.insert(offset);
+                        self.put(number, offset);
+                        self.filled.insert(number, Vec::new());
+                    }
+                    None => lacking.push((number, held.0)),
+                }
             }
+        }
+        // A page that was used again within one transaction keeps what it held behind the end.
+        for (number, left) in lacking {
+            let Some(expect) = self.expects.get(number as usize - 1).copied() else { continue };
+            let free =
+                self.body.index.longer_ends(left).filter(|offset| !taken(*offset) && !own.contains(offset));
+            let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
+            let free: Vec<u64> = free.filter(fits).take(MOST_ELSEWHERE).collect();
+            let is_beside = |offset: &&u64| {
+                self.place(number - 1).is_some_and(|before| before + size == **offset)
+                    || self.place(number + 1) == Some(**offset + size)
+            };
+            let Some(offset) = free.iter().find(is_beside).or(free.first()).copied() else { continue };
+            own.insert(offset);
+            self.put(number, offset);
+            self.filled.insert(number, free);
         }
     }
 
@@ -173,7 +266,7 @@ impl Draft<'_> {
     }
 
     /// The pools of pages of which it is not `sure` where they lie.
-    pub(super) fn pools(&self, index: &Index, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> Vec<Pool> {
+    pub(super) fn pools(&self, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> Vec<Pool> {
         let away = self.away();
         let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
         let of_sure: HashSet<u64, RandomState> =
@@ -189,7 +282,7 @@ impl Draft<'_> {
             if numbers.is_empty() {
                 continue;
             }
-            let offsets = self.ends(index, held, &|offset| claimed(offset) || of_sure.contains(&offset));
+            let offsets = self.ends(held, &|offset| claimed(offset) || of_sure.contains(&offset));
             // In the run of a page of which the bytes tell the place lies this one, or by accident one that is like it.
             let is_told = |number: &u32| {
                 let steps = away.get(*number as usize - 1).copied().flatten();
