@@ -232,7 +232,11 @@ impl<'i> Draft<'i> {
                 continue;
             }
             if tries.are_enough(&self.walked) {
-                break;
+                if !self.seek(claimed) {
+                    break;
+                }
+                tries = Tries::default();
+                continue;
             }
             self.lay(claimed);
             self.fix(before.as_deref());

@@ -19,6 +19,9 @@ use rayon::prelude::*;
 /// Pages that are asked for one number: keys are dense, so that more would be of many databases alike.
 const MOST_ASKED: usize = 96;
 
+/// The same where nothing but the pages themselves tell them apart.
+const MOST_ALIKE: usize = 2048;
+
 /// A page whose fit is less is not worth a break of the file's run.
 const LEAST_FIT: f32 = 2.0;
 
@@ -255,17 +258,19 @@ impl Index {
         let (least, most) = body.prefixes(low, high);
         let is_known = |key: Key| matches!(key, Key::Entry(..));
         let within = |page: &&(u64, u64, u64)| page.2 >= least && page.2 <= most;
+        // Where the beginnings of the bounds are the same, they don't tell pages apart.
+        let asked = if least == most { MOST_ALIKE } else { MOST_ASKED };
         // Interior pages are few among leaves, which lie between the same bounds.
         for pages in [&self.inner, &self.entries] {
             match (is_known(low), is_known(high)) {
                 (false, false) => {}
                 (true, _) => {
                     let pages = range(pages, least, most).filter(within);
-                    pages.take(MOST_ASKED).for_each(|page| ask(page.1));
+                    pages.take(asked).for_each(|page| ask(page.1));
                 }
                 (false, true) => {
                     let pages = range(pages, least, most).rev().filter(within);
-                    pages.take(MOST_ASKED).for_each(|page| ask(page.1));
+                    pages.take(asked).for_each(|page| ask(page.1));
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use super::super::Pool;
 use super::super::body::{Expect, Key};
-use super::super::fit::EVIDENCE;
+use super::super::fit::{EVIDENCE, MISFIT};
 use super::super::lay::{self, Guess, Laid};
 use super::{DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
@@ -74,10 +74,20 @@ impl Draft<'_> {
 
     /// Gives pages of the pointer map the places whose entries agree with what is known of the other pages.
     fn fill_maps(&mut self, taken: &dyn Fn(u64) -> bool) {
+        let bound = self.bound();
+        let maps = (1..).zip(&self.expects).filter(|(_, expect)| **expect == Expect::Map);
+        let maps: Vec<u32> = maps.map(|(number, _)| number).collect();
+        let is_wrong = |number: &u32| {
+            let place = self.place(*number).filter(|_| bound.get(*number as usize - 1) != Some(&true));
+            place.is_some_and(|offset| self.body.agrees_as_map(offset, *number, &self.expects).is_none())
+        };
+        // By itself any page of a map fits.
+        for number in maps.iter().copied().filter(is_wrong).collect::<Vec<_>>() {
+            self.take_away(number);
+        }
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
-        for number in 2..=self.body.count {
-            let is_map = self.expects.get(number as usize - 1) == Some(&Expect::Map);
-            if !is_map || self.place(number).is_some() && self.fit(number) >= 0.0 {
+        for number in maps {
+            if self.place(number).is_some() && self.fit(number) >= 0.0 {
                 continue;
             }
             let free =
@@ -234,6 +244,16 @@ impl Draft<'_> {
         }
     }
 
+    fn take_away(&mut self, number: u32) {
+        let at = number as usize - 1;
+        if let (Some(place), Some(laid), Some(fit)) =
+            (self.places.get_mut(at), self.laid.get_mut(at), self.fits.get_mut(at))
+        {
+            (*place, *laid, *fit) = (None, Laid::NONE, MISFIT);
+            self.moved = true;
+        }
+    }
+
     fn put(&mut self, number: u32, offset: u64) {
         let at = number as usize - 1;
         let base = lay::base_of(Guess { number, offset }, self.body.size());
@@ -243,6 +263,7 @@ impl Draft<'_> {
         {
             (*place, *laid, *known) =
                 (Some(offset), Laid { base, fit, margin: f32::INFINITY, rival: None }, fit);
+            self.moved = true;
         }
     }
 
