@@ -116,19 +116,22 @@ impl<'a> Look<'_, 'a> {
         if matches!(sector.get(header::LEN), Some(5 | 13)) {
             self.damaged_first_page(at, sector);
         }
+        let whole: Option<&[u8; SECTOR]> = sector.first_chunk();
+        if whole.is_none_or(|sector| any_may_begin(sector)) {
+            self.blocks(at, sector);
+        }
+    }
+
+    /// Looks for frames and records in a sector at this offset of the window.
+    #[cold]
+    fn blocks(&mut self, at: usize, sector: &[u8]) {
         let (blocks, rest) = sector.as_chunks::<BLOCK>();
         for (index, block) in blocks.iter().enumerate() {
-            let any = block.as_chunks::<STEP>().0.iter().fold(false, |any, word| {
-                let word = u64::from_le_bytes(*word);
-                any | ((word & ZERO_BITS == 0) & (word != 0))
-            });
-            if any {
+            if any_may_begin(block) {
                 self.words(at + index * BLOCK, block);
             }
         }
-        if !rest.is_empty() {
-            self.words(at + blocks.len() * BLOCK, rest);
-        }
+        self.words(at + blocks.len() * BLOCK, rest);
     }
 
     /// The image from an offset of the window on, as far as a page may reach. What lies behind the window is asked of the
@@ -202,8 +205,7 @@ impl<'a> Look<'_, 'a> {
         }
     }
 
-    /// Looks for frames and records in some bytes at this offset of the window.
-    #[cold]
+    /// The same in some bytes of it.
     fn words(&mut self, at: usize, bytes: &[u8]) {
         for (index, word) in bytes.as_chunks::<STEP>().0.iter().enumerate() {
             let (at, word) = (at + index * STEP, u64::from_le_bytes(*word));
@@ -259,6 +261,18 @@ impl<'a> Look<'_, 'a> {
     }
 }
 
+/// Whether a frame or a record may begin at one of the words of some bytes; few others pass.
+///
+/// No word is asked by itself, so that an instruction looks at several. Of a word that passes, nothing is left but zero, and
+/// one less than zero has the highest bit, which nothing else has. To take one from the upper bytes of the page's number
+/// changes what passes only where they are zero: the count behind it then borrows. There is no page 0, so that zeros end here.
+#[inline]
+fn any_may_begin<const N: usize>(bytes: &[u8; N]) -> bool {
+    let words = bytes.as_chunks::<STEP>().0.iter().map(|word| u64::from_le_bytes(*word));
+    let left = words.map(|word| (word.wrapping_sub(0x100) & ZERO_BITS).wrapping_sub(1));
+    left.fold(0, |any, left| any | left) >> 63 != 0
+}
+
 /// Whether a place is among marks that are in order.
 fn is_marked(marks: &[Mark], at: usize) -> bool {
     marks.binary_search_by_key(&(at as u64), |mark| mark.offset()).is_ok()
@@ -297,4 +311,28 @@ fn beside<'m>(
     let behind = (1..).map_while(move |step| own.checked_add(len.checked_mul(step)?)).take_while(new);
     let before = (1..).map_while(move |step| own.checked_sub(len.checked_mul(step)?)).take_while(new);
     behind.chain(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_may_begin;
+    use mudlark_parsers::sqlite::probe::{frame, record};
+
+    #[test]
+    fn no_word_is_passed_over_at_which_a_frame_or_a_record_may_begin() {
+        let bytes = [0, 1, 2, 5, 10, 13, 15, 16, 255];
+        for page in [[0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [0, 255, 255, 255], [0, 0, 0, 0], [1, 0, 0, 1]]
+        {
+            for (first, second) in bytes.iter().flat_map(|first| bytes.map(|second| (*first, second))) {
+                let [a, b, c, d] = page;
+                let word = [a, b, c, d, first, second, 255 - second, first];
+                let may_begin =
+                    frame::may_begin(u64::from_le_bytes(word)) || record::may_begin(u64::from_le_bytes(word));
+                let mut around = [0x41; 64];
+                around[40..48].copy_from_slice(&word);
+                assert!(any_may_begin(&around) || !may_begin || page == [0; 4], "{word:?}");
+            }
+        }
+        assert!(!any_may_begin(&[0; 64]) && !any_may_begin(&[0x41; 64]));
+    }
 }
