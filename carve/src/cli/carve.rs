@@ -71,7 +71,29 @@ pub(super) fn gather(image: &Source, index: &Index, progress: &dyn Progress) -> 
         let found = store.gather(image, index.of(store.name()), progress)?;
         parts.extend(found.into_iter().map(|part| Part { of: part.of.map(|of| of + before), ..part }));
     }
+    tell_unread(image, &mut parts);
     Ok(parts)
+}
+
+/// Says what could not be read of an image, and marks the files in which it lies.
+fn tell_unread(image: &Source, parts: &mut [Part]) {
+    let sum = |unread: &[(u64, u64)]| unread.iter().map(|(_, length)| length).sum::<u64>();
+    let unread = image.holes();
+    let Some((first, _)) = unread.first() else { return };
+    eprintln!(
+        "mudlark: {}: {} can't be read, in {}, the first at {first:#x}; they count as zeros. If the disk is failing, copy \
+         it with a tool that tries again, as ddrescue, and work on the copy",
+        image.path().display(),
+        grouped_count(sum(&unread), "byte"),
+        grouped_count(unread.len() as u64, "place"),
+    );
+    for part in parts {
+        let within = sum(&image.part(&part.extents, part.page_size).holes());
+        if within > 0 {
+            part.standing = Standing::Damaged;
+            part.reasons.push(format!("{} of it can't be read", grouped_count(within, "byte")));
+        }
+    }
 }
 
 /// Refuses a folder before any work is done.

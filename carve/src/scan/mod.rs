@@ -198,9 +198,6 @@ pub fn again<T: Send>(
     }
 }
 
-/// Bytes that are read at a time where not all of a window can be: a page of memory, then a sector of a disk.
-const PIECES: [usize; 2] = [4096, 512];
-
 /// The bytes of a window, read rather than mapped where that can be: to map them costs more than to copy them. Sectors that
 /// can't be read are zeros, and on record.
 fn read<'b>(
@@ -215,29 +212,14 @@ fn read<'b>(
     buffer.resize(WINDOW, 0);
     let Some(into) = buffer.get_mut(..len) else { return mapped };
     if file.read_exact_at(into, from as u64).is_err() {
-        read_in_pieces(source, file, from as u64, into, &PIECES);
+        source.read_by_sectors(file, from as u64, into);
     }
     into
 }
 
-/// Reads as much as can be read, in pieces of the first of `sizes`, and those that can't be in pieces of the next.
-fn read_in_pieces(source: &Source, file: &File, from: u64, into: &mut [u8], sizes: &[usize]) {
-    let Some((size, smaller)) = sizes.split_first() else {
-        into.fill(0);
-        source.note_unread(from, into.len() as u64);
-        return;
-    };
-    for (index, piece) in into.chunks_mut(*size).enumerate() {
-        let at = from + (index * size) as u64;
-        if file.read_exact_at(piece, at).is_err() {
-            read_in_pieces(source, file, at, piece, smaller);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{PIECES, WINDOW, read};
+    use super::{WINDOW, read};
     use crate::source::Source;
     use std::fs::{self, File};
 
@@ -249,7 +231,7 @@ mod tests {
         let source = Source::open(&path).unwrap();
         let file = source.reopened().unwrap();
         // What a file lost since is like what a disk doesn't give.
-        let left = WINDOW - 3 * PIECES[0] - PIECES[1];
+        let left = WINDOW - 3 * 4096 - 512;
         File::options().write(true).open(&path).unwrap().set_len(left as u64).unwrap();
         let mut buffer = Vec::new();
         let bytes = read(&source, source.bytes(), Some(&file), (0, WINDOW), &mut buffer);

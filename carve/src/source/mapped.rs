@@ -12,33 +12,39 @@ use std::sync::{Mutex, PoisonError};
 /// A file mapped read-only, with its fault guard.
 #[derive(Debug)]
 pub(super) struct Mapped {
-    map: Mmap,
+    /// Dropped before the map: it must not watch what may be another one's memory.
     guard: Option<Guard>,
+    map: Mmap,
     /// Offsets and lengths of what could not be read where it was read and not mapped.
     unread: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Mapped {
-    /// Maps the `length` bytes of `file`.
-    pub(super) fn new(file: &File, length: u64) -> io::Result<Self> {
+    /// Maps the `length` bytes of `file`. What can't be read of them is read again from `again`, sector by sector.
+    pub(super) fn new(file: &File, length: u64, again: Option<File>) -> io::Result<Self> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
         // SAFETY: the mapping is private and read-only. Another process may change or cut the file meanwhile: then
         // bytes change under us, which parsers that trust nothing bear, or a read faults, which the guard answers.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map_copy_read_only(file)? };
-        let guard = Guard::watch(&map);
-        Ok(Self { map, guard, unread: Mutex::default() })
+        let guard = Guard::watch(&map, again);
+        Ok(Self { guard, map, unread: Mutex::default() })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
     }
 
-    /// Lets the system take back the memory in which some bytes lie, which are read anew when they are asked for.
+    /// Lets the system take back the memory in which some bytes lie, which are read anew when they are asked for. No other thread
+    /// may read them meanwhile: what the guard put in place would be zeros without a record.
     pub(super) fn release(&self, range: Range<usize>) {
+        // What the guard put in place stands nowhere else.
+        if self.guard.as_ref().is_some_and(Guard::has_replaced) {
+            return;
+        }
         let end = range.end.min(self.map.len());
         let length = end.saturating_sub(range.start);
         // SAFETY: the advice is dangerous where a mapping was written to, as that would be lost; this one is read-only.
-        // Zeros that the guard put in place of what can't be read are zeros again. Failure leaves all as it is.
+        // Failure leaves all as it is.
         let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, length) };
     }
 
@@ -54,11 +60,9 @@ impl Mapped {
 
     /// Offsets and lengths in bytes of what could not be read, in order and without overlap.
     pub(super) fn holes(&self) -> Vec<(u64, u64)> {
-        let (offsets, page) = self.guard.as_ref().map(Guard::faults).unwrap_or_default();
+        let mut all = self.guard.as_ref().map(Guard::unread).unwrap_or_default();
         let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        let faulted = offsets.into_iter().map(|at| (at as u64, page as u64));
-        let mut all: Vec<(u64, u64)> =
-            unread.iter().map(|(at, length)| (*at, *length)).chain(faulted).collect();
+        all.extend(unread.iter().map(|(at, length)| (*at, *length)));
         drop(unread);
         all.sort_unstable();
         let mut holes: Vec<(u64, u64)> = Vec::new();
@@ -69,5 +73,52 @@ impl Mapped {
             }
         }
         holes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mapped;
+    use std::fs::{self, File};
+
+    /// More pages than the system keeps mappings of a process.
+    const PAGES: u64 = 70_000;
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_read_costs_what_is_gone_and_all_of_it_is_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.img");
+        fs::write(&path, [7; 8192]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        file.set_len(PAGES * 4096 + 700).unwrap();
+        let mapped = Mapped::new(&file, PAGES * 4096 + 700, None).unwrap();
+        file.set_len(4096).unwrap();
+        let sum: usize = mapped.bytes().iter().step_by(512).map(|byte| usize::from(*byte)).sum();
+        assert_eq!(sum, 7 * 4096 / 512);
+        let gone = (PAGES - 1) * 4096 + 700;
+        let [(4096, length)] = mapped.holes()[..] else { panic!("{:?}", mapped.holes()) };
+        assert_eq!(length.div_ceil(512), gone.div_ceil(512));
+    }
+
+    #[test]
+    fn sectors_of_a_page_that_fails_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, disk) = (folder.path().join("mapped.img"), folder.path().join("disk.img"));
+        fs::write(&path, [0; 4 * 4096]).unwrap();
+        fs::write(&disk, [7; 2 * 4096 + 3 * 512]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mapped = Mapped::new(&file, 4 * 4096, Some(File::open(&disk).unwrap())).unwrap();
+        file.set_len(4096).unwrap();
+        let bytes = mapped.bytes();
+        let left = 2 * 4096 + 3 * 512;
+        // The page that is still there is not asked for again.
+        assert!(
+            bytes[..4096].iter().all(|byte| *byte == 0) && bytes[4096..left].iter().all(|byte| *byte == 7)
+        );
+        assert!(bytes[left..].iter().all(|byte| *byte == 0));
+        assert_eq!(mapped.holes(), [(left as u64, 4 * 4096 - left as u64)]);
+        // What was put in place is kept.
+        mapped.release(0..4 * 4096);
+        assert_eq!(mapped.bytes()[4096], 7);
     }
 }

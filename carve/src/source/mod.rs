@@ -4,6 +4,7 @@ mod guard;
 mod hash;
 mod mapped;
 mod pieces;
+mod sectors;
 
 pub use hash::{HASH_BY_DEFAULT, HashChoice, SourceHash, hash};
 
@@ -14,7 +15,7 @@ use pieces::Pieces;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,7 +75,7 @@ impl Source {
         let length = if metadata.is_file() { Ok(metadata.len()) } else { file.seek(SeekFrom::End(0)) };
         let length = length.map_err(failed("can't be read"))?;
         let mapped = (length > 0)
-            .then(|| Mapped::new(&file, length).map(Arc::new))
+            .then(|| Mapped::new(&file, length, past_the_cache(path, &metadata)).map(Arc::new))
             .transpose()
             .map_err(failed("can't be mapped"))?;
         let name = path
@@ -255,19 +256,37 @@ impl Source {
         }
     }
 
-    /// Notes that bytes could not be read from the file beside the mapping.
-    pub fn note_unread(&self, offset: u64, length: u64) {
-        if let Some(mapped) = &self.mapped {
-            mapped.note_unread(offset, length);
-        }
+    /// Reads the bytes from `at` on where not all of them can be read: sectors that can't be are zeros, and on record.
+    pub fn read_by_sectors(&self, file: &File, at: u64, into: &mut [u8]) {
+        let again = past_the_cache(&self.path, &self.metadata);
+        let file = again.as_ref().unwrap_or(file);
+        sectors::read(file, at, into, |from, length| {
+            if let Some(mapped) = &self.mapped {
+                mapped.note_unread(at + from as u64, length as u64);
+            }
+        });
     }
 
-    /// Offsets and lengths of the bytes that could not be read so far.
+    /// Offsets and lengths in the file of the bytes that could not be read so far, in order.
     #[must_use]
     pub fn holes(&self) -> Vec<(u64, u64)> {
-        let mapped = self.mapped.as_ref().filter(|_| self.pieces.is_none());
-        mapped.map(|mapped| mapped.holes()).unwrap_or_default()
+        let holes = self.mapped.as_ref().map(|mapped| mapped.holes()).unwrap_or_default();
+        match &self.pieces {
+            Some(pieces) => pieces.within(&holes),
+            None => holes,
+        }
     }
+}
+
+/// A block device once more, read past the system's cache, which has no pages of which only a part can be read. `None` for
+/// what is no device, or where the path has become another one's.
+fn past_the_cache(path: &Path, metadata: &Metadata) -> Option<File> {
+    if !metadata.file_type().is_block_device() {
+        return None;
+    }
+    let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
+    let now = file.metadata().ok()?;
+    ((now.dev(), now.ino()) == (metadata.dev(), metadata.ino())).then_some(file)
 }
 
 /// Whether it is a file or a block device: what has a length and bytes at any offset.

@@ -39,6 +39,21 @@ impl Pieces {
         Some(extent.offset? + (offset - extent.at))
     }
 
+    /// Where these bytes of the image lie in the file: offsets and lengths, in the order of the file.
+    pub(super) fn within(&self, image: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let mut within = Vec::new();
+        for extent in &self.extents {
+            let Some(from) = extent.offset else { continue };
+            let first = image.partition_point(|(at, length)| at + length <= from);
+            let touched = image.iter().skip(first).take_while(|(at, _)| *at < from + extent.length);
+            within.extend(touched.map(|(at, length)| {
+                let (start, end) = ((*at).max(from), (at + length).min(from + extent.length));
+                (extent.at + (start - from), end - start)
+            }));
+        }
+        within
+    }
+
     pub(super) fn get<'i>(&self, image: &'i [u8], offset: u64, length: usize) -> Option<&'i [u8]> {
         let extent = self.at(offset)?;
         let left = usize::try_from(extent.at + extent.length - offset).unwrap_or(usize::MAX);
@@ -83,6 +98,12 @@ mod tests {
         assert_eq!(pieces.get(image, 5, 2), Some(&b"cd"[..]));
         assert_eq!(pieces.get(image, 7, 1), None);
         assert_eq!((pieces.place(6), pieces.place(3), pieces.len()), (Some(3), None, 7));
+    }
+
+    #[test]
+    fn bytes_of_the_image_are_told_by_their_places_in_the_file() {
+        assert_eq!(pieces().within(&[(0, 2), (3, 4), (7, 1)]), [(0, 1), (1, 1), (4, 1), (6, 1)]);
+        assert_eq!(pieces().within(&[(4, 2), (8, 9)]), []);
     }
 
     #[test]
