@@ -46,6 +46,7 @@ fn a_file_that_is_no_store_is_named_with_what_it_is_instead() -> Done {
         ("zeros.db", vec![0; 40_000], "zeros"),
         ("picture.jpg", [&[0xff, 0xd8, 0xff, 0xe0][..], &[7; 9000]].concat(), "no store"),
         ("short", vec![b'S'], "no store"),
+        ("begun-wal", [&[0x37, 0x7f, 6, 0x82][..], &[7; 9000]].concat(), "wal.page_size at 0x8"),
     ] {
         let path = folder.path().join(name);
         fs::write(&path, bytes)?;

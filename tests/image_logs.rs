@@ -93,6 +93,27 @@ fn a_header_that_is_lost_follows_from_the_first_frame() -> Done {
 }
 
 #[test]
+fn a_header_that_is_broken_is_taken_for_none_in_an_image_and_in_a_log_alone() -> Done {
+    let folder = folder()?;
+    let (main, log) = logged(folder.path())?;
+    // Version, page size, a salt and the checksum.
+    for field in [4, 8, 16, 24] {
+        let mut broken = log.clone();
+        broken[field] ^= 0x40;
+        let image = image(folder.path(), &[&broken, &main])?;
+        let (line, file) = only(folder.path(), &image, "log")?;
+        assert!(file == log, "{field}: {line}");
+        assert_eq!(names_of_three(folder.path(), &image)?, (json!([["change 10"]]), 11), "{field}");
+        let alone = folder.path().join("alone-wal");
+        fs::write(&alone, broken)?;
+        let out = folder.path().join("alone.db").display().to_string();
+        let ran = mudlark(["recover", &alone.display().to_string(), "-o", &out, "--force"])?;
+        assert_eq!(ran.status, Some(0), "{field}: {}", ran.err);
+    }
+    Ok(())
+}
+
+#[test]
 fn the_pieces_of_a_log_are_put_in_the_order_of_their_checksums() -> Done {
     let folder = folder()?;
     let (main, log) = logged(folder.path())?;

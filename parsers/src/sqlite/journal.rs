@@ -95,12 +95,11 @@ pub struct Journal {
     saved: HashSet<u32>,
 }
 
-/// Reads a journal the way a rollback would, but for damaged records: SQLite stops at the first, while the nonce
-/// proves those behind it just as well.
+/// The first header of a journal that SQLite itself would roll back.
 ///
 /// # Errors
-/// The rule that the first header breaks: then SQLite, too, has nothing to roll back.
-pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
+/// The rule that it breaks.
+pub fn sound_header(bytes: &[u8]) -> Result<SegmentHeader, Damage> {
     let not_a = |field, at| Damage::new(field, at, DamageKind::NotA { expected: "a journal header" });
     let (_, first) = segment_header(bytes).map_err(|_| not_a("journal.magic", 0))?;
     if !PAGE_SIZES.contains(&first.page_size) {
@@ -109,6 +108,16 @@ pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
     if !first.sector_size.is_power_of_two() || !(32..=65536).contains(&first.sector_size) {
         return Err(not_a("journal.sector_size", 20));
     }
+    Ok(first)
+}
+
+/// Reads a journal the way a rollback would, but for damaged records: SQLite stops at the first, while the nonce
+/// proves those behind it just as well.
+///
+/// # Errors
+/// As [`sound_header`]: then SQLite, too, has nothing to roll back.
+pub fn journal(bytes: &[u8]) -> Result<Journal, Damage> {
+    let first = sound_header(bytes)?;
     let super_journal = super_journal(bytes);
     let mut read = Journal {
         header: first,

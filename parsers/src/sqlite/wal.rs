@@ -208,11 +208,11 @@ pub struct Wal {
     pub damage: Vec<Damage>,
 }
 
-/// Reads a log. `None` when its header can't be one: no magic, impossible page size, wrong checksum.
+/// The header of a log that SQLite itself would read.
 ///
 /// # Errors
-/// The rule that the header breaks.
-pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
+/// The rule that it breaks: no magic, an impossible page size, a wrong checksum, another version.
+pub fn sound_header(bytes: &[u8]) -> Result<WalHeader, Damage> {
     let not_a = |field, at| Damage::new(field, at, DamageKind::NotA { expected: "a WAL header" });
     let (_, header) = wal_header(bytes).map_err(|_| not_a("wal.magic", 0))?;
     if !PAGE_SIZES.contains(&header.page_size) {
@@ -231,6 +231,15 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         };
         return Err(Damage::new("wal.format_version", 4, kind));
     }
+    Ok(header)
+}
+
+/// Reads a log.
+///
+/// # Errors
+/// As [`sound_header`].
+pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
+    let header = sound_header(bytes)?;
     let frame_len = FRAME_HEADER_LEN + header.page_size as usize;
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
     let mut read = Wal {

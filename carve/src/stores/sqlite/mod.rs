@@ -79,22 +79,24 @@ impl Store for Sqlite {
     fn recognise(&self, source: &Source) -> Option<Recognition> {
         let bytes = source.bytes();
         let readable = |what| Some(Recognition { what, readable: true, temp: temp::is_named(source) });
-        if let Ok((_, head)) = wal::wal_header(bytes) {
-            return readable(format!("SQLite write-ahead log, page size {}", head.page_size));
-        }
-        if journal::segment_header(bytes).is_ok() {
-            return readable("SQLite rollback journal".to_owned());
-        }
-        if let Some(temp) = temp::read(bytes) {
+        let broken_log = match log(bytes) {
+            Some(Ok(what)) => return readable(what),
+            Some(Err(what)) => Some(Recognition { what, readable: false, temp: false }),
+            None => None,
+        };
+        if let Some(temp) = temp::read(bytes).filter(|_| broken_log.is_none()) {
             return Some(Recognition { what: temp.what(), readable: true, temp: true });
         }
         let head = header::header(bytes).ok().map(|(_, head)| head);
         let detected = detect::detect(bytes);
         let borne_out = detected.as_ref().is_some_and(|detected| detected.borne_out);
-        if !borne_out && let Some(why) = encrypted::evidence(bytes, head.as_ref()) {
+        if !borne_out
+            && broken_log.is_none()
+            && let Some(why) = encrypted::evidence(bytes, head.as_ref())
+        {
             return Some(Recognition { what: why, readable: false, temp: false });
         }
-        let detected = detected?;
+        let Some(detected) = detected else { return broken_log };
         let size = detected.geometry.page_size;
         readable(match head {
             Some(_) => format!("SQLite database, page size {size}"),
@@ -172,4 +174,20 @@ impl Store for Sqlite {
     fn inspect(&self, sources: &[Source], place: Place) -> Result<String, Error> {
         inspect::inspect(sources, place)
     }
+}
+
+/// What a file is that begins as a log or a journal; why it can't be read where its header is broken.
+fn log(bytes: &[u8]) -> Option<Result<String, String>> {
+    let (name, header) = if wal::wal_header(bytes).is_ok() {
+        let header = wal::sound_header(bytes).map(|head| format!(", page size {}", head.page_size));
+        ("write-ahead log", header)
+    } else if journal::segment_header(bytes).is_ok() {
+        ("rollback journal", journal::sound_header(bytes).map(|_| String::new()))
+    } else {
+        return None;
+    };
+    let what = header.map(|more| format!("SQLite {name}{more}"));
+    Some(what.map_err(|damage| {
+        format!("it begins as an SQLite {name} whose header is broken ({damage}), and no page of a store shows in its place")
+    }))
 }

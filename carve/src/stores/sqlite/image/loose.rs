@@ -178,11 +178,14 @@ fn headless(image: &[u8], chain: &[Run]) -> Option<Part> {
     let header = wal::header_before(frame_at(image, first.from, first.page_size)?);
     let proved = chain.iter().find_map(|run| run.big_endian);
     let (head, reason) = match header {
-        Some(header) => (header, "its header was not found: it follows from the first frame"),
+        Some(header) => (header, "its header is lost or broken: it follows from the first frame"),
         None => {
             let salts = first.first.salts;
             let made = wal::header_bytes(proved?, first.page_size, 0, salts);
-            (made, "its header and first frames were not found: one of no checkpoint stands for the header")
+            (
+                made,
+                "its header and first frames are lost or broken: one of no checkpoint stands for the header",
+            )
         }
     };
     let mut log = logs::part(PartRole::Log, String::new(), first.from, HEADER_LEN as u64, first.page_size);

@@ -19,12 +19,13 @@ fn stated(bytes: &[u8]) -> Option<(Header, Geometry, Option<u64>)> {
 }
 
 /// Whether a file that was taken for a store may be an image: one that is as long as its header says is none.
-/// Nor is a log or a journal, or what one of these stands beside.
+/// Nor is a log or a journal, or what one of these stands beside; one whose header is broken is looked through for its frames.
 pub(super) fn may_be_an_image(source: &Source) -> bool {
     let bytes = source.bytes();
     // The magic alone is no header.
     let may_be = stated(bytes).is_none_or(|(_, _, len)| len.is_some_and(|len| len < bytes.len() as u64));
-    may_be && !is_log(bytes) && !has_sidecar(source)
+    let is_sound_log = wal::sound_header(bytes).is_ok() || journal::sound_header(bytes).is_ok();
+    may_be && !is_sound_log && !has_sidecar(source)
 }
 
 /// Whether it is one, by the hits in all of it.
