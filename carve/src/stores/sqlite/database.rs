@@ -262,6 +262,11 @@ impl<'a> Database<'a> {
         })
     }
 
+    /// The pages of a tree that are not sound.
+    fn damaged_pages(&self, tree: &Tree) -> impl Iterator<Item = u32> {
+        tree.pages.iter().copied().filter(|page| !self.survey.page(*page).sound)
+    }
+
     /// Reads the rows of one table.
     fn table_rows<'s>(
         &'s self,
@@ -297,9 +302,7 @@ impl<'a> Database<'a> {
                 (witnesses.verdicts, kept.by_key) = keyed::settle(ground, keys, own, &bare, most, &read);
             } else {
                 // On damaged pages rows are read to which no pointer leads.
-                let is_damaged = |page: &u32| !self.survey.page(*page).sound;
-                let damaged = tree.pages.iter().copied().filter(is_damaged);
-                kept.by_key = keyed::rows(ground, keys, damaged, &read);
+                kept.by_key = keyed::rows(ground, keys, self.damaged_pages(tree), &read);
             }
         }
         let place = |page: &u32| Spot { page: *page, remnants: false };

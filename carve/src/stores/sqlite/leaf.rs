@@ -85,9 +85,10 @@ pub(super) fn cells(
         &|cell: &Cell, header: &RecordHeader<'_>| is_linked(cell, page_count) && accept(cell, header);
     for extent in account.unaccounted {
         let claims = claims.with(Claim::PointerLost);
-        let found =
-            salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept_unnamed).into_iter();
-        let found = found.filter(|cell| slots.as_ref().is_none_or(|slots| slots.have_room_for(cell.rowid)));
+        let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept_unnamed);
+        let is_filled = are_side_by_side(&found, extent) && !out.iter().any(|known| is_among(known, &found));
+        let has_room = |cell: &Cell| slots.as_ref().is_none_or(|slots| slots.have_room_for(cell.rowid));
+        let found = found.into_iter().filter(|cell| is_filled || has_room(cell));
         out.extend(found.map(|cell| FoundCell { cell, claims, reads: true }));
     }
     // A cell that doesn't read and whose bytes turn out to be other, whole cells was a wrong pointer.
@@ -95,6 +96,24 @@ pub(super) fn cells(
     out.retain(|found| {
         found.reads || !salvaged.iter().any(|cell| cell.at < found.cell.end && found.cell.at < cell.end)
     });
+}
+
+/// Most bytes of a fragment: more would be a freeblock.
+const MOST_OF_A_FRAGMENT: u32 = 3;
+
+/// Whether cells fill an extent from its first byte on, but for fragments. In the cell content area SQLite makes a
+/// freeblock of what it frees, whose first four bytes are its own: where whole cells stand instead none was freed, and
+/// their pointers are lost, even if those that are left stand side by side.
+fn are_side_by_side(cells: &[Cell], extent: Extent) -> bool {
+    let ends = std::iter::once(extent.from).chain(cells.iter().map(|cell| cell.end));
+    let begins = cells.iter().map(|cell| cell.at).chain([extent.to]);
+    let between: Vec<u32> = ends.zip(begins).map(|(end, begin)| begin.saturating_sub(end)).collect();
+    between.first() == Some(&0) && between.iter().all(|bytes| *bytes <= MOST_OF_A_FRAGMENT)
+}
+
+/// Whether one of the cells has the row id of one that is known.
+fn is_among(known: &FoundCell, cells: &[Cell]) -> bool {
+    known.reads && cells.iter().any(|cell| cell.rowid == known.cell.rowid)
 }
 
 /// Whether a cell's overflow chain begins in the file, where it has one.
