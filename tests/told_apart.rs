@@ -1,9 +1,10 @@
 //! Is a gone row told from earlier versions of live ones, and these from it?
 
-use crate::support::{Done, folder, plan, recovered_lines, scored, store};
+use crate::support::{Done, folder, mudlark, plan, recovered_lines, scored, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::{DamageChoice, Plan};
 use mudlark_fixtures::sqlite::{Journal, Kind, Workload};
+use mudlark_parsers::claim::Claim;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::fs;
@@ -139,6 +140,12 @@ const MEMBERS: &str = "PRAGMA page_size = 4096; PRAGMA secure_delete = off;
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
     INSERT INTO members SELECT i, printf('%04d a member', i * 7919 % 10007), printf('at some place %04d', i * 6113 % 10007) FROM n;";
 
+/// Where the cell of a row begins on page 2, by its place.
+fn cell(page: &[u8], number: usize) -> usize {
+    let pointer = page.get(8 + 2 * number..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+    usize::from(u16::from_be_bytes(pointer))
+}
+
 #[test]
 fn a_live_row_whose_pointer_was_cut_out_is_not_deleted() -> Done {
     let folder = folder()?;
@@ -153,5 +160,34 @@ fn a_live_row_whose_pointer_was_cut_out_is_not_deleted() -> Done {
     let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
     assert_eq!(states(&lines), []);
     assert!(lines.iter().any(|line| line["rowid"] == 10));
+    Ok(())
+}
+
+#[test]
+fn a_deleted_row_that_ends_as_another_says_so_and_one_of_which_an_index_has_an_entry_too() -> Done {
+    let folder = folder()?;
+    let (path, out) = (folder.path().join("store.db"), folder.path().join("out.db"));
+    store(
+        &path,
+        &format!("{MEMBERS} DELETE FROM members WHERE id IN (10, 21); DELETE FROM members WHERE id = 20;"),
+    )?;
+    let mut bytes = fs::read(&path)?;
+    let page = &mut bytes[4096..8192];
+    // Row 20 ends where row 19 begins, the eighteenth of those that are left. Row 21 lies before it in one freeblock, the
+    // head of which took nothing of row 20.
+    let (end, donor) = (cell(page, 17), cell(page, 4));
+    page.copy_within(donor - 12..donor, end - 12);
+    fs::write(&path, bytes)?;
+    let arguments = ["recover".as_ref(), path.as_os_str(), "-o".as_ref(), out.as_os_str()];
+    mudlark(arguments.into_iter().chain(["--min-confidence".as_ref(), "0".as_ref()]))?;
+    let connection = Connection::open(&out)?;
+    let claims = |id: i64| -> Done<i64> {
+        let sql = "SELECT claims FROM mudlark_version JOIN members_versions ON version = _version
+                   WHERE _rowid = ? AND _state = 'deleted'";
+        Ok(connection.query_row(sql, [id], |row| row.get(0))?)
+    };
+    let has = |id: i64, claim: Claim| -> Done<bool> { Ok(claims(id)? >> claim as u8 & 1 == 1) };
+    assert!(has(20, Claim::EndOfAnother)? && !has(10, Claim::EndOfAnother)?);
+    assert!(has(10, Claim::IndexAgrees)? && !has(10, Claim::IndexDisagrees)?);
     Ok(())
 }

@@ -121,6 +121,8 @@ claims! {
     TextsGarbled = 51, "texts of other rows of the table are not valid in their encoding";
     /// Its last bytes are those of a live row, which has other cells in them: they came there later.
     EndShared = 52, "its last bytes are those of a live row, where they are other cells";
+    /// It ends in the same cells as one live row that begins otherwise, in a table hardly any two rows of which end alike.
+    EndOfAnother = 62, "its last cells are those of a live row that is another, where hardly any two rows end alike";
     /// The live row of its key was read from a page with damage, and may be this one.
     LiveDoubtful = 53, "the live row of its key stands on a page with damage";
     /// Most rows of its page have kinds of values that no other row has: the page may have been another table's.

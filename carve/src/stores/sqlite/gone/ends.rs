@@ -1,14 +1,16 @@
-//! Rows whose end another row has overwritten: its last bytes are those of a live row, where they are other cells.
+//! Rows whose end another row has overwritten: its last bytes are those of a live row, where they are other cells, or cells
+//! that no two rows share.
 
 use super::super::database::Database;
 use super::super::forest::Tree;
 use super::super::prints::tail;
 use super::{Candidate, Dead};
 use foldhash::fast::RandomState;
+use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Of tables with more pages the ends of rows are not compared: it would take as much memory as the keys of all rows.
 const MOST_PAGES: usize = 1 << 14;
@@ -16,12 +18,24 @@ const MOST_PAGES: usize = 1 << 14;
 /// An end that so many rows have says nothing.
 const MOST_ALIKE: usize = 8;
 
+/// So many live rows are looked at to learn whether ends tell rows apart; of fewer than the second nothing is learned.
+const SAMPLE: usize = 4096;
+const FEWEST: usize = 16;
+
+/// Ends tell rows apart where of so many rows no more than one has that of another.
+const ONE_OF: usize = 64;
+
 /// The end of a live row: a fingerprint, its page, and where it lies on it.
 pub(super) type Tail = (u32, u32, u32);
 
 /// The live rows that end as candidates do.
 #[derive(Debug, Default)]
-pub(super) struct Ends(HashMap<u32, Vec<(u32, u32)>, RandomState>);
+pub(super) struct Ends {
+    /// Their places, by these ends.
+    rows: HashMap<u32, Vec<(u32, u32)>, RandomState>,
+    /// Hardly any two live rows end alike.
+    telling: bool,
+}
 
 /// Whether the ends of a table's rows are compared.
 pub(super) fn are_compared(tree: &Tree) -> bool {
@@ -39,34 +53,56 @@ impl Ends {
     pub(super) fn of<'t>(dead: &[Candidate], live: impl Iterator<Item = &'t Tail>) -> Self {
         let mut ends: HashMap<u32, Vec<(u32, u32)>, RandomState> =
             dead.iter().filter_map(|dead| Some((dead.tail?, Vec::new()))).collect();
+        let (mut seen, mut sample) = (0, HashSet::<u32, RandomState>::default());
         if !ends.is_empty() {
             for (tail, page, at) in live {
+                if seen < SAMPLE {
+                    seen += 1;
+                    sample.insert(*tail);
+                }
                 let rows = ends.get_mut(tail).filter(|rows| rows.len() < MOST_ALIKE);
                 rows.into_iter().for_each(|rows| rows.push((*page, *at)));
             }
         }
-        Self(ends)
+        Self { rows: ends, telling: seen >= FEWEST && (seen - sample.len()) * ONE_OF <= seen }
     }
 
-    /// Whether the last bytes of a candidate are those of a live row, where they are other cells.
-    pub(super) fn are_anothers(&self, database: &Database<'_>, dead: &Dead) -> bool {
-        let Self(ends) = self;
-        let rows = dead.tail.and_then(|tail| ends.get(&tail)).filter(|rows| rows.len() < MOST_ALIKE);
-        let Some(version) = database.view.page(dead.page) else { return false };
-        let own = dead.freed.cell.local_payload(version.bytes);
-        let is_other = |(number, at): &(u32, u32)| {
+    /// What the last bytes of a candidate say of it: they may be those of a live row, where they are other cells, or the
+    /// same ones of a row that begins otherwise.
+    pub(super) fn claims(&self, database: &Database<'_>, dead: &Dead) -> Claims {
+        let rows = dead.tail.and_then(|tail| self.rows.get(&tail)).filter(|rows| rows.len() < MOST_ALIKE);
+        let rows = rows.map(Vec::as_slice).unwrap_or_default();
+        let Some(version) = database.view.page(dead.page).filter(|_| !rows.is_empty()) else {
+            return Claims::NONE;
+        };
+        let payload = dead.freed.cell.local_payload(version.bytes);
+        let own: Vec<Serial> = dead.freed.serials.iter().copied().collect();
+        let told = rows.iter().filter_map(|(number, at)| {
             let version = database.view.page(*number)?;
             let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
             let cell = page.cell(*at as usize).ok()?;
-            let payload = cell.local_payload(page.bytes);
-            let header = record::header(payload, cell.payload_len).ok()?;
-            let shared = own.iter().rev().zip(payload.iter().rev()).take_while(|(a, b)| a == b).count();
+            let other = cell.local_payload(page.bytes);
+            let header = record::header(other, cell.payload_len).ok()?;
+            let shared = payload.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
             let others: Vec<Serial> = header.serials().collect();
-            let own: Vec<Serial> = dead.freed.serials.iter().copied().collect();
-            Some(!are_same_cells(&own, &others, shared as u64))
-        };
-        rows.into_iter().flatten().any(|row| is_other(row) == Some(true))
+            let are_same = are_same_cells(&own, &others, shared as u64);
+            let begins_alike =
+                first(&own, dead.freed.header_len as usize, payload) == first(&others, header.len, other);
+            let is_another = dead.rowid.is_none_or(|rowid| rowid != cell.rowid) && !begins_alike;
+            Some((!are_same, are_same && is_another))
+        });
+        let (shared, anothers) = told.fold((false, false), |any, told| (any.0 | told.0, any.1 | told.1));
+        Claims::NONE
+            .with_if(shared, Claim::EndShared)
+            .with_if(anothers && self.telling && rows.len() == 1, Claim::EndOfAnother)
     }
+}
+
+/// The first cell of a record that has bytes: its type, and these.
+fn first<'p>(serials: &[Serial], body_at: usize, payload: &'p [u8]) -> Option<(Serial, &'p [u8])> {
+    let serial = *serials.iter().find(|serial| !serial.is_empty())?;
+    let end = body_at.checked_add(usize::try_from(serial.len()).ok()?)?;
+    Some((serial, payload.get(body_at..end)?))
 }
 
 /// Whether so many bytes at the end of two records are the same cells, as far as these begin there.

@@ -207,9 +207,9 @@ pub(super) fn judge(
         }
         for version in judged.iter_mut().skip(first) {
             let doubts = doubt.claims(live, identity, (standing.is_some(), place), &version.dead);
-            let shares = live.ends.are_anothers(search.database, &version.dead);
-            let claims = version.dead.claims.and(doubts);
-            version.dead.claims = claims.with_if(no_id, Claim::NoIdFree).with_if(shares, Claim::EndShared);
+            let of_end = live.ends.claims(search.database, &version.dead);
+            let claims = version.dead.claims.and(doubts).and(of_end);
+            version.dead.claims = claims.with_if(no_id, Claim::NoIdFree);
             by_history(history, identity, version);
         }
         (judged, group)

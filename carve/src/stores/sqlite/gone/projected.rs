@@ -11,6 +11,7 @@ use super::judge::Judged;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
 use crate::model::{Cell as RowCell, State, Transaction};
+use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
@@ -118,6 +119,10 @@ pub(super) fn judge(
     let mut parts: Vec<Judged> = Vec::new();
     let mut projected = projected.into_iter();
     for told in told {
+        for number in &told.contradicted {
+            let row = judged.get_mut(*number).map(|judged| &mut judged.dead.claims);
+            row.into_iter().for_each(|claims| *claims = claims.with(Claim::IndexDisagrees));
+        }
         let mut versions: Vec<(Known<'_>, Judged)> = Vec::new();
         for (said, dead) in told.said.into_iter().zip(&mut projected) {
             let known = match said {
@@ -181,6 +186,8 @@ struct Told<'a> {
     known_gone: bool,
     /// Of each of them.
     said: Vec<Said<'a>>,
+    /// The rows with this id, by their numbers, of which an index holds no entry but one with other cells.
+    contradicted: Vec<usize>,
 }
 
 fn told<'a>(
@@ -190,7 +197,7 @@ fn told<'a>(
     group: &[Candidate],
 ) -> Told<'a> {
     let Some(rowid) = group.first().and_then(|dead| dead.rowid) else {
-        return Told { stands: false, known_gone: false, said: Vec::new() };
+        return Told { stands: false, known_gone: false, said: Vec::new(), contradicted: Vec::new() };
     };
     let standing = live.find(rowid);
     // A row whose page is lost stands as long as an index names it, and one whose page may be lost is no row that is gone.
@@ -234,8 +241,22 @@ fn told<'a>(
         let same = same.map(|(number, _)| *number).or_else(|| found.without_id(&known));
         same.map_or(Said::New(known), Said::Again)
     };
-    let said = group.iter().map(of_one).collect();
-    Told { stands: standing.is_some(), known_gone: !of_id.is_empty(), said }
+    let said: Vec<Said<'_>> = group.iter().map(of_one).collect();
+    let contradicted = of_id.clone().filter(|number| is_contradicted(*number, group, &said)).collect();
+    Told { stands: standing.is_some(), known_gone: !of_id.is_empty(), said, contradicted }
+}
+
+/// Whether an index has entries with cells that no row that was found has under this id, and none of the row with this
+/// number.
+fn is_contradicted(number: usize, group: &[Candidate], said: &[Said<'_>]) -> bool {
+    let entries = || group.iter().zip(said).filter(|(dead, _)| dead.claims.has(Claim::FromIndex));
+    let is_of_row =
+        |(_, said): &(&Candidate, &Said<'_>)| matches!(said, Said::Again(other) if *other == number);
+    let mut others = entries().filter(|(_, said)| matches!(said, Said::New(_)));
+    others.any(|(dead, _)| {
+        let mut of_index = entries().filter(|(other, _)| other.projection == dead.projection);
+        !of_index.any(|entry| is_of_row(&entry))
+    })
 }
 
 /// Joins what several indexes hold of one row: each has one entry for it, and they don't contradict one another.

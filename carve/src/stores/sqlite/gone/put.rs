@@ -82,11 +82,14 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, ba
         batch.inferred.push((row_index, Inferred { column: alias, from: "the row ids beside it" }));
     }
     let unknown = target.rowids && rowid.is_none();
+    let is_entry = |also: &Candidate| also.projection.is_some() && also.claims.has(Claim::FromIndex);
+    let in_index = dead.projection.is_none() && judged.also.iter().any(is_entry);
     let claims = dead
         .claims
         .and(doubt)
         .and(target.claims)
         .with_if(unknown, Claim::RowidUnknown)
+        .with_if(in_index, Claim::IndexAgrees)
         .with_if(judged.also.iter().any(|also| also.projection == dead.projection), Claim::SeenAgain);
     let row = batch.cells.get(first_cell as usize..).unwrap_or_default();
     let (state, claims) = settled(judged.state, are_full(&target.layout.columns, row), claims);
