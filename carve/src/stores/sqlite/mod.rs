@@ -5,6 +5,7 @@ mod agree;
 mod altered;
 mod before;
 mod belongs;
+mod below;
 mod catalogue;
 mod chain_faults;
 mod chains;

@@ -4,6 +4,7 @@ use super::adopt;
 use super::altered;
 use super::before;
 use super::belongs::Judged;
+use super::below;
 use super::catalogue::{self, Catalogue, TableDef};
 use super::chains::Chained;
 use super::chosen::Chosen;
@@ -120,12 +121,20 @@ pub(super) fn open<'a>(
         database.places = gone::places(&database);
     }
     database.leave_to_others();
-    for (tree, page) in before::moved(&database) {
+    for (tree, page) in before::moved(&database).into_iter().chain(below(&database)) {
         database.places.add_before(tree, page);
     }
     add_predecessor(&mut database);
     add_streams(&mut database);
     Ok(database)
+}
+
+/// Pages below whose cells rows of another table lie, each with that table's tree.
+fn below(database: &Database<'_>) -> Vec<(usize, u32)> {
+    let def = |output: &Output| database.catalogue.tables.get(output.def?).filter(|def| !def.without_rowid());
+    let tables: Vec<(usize, &TableDef)> =
+        database.outputs.iter().filter_map(|output| Some((output.tree, def(output)?))).collect();
+    below::find(database.ground(), database.forest.trees.iter().enumerate(), &tables)
 }
 
 /// Adds a table without a name for rows that stood on a page before its table did.

@@ -3,6 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
+use super::below;
 use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Object, Tree, fit_object, links};
@@ -229,6 +230,17 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     }
     if found.is_empty() {
         return found;
+    }
+    let def = |tree: &Tree| match tree.object {
+        Object::Table(def) => ground.catalogue.tables.get(def).filter(|_| tree.rowids),
+        _ => None,
+    };
+    let tables: Vec<(usize, &TableDef)> =
+        live_trees(forest).filter_map(|(number, tree)| Some((number, def(tree)?))).collect();
+    for (tree, page) in below::find(ground, live_trees(forest), &tables) {
+        if let Some(strays) = found.get_mut(&tree) {
+            strays.gaps.insert(page);
+        }
     }
     let mut numbers: Vec<usize> = found.keys().copied().collect();
     numbers.sort_unstable();

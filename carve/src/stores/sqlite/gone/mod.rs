@@ -364,7 +364,7 @@ impl Search<'_, '_> {
         let Some(version) = view.page(page).map(PageVersion::then) else { return Fingerprints::default() };
         let payload = chains::read(view, &self.database.survey, &version, &freed.cell);
         let whole = payload.bytes.len() as u64 == freed.cell.payload_len && !freed.cut;
-        let whole = whole && !zeroed::has_lost(version.bytes, freed);
+        let whole = whole && !zeroed::has_lost(&version, freed);
         let taken = payload.pages.iter().any(|page| self.database.chained.contains(*page));
         let Some(body) = payload.bytes.get(freed.header_len as usize..) else {
             return Fingerprints { taken, ..Fingerprints::default() };

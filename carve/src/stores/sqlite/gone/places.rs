@@ -61,7 +61,10 @@ impl Places {
 
     /// Notes that rows of a tree stood on a page that is another's.
     pub(in super::super) fn add_before(&mut self, tree: usize, page: u32) {
-        self.before.entry(tree).or_default().push(page);
+        let pages = self.before.entry(tree).or_default();
+        if !pages.contains(&page) {
+            pages.push(page);
+        }
     }
 
     /// Takes from a tree those of its doubtful pages that are of a table which is not known: the tree has other rows under

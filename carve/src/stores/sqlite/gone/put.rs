@@ -142,7 +142,7 @@ fn cells<'a>(
                 .solved(solution, &bytes, rowid, row_index, batch, |bytes: &[u8]| Cow::Owned(bytes.to_vec()))
         }
     };
-    let lost = zeroed::sectors(version.bytes, &dead.freed);
+    let lost = zeroed::sectors(&version, &dead.freed);
     if !lost.is_empty() && dead.projection.is_none() {
         let record = (dead.freed.header_len as usize, dead.freed.serials.iter().copied());
         let row = batch.cells.get_mut(first_cell..).unwrap_or_default();

@@ -1,24 +1,30 @@
 //! Sectors of zeros in rows that are gone: what stood there was lost.
 
-use super::super::survey::SECTOR;
+use super::super::survey::{LEAST_PART, SECTOR};
+use super::super::view::PageVersion;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use mudlark_parsers::sqlite::page::Extent;
 use mudlark_parsers::sqlite::serial::SerialKind;
 
 /// The parts of a cell's payload on its page that lie in sectors of zeros.
-pub(super) fn sectors(page: &[u8], freed: &FreedCell) -> Vec<Extent> {
+pub(super) fn sectors(page: &PageVersion<'_>, freed: &FreedCell) -> Vec<Extent> {
     let (from, to) = (freed.cell.payload_at, freed.cell.payload_at.saturating_add(freed.cell.local));
-    let first = from - from % SECTOR;
+    // Those of a page of a log or a journal don't begin where it does.
+    let before = (page.offset % u64::from(SECTOR)) as u32;
+    let first = (from + before) / SECTOR * SECTOR;
     let lost = |at: u32| {
-        let sector = page.get(at as usize..at as usize + SECTOR as usize)?;
-        all_zero(sector).then_some(Extent { from: at.max(from), to: to.min(at + SECTOR) })
+        let end = (at + SECTOR - before).min(page.bytes.len() as u32);
+        let at = at.saturating_sub(before);
+        let sector =
+            page.bytes.get(at as usize..end as usize).filter(|part| part.len() >= LEAST_PART as usize)?;
+        all_zero(sector).then_some(Extent { from: at.max(from), to: to.min(end) })
     };
-    (first..to).step_by(SECTOR as usize).filter_map(lost).collect()
+    (first..to + before).step_by(SECTOR as usize).filter_map(lost).collect()
 }
 
 /// Whether a cell has lost bytes that way. A BLOB may well hold zeros; text and numbers don't for a whole sector.
-pub(super) fn has_lost(page: &[u8], freed: &FreedCell) -> bool {
+pub(super) fn has_lost(page: &PageVersion<'_>, freed: &FreedCell) -> bool {
     let lost = sectors(page, freed);
     let mut at = u64::from(freed.cell.payload_at) + u64::from(freed.header_len);
     !lost.is_empty()
@@ -32,7 +38,9 @@ pub(super) fn has_lost(page: &[u8], freed: &FreedCell) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::view::PageVersion;
     use super::{has_lost, sectors};
+    use crate::source::SourceId;
     use crate::stores::sqlite::gone::collect::whole;
     use mudlark_parsers::sqlite::geometry::Geometry;
     use mudlark_parsers::sqlite::page::{Extent, Page};
@@ -51,7 +59,16 @@ mod tests {
         let parsed = Page::parse(page, 2, geometry).expect("a page");
         let cell = parsed.cells().find_map(Result::ok).expect("a cell");
         let freed = whole(page, cell).expect("a record");
-        (sectors(page, &freed), has_lost(page, &freed))
+        let version = PageVersion {
+            number: 2,
+            bytes: page,
+            source: SourceId(0),
+            offset: 2048,
+            commit: None,
+            space: None,
+            then: false,
+        };
+        (sectors(&version, &freed), has_lost(&version, &freed))
     }
 
     #[test]
