@@ -59,61 +59,72 @@ impl Cell {
 /// When the cell would reach past the usable part of the page.
 #[inline]
 pub fn cell(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> Result<Cell, Damage> {
+    good_cell(page, at, kind, geometry).ok_or_else(|| damage(page, at, kind, geometry))
+}
+
+/// The same, without the damage.
+#[inline]
+#[must_use]
+pub fn good_cell(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> Option<Cell> {
     let limit = (geometry.usable() as usize).min(page.len());
-    let usable = page.get(..limit).unwrap_or_default();
-    let cut = || {
-        let have = limit.saturating_sub(at) as u64;
-        Damage::new("btree_page.cell", at as u64, DamageKind::Truncated { need: have + 1, have })
-    };
-    let mut read = Cell {
+    let usable = page.get(..limit)?;
+    let (left_child, payload_len, rowid, payload_at) = head(usable, at, kind)?;
+    let spill = geometry.spill(kind == PageKind::TableLeaf, payload_len);
+    let mut next = payload_at.checked_add(spill.local as usize).filter(|next| *next <= limit)?;
+    let mut overflow = 0;
+    if spill.overflow > 0 {
+        overflow = be_u32_at(usable, next)?;
+        next += 4;
+    }
+    let end = next.max(at + MIN_CELL);
+    (end <= limit).then_some(Cell {
         at: at as u32,
-        end: 0,
-        payload_at: 0,
-        local: 0,
-        payload_len: 0,
-        rowid: 0,
-        left_child: 0,
-        overflow: 0,
-    };
-    let mut next = at;
+        end: end as u32,
+        payload_at: payload_at as u32,
+        local: spill.local,
+        payload_len,
+        rowid,
+        left_child,
+        overflow,
+    })
+}
+
+/// What stands before the payload of a cell: its left child, the length of its payload and its row id, each 0 where the
+/// kind has none; and where they end.
+#[inline]
+fn head(usable: &[u8], at: usize, kind: PageKind) -> Option<(u32, u64, i64, usize)> {
+    let (mut left_child, mut payload_len, mut rowid, mut next) = (0, 0, 0, at);
     if kind.is_interior() {
-        read.left_child = be_u32_at(usable, next).ok_or_else(cut)?;
+        left_child = be_u32_at(usable, next)?;
         next += 4;
     }
     if kind != PageKind::TableInterior {
-        let (len, size) = varint_at(usable, next).ok_or_else(cut)?;
-        read.payload_len = len;
+        let (len, size) = varint_at(usable, next)?;
+        payload_len = len;
         next += size;
     }
     if kind.is_table() {
-        let (rowid, size) = varint_at(usable, next).ok_or_else(cut)?;
-        read.rowid = rowid as i64;
+        let (read, size) = varint_at(usable, next)?;
+        rowid = read as i64;
         next += size;
     }
-    read.payload_at = next as u32;
-    let spill = geometry.spill(kind == PageKind::TableLeaf, read.payload_len);
-    if spill.local as usize > limit.saturating_sub(next) {
-        return Err(Damage::new(
-            "cell.payload_len",
-            at as u64,
-            DamageKind::OutOfRange {
-                found: read.payload_len,
-                least: 0,
-                most: limit.saturating_sub(next) as u64,
-            },
-        ));
+    Some((left_child, payload_len, rowid, next))
+}
+
+/// Why no cell can be read at `at`.
+#[cold]
+fn damage(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> Damage {
+    let limit = (geometry.usable() as usize).min(page.len());
+    let usable = page.get(..limit).unwrap_or_default();
+    if let Some((_, payload_len, _, payload_at)) = head(usable, at, kind) {
+        let most = limit.saturating_sub(payload_at);
+        if geometry.spill(kind == PageKind::TableLeaf, payload_len).local as usize > most {
+            let kind = DamageKind::OutOfRange { found: payload_len, least: 0, most: most as u64 };
+            return Damage::new("cell.payload_len", at as u64, kind);
+        }
     }
-    read.local = spill.local;
-    next += spill.local as usize;
-    if spill.overflow > 0 {
-        read.overflow = be_u32_at(usable, next).ok_or_else(cut)?;
-        next += 4;
-    }
-    read.end = next.max(at + MIN_CELL) as u32;
-    if read.end as usize > limit {
-        return Err(cut());
-    }
-    Ok(read)
+    let have = limit.saturating_sub(at) as u64;
+    Damage::new("btree_page.cell", at as u64, DamageKind::Truncated { need: have + 1, have })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! B-tree pages (section 1.6).
 
-use super::cell::{Cell, MIN_CELL, cell};
+use super::cell::{Cell, MIN_CELL, cell, good_cell};
 use super::geometry::Geometry;
 use super::header;
 use crate::bytes::{be_u16_at, be_u32_at};
@@ -177,10 +177,10 @@ impl<'a> Page<'a> {
     }
 
     /// The cell pointers, in key order.
+    #[inline]
     pub fn pointers(&self) -> impl Iterator<Item = usize> + '_ {
-        let start = self.pointers_at();
-        (0..self.pointer_count())
-            .map_while(move |index| be_u16_at(self.bytes, start + 2 * index).map(usize::from))
+        let (pointers, _) = self.bytes.get(self.pointers_at()..).unwrap_or_default().as_chunks();
+        pointers.iter().take(self.pointer_count()).map(|pointer| u16::from_be_bytes(*pointer).into())
     }
 
     /// At most so many of the cell pointers, from all over the array.
@@ -211,7 +211,7 @@ impl<'a> Page<'a> {
         let (mut low, mut high) = (0, self.pointer_count());
         while low < high {
             let middle = low.midpoint(high);
-            let cell = self.cell(self.pointer(middle)?).ok()?;
+            let cell = self.good_cell(self.pointer(middle)?)?;
             match cell.rowid.cmp(&rowid) {
                 std::cmp::Ordering::Equal => return Some((middle, cell)),
                 std::cmp::Ordering::Less => low = middle + 1,
@@ -245,6 +245,15 @@ impl<'a> Page<'a> {
         cell(self.bytes, pointer, self.header.kind, self.geometry)
     }
 
+    /// The same, without the damage.
+    #[inline]
+    #[must_use]
+    pub fn good_cell(&self, pointer: usize) -> Option<Cell> {
+        let least = self.pointers_at() + 2 * self.pointer_count();
+        let pointer = Some(pointer).filter(|pointer| *pointer >= least)?;
+        good_cell(self.bytes, pointer, self.header.kind, self.geometry)
+    }
+
     /// Reads the first byte of every cell: they then come from memory at a time, rather than each when its turn comes.
     pub fn touch_cells(&self) {
         let first = self.pointers().map(|at| self.bytes.get(at).copied().unwrap_or(0));
@@ -254,6 +263,13 @@ impl<'a> Page<'a> {
     /// Every cell, in key order; damage where a pointer leads nowhere.
     pub fn cells(&self) -> impl Iterator<Item = Result<Cell, Damage>> + '_ {
         self.pointers().map(|pointer| self.cell(pointer))
+    }
+
+    /// The cells that read, in key order.
+    pub fn good_cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        let least = self.pointers_at() + 2 * self.pointer_count();
+        let pointers = self.pointers().filter(move |pointer| *pointer >= least);
+        pointers.filter_map(|pointer| good_cell(self.bytes, pointer, self.header.kind, self.geometry))
     }
 
     /// The freeblocks, in order; what broke the chain, if anything did.
@@ -312,7 +328,7 @@ impl<'a> Page<'a> {
         let (mut cells, mut taken) = (Vec::new(), 0);
         for count in 1..=self.most_cells() {
             let solved = Self { header: PageHeader { cell_count: count as u16, ..self.header }, ..self };
-            let cell = solved.pointer(count - 1).and_then(|pointer| solved.cell(pointer).ok());
+            let cell = solved.pointer(count - 1).and_then(|pointer| solved.good_cell(pointer));
             let Some(cell) = cell.filter(|cell| cell.at >= self.header.content_start) else { break };
             taken += cell.end - cell.at;
             cells.push(cell);
@@ -413,7 +429,7 @@ mod tests {
     }
 
     fn cells(page: &Page<'_>) -> Vec<Cell> {
-        page.cells().filter_map(Result::ok).collect()
+        page.good_cells().collect()
     }
 
     #[test]

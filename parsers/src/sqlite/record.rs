@@ -7,6 +7,22 @@ use crate::value::Value;
 /// SQLite's hard limit on columns (SQLITE_MAX_COLUMN cannot be raised above it).
 pub const MAX_COLUMNS: usize = 32_767;
 
+/// In place of a length, for serial types that are never on disk.
+const RESERVED: u8 = u8::MAX;
+
+/// Bytes in the body, for each serial type that takes one byte.
+const SHORT: [u8; 128] = {
+    let mut lengths = [0; 128];
+    let mut number = 0;
+    while number < lengths.len() {
+        let serial = Serial(number as u64);
+        let reserved = matches!(serial.kind(), SerialKind::Reserved);
+        lengths[number] = if reserved { RESERVED } else { serial.len() as u8 };
+        number += 1;
+    }
+    lengths
+};
+
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordFault {
@@ -92,14 +108,23 @@ pub fn header_only(payload: &[u8]) -> Result<RecordHeader<'_>, RecordFault> {
     let bytes = payload.get(..len).ok_or(RecordFault::Truncated)?;
     let (mut at, mut columns, mut body) = (first, 0_usize, 0_u64);
     while at < len {
-        let (number, size) = varint_at(bytes, at).ok_or(RecordFault::HeaderLen)?;
-        let serial = Serial(number);
-        if serial.kind() == SerialKind::Reserved {
-            return Err(RecordFault::Reserved(columns));
+        // Most types take one byte, and a table tells their lengths.
+        if let Some(value_len) = bytes.get(at).and_then(|byte| SHORT.get(usize::from(*byte))) {
+            if *value_len == RESERVED {
+                return Err(RecordFault::Reserved(columns));
+            }
+            body = body.saturating_add(u64::from(*value_len));
+            at += 1;
+        } else {
+            let (number, size) = varint_at(bytes, at).ok_or(RecordFault::HeaderLen)?;
+            let serial = Serial(number);
+            if serial.kind() == SerialKind::Reserved {
+                return Err(RecordFault::Reserved(columns));
+            }
+            body = body.saturating_add(serial.len());
+            at += size;
         }
-        body = body.saturating_add(serial.len());
         columns += 1;
-        at += size;
     }
     if columns > MAX_COLUMNS {
         return Err(RecordFault::HeaderLen);

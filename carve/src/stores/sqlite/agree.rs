@@ -150,7 +150,7 @@ fn with_row<T>(
     })?;
     let version = ground.view.page(number)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
-    let cell = page.cells().filter_map(Result::ok).find(|cell| cell.rowid == rowid)?;
+    let cell = page.good_cells().find(|cell| cell.rowid == rowid)?;
     let local = cell.local_payload(version.bytes);
     let header = record::header(local, cell.payload_len).ok()?;
     let mut values = Vec::new();

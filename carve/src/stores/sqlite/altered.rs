@@ -385,7 +385,7 @@ fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32], endings: &Endi
         let Some(version) = view.page(*number) else { return found };
         let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
         page.touch_cells();
-        for cell in page.cells().filter_map(Result::ok) {
+        for cell in page.good_cells() {
             let payload = chains::read(view, survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
             // Most records need not be taken apart: they have none of the integers of two forms.

@@ -56,7 +56,7 @@ pub(super) fn moved(database: &Database<'_>) -> Vec<(usize, u32)> {
     let mut moved = Vec::new();
     for (number, root) in roots.take(MOST_ROOTS) {
         let Some(standing) = leaf(database, root) else { continue };
-        let cells: Vec<Cell> = standing.cells().filter_map(Result::ok).collect();
+        let cells: Vec<Cell> = standing.good_cells().collect();
         let trees = database.forest.trees.iter().enumerate();
         let others = trees.filter(|(other, tree)| *other != number && tree.object != Object::Stale);
         let pages = others.flat_map(|(_, tree)| tree.pages.iter().copied()).filter(|page| *page > 1);
@@ -113,7 +113,7 @@ fn only_leaf(tree: &Tree) -> Option<u32> {
 /// the first was inserted.
 fn fills_afresh(database: &Database<'_>, number: u32) -> bool {
     let Some(page) = leaf(database, number) else { return false };
-    let cells: Vec<Cell> = page.cells().filter_map(Result::ok).collect();
+    let cells: Vec<Cell> = page.good_cells().collect();
     let sound = database.survey.page(number).sound;
     let whole = page.header.first_freeblock == 0 && page.header.fragmented_bytes == 0;
     let side_by_side = cells.windows(2).all(|pair| matches!(pair, [a, b] if b.end == a.at));

@@ -298,7 +298,7 @@ fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncoding) -> (Vec
             continue;
         };
         whole &= info.sound;
-        for cell in page.cells().filter_map(Result::ok) {
+        for cell in page.good_cells() {
             if page.header.kind.is_interior() {
                 pending.push(cell.left_child);
                 continue;

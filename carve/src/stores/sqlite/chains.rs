@@ -252,7 +252,7 @@ fn from_page(view: &View<'_>, survey: &Survey, number: u32) -> (Vec<u32>, Vec<Fa
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else {
         return (pages, faults);
     };
-    for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.spilled() > 0) {
+    for cell in page.good_cells().filter(|cell| cell.spilled() > 0) {
         // A cell that is no record, as on a page of noise, is another fault.
         let record = record::header(cell.local_payload(version.bytes), cell.payload_len);
         let reads = matches!(record, Ok(_) | Err(RecordFault::Truncated));

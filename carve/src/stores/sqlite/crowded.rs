@@ -30,7 +30,7 @@ fn heads(view: &View<'_>, survey: &Survey) -> HashMap<u32, u32> {
     for (number, _) in survey.iter().filter(|(_, info)| info.spilled > 0) {
         let Some(version) = view.page(number) else { continue };
         let Some(page) = Page::parse(version.bytes, number, view.geometry) else { continue };
-        for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.overflow != 0) {
+        for cell in page.good_cells().filter(|cell| cell.overflow != 0) {
             *heads.entry(cell.overflow).or_default() += 1;
         }
     }

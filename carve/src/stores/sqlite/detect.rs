@@ -184,7 +184,7 @@ fn furthest_end(page: &[u8], number: u32, page_size: u32) -> Option<u32> {
     if page.header.kind != PageKind::TableLeaf {
         return None;
     }
-    let cells = page.cells().filter_map(Result::ok);
+    let cells = page.good_cells();
     let whole = cells.filter(|cell| {
         cell.overflow == 0 && record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
     });
@@ -242,7 +242,7 @@ pub(super) fn seen_encoding<'a>(
         if page.header.kind.is_interior() {
             continue;
         }
-        for cell in page.cells().filter_map(Result::ok).take(SAMPLED_CELLS) {
+        for cell in page.good_cells().take(SAMPLED_CELLS) {
             let local = cell.local_payload(raw);
             let Ok(header) = record::header(local, cell.payload_len) else { continue };
             let mut at = header.len;

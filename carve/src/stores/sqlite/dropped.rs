@@ -20,7 +20,7 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
         let parsed = Page::parse(version.bytes, version.number, view.geometry);
         let Some(page) = parsed.filter(|_| version.number == 1 || wide) else { continue };
         let mut rows = Vec::new();
-        for cell in page.cells().filter_map(Result::ok).filter(|_| !page.header.kind.is_interior()) {
+        for cell in page.good_cells().filter(|_| !page.header.kind.is_interior()) {
             let payload = chains::read(view, survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
             let mut values = Vec::new();

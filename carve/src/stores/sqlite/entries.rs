@@ -274,7 +274,7 @@ impl Entries {
 fn agrees(ground: Ground<'_, '_>, entry: &Entry, index: &Keyed, row: &[RowCell<'_>]) -> Option<bool> {
     let version = ground.view.page(entry.page)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
-    let cell = page.cell(usize::from(entry.at)).ok()?;
+    let cell = page.good_cell(usize::from(entry.at))?;
     let payload = chains::read(ground.view, ground.survey, &version, &cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
     let mut at = header.len;
@@ -350,7 +350,7 @@ fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed, 
     let Some(version) = ground.view.page(number) else { return };
     let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { return };
     found.reserve(page.pointer_count());
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         let read = if cell.overflow == 0 {
             read_entry(cell.local_payload(version.bytes), cell.payload_len, keyed)
         } else {
@@ -379,7 +379,7 @@ fn read_entry(payload: &[u8], payload_len: u64, keyed: &Keyed) -> Option<(i64, P
 fn with_entry<T>(ground: Ground<'_, '_>, entry: &Entry, with: impl FnOnce(&[Value<'_>]) -> T) -> Option<T> {
     let version = ground.view.page(entry.page)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
-    let cell = page.cell(usize::from(entry.at)).ok()?;
+    let cell = page.good_cell(usize::from(entry.at))?;
     let payload = chains::read(ground.view, ground.survey, &version, &cell);
     let header = record::header(&payload.bytes, cell.payload_len).ok()?;
     let mut values = Vec::new();

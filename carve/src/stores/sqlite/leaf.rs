@@ -50,7 +50,7 @@ pub(super) fn cells(
     if info.sound {
         touch(page.bytes);
         let claims = Claims::NONE.with(Claim::PageSound);
-        let cells = parsed.cells().filter_map(Result::ok);
+        let cells = parsed.good_cells();
         out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));
         return;
     }
@@ -62,7 +62,7 @@ pub(super) fn cells(
     let accept = &|cell: &Cell, header: &RecordHeader<'_>| linked(cell) && accept(cell, header);
     let claims = Claims::NONE.with(Claim::PageDamaged);
     let mut previous = None;
-    for cell in parsed.cells().filter_map(Result::ok) {
+    for cell in parsed.good_cells() {
         if out.iter().any(|found| found.cell.at == cell.at) {
             continue;
         }

@@ -163,7 +163,7 @@ fn wants(chained: &Chained, ground: Ground<'_, '_>, tree_pages: &[u32], encoding
         }
         let Some(version) = ground.view.page(*number) else { continue };
         let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { continue };
-        for cell in page.cells().filter_map(Result::ok).filter(|cell| cell.spilled() > 0) {
+        for cell in page.good_cells().filter(|cell| cell.spilled() > 0) {
             let is_faulty = faults.iter().any(|faulty| faulty.cell.at == cell.at);
             let payload = chains::read(ground.view, ground.survey, &version, &cell);
             if !is_faulty && !chained.is_shared(&payload.pages) {

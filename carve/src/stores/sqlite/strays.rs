@@ -195,7 +195,7 @@ fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
     let (mut runs, mut bad, mut above) = (Vec::new(), 0, range.above);
     for pointer in page.pointers() {
-        let cell = page.cell(pointer).ok();
+        let cell = page.good_cell(pointer);
         let Some(cell) = cell.filter(|cell| survey::reads(&page, cell, ground.view.page_count)) else {
             bad += 1;
             continue;

@@ -155,7 +155,7 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
     let mut good_cells = 0;
     page.touch_cells();
     for pointer in page.pointers() {
-        let cell = page.cell(pointer).ok();
+        let cell = page.good_cell(pointer);
         let good = cell.and_then(|cell| columns(page, &cell, page_count));
         info.bad += u16::from(good.is_none());
         // Of a row whose chain is lost the page holds the beginning.

@@ -140,7 +140,7 @@ fn each_record(
     if page.header.kind == PageKind::TableInterior {
         return;
     }
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         let payload = cell.local_payload(bytes);
         if let Ok(header) = record::header(payload, cell.payload_len) {
             each(&header, payload);

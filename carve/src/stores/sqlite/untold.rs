@@ -86,7 +86,7 @@ pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
         let Some(version) = ground.view.page(*number) else { continue };
         let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { continue };
         let mut on_page = 0.0;
-        for cell in page.cells().filter_map(Result::ok) {
+        for cell in page.good_cells() {
             let payload = chains::read(ground.view, ground.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
             let mut values = Vec::new();

@@ -138,7 +138,7 @@ pub fn links(sides: &Sides<'_>) -> Option<String> {
         if !kind.is_interior() || !look(image, *number, sides.geometry, u32::MAX, &mut scratch).sound {
             continue;
         }
-        let links = parent.cells().filter_map(Result::ok).map(|cell| (cell.left_child, Some(cell.rowid)));
+        let links = parent.good_cells().map(|cell| (cell.left_child, Some(cell.rowid)));
         let mut above = None;
         for (child, upto) in links.chain([(parent.header.right_child, None)]) {
             let above = std::mem::replace(&mut above, upto);

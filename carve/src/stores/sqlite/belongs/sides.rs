@@ -169,7 +169,7 @@ fn each_record(bytes: &[u8], number: u32, geometry: Geometry, mut each: impl FnM
     if kind == PageKind::TableInterior {
         return;
     }
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         let payload = cell.local_payload(bytes);
         if record::header(payload, cell.payload_len).is_ok() {
             each(kind, cell.rowid, payload);

@@ -205,7 +205,7 @@ fn on_page(
         };
         let is_asked =
             |cell: &Cell| role != Role::Earlier || search.asked.is_none_or(|asked| asked == cell.rowid);
-        let cells = page.cells().filter_map(Result::ok).filter(is_asked);
+        let cells = page.good_cells().filter(is_asked);
         let mut copies = live.copies();
         // The live row of an id that VACUUM has given since is another one.
         let by_id = search.tree.rowids && !(search.renumbered && role == Role::Earlier);
@@ -292,14 +292,14 @@ fn mark_runs(cells: &mut [FreedCell], pointed: &[Cell]) {
 /// What no cell owns of a page whose cell pointers are all good, and whose chain of freeblocks is broken.
 fn unowned(page: &Page<'_>) -> Vec<Extent> {
     let content = Extent { from: page.gap().to, to: page.geometry.usable() };
-    let mut found = cleared::untaken(content, page.cells().filter_map(Result::ok));
+    let mut found = cleared::untaken(content, page.good_cells());
     found.retain(|extent| extent.from + MIN_CELL as u32 <= extent.to);
     found
 }
 
 /// For each place on a page a bit: whether a cell or a freeblock begins or ends there, or its content does.
 fn edges(page: &Page<'_>, blocks: &[Extent]) -> Vec<u64> {
-    let cells = page.cells().filter_map(Result::ok).flat_map(|cell| [cell.at, cell.end]);
+    let cells = page.good_cells().flat_map(|cell| [cell.at, cell.end]);
     let blocks = blocks.iter().flat_map(|block| [block.from, block.to]);
     let usable = page.geometry.usable();
     let mut edges = vec![0; usable as usize / 64 + 1];

@@ -44,7 +44,7 @@ pub(super) fn are_compared(tree: &Tree) -> bool {
 
 /// The ends of the rows on a page.
 pub(super) fn of_page(number: u32, page: &Page<'_>) -> impl Iterator<Item = Tail> {
-    let whole = page.cells().filter_map(Result::ok).filter(|cell| cell.overflow == 0);
+    let whole = page.good_cells().filter(|cell| cell.overflow == 0);
     whole.filter_map(move |cell| Some((tail(cell.local_payload(page.bytes))?, number, cell.at)))
 }
 
@@ -80,7 +80,7 @@ impl Ends {
         let told = rows.iter().filter_map(|(number, at)| {
             let version = database.view.page(*number)?;
             let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
-            let cell = page.cell(*at as usize).ok()?;
+            let cell = page.good_cell(*at as usize)?;
             let other = cell.local_payload(page.bytes);
             let header = record::header(other, cell.payload_len).ok()?;
             let shared = payload.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();

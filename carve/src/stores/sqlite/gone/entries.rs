@@ -213,7 +213,7 @@ fn on_page(
     if !own {
         let claim = if earlier { Claim::EarlierVersion } else { Claim::OldPage };
         let repeated = Repeated::of(view, number, version);
-        let read = page.cells().filter_map(Result::ok).filter(|cell| !repeated.has(cell));
+        let read = page.good_cells().filter(|cell| !repeated.has(cell));
         let read = read.filter_map(|cell| whole(version.bytes, cell));
         cells.extend(read.map(|freed| (freed, claim)));
     }
@@ -257,7 +257,7 @@ fn on_page(
     };
     let shape = Shape { columns: fields.len(), fits: &fits, is_like: &is_plain };
     // Whether a live entry is as long: mostly one of the first is.
-    let mut lengths = page.cells().filter_map(Result::ok).map(|cell| cell.end - cell.at);
+    let mut lengths = page.good_cells().map(|cell| cell.end - cell.at);
     let mut longest = 0;
     let mut is_any_as_long = |len: u32| {
         while longest < len {

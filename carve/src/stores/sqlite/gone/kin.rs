@@ -412,7 +412,7 @@ fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32, rows: &mut Vec<Row
     let Some(version) = view.page(number) else { return };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     page.touch_cells();
-    let cells = page.cells().filter_map(Result::ok);
+    let cells = page.good_cells();
     // Every record of a sound page was read.
     let sound = search.database.survey.page(number).sound;
     rows.extend(cells.map(|cell| {

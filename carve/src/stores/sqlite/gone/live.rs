@@ -95,7 +95,7 @@ impl Copies<'_, '_, '_, '_> {
             self.leaf = self.live.leaf(cell.rowid);
         }
         let Some(leaf) = &mut self.leaf else { return false };
-        let next = leaf.page.pointer(leaf.next).and_then(|pointer| leaf.page.cell(pointer).ok());
+        let next = leaf.page.pointer(leaf.next).and_then(|pointer| leaf.page.good_cell(pointer));
         match next.filter(|next| next.rowid == cell.rowid) {
             Some(live) => {
                 leaf.next += 1;
@@ -224,7 +224,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         }
         let mut serials = Vec::new();
         touch(version.bytes);
-        for cell in page.cells().filter_map(Result::ok) {
+        for cell in page.good_cells() {
             if !wanted(&cell, version.bytes) {
                 continue;
             }
@@ -360,7 +360,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             found.tails.extend(ends::of_page(number, page));
         }
         let known = found.endings.len();
-        for cell in page.cells().filter_map(Result::ok) {
+        for cell in page.good_cells() {
             match self.only(&cell, page.bytes) {
                 Only::Ending(ending) => found.endings.push((ending >> 32) as u32),
                 Only::Nothing => {}

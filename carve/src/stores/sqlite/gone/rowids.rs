@@ -161,7 +161,7 @@ fn on_page<'d>(
     let Some(version) = view.page(number) else { return };
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     page.touch_cells();
-    placed.fill(page.cells().filter_map(Result::ok).map(|cell| (cell.at, cell.rowid)));
+    placed.fill(page.good_cells().map(|cell| (cell.at, cell.rowid)));
     let ids = || placed.0.iter().map(|(_, rowid)| *rowid);
     let (first, last) = match (bounds, ids().min(), ids().max()) {
         (Some((first, last)), _, _) => (first, last),

@@ -142,7 +142,7 @@ pub fn find(database: &mut Database<'_>) -> Streams {
                     };
                     let Some(page) = Page::parse(version.bytes, number, geometry) else { continue };
                     let rowids = page.header.kind.is_table();
-                    let cells = page.cells().filter_map(Result::ok).collect();
+                    let cells = page.good_cells().collect();
                     all.extend(streams(database, view_number, cells, "temp_page", rowids));
                 }
             }
@@ -289,7 +289,7 @@ impl<'t> Table<'t> {
 fn each_record(database: &Database<'_>, number: u32, mut each: impl FnMut(&[Serial], &[u8])) {
     let Some(version) = database.view.page(number) else { return };
     let Some(page) = Page::parse(version.bytes, version.number, database.view.geometry) else { return };
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         let payload = chains::read(&database.view, &database.survey, &version, &cell);
         let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
         let serials: Vec<Serial> = header.serials().collect();

@@ -79,7 +79,7 @@ pub fn latest(
         let read = |row: rows::RowAt, state: u32| {
             let version = pages.at(row.page, state).image()?;
             let page = Page::parse(version.bytes, row.page, pages.geometry)?;
-            let cell = page.cell(row.at as usize).ok()?;
+            let cell = page.good_cell(row.at as usize)?;
             let payload = rows::payload(pages, version.bytes, &cell, state, &mut Vec::new())?;
             let header = record::header(&payload, cell.payload_len).ok()?;
             let mut values = Vec::new();

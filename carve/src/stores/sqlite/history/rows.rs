@@ -148,7 +148,7 @@ impl PageRows {
 pub fn read<'a>(pages: &Pages<'a>, row: &RowAt, state: u32) -> Option<(Cell, Cow<'a, [u8]>)> {
     let version = pages.at(row.page, state).image()?;
     let page = Page::parse(version.bytes, row.page, pages.geometry)?;
-    let cell = page.cell(row.at as usize).ok()?;
+    let cell = page.good_cell(row.at as usize)?;
     let payload = payload(pages, version.bytes, &cell, state, &mut Vec::new())?;
     Some((cell, payload))
 }

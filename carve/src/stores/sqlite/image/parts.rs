@@ -106,7 +106,7 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             let Some(page) = page.filter(|page| !page.header.kind.is_interior()) else { continue };
             if page.header.cell_count > 0 && places.last() != Some(&Some(offset)) {
                 places.push(Some(offset));
-                let links = page.cells().filter_map(Result::ok).map(|cell| u64::from(cell.overflow));
+                let links = page.good_cells().map(|cell| u64::from(cell.overflow));
                 greatest = greatest.max(links.max().unwrap_or(0));
             }
         }

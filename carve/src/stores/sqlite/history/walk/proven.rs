@@ -95,7 +95,7 @@ impl<'a> Walk<'_, 'a> {
     /// The row ids on a leaf of a table.
     fn rowids(&self, page: u32, state: u32) -> BTreeSet<i64> {
         let page = self.parsed(page, state).filter(|page| page.header.kind == PageKind::TableLeaf);
-        let cells = page.iter().flat_map(|page| page.cells().filter_map(Result::ok).collect::<Vec<_>>());
+        let cells = page.iter().flat_map(|page| page.good_cells().collect::<Vec<_>>());
         cells.map(|cell| cell.rowid).collect()
     }
 
@@ -151,7 +151,7 @@ impl<'a> Walk<'_, 'a> {
                 _ => None,
             }
         };
-        let mut cells = page.cells().filter_map(Result::ok).filter(|cell| cell.overflow == 0);
+        let mut cells = page.good_cells().filter(|cell| cell.overflow == 0);
         cells.any(|cell| {
             let named = rowid(cell.local_payload(page.bytes), cell.payload_len);
             named.is_some_and(|rowid| rowids.contains(&rowid))

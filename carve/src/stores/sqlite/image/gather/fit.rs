@@ -256,8 +256,8 @@ pub(super) fn tree_page(
     if count == 0 {
         return Some((page, None));
     }
-    let first = page.cell(page.pointer(0)?).ok()?;
-    let last = page.cell(page.pointer(count - 1)?).ok()?;
+    let first = page.good_cell(page.pointer(0)?)?;
+    let last = page.good_cell(page.pointer(count - 1)?)?;
     Some((page, Some((first, last))))
 }
 

@@ -155,7 +155,7 @@ fn links(body: &Body<'_>, number: u32, offset: u64) -> Option<Links> {
     if kind.is_interior() {
         links.right_child = page.header.right_child;
     }
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         if kind.is_interior() {
             links.children.push((cell.left_child, walk::key(&cell, kind, offset)));
         }

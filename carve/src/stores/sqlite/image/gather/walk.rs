@@ -204,7 +204,7 @@ impl<'i> Walk<'_, 'i> {
                 }
                 continue;
             }
-            for cell in page.cells().filter_map(Result::ok) {
+            for cell in page.good_cells() {
                 chain_start(bytes, &cell).into_iter().for_each(|chain| self.chain(number, chain));
                 let local = cell.local_payload(bytes);
                 let Ok(header) = record::header_only(local) else { continue };
@@ -367,7 +367,7 @@ pub(super) fn children(page: &Page<'_>, number: u32, offset: u64, low: Key, high
         let (table, shape) = (Some(is_table), Shape::default());
         found.push((child, Expect::Tree { table, shape, leaf: None, low, high, parent: number }));
     };
-    for cell in page.cells().filter_map(Result::ok) {
+    for cell in page.good_cells() {
         let key = key(&cell, page.header.kind, offset);
         add(cell.left_child, below, key);
         below = key;
