@@ -187,6 +187,10 @@ impl Way<'_> {
     /// The same, where the second type is the last one and that of a number: it mostly is the row id, which few lengths
     /// and bytes can be.
     fn add_short_lasts(&self, found: &mut Readings) {
+        // The type of a number takes one byte.
+        if self.lengths.last() != Some(&1) {
+            return;
+        }
         for last in (0..=9).map(Serial) {
             let Some(first_len) = self.room.checked_sub(last.len()) else { continue };
             let middle = self.rest.end.saturating_add(usize::try_from(first_len).unwrap_or(usize::MAX));
