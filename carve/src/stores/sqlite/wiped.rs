@@ -25,8 +25,13 @@ impl FreeSpace {
     fn of(database: &Database<'_>) -> Self {
         let mut space = Self::default();
         for (number, info) in database.survey.iter() {
+            let is_free = database.free.pages.contains(&number);
+            // Of a sound page the survey knows whether there is anything to count.
+            if !is_free && info.sound && !info.spare {
+                continue;
+            }
             let Some(version) = database.view.page(number) else { continue };
-            if database.free.pages.contains(&number) {
+            if is_free {
                 if database.free.trunks.contains(&number) {
                     space.trunks += 1;
                 } else {
