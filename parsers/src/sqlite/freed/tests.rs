@@ -1,0 +1,135 @@
+use super::{Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Scratch, Serial, Shape, Space, cells};
+use crate::sqlite::serial::SerialKind;
+
+const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
+
+/// Rows of an INTEGER PRIMARY KEY, a text and an integer.
+fn found(page: &[u8], from: u32, to: u32, space: Space) -> Vec<FreedCell> {
+    let fits = |column: usize, serial: Serial| match column {
+        0 => serial == Serial::NULL,
+        1 => serial.kind() == SerialKind::Text,
+        _ => serial.kind() == SerialKind::Int,
+    };
+    let reads = |text: &[u8]| text.is_ascii();
+    let shape = Shape {
+        least: 3,
+        most: 3,
+        first: Some(Serial::NULL),
+        fits: &fits,
+        reads: &reads,
+        odds: &|_, _, _| 0,
+        prior: &|_, _| 0,
+        least_odds: None,
+        rowid_odds: &|_| 0,
+        effort: &Effort::of_page(page.len()),
+    };
+    let place = (Extent { from, to }, space);
+    cells(page, place, PageKind::TableLeaf, PAGE, &shape, &|_| false, &mut Scratch::default())
+}
+
+fn cell(rowid: &[u8], text: &[u8], number: u8) -> Vec<u8> {
+    let mut cell = vec![(4 + text.len() + 1) as u8];
+    cell.extend(rowid);
+    cell.extend([4, 0, 13 + 2 * text.len() as u8, 1]);
+    cell.extend(text);
+    cell.push(number);
+    cell
+}
+
+#[test]
+fn the_four_lost_bytes_of_a_small_row_follow_from_the_rest() {
+    let mut page = vec![0_u8; 512];
+    let row = cell(&[7], b"Li Wei", 42);
+    page[400..400 + row.len()].copy_from_slice(&row);
+    page[400..404].copy_from_slice(&[0, 0, 0, row.len() as u8]);
+    let cells = found(&page, 400, 400 + row.len() as u32, Space::Freeblock);
+    let [freed] = &cells[..] else { panic!("{cells:?}") };
+    assert_eq!(*freed.serials, [Serial::NULL, Serial::text(6), Serial(1)]);
+    assert_eq!((freed.rowid, freed.rebuilt, freed.cut), (RowidLeft::Length(1), true, false));
+    assert_eq!(&page[404 + 2..404 + 8], b"Li Wei");
+}
+
+#[test]
+fn low_bits_of_a_long_row_id_survive() {
+    let mut page = vec![0_u8; 512];
+    // Row id 0x12345 takes three bytes, of which one is left behind the length and its own first two.
+    let long = [b'x'; 60];
+    let mut row = vec![0x80 | 1, 0];
+    row.extend([0x84, 0xc6, 0x45]);
+    let text_type = 13 + 2 * 120_u64;
+    row.extend([5, 0, 0x80 | (text_type >> 7) as u8, (text_type & 0x7f) as u8, 1]);
+    row.extend(long.iter().chain(&long));
+    row.push(9);
+    row[0..2].copy_from_slice(&[0x80, 126]);
+    // The payload length in its shortest form takes one byte up to 127: here 5 + 120 + 1 = 126.
+    let row: Vec<u8> = [126].into_iter().chain(row[2..].iter().copied()).collect();
+    page[300..300 + row.len()].copy_from_slice(&row);
+    page[300..304].copy_from_slice(&[0, 0, 0, row.len() as u8]);
+    let cells = found(&page, 300, 300 + row.len() as u32, Space::Freeblock);
+    assert_eq!(cells.iter().map(|freed| freed.rowid).collect::<Vec<_>>(), [RowidLeft::Length(3)]);
+}
+
+#[test]
+fn blocks_that_were_joined_are_walked_cell_by_cell() {
+    let mut page = vec![0_u8; 512];
+    let (first, second) = (cell(&[7], b"Li Wei", 42), cell(&[8], b"Zoe", 43));
+    let (middle, end) = (400 + first.len(), 400 + first.len() + second.len());
+    page[400..middle].copy_from_slice(&first);
+    page[middle..end].copy_from_slice(&second);
+    page[middle..middle + 4].copy_from_slice(&[0, 0, 0, second.len() as u8]);
+    page[400..404].copy_from_slice(&[0, 0, 0, (end - 400) as u8]);
+    let cells = found(&page, 400, end as u32, Space::Freeblock);
+    let ends: Vec<u32> = cells.iter().map(|freed| freed.cell.end).collect();
+    assert_eq!(ends, [middle as u32, end as u32]);
+}
+
+#[test]
+fn a_row_whose_end_was_given_to_another_is_cut() {
+    let mut page = vec![0_u8; 512];
+    let row = cell(&[7], b"a name of some length", 42);
+    page[400..400 + row.len()].copy_from_slice(&row);
+    let cells = found(&page, 390, 415, Space::Other);
+    let [freed] = &cells[..] else { panic!("{cells:?}") };
+    assert_eq!((freed.rowid, freed.cut, freed.cell.end), (RowidLeft::Whole(7), true, 415));
+}
+
+#[test]
+fn bytes_made_to_be_read_in_many_ways_are_not_searched_without_end() {
+    let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
+    for size in [512, 65536] {
+        let geometry = Geometry { page_size: size as u32, reserved: 0 };
+        for pattern in [&[8][..], &[12, 13], &[5, 0, 1, 13, 12]] {
+            let page: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
+            for kind in [PageKind::TableLeaf, PageKind::IndexLeaf] {
+                let effort = Effort::of_page(size);
+                let shape = Shape {
+                    least: 1,
+                    most: 2000,
+                    first: None,
+                    fits: &fits,
+                    reads: &|_| true,
+                    odds: &|_, _, _| 0,
+                    prior: &|_, _| 0,
+                    least_odds: None,
+                    rowid_odds: &|_| 0,
+                    effort: &effort,
+                };
+                let mut scratch = Scratch::default();
+                // Many short blocks share what the page is worth.
+                for from in (8..size as u32).step_by(size / 8) {
+                    let place = (Extent { from, to: from + size as u32 / 8 }, Space::Freeblock);
+                    let found = cells(&page, place, kind, geometry, &shape, &|_| false, &mut scratch);
+                    assert!(found.windows(2).all(|pair| pair[0].cell.end <= pair[1].cell.at));
+                }
+                assert!(effort.left() < Effort::of_page(size).left());
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_and_noise_hold_no_rows() {
+    assert!(found(&[0; 512], 8, 512, Space::Other).is_empty());
+    let noise: Vec<u8> = (0..512_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    assert!(found(&noise, 8, 512, Space::Freeblock).iter().all(|freed| freed.rebuilt || freed.cut));
+}
