@@ -43,6 +43,13 @@ pub(super) fn lacks_a_table(database: &Database<'_>) -> bool {
     header.is_some_and(|(_, header)| !any_dropped && header.schema_cookie as usize >= changes)
 }
 
+/// Whether the schema may have been changed often enough for a table that was dropped, besides those that are known.
+pub(super) fn may_lack_a_table(database: &Database<'_>) -> bool {
+    let header = database.view.page(1).and_then(|first| header::header(first.bytes).ok());
+    let changes = objects(&database.catalogue) + CREATED_AND_DROPPED;
+    !database.catalogue.whole || header.is_none_or(|(_, header)| header.schema_cookie as usize >= changes)
+}
+
 /// Cells that two pages have alike in one place, when they are no accident.
 const ALIKE: usize = 3;
 
@@ -95,10 +102,12 @@ fn leaf<'a>(database: &Database<'a>, number: u32) -> Option<Page<'a>> {
     (page.header.kind == PageKind::TableLeaf).then_some(page)
 }
 
-/// Tables, indexes, views and triggers, each of which changed the schema when it was created.
+/// Tables, indexes, views and triggers, each of which changed the schema when it was created. `sqlite_sequence` comes with
+/// the first table that needs it.
 fn objects(catalogue: &Catalogue) -> usize {
     let indexes = catalogue.indexes.iter().filter(|index| index.ddl.is_some());
-    catalogue.tables.len().saturating_sub(1) + indexes.count() + catalogue.kept.len()
+    let tables = catalogue.tables.iter().skip(1).filter(|table| table.name != "sqlite_sequence");
+    tables.count() + indexes.count() + catalogue.kept.len()
 }
 
 /// The root of a tree that has no other page.

@@ -173,7 +173,12 @@ fn add_strangers(database: &mut Database<'_>) -> bool {
         let tree = database.forest.add_empty(true);
         add_lost_table(database, *columns, tree, None);
     }
-    !widths.is_empty()
+    let keyed = database.places.unclaimed_widths();
+    for columns in &keyed {
+        let tree = database.forest.add_empty(false);
+        add_lost_table(database, *columns, tree, None);
+    }
+    !widths.is_empty() || !keyed.is_empty()
 }
 
 /// Sorts what temp files hold by table, and adds tables without a name for what fits none.

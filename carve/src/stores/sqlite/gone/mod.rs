@@ -11,6 +11,7 @@ mod aliased;
 mod bare;
 mod collect;
 mod common;
+mod contained;
 mod doubt;
 mod ends;
 mod entries;
@@ -32,6 +33,7 @@ mod shape;
 mod spoilt;
 mod streams;
 mod traces;
+mod unclaimed;
 mod zeroed;
 
 use judge::{Identity, Judged};
@@ -220,7 +222,7 @@ pub(super) fn rows<'a>(
     let Some(output) = database.outputs.get(number) else { return Ok(()) };
     let Some(tree) = database.tree(output) else { return Ok(()) };
     let def = output.def.and_then(|def| database.catalogue.tables.get(def));
-    let key_cells = def.map_or(0, |def| def.ddl.primary_key.len());
+    let key_cells = def.map_or(database.places.key_cells(output.tree), |def| def.ddl.primary_key.len());
     if !tree.rowids && key_cells == 0 {
         return Ok(());
     }

@@ -15,6 +15,7 @@ use super::indexes::Indexes;
 use super::numbering::Span;
 use super::shape::Kinds;
 use super::traces::Traces;
+use super::unclaimed::{self, Unclaimed};
 use mudlark_parsers::sqlite::page::PageKind;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,6 +34,10 @@ pub struct Places {
     sure: HashMap<u32, usize>,
     /// Pages of rows that fit no table, by the number of their columns.
     strange: BTreeMap<u16, usize>,
+    /// Tables without row ids that were dropped, and of whose definition nothing is left.
+    unclaimed: Vec<Unclaimed>,
+    /// For the trees that stand for them the columns of their keys.
+    key_cells: HashMap<usize, usize>,
 }
 
 /// The further places of one tree.
@@ -47,6 +52,16 @@ impl Places {
     /// The widths of rows that fit no table: of tables that were dropped, and whose definitions are lost.
     pub(in super::super) fn strange_widths(&self) -> Vec<usize> {
         self.strange.keys().map(|columns| usize::from(*columns)).filter(|columns| *columns > 0).collect()
+    }
+
+    /// The widths of the rows of dropped tables without row ids, whose definitions are lost.
+    pub(in super::super) fn unclaimed_widths(&self) -> Vec<usize> {
+        self.unclaimed.iter().map(|table| table.columns).collect()
+    }
+
+    /// How many columns the key of a table without a definition has, as its rows tell; none of one with row ids.
+    pub(super) fn key_cells(&self, tree: usize) -> usize {
+        self.key_cells.get(&tree).copied().unwrap_or(0)
     }
 
     /// The tree that had a page when an earlier version of it was written.
@@ -162,9 +177,11 @@ pub fn find(database: &Database<'_>) -> Places {
         .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
         .map(|output| output.tree)
         .collect();
-    let lacks_a_table = before::lacks_a_table(database);
+    let (lacks_a_table, may_lack_a_table) =
+        (before::lacks_a_table(database), before::may_lack_a_table(database));
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     let mut aliased = Aliased::default();
+    let mut strangers: Vec<u32> = Vec::new();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         // Page 1 is the catalogue's in each of its versions.
@@ -199,9 +216,12 @@ pub fn find(database: &Database<'_>) -> Places {
             let is_strange = span.is_some_and(|span| span.is_strange(info));
             !is_strange
                 && database.forest.trees.get(*tree_number).is_some_and(|tree| {
+                    let is_unclaimed =
+                        tree.object == Object::Unknown && !tree.rowids && tree.pages.is_empty();
                     let wrong_width = tree.object == Object::Unknown && usize::from(info.columns) != *columns;
                     kind.is_table() == tree.rowids
                         && !wrong_width
+                        && !is_unclaimed
                         && fit_object(ground, tree.object, number) != Fit::No
                         && !is_of_narrower_table(database, tree, number)
                 })
@@ -295,8 +315,18 @@ pub fn find(database: &Database<'_>) -> Places {
             None if kind == PageKind::TableLeaf && info.sound && !is_schema(ground, number) => {
                 *places.strange.entry(info.columns).or_default() += 1;
             }
+            None if !kind.is_table() && info.sound && may_lack_a_table => strangers.push(number),
             None => {}
         }
+    }
+    places.unclaimed = unclaimed::tables(database, &strangers);
+    let is_unclaimed = |output: &&Output| {
+        let tree = database.tree(output);
+        output.def.is_none() && tree.is_some_and(|tree| !tree.rowids && tree.pages.is_empty())
+    };
+    for (table, output) in places.unclaimed.iter().zip(database.outputs.iter().filter(is_unclaimed)) {
+        places.by_tree.insert(output.tree, table.pages.clone());
+        places.key_cells.insert(output.tree, table.key_cells);
     }
     let is_lost = |output: &&Output| {
         let tree = database.tree(output);
