@@ -203,8 +203,7 @@ impl<'i> Draft<'i> {
                 let at = number as usize - 1;
                 let Some(before) = &before else { break };
                 if before.get(at) != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
-                    let mut found =
-                        self.body.index.find(&self.body, &mut self.known, number, expect, MOST_KEPT);
+                    let mut found = self.body.index.find(&self.body, number, expect, MOST_KEPT);
                     found.extend(
                         self.starts
                             .iter()
@@ -672,7 +671,7 @@ impl<'i> Draft<'i> {
             let least = if by_keys { DOUBTED } else { DECIDED };
             let place = self.place(number);
             let expect = *expect;
-            for offset in self.body.index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE) {
+            for offset in self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE) {
                 let alone = by_keys || self.is_as_good(number, offset);
                 let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
                 let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));

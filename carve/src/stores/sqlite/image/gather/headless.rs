@@ -9,7 +9,7 @@ use super::search::Index;
 use super::walk::{self, Start};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -77,6 +77,8 @@ pub(super) fn drafts<'i>(
                 continue;
             }
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
+            let reserved = reserved(&body, group.iter().filter_map(|at| seeds.get(*at)));
+            let body = Body { geometry: Geometry { reserved, ..geometry }, ..body };
             let draft = database(body, &mut seeds, group, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
@@ -114,6 +116,36 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
     let greatest = children.iter().map(|(child, _)| *child).max()?;
     let fits = children.iter().all(|(child, _)| *child >= 2);
     fits.then_some(Seed { offset, children, greatest, used: false })
+}
+
+/// Bytes at the end of each page that are reserved: cells are laid from there down, so that most pages have one that ends there.
+fn reserved<'s>(body: &Body<'_>, seeds: impl Iterator<Item = &'s Seed>) -> u8 {
+    let last_end = |offset: u64| {
+        let page = Page::parse(body.bytes(offset)?, 2, body.geometry)?;
+        // How much of a longer payload lies on the page is told by what is looked for.
+        let cells = page.cells().filter_map(Result::ok).filter(|cell| cell.overflow == 0);
+        cells.map(|cell| cell.end).max()
+    };
+    let mut ends: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut asked = 0;
+    for seed in seeds {
+        let step = seed.children.len().div_ceil(ASKED).max(1);
+        let children = seed.children.iter().step_by(step);
+        let found = children.filter_map(|(child, expect)| {
+            let offset = body.index.find(body, *child, expect, 1).first().copied()?;
+            (body.fit(offset, *child, expect) >= EVIDENCE).then_some(offset)
+        });
+        for end in found.chain([seed.offset]).filter_map(last_end) {
+            *ends.entry(end).or_default() += 1;
+            asked += 1;
+        }
+        if asked >= ASKED {
+            break;
+        }
+    }
+    let most =
+        ends.into_iter().max_by_key(|(end, pages)| (*pages, *end)).filter(|(_, pages)| pages * 2 > asked);
+    most.and_then(|(end, _)| u8::try_from(body.geometry.page_size.checked_sub(end)?).ok()).unwrap_or(0)
 }
 
 /// The database of some interior pages, with all others that go with them; nothing but its count of pages is lacking to `body`.

@@ -147,7 +147,7 @@ impl Tree<'_, '_> {
     }
 
     fn find(&self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
-        let found = self.body.index.find(self.body, &mut Known::default(), number, expect, 1);
+        let found = self.body.index.find(self.body, number, expect, 1);
         let offset = found.first().copied()?;
         Some((offset, self.body.fit(offset, number, expect)))
     }

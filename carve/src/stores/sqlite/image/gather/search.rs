@@ -8,7 +8,6 @@ use super::super::hits::{Hit, HitKind};
 use super::body::{Body, Expect, Key};
 use super::fit::tree_page;
 use super::keys;
-use super::known::Known;
 use super::lay::{Guess, base_of};
 use super::links::Links;
 use mudlark_parsers::bytes::slice_at;
@@ -116,17 +115,10 @@ impl Index {
     }
 
     /// Where the page of this number may lie, the best places first, so many at most.
-    pub(super) fn find(
-        &self,
-        body: &Body<'_>,
-        known: &mut Known,
-        number: u32,
-        expect: &Expect,
-        most: usize,
-    ) -> Vec<u64> {
+    pub(super) fn find(&self, body: &Body<'_>, number: u32, expect: &Expect, most: usize) -> Vec<u64> {
         let mut found: Vec<(f32, u64)> = Vec::new();
         let mut ask = |offset: u64, least: f32| {
-            let fit = known.fit(body, offset, number, expect);
+            let fit = body.fit(offset, number, expect);
             if fit >= least && !found.iter().any(|(_, known)| *known == offset) {
                 found.push((fit, offset));
             }

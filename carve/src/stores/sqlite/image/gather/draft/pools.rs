@@ -122,9 +122,9 @@ impl Draft<'_> {
             return false;
         }
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
-        let leads_on = |next: u32| match self.expects.get((next as usize).wrapping_sub(1)) {
-            Some(Expect::Unknown | Expect::Chain { guessed: true, .. }) => true,
-            _ => false,
+        let leads_on = |next: u32| {
+            let expect = self.expects.get((next as usize).wrapping_sub(1));
+            matches!(expect, Some(Expect::Unknown | Expect::Chain { guessed: true, .. }))
         };
         let links = self.body.index.links().filter(|(next, offset)| leads_on(*next) && !taken(*offset));
         let links: Vec<u64> =
@@ -164,7 +164,7 @@ impl Draft<'_> {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
                 self.body.index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
             } else {
-                self.body.index.find(&self.body, &mut self.known, number, &expect, MOST_ELSEWHERE)
+                self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE)
             };
             let free: Vec<u64> = found
                 .into_iter()

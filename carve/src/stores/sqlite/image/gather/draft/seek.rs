@@ -2,7 +2,6 @@
 
 use super::super::body::{Expect, Key};
 use super::super::fit::STRONG;
-use super::super::known::Known;
 use super::super::lay::{self, Guess, Laid};
 use super::super::roots::{self, Root};
 use super::{DECIDED, Draft, MOST_ELSEWHERE};
@@ -61,7 +60,7 @@ impl Draft<'_> {
                 self.body.index.interior_pages(table).collect()
             } else {
                 let expect = Expect::Tree { table, leaf: Some(false), shape, low, high, parent };
-                self.body.index.find(&self.body, &mut Known::default(), number, &expect, MOST_ELSEWHERE)
+                self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE)
             };
             let pages = pages.into_iter().filter(|offset| is_free(*offset));
             let root = roots::root(&self.body, &mut self.known, pages, number, expect, &is_open);
