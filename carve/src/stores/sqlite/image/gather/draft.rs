@@ -1,16 +1,19 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
+mod claims;
+mod finish;
 mod pools;
 mod seek;
+mod trade;
 mod twins;
 
+use super::Assembly;
 use super::body::{Body, Expect};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::known::Known;
 use super::lay::{self, Field, Guess, Laid};
 use super::search::EMPTY;
 use super::walk::{self, Start, Walked};
-use super::{Assembly, Rival};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -26,20 +29,8 @@ const DECIDED: f32 = 3.0;
 /// From such a lead on, where the bytes speak for it as well, a place stands as long as the same is expected of its page.
 const FIXED: f32 = 9.0;
 
-/// Places that fit so nearly alike are as good as one another.
-const ALIKE: f32 = 1.0;
-
-/// Pages so many of whose children tell their place themselves are told by that.
-const LEADS: u32 = 2;
-
 /// The same for another place whose bytes speak for it.
 const DOUBTED: f32 = 8.0;
-
-/// Pages on each side that count for the place of a page.
-const NEIGHBOURS: usize = 3;
-
-/// The most that counts of how much worse another place would be: there may be none.
-const MOST_MARGIN: f32 = 6.0;
 
 /// Places that are kept for one number while pages are laid.
 const MOST_KEPT: usize = 6;
@@ -359,26 +350,6 @@ impl<'i> Draft<'i> {
         }
     }
 
-    /// Lets go of pages that stand in places to which others have the better claim.
-    fn unfix(&mut self) {
-        let size = self.body.size();
-        for (number, fixed) in (1..).zip(&mut self.fixed) {
-            let offset = fixed.and_then(|laid| laid.offset(number, size));
-            if offset
-                .is_some_and(|offset| self.lost.contains(&offset) || self.barred.contains(&(number, offset)))
-            {
-                *fixed = None;
-                if let Some(sought) = self.sought.get_mut(number as usize - 1) {
-                    *sought = false;
-                }
-            }
-        }
-        for (number, (place, changed)) in (1..).zip(self.places.iter().zip(&mut self.changed)) {
-            let gone = |offset: u64| self.lost.contains(&offset) || self.barred.contains(&(number, offset));
-            *changed |= place.is_some_and(gone);
-        }
-    }
-
     /// Walks over what is laid; what was expected of the pages before. `None` where no page lies elsewhere since.
     fn walk(&mut self) -> Option<Vec<Expect>> {
         if !std::mem::take(&mut self.moved) {
@@ -424,154 +395,6 @@ impl<'i> Draft<'i> {
         held
     }
 
-    /// Bars pages from places that others of this database have the better claim to.
-    fn bar_doubles(&mut self) {
-        let mut best: HashMap<u64, u32, RandomState> = HashMap::default();
-        let mut barred = Vec::new();
-        for (number, offset) in self.placed() {
-            let Some(other) = best.insert(offset, number) else { continue };
-            if self.claim(other) >= self.claim(number) {
-                best.insert(offset, other);
-                barred.push((number, offset));
-            } else {
-                barred.push((other, offset));
-            }
-        }
-        self.barred.extend(&barred);
-        if !barred.is_empty() {
-            self.unfix();
-        }
-    }
-
-    /// Lets pages have places again from which they were barred, and which no other page has taken; whether there were any.
-    fn unbar(&mut self) -> bool {
-        let taken: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
-        let changed = &mut self.changed;
-        let before = self.barred.len();
-        self.barred.retain(|(number, offset)| {
-            let stays = taken.contains(offset);
-            if let Some(changed) = changed.get_mut(*number as usize - 1).filter(|_| !stays) {
-                *changed = true;
-            }
-            stays
-        });
-        self.barred.len() < before
-    }
-
-    /// How good a claim a page has to its place: what speaks for it, and how much worse it would do elsewhere.
-    pub(super) fn claim(&self, number: u32) -> f32 {
-        let margin = self.laid.get(number as usize - 1).map_or(0.0, |laid| laid.margin);
-        let leads = if self.leads_to_some(number) { FIXED } else { 0.0 };
-        self.support(number) + leads + margin.clamp(0.0, MOST_MARGIN)
-    }
-
-    /// Whether a page is the one of its number because pages that it leads to are.
-    fn leads_to_some(&self, number: u32) -> bool {
-        let at = number as usize - 1;
-        // A page that was looked for was found by its children, which may not lie yet.
-        let sought = self.sought.get(at) == Some(&true) && self.fixed.get(at).is_some_and(Option::is_some);
-        self.fit(number) >= 0.0 && (sought || self.leads.get(at).is_some_and(|leads| *leads >= LEADS))
-    }
-
-    /// Whether the bytes of a page tell its place: the last page of a chain has nothing but the length of what it holds, which may
-    /// be that of many.
-    fn is_evident(&self, at: usize) -> bool {
-        let is_last = match self.expects.get(at) {
-            Some(Expect::Chain { left, .. }) => *left <= u64::from(self.body.geometry.overflow_capacity()),
-            _ => false,
-        };
-        let is_one_of_many = || is_last && self.found.get(at).is_some_and(|found| found.len() > 1);
-        self.leads_to_some(at as u32 + 1)
-            || self.fits.get(at).is_some_and(|fit| *fit >= EVIDENCE) && !is_one_of_many()
-    }
-
-    /// The pages whose places are beyond doubt: their bytes tell it, or those of pages on both sides in the same run.
-    pub(super) fn firm(&self) -> Vec<bool> {
-        let mut firm: Vec<bool> = self.fits.iter().map(|fit| *fit >= STRONG).collect();
-        for mut run in self.runs() {
-            let evident = |index: &usize| self.is_evident(*index);
-            let (first, last) = (run.clone().find(evident), run.rfind(evident));
-            if let Some((first, last)) = first.zip(last) {
-                firm.get_mut(first..last).unwrap_or_default().fill(true);
-            }
-        }
-        firm
-    }
-
-    /// How much of it is in its place.
-    pub(super) fn rank(&self) -> Rank {
-        let Walked { reached, fitting, broken, .. } = self.walked;
-        if self.header.is_some() && self.walked.is_whole(self.body.count) {
-            Rank::Whole
-        } else if u64::from(fitting) * 10 >= u64::from(self.body.count) * 9 && broken * 10 <= reached {
-            Rank::Most
-        } else {
-            Rank::Scraps
-        }
-    }
-
-    /// The pages that lie amid a run: on both sides, or in themselves and on one, pages of the run tell it by their bytes.
-    pub(super) fn bound(&self) -> Vec<bool> {
-        let mut bound = vec![false; self.places.len()];
-        for mut run in self.runs() {
-            let evident = |index: &usize| self.is_evident(*index);
-            let (first, last) = (run.clone().find(evident), run.rfind(evident));
-            if let Some((first, last)) = first.zip(last).filter(|(first, last)| first < last) {
-                bound.get_mut(first..=last).unwrap_or_default().fill(true);
-            }
-        }
-        bound
-    }
-
-    /// The pages that it holds for good against databases without a first page: those that lie amid a run, and those of its trees
-    /// whose bytes tell it, or those of their children.
-    pub(super) fn own(&self) -> Vec<bool> {
-        let mut own = self.bound();
-        for (number, (expect, own)) in (1..).zip(self.expects.iter().zip(&mut own)) {
-            let tells = self.fit(number) >= EVIDENCE || self.leads_to_some(number);
-            *own |= self.header.is_some() && tells && matches!(expect, Expect::Tree { .. });
-        }
-        own
-    }
-
-    /// The runs in which its pages lie: indexes of `places`.
-    fn runs(&self) -> Vec<Range<usize>> {
-        let size = self.body.size();
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        let mut before: Option<u64> = None;
-        for (index, place) in self.places.iter().enumerate() {
-            if let Some(place) = place {
-                let goes_on = before.and_then(|before| before.checked_add(size)) == Some(*place);
-                match runs.last_mut().filter(|_| goes_on) {
-                    Some(run) => run.end = index + 1,
-                    None => runs.push(index..index + 1),
-                }
-            }
-            before = *place;
-        }
-        runs
-    }
-
-    /// Takes back places that it lost and nobody holds; whether there were any.
-    pub(super) fn take_back(&mut self, is_held: &dyn Fn(u64, u64) -> bool) -> bool {
-        let (size, before) = (self.body.size(), self.lost.len());
-        self.lost.retain(|offset| is_held(*offset, size));
-        let any = self.lost.len() < before;
-        if any {
-            for ((changed, place), fit) in self.changed.iter_mut().zip(&self.places).zip(&self.fits) {
-                *changed |= place.is_none() || *fit < EVIDENCE;
-            }
-        }
-        any
-    }
-
-    /// Gives up places; whether any of them was in use.
-    pub(super) fn lose(&mut self, offsets: &[u64]) -> bool {
-        self.lost.extend(offsets);
-        self.unfix();
-        !offsets.is_empty()
-    }
-
     /// The greatest number that its links name.
     pub(super) const fn greatest(&self) -> u32 {
         self.walked.greatest
@@ -585,222 +408,5 @@ impl<'i> Draft<'i> {
     /// All pages that lie somewhere: their numbers and offsets.
     pub(super) fn placed(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         (1..).zip(&self.places).filter_map(|(number, place)| Some((number, (*place)?)))
-    }
-
-    /// How much speaks for the place of a page: how well it fits there, and less so its neighbours in the same run.
-    pub(super) fn support(&self, number: u32) -> f32 {
-        let size = self.body.size();
-        let at = number as usize - 1;
-        let place = |index: usize| self.places.get(index).copied().flatten();
-        let fit = |index: usize| self.fits.get(index).copied().unwrap_or(0.0);
-        let Some(own) = place(at) else { return 0.0 };
-        let mut sum = fit(at);
-        for step in 1..=NEIGHBOURS {
-            let away = step as u64 * size;
-            let before = at.checked_sub(step).filter(|index| place(*index) == own.checked_sub(away));
-            let behind = Some(at + step).filter(|index| place(*index) == Some(own + away));
-            sum += before.into_iter().chain(behind).map(|index| fit(index).max(0.0) / 2.0).sum::<f32>();
-        }
-        sum
-    }
-
-    /// How well a page fits where it lies.
-    pub(super) fn fit(&self, number: u32) -> f32 {
-        self.fits.get(number as usize - 1).copied().unwrap_or(0.0)
-    }
-
-    /// The pages that lie in no other place, as far as the bytes tell: between two of their run that are evident, or evident
-    /// themselves while no other place found for them does nearly as well.
-    pub(super) fn sure(&mut self) -> Vec<bool> {
-        let mut sure = vec![false; self.places.len()];
-        for mut run in self.runs() {
-            let evident = |index: &usize| self.is_evident(*index);
-            if let Some((first, last)) = run.clone().find(evident).zip(run.rfind(evident)) {
-                sure.get_mut(first + 1..last).unwrap_or_default().fill(true);
-            }
-        }
-        for (number, sure) in (1..).zip(&mut sure) {
-            let at = number as usize - 1;
-            if *sure {
-                let others = self.found.get(at).cloned().unwrap_or_default();
-                *sure = !others.into_iter().any(|other| self.is_as_good(number, other));
-                continue;
-            }
-            let own = self.fits.get(at).copied().unwrap_or(MISFIT);
-            let (place, expect) = (self.places.get(at).copied().flatten(), self.expects.get(at));
-            let (Some(place), Some(expect)) = (place, expect) else { continue };
-            let mut others = self.found.get(at).into_iter().flatten().filter(|other| **other != place);
-            *sure = own >= STRONG
-                && others.all(|other| own - self.known.fit(&self.body, *other, number, expect) >= DOUBTED);
-        }
-        sure
-    }
-
-    /// Whether another place of a page lies as well as its own: it fits no worse, and a page beside it holds the same bytes as
-    /// the one beside the page. So it is where two states of one database lie side by side.
-    fn is_as_good(&mut self, number: u32, other: u64) -> bool {
-        let size = self.body.size();
-        let beside = [(number - 1, other.checked_sub(size)), (number + 1, other.checked_add(size))];
-        let same = |(number, offset): (u32, Option<u64>)| {
-            let places = self.place(number).zip(offset).filter(|(own, offset)| own != offset);
-            places.is_some_and(|(own, offset)| {
-                let own = self.body.bytes(own);
-                own.is_some() && own == self.body.bytes(offset)
-            })
-        };
-        let Some(expect) = self.expects.get(number as usize - 1) else { return false };
-        beside.into_iter().any(same)
-            && self.known.fit(&self.body, other, number, expect) + ALIKE >= self.fit(number)
-    }
-
-    /// Other places that pages may have of which it is not `sure`.
-    fn found_elsewhere(&mut self, sure: &[bool]) -> Vec<Rival> {
-        let capacity = u64::from(self.body.geometry.overflow_capacity());
-        let mut rivals = Vec::new();
-        for (number, sure) in (1..).zip(sure) {
-            let Some(expect) = self.expects.get(number as usize - 1) else { continue };
-            let is_last = matches!(expect, Expect::Chain { left, .. } if *left <= capacity);
-            if *sure
-                || is_last
-                || matches!(expect, Expect::Unknown | Expect::Free | Expect::Header | Expect::Lock)
-            {
-                continue;
-            }
-            // Of a tree another page may fit better by its keys, and lie beside others, when rows at its ends are gone.
-            let by_keys = matches!(expect, Expect::Tree { .. });
-            let least = if by_keys { DOUBTED } else { DECIDED };
-            let place = self.place(number);
-            let expect = *expect;
-            for offset in self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE) {
-                let alone = by_keys || self.is_as_good(number, offset);
-                let beside = |draft: &Self, at: u64| if alone { 0.0 } else { draft.joined(number, at) };
-                let own = place.map_or(0.0, |place| self.fit(number) + beside(self, place));
-                let lead = own - self.known.fit(&self.body, offset, number, &expect) - beside(self, offset);
-                if lead < least && !self.body.crosses(offset, number, &expect, &self.expects) {
-                    rivals.push(Rival { number, offset, weight: 1.0 / (1.0 + f64::from(lead).exp()) });
-                }
-            }
-        }
-        rivals
-    }
-
-    /// Pages that lie by themselves, each with a place beside others of its own that it lost and that it fits as well.
-    pub(super) fn wishes(&mut self) -> Vec<(u32, u64)> {
-        let mut wishes = Vec::new();
-        for (number, expect) in (1..).zip(&self.expects) {
-            let Some(place) = self.place(number).filter(|place| self.joined(number, *place) <= 0.0) else {
-                continue;
-            };
-            let own = self.fit(number);
-            for offset in self.found.get(number as usize - 1).into_iter().flatten() {
-                let lost = self.lost.contains(offset) && *offset != place;
-                let fits =
-                    |known: &mut Known| known.fit(&self.body, *offset, number, expect) >= own - DECIDED;
-                if lost && self.joined(number, *offset) > 0.0 && fits(&mut self.known) {
-                    wishes.push((number, *offset));
-                    break;
-                }
-            }
-        }
-        wishes
-    }
-
-    /// Gives up the place of a page for another one, which it had lost before; the place that it gives up.
-    pub(super) fn exchange(&mut self, number: u32, wanted: u64) -> Option<u64> {
-        let at = number as usize - 1;
-        let given = self.place(number)?;
-        self.lost.insert(given);
-        self.lost.remove(&wanted);
-        *self.fixed.get_mut(at)? = None;
-        *self.changed.get_mut(at)? = true;
-        Some(given)
-    }
-
-    /// What speaks for a place in that the pages before and behind lie beside it.
-    pub(super) fn joined(&self, number: u32, offset: u64) -> f32 {
-        let size = self.body.size();
-        let before = offset.checked_sub(size).filter(|before| self.place(number - 1) == Some(*before));
-        let behind = Some(offset + size).filter(|behind| self.place(number + 1) == Some(*behind));
-        lay::BREAK * before.into_iter().chain(behind).count() as f32
-    }
-
-    /// What the database came to; `claimed` tells which places are of other files for sure.
-    pub(super) fn finish(mut self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
-        let size = self.body.size();
-        // What nothing leads to is of the database only amid pages that are.
-        let firm = self.firm();
-        for ((place, expect), firm) in self.places.iter_mut().zip(&self.expects).zip(firm) {
-            if *expect == Expect::Unknown && !firm {
-                *place = None;
-            }
-        }
-        let sure = self.sure();
-        let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
-        let mut missing = Vec::new();
-        let mut rivals: BTreeMap<(u32, u64), Rival> = BTreeMap::new();
-        for (number, laid) in (1..).zip(&self.laid) {
-            let expect = self.expects.get(number as usize - 1);
-            if self.place(number).is_none() && !matches!(expect, Some(Expect::Lock)) {
-                missing.push(number);
-            }
-            let rival = laid.rival.filter(|_| laid.margin < DECIDED && !is_sure(number));
-            if let Some(offset) = rival.and_then(|base| lay::place(base, number, size)) {
-                // The scores are logarithms.
-                let weight = 1.0 / (1.0 + f64::from(laid.margin).exp());
-                rivals.insert((number, offset), Rival { number, offset, weight });
-            }
-        }
-        let pools = self.pools(&sure, claimed);
-        let elsewhere = self.found_elsewhere(&sure);
-        let in_twins = self.in_twins(claimed);
-        for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
-            rivals.entry((rival.number, rival.offset)).or_insert(rival);
-        }
-        // Where both hold the same bytes, either will do.
-        let differs = |rival: &Rival| {
-            let at = self.place(rival.number);
-            let same = |at: u64| at == rival.offset || self.body.bytes(at) == self.body.bytes(rival.offset);
-            !at.is_some_and(same)
-        };
-        Assembly {
-            geometry: self.body.geometry,
-            header: self.header,
-            whole: self.header.is_some() && self.walked.is_whole(self.body.count),
-            rivals: rivals.into_values().filter(|rival| !claimed(rival.offset) && differs(rival)).collect(),
-            pools,
-            missing,
-            broken_links: self.walked.broken,
-            places: self.places,
-        }
-    }
-
-    /// Where a run ends, the pages before and behind that may as well be of it: their bytes don't tell.
-    fn over_breaks(&mut self, sure: &[bool]) -> Vec<Rival> {
-        let size = self.body.size();
-        let mut rivals = Vec::new();
-        for run in self.runs() {
-            let Some(offset) = self.places.get(run.start).copied().flatten() else { continue };
-            let base = lay::base_of(Guess { number: run.start as u32 + 1, offset }, size);
-            let mut ask = |at: usize| {
-                let number = at as u32 + 1;
-                let (Some(false), Some(expect)) = (sure.get(at), self.expects.get(at)) else { return false };
-                let Some(offset) = lay::place(base, number, size) else { return false };
-                if matches!(expect, Expect::Unknown | Expect::Lock) {
-                    return false;
-                }
-                let placed = self.places.get(at).copied().flatten().is_some();
-                let own = if placed { self.fits.get(at).copied().unwrap_or(0.0) } else { 0.0 };
-                let fit = self.known.fit(&self.body, offset, number, expect);
-                let crosses = self.body.crosses(offset, number, expect, &self.expects);
-                if fit >= 0.0 && own - fit < DECIDED && !crosses {
-                    let weight = 1.0 / (1.0 + f64::from(own - fit).exp());
-                    rivals.push(Rival { number, offset, weight });
-                }
-                fit >= 0.0
-            };
-            let _ = (0..run.start).rev().take_while(|at| ask(*at)).count();
-            let _ = (run.end..self.places.len()).take_while(|at| ask(*at)).count();
-        }
-        rivals
     }
 }
