@@ -29,6 +29,7 @@ fn no_store(source: &Path, says: &str) -> Done {
         vec!["recover", &source_text, "--jsonl", &output],
         vec!["assess", &source_text],
         vec!["verify", &source_text],
+        vec!["timeline", &source_text],
     ] {
         let ran = refused(&arguments, source, 1)?;
         assert!(ran.err.contains(says), "{says} is not in {}", ran.err);
@@ -77,6 +78,22 @@ fn a_source_that_is_not_there_or_no_file_is_named() -> Done {
     refused(&["inspect", &text(&missing), "--page", "1"], &missing, 2)?;
     refused(&["recover", &text(&folder.path().join("pipe")), "-o", &out], &pipe, 2)?;
     assert_eq!(listing(folder.path())?, ["pipe"]);
+    Ok(())
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_and_a_file_in_that_of_a_folder_are_told() -> Done {
+    let folder = folder()?;
+    let path = small_store(folder.path())?;
+    let (inside, out) = (text(folder.path()), text(&folder.path().join("out")));
+    for command in ["carve", "undelete"] {
+        let ran = refused(&[command, &inside, "-o", &out], folder.path(), 2)?;
+        assert!(ran.err.contains("is a folder"), "{}", ran.err);
+    }
+    let ran = refused(&["inspect", &inside], folder.path(), 2)?;
+    assert!(ran.err.contains("is a folder"), "{}", ran.err);
+    let ran = refused(&["batch", &text(&path), "-o", &out], &path, 2)?;
+    assert!(ran.err.contains("give a folder"), "{}", ran.err);
     Ok(())
 }
 

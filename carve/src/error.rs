@@ -17,7 +17,7 @@ pub enum Error {
         error: io::Error,
     },
     /// A source is neither a regular file nor a block device.
-    #[error("{}: not a regular file; give a file, a folder that holds one, or a block device", path.display())]
+    #[error("{}: {}", path.display(), not_a_file(path))]
     NotAFile {
         /// The source.
         path: PathBuf,
@@ -86,10 +86,23 @@ pub enum Error {
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,
+    /// The user stopped a run of cases.
+    #[error(
+        "interrupted; what the cases that are done came to is kept, and the same command goes on with the others"
+    )]
+    CasesInterrupted,
 }
 
 /// What standard output is called where the name of a file would stand.
 pub const STANDARD_OUTPUT: &str = "standard output";
+
+fn not_a_file(path: &Path) -> &'static str {
+    if path.is_dir() {
+        "is a folder, and one file is wanted here: give the file itself"
+    } else {
+        "not a regular file; give a file, a folder that holds one, or a block device"
+    }
+}
 
 fn advice(path: &Path, error: &io::Error) -> String {
     match error.kind() {
@@ -98,6 +111,8 @@ fn advice(path: &Path, error: &io::Error) -> String {
         }
         io::ErrorKind::PermissionDenied => "; run as a user who may, or work on a copy".to_owned(),
         io::ErrorKind::NotFound => "; check the name".to_owned(),
+        io::ErrorKind::NotADirectory => "; give a folder".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "; name a place that can be written to".to_owned(),
         io::ErrorKind::StorageFull => format!("; free some space beside {}", path.display()),
         _ => String::new(),
     }

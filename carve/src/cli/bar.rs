@@ -13,6 +13,9 @@ use std::time::Duration;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// What is done so far is kept, in files that other processes write.
+static KEEPS_CASES: AtomicBool = AtomicBool::new(false);
+
 /// How long a run has to end in order: what writes rows asks often, what reads pages does not.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -23,10 +26,20 @@ pub(super) fn watch_interrupts() {
         INTERRUPTED.store(true, Ordering::SeqCst);
         thread::sleep(PATIENCE);
         if sinks::abandon() {
-            eprintln!("mudlark: {}", Error::Interrupted);
+            eprintln!("mudlark: {}", interruption());
             std::process::exit(exit::INTERRUPTED);
         }
     });
+}
+
+/// From here on what an interruption leaves are cases that are done.
+pub(super) fn keep_cases() {
+    KEEPS_CASES.store(true, Ordering::SeqCst);
+}
+
+/// What a run says that the user stopped.
+fn interruption() -> Error {
+    if KEEPS_CASES.load(Ordering::SeqCst) { Error::CasesInterrupted } else { Error::Interrupted }
 }
 
 /// A bar on standard error, when that is a terminal.

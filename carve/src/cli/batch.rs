@@ -1,6 +1,6 @@
 //! `mudlark batch`.
 
-use super::bar::Bar;
+use super::bar::{self, Bar};
 use super::{Common, Exit, recover};
 use crate::batch::watch::{Ended, Limits};
 use crate::batch::{self, Case, CaseResult, Settings, Status, Summary, baseline, cases, report, watch};
@@ -99,7 +99,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
     let limits = Limits { jobs, timeout, memory: arguments.max_memory };
     let began = Instant::now();
-    let (results, run_now) = all(&found, arguments, limits)?;
+    bar::keep_cases();
+    let ran = all(&found, arguments, limits);
+    let (results, run_now) = ran.map_err(|error| match error {
+        Error::Interrupted => Error::CasesInterrupted,
+        error => error,
+    })?;
     let summary = Summary::new(results);
     let (table, json) = (report::text(&summary), summary.json());
     batch::put(&arguments.output.join(batch::TABLE), &table)?;

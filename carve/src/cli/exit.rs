@@ -41,7 +41,7 @@ pub(super) fn of_error(error: &Error) -> Exit {
     }
     eprintln!("mudlark: {error}");
     match error {
-        Error::Interrupted | Error::ScanInterrupted { .. } => Exit::InPart,
+        Error::Interrupted | Error::ScanInterrupted { .. } | Error::CasesInterrupted => Exit::InPart,
         _ => Exit::CouldNotRun,
     }
 }

@@ -322,7 +322,7 @@ fn kind(path: &Path, images: Images<'_>) -> Result<Kind, Error> {
 }
 
 /// Why a file is no store, as far as its bytes tell.
-fn describe(source: &Source) -> String {
+pub(super) fn describe(source: &Source) -> String {
     if source.bytes().is_empty() {
         return "is empty: there is nothing to recover".to_owned();
     }

@@ -32,8 +32,8 @@ fn offset(text: &str) -> Result<u64, String> {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let source = Source::open(&arguments.source)?;
     let Some((store, _)) = stores::recognise(&source) else {
-        let path = arguments.source.clone();
-        return Err(Error::NotAStore { path, reason: "no store found in it".to_owned() });
+        eprintln!("mudlark: {}: {}", arguments.source.display(), gather::describe(&source));
+        return Ok(Exit::Nothing);
     };
     let place = match (arguments.page, arguments.offset) {
         (Some(page), _) => Place::Page(page),
