@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_process_that_hangs_or_dies_leaves_the_others_alone() {
         let limits = Limits { jobs: 3, timeout: Duration::from_secs(5), memory: None };
-        let ends = ends(&["sleep 600", "exit 3", "kill -9 $$", "true"], limits);
+        let ends = ends(&["exec sleep 600", "exit 3", "kill -9 $$", "true"], limits);
         assert_eq!(ends, [Ended::Timeout, Ended::Status(3), Ended::Signal(9), Ended::Status(0)]);
     }
 
