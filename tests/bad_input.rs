@@ -128,6 +128,7 @@ fn options_that_make_no_sense_are_refused() -> Done {
         &["--min-confidence", "NaN", "--jsonl", "-"],
         &["--hash", "md5", "--jsonl", "-"],
         &["--threads", "many", "--jsonl", "-"],
+        &["--threads", "100000", "--jsonl", "-"],
         &["--no-such-option"],
     ] {
         let ran = mudlark(["recover", &source].iter().chain(further))?;

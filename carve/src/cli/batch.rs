@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     /// Worker threads of each case [default: the cores shared by the jobs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::threads)]
     pub(super) threads: Option<usize>,
     /// No summary and no progress
     #[arg(long, short)]
@@ -163,7 +163,7 @@ fn all(found: &[Case], arguments: &Arguments, limits: Limits) -> Result<(Vec<Cas
     })?;
     let threads = arguments.threads.unwrap_or_else(|| {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        (cores / limits.jobs).max(1)
+        (cores / limits.jobs).clamp(1, super::MOST_THREADS)
     });
     let command = |number: usize| {
         let mut command = Command::new(&program);

@@ -174,7 +174,7 @@ listed, and the status is 3.")]
 #[derive(Clone, Debug, Args)]
 struct Common {
     /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     /// No summary and no progress
     #[arg(long, short)]
@@ -270,4 +270,13 @@ fn put(text: &str) -> Result<(), Error> {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     let path = PathBuf::from(STANDARD_OUTPUT);
     written.map_err(|error| Error::Output { path, what: "can't be written", error })
+}
+
+/// Threads beyond this take longer to start than they save.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
+    number.ok_or_else(|| format!("{text} is no number of threads: give 1 to {MOST_THREADS}"))
 }
