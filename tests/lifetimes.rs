@@ -1,6 +1,6 @@
 //! Does each version say when it stood, and never more than the evidence proves?
 
-use crate::support::{Done, folder, plan, recovered_lines, scored, store};
+use crate::support::{Done, folder, mudlark, plan, recovered_lines, scored, store};
 use crate::workload::copied;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::report;
@@ -209,5 +209,40 @@ fn no_stated_point_is_wrong_in_generated_stores_with_a_log() -> Done {
     let (counts, ..) = report::total(&scores);
     assert_eq!(counts.points.wrong, 0, "{}", report::text(&scores, true));
     assert!(counts.points.right >= LEAST_RIGHT, "{:?}", counts.points);
+    Ok(())
+}
+
+#[test]
+fn of_more_versions_than_are_held_at_once_each_is_told_once_and_when_it_stood() -> Done {
+    const ROWS: i64 = 6000;
+    const COMMITS: i64 = 90;
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, n);
+         WITH RECURSIVE x(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM x WHERE i < {ROWS})
+         INSERT INTO t SELECT i, i * 1000 FROM x; PRAGMA wal_checkpoint(TRUNCATE);"
+    ))?;
+    for _ in 0..COMMITS {
+        connection.execute_batch("UPDATE t SET n = n + 1")?;
+    }
+    let store = copied(folder.path())?;
+    let ran = mudlark(["recover", &store.display().to_string(), "--jsonl", "-", "--quiet"])?;
+    let mut told: Vec<(i64, i64)> = Vec::new();
+    for line in ran.out.lines() {
+        let line: Json = serde_json::from_str(line)?;
+        let (id, n) =
+            (line["values"]["id"].as_i64().ok_or("no id")?, line["values"]["n"].as_i64().ok_or("no n")?);
+        let commit = n - 1000 * id;
+        let point =
+            |number: i64| if number == 0 { "before-log".to_owned() } else { format!("commit:{number}") };
+        let to = if commit == COMMITS { Json::Null } else { json!(point(commit + 1)) };
+        assert_eq!(line["lifetimes"], json!([{ "from": point(commit), "to": to }]), "{line}");
+        assert_eq!(line["state"], if commit == COMMITS { "live" } else { "superseded" });
+        told.push((id, commit));
+    }
+    told.sort_unstable();
+    assert!(told.into_iter().eq((1..=ROWS).flat_map(|id| (0..=COMMITS).map(move |commit| (id, commit)))));
     Ok(())
 }

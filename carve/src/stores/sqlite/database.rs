@@ -112,9 +112,9 @@ pub(super) struct Database<'a> {
     /// Whether the log that is there belongs to the database.
     pub judged: Option<Judged>,
     /// When the rows stood; made when it is first asked.
-    pub lifetimes: OnceLock<Option<Lifetimes>>,
+    pub lifetimes: OnceLock<Option<Lifetimes<'a>>>,
     /// What the last transaction did, of which a journal holds the pages from before; made when it is first asked.
-    pub last_transaction: OnceLock<Option<Lifetimes>>,
+    pub last_transaction: OnceLock<Option<Lifetimes<'a>>>,
     /// The state that the user chose, when that is known among those that a log tells of.
     pub chosen: Option<u32>,
     /// The only row that is asked for, of a log that holds too many versions of all rows to keep them.
@@ -183,7 +183,7 @@ impl<'a> Database<'a> {
     }
 
     /// What the commits of the log did, when there is one.
-    pub(super) fn lifetimes(&self) -> Option<&Lifetimes> {
+    pub(super) fn lifetimes(&self) -> Option<&Lifetimes<'a>> {
         let make = || {
             let is_chosen = self.view.is_chosen();
             let (source, log) = self.log.as_ref().filter(|_| self.view.has_overlay() || is_chosen)?;
@@ -191,7 +191,7 @@ impl<'a> Database<'a> {
             let geometry = self.view.geometry;
             let pages = Pages::of(self.sources, self.roles.main, (*source, log), geometry, &commits);
             let state = if is_chosen { self.chosen? } else { pages.last() };
-            Lifetimes::of(&pages, self.encoding, state, self.asked.as_ref())
+            Lifetimes::of(pages, self.encoding, state, self.asked.as_ref())
         };
         self.lifetimes.get_or_init(make).as_ref()
     }
@@ -213,14 +213,15 @@ impl<'a> Database<'a> {
         let make = || {
             let (main, journal) = self.roles.main.zip(self.roles.journal)?;
             let pages = history::last_transaction(self.sources, main, journal, self.view.geometry)?;
-            Lifetimes::of(&pages, self.encoding, pages.last(), None)
+            let last = pages.last();
+            Lifetimes::of(pages, self.encoding, last, None)
         };
         let of_journal =
             || self.last_transaction.get_or_init(make).as_ref().filter(|_| !self.view.is_chosen());
         self.of_table(self.lifetimes().or_else(of_journal)?, output)
     }
 
-    fn of_table<'l>(&self, lifetimes: &'l Lifetimes, output: &Output) -> Option<OfTable<'l>> {
+    fn of_table<'l>(&self, lifetimes: &'l Lifetimes<'l>, output: &Output) -> Option<OfTable<'l>> {
         let tree = self.tree(output)?;
         let dropped =
             output.def.and_then(|def| self.catalogue.tables.get(def)).is_some_and(|def| def.dropped);

@@ -267,7 +267,11 @@ impl<'a> Reader<'_, 'a> {
             };
             let chosen = self.ground.view.is_chosen();
             let logged = || chosen || version.commit.is_some() || older() || payload.pages.iter().any(of_log);
-            if let Some(of_table) = self.lifetimes.as_ref().filter(|_| logged()) {
+            // What is read anew for ranges of row ids is asked for in their order.
+            let is_told = |of_table: &&OfTable<'_>| {
+                of_table.is_held() || settle::is_settled(self.forest, self.ground, number)
+            };
+            if let Some(of_table) = self.lifetimes.as_ref().filter(|_| logged()).filter(is_told) {
                 lifetimes = self.told(of_table, cell, &payload);
             }
             let spans_from = batch.spans.len();

@@ -24,6 +24,7 @@ use mudlark_parsers::sqlite::record;
 use rayon::prelude::*;
 use std::cell::LazyCell;
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 /// What a page is to the table.
@@ -54,37 +55,67 @@ struct Found<'r, 'a> {
     scratch: Scratch,
 }
 
-/// `kinds` is what its records look like; `later` are the places of the table that stands in this one's place.
-pub(super) fn all(
+/// Pages that are searched for rows that are gone.
+pub(super) struct Pages(Vec<ToRead>);
+
+#[derive(Clone, Copy)]
+struct ToRead {
+    page: u32,
+    role: Role,
+    /// Whether its free space is searched, too.
+    free_space: bool,
+}
+
+impl Pages {
+    /// `later` are the places of the table that stands in this one's place.
+    pub(super) fn of(search: &Search<'_, '_>, places: OfTree<'_>, later: Option<OfTree<'_>>) -> Self {
+        let is_old = |page: u32| search.database.view.is_old(page);
+        let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
+        let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
+        let further = places.pages.iter().chain(later.map(|later| later.pages).unwrap_or_default()).map(role);
+        let bare = places.bare.iter().chain(later.map(|later| later.bare).unwrap_or_default());
+        let bare = bare.map(|page| (*page, Role::Bare));
+        let before = places.before.iter().map(|page| (*page, Role::Before));
+        let all = own.chain(further).chain(bare).chain(before);
+        Self(all.map(|(page, role)| ToRead { page, role, free_space: true }).collect())
+    }
+
+    /// Takes out earlier versions of pages.
+    pub(super) fn take_earlier(&mut self) -> Vec<u32> {
+        self.0.extract_if(.., |page| page.role == Role::Earlier).map(|page| page.page).collect()
+    }
+
+    /// Earlier versions of pages, with whether their free space is searched.
+    pub(super) fn earlier(pages: impl Iterator<Item = (u32, bool)>) -> Self {
+        Self(pages.map(|(page, free_space)| ToRead { page, role: Role::Earlier, free_space }).collect())
+    }
+}
+
+/// What some pages hold: candidates, of earlier pages rows with these row ids only, and what of the live rows was met.
+/// `kinds` is what the records of the table look like.
+pub(super) fn read(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    live: &mut Live<'_, '_, '_>,
-    places: OfTree<'_>,
-    later: Option<OfTree<'_>>,
-) -> Vec<Candidate> {
-    let is_old = |page: u32| search.database.view.is_old(page);
-    let own = search.tree.pages.iter().chain(&search.tree.interior).map(|page| (*page, Role::Own));
-    let role = |page: &u32| (*page, if is_old(*page) { Role::Earlier } else { Role::Freed });
-    let further = places.pages.iter().chain(later.map(|later| later.pages).unwrap_or_default()).map(role);
-    let bare = places.bare.iter().chain(later.map(|later| later.bare).unwrap_or_default());
-    let bare = bare.map(|page| (*page, Role::Bare));
-    let before = places.before.iter().map(|page| (*page, Role::Before));
-    let all: Vec<(u32, Role)> = own.chain(further).chain(bare).chain(before).collect();
-    let pages = all.par_iter().with_min_len(8);
-    let known: &Live<'_, '_, '_> = live;
+    live: &Live<'_, '_, '_>,
+    Pages(pages): &Pages,
+    rowids: &RangeInclusive<i64>,
+) -> (Vec<Candidate>, Vec<EndingsOfPages>) {
+    let pages = pages.par_iter().with_min_len(8);
     let bounds = OnceLock::new();
     let bounds = |page: u32| {
-        let rowids = search.tree.rowids;
-        rowids.then(|| bounds.get_or_init(|| rowids::bounds(search, &[]))).and_then(|bounds| bounds.of(page))
+        let by_rowid = search.tree.rowids;
+        by_rowid
+            .then(|| bounds.get_or_init(|| rowids::bounds(search, &[])))
+            .and_then(|bounds| bounds.of(page))
     };
     let kin = Kin::of(search);
-    let found = pages.fold(Found::default, |mut found, (page, role)| {
-        let ids = || ids_near(search, *page, bounds(*page));
+    let found = pages.fold(Found::default, |mut found, read| {
+        let ids = || ids_near(search, read.page, bounds(read.page));
         let before = found.dead.len();
-        on_page(search, kinds, known, (*page, *role, &ids), &mut found);
+        on_page(search, kinds, live, (*read, rowids, &ids), &mut found);
         // Here its page has just been read.
         let Found { dead, beside, .. } = &mut found;
-        kin.restore(known, *page, dead.get_mut(before..).unwrap_or_default(), beside);
+        kin.restore(live, read.page, dead.get_mut(before..).unwrap_or_default(), beside);
         found
     });
     let found: Vec<Found<'_, '_>> = found.collect();
@@ -94,10 +125,16 @@ pub(super) fn all(
         dead.append(&mut part.dead);
         seen.push(part.endings);
     }
-    live.count(&dead, &seen);
-    live.ends = Ends::of(&dead, seen.iter().flat_map(|seen| &seen.tails));
+    (dead, seen)
+}
+
+/// Finds out what of the live rows is asked for these candidates, and which of their chains are whole. `seen` is what was
+/// met of the live rows.
+pub(super) fn hold_against(live: &mut Live<'_, '_, '_>, dead: &mut [Candidate], seen: &[EndingsOfPages]) {
+    live.count(dead, seen);
+    live.ends = Ends::of(dead, seen.iter().flat_map(|seen| &seen.tails));
+    let live: &Live<'_, '_, '_> = live;
     dead.par_iter_mut().with_min_len(64).for_each(|dead| settle_chain(live, dead));
-    dead
 }
 
 /// Row ids beside those of a page that it may have had as well.
@@ -128,11 +165,14 @@ fn settle_chain(live: &Live<'_, '_, '_>, dead: &mut Dead) {
         .with_if(spilled && dead.content.is_none(), Claim::ChainBroken);
 }
 
+/// A page, the row ids that are asked for on earlier ones, and those that it may have had.
+type OnPage<'p> = (ToRead, &'p RangeInclusive<i64>, &'p dyn Fn() -> Option<(i64, i64)>);
+
 fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
-    (number, role, ids): (u32, Role, &dyn Fn() -> Option<(i64, i64)>),
+    (ToRead { page: number, role, free_space }, rowids, ids): OnPage<'_>,
     Found { dead, endings, cells: found, scratch, .. }: &mut Found<'_, '_>,
 ) {
     let database = search.database;
@@ -203,8 +243,10 @@ fn on_page(
             Role::Earlier => "earlier_page",
             _ => "freed_page",
         };
-        let is_asked =
-            |cell: &Cell| role != Role::Earlier || search.asked.is_none_or(|asked| asked == cell.rowid);
+        let is_asked = |cell: &Cell| {
+            role != Role::Earlier
+                || search.asked.is_none_or(|asked| asked == cell.rowid) && rowids.contains(&cell.rowid)
+        };
         let cells = page.good_cells().filter(is_asked);
         let mut copies = live.copies();
         // The live row of an id that VACUUM has given since is another one.
@@ -217,6 +259,9 @@ fn on_page(
         let cells =
             cells.filter(|freed| search.rivals.is_empty() || kinds.own(&freed.serials, &search.rivals));
         found.extend(cells.map(|freed| (freed, method, claim)));
+    }
+    if !free_space {
+        return finish(search, kinds, live, (number, role), found, dead);
     }
     touch(version.bytes);
     if role == Role::Own {

@@ -32,6 +32,7 @@ use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::{TextEncoding, Value};
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// For each index the pages outside of its tree that hold its entries.
@@ -128,8 +129,13 @@ pub(super) fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32)
     (agrees, known)
 }
 
-/// The entries of a table's indexes that no live row explains by its place.
-pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<Candidate> {
+/// The entries of a table's indexes that no live row explains by its place, of rows with some of the row ids.
+pub(super) fn dead(
+    search: &Search<'_, '_>,
+    kinds: &Kinds,
+    table: usize,
+    ids: &RangeInclusive<i64>,
+) -> Vec<Candidate> {
     let database = search.database;
     let rowids = Rowids::of(search);
     let mut found = Vec::new();
@@ -142,7 +148,7 @@ pub(super) fn dead(search: &Search<'_, '_>, kinds: &Kinds, table: usize) -> Vec<
         let pages: Vec<(u32, bool)> = own.chain(further).collect();
         let index = Of { number, projection: &projection, fields: &def.fields };
         let on_page = |mut found: Found, page: &(u32, bool)| {
-            on_page(search, kinds, index, rowids, *page, &mut found);
+            on_page(search, kinds, index, (rowids, ids), *page, &mut found);
             found
         };
         let parts = pages.par_iter().with_min_len(8).fold(Found::default, on_page);
@@ -195,7 +201,7 @@ fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     Of { number: index, projection, fields }: Of<'_>,
-    rowids: Rowids,
+    (rowids, ids): (Rowids, &RangeInclusive<i64>),
     (number, own): (u32, bool),
     Found { dead: found, cells }: &mut Found,
 ) {
@@ -294,6 +300,9 @@ fn on_page(
             return None;
         };
         let Value::Int(rowid) = serial.decode(bytes) else { return None };
+        if !ids.contains(&rowid) {
+            return None;
+        }
         // Where the end of the block was given to another cell, what reads as the row id may be the end of a text, or
         // lack its own last byte.
         let like_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));

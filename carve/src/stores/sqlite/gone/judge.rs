@@ -60,11 +60,12 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
     committed.filter_map(identity).collect()
 }
 
-/// `history` are the lifetimes of the table's rows, where a log tells.
+/// `history` are the lifetimes of the table's rows, where a log tells; `known` are cells of rows that have a row id and were
+/// judged before.
 pub(super) fn judge(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    history: Option<&OfTable<'_>>,
+    (history, known): (Option<&OfTable<'_>>, &HashSet<u64>),
     mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
     history.into_iter().for_each(|history| renumber(search, history, &mut dead));
@@ -171,7 +172,7 @@ pub(super) fn judge(
             Identity::Rowid(_) => place.and_then(|(page, cell)| live.content_at(page, &cell)),
             Identity::Key(key) => live.by_key(key),
             Identity::Content(content) => {
-                if live.holds(content) > 0 || known_contents.contains(&content) {
+                if live.holds(content) > 0 || known_contents.contains(&content) || known.contains(&content) {
                     return (judged, group);
                 }
                 None

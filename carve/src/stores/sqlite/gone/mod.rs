@@ -23,6 +23,7 @@ mod live;
 mod misread;
 mod numbering;
 mod parts;
+mod passes;
 mod places;
 mod projected;
 mod put;
@@ -36,7 +37,9 @@ mod traces;
 mod unclaimed;
 mod zeroed;
 
+use collect::Pages;
 use judge::{Identity, Judged};
+use passes::Passes;
 pub(super) use places::{Places, find as places};
 pub(super) use streams::{Streams, find as streams};
 
@@ -171,7 +174,11 @@ pub(super) struct Altered {
 
 impl Altered {
     /// Puts out those that wait.
-    pub(super) fn put<'a>(self, database: &Database<'a>, sink: &mut RowSink<'_, 'a>) -> Result<(), Error> {
+    pub(super) fn put<'s, 'a: 's>(
+        self,
+        database: &Database<'a>,
+        sink: &mut RowSink<'_, 's>,
+    ) -> Result<(), Error> {
         for (number, claims, judged) in self.waiting {
             let Some(output) = database.outputs.get(number) else { continue };
             let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
@@ -210,14 +217,14 @@ fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
 }
 
 /// The gone rows of a table.
-pub(super) fn rows<'a>(
+pub(super) fn rows<'s, 'a: 's>(
     database: &Database<'a>,
     number: usize,
     claims: Claims,
     kept: &Kept,
     witnesses: &Witnesses,
     altered: &mut Altered,
-    sink: &mut RowSink<'_, 'a>,
+    sink: &mut RowSink<'_, 's>,
 ) -> Result<(), Error> {
     let Some(output) = database.outputs.get(number) else { return Ok(()) };
     let Some(tree) = database.tree(output) else { return Ok(()) };
@@ -272,53 +279,90 @@ pub(super) fn rows<'a>(
         asked: database.asked_of(output),
     };
     let mut live = Live::of(&search, kept);
-    let own = places.of(output.tree);
-    let mut dead = collect::all(&search, &kinds, &mut live, own, later_places);
-    if kinds.few_rows() && learn(database, &mut kinds, &dead) {
-        // What the sure ones look like tells how to read the others.
-        dead = collect::all(&search, &kinds, &mut live, own, later_places);
+    let mut pages = Pages::of(&search, places.of(output.tree), later_places);
+    // Those of an earlier shape are judged by what the later ones were, and wait for them.
+    let is_altered = output.def.is_some_and(|def| is_altered(database, def));
+    let in_passes = lifetimes.as_ref().filter(|_| !is_altered && search.as_live.is_none());
+    let mut passes = Passes::of(&search, in_passes, &mut pages);
+    let last = passes.count() - 1;
+    let (mut dead, mut seen) = collect::read(&search, &kinds, &live, &pages, &passes.all());
+    collect::hold_against(&mut live, &mut dead, &seen);
+    if kinds.few_rows() {
+        let own = dead.len();
+        if last > 0 {
+            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(0), &passes.rowids(0)).0);
+        }
+        let learned = learn(database, &mut kinds, &dead);
+        dead.truncate(own);
+        if learned {
+            // What the sure ones look like tells how to read the others.
+            (dead, seen) = collect::read(&search, &kinds, &live, &pages, &passes.all());
+            collect::hold_against(&mut live, &mut dead, &seen);
+        }
     }
-    let live = live;
     let streamed = streams::dead(&search, output.tree);
-    let (mut projected, rows): (Vec<Candidate>, Vec<Candidate>) =
+    let (mut projected, mut rows): (Vec<Candidate>, Vec<Candidate>) =
         streamed.into_iter().partition(|dead| dead.projection.is_some());
-    let of_indexes = || {
-        // One without a name may have the definition of another, whose indexes are not its own.
-        let is_named = !search.nameless && output.tree == search.number && search.tree.rowids;
-        let def = output.def.filter(|_| is_named);
-        def.map(|def| entries::dead(&search, &kinds, def)).unwrap_or_default()
-    };
     // A row that damage took from the main file seems deleted by the last transaction.
     let of_journal = || database.last_changes_of(output).filter(|_| !claims.has(Claim::FileDamaged));
-    let any_rows = !dead.is_empty() || !rows.is_empty();
-    let of_rows = || {
-        if !any_rows {
-            return Vec::new();
-        }
-        kin::restore(&search, &live, &mut dead);
+    if last > 0 {
         rowids::restore(&search, &live, &mut dead);
-        dead.extend(rows);
-        let of_journal = if lifetimes.is_none() { of_journal() } else { None };
-        let mut judged = judge::judge(&search, &live, lifetimes.as_ref().or(of_journal.as_ref()), dead);
-        spoilt::leave_out(&search, &live, &mut judged);
-        judged
-    };
-    // Neither asks the other, and where the one has nothing to share among the threads the other has.
-    let (mut judged, of_indexes) = rayon::join(of_rows, of_indexes);
-    projected.extend(of_indexes);
-    if !any_rows && projected.is_empty() {
-        return Ok(());
+        passes.wait(&search, None, &mut dead);
     }
-    parts::merge(&search, &mut judged);
-    projected::judge(&search, &live, projected, &mut judged);
-    if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
-        altered.identities.insert(def, judge::identities(&search, &judged));
-        altered.waiting.push((number, claims, judged));
-        return Ok(());
+    for pass in 0..=last {
+        let ids = passes.rowids(pass);
+        if last > 0 {
+            dead = passes.take(pass);
+            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ids).0);
+            collect::hold_against(&mut live, &mut dead, &seen);
+        }
+        let live = &live;
+        let lifetimes = lifetimes.clone().map(|of_table| of_table.in_range(pass));
+        let of_indexes = || {
+            // One without a name may have the definition of another, whose indexes are not its own.
+            let is_named = !search.nameless && output.tree == search.number && search.tree.rowids;
+            let def = output.def.filter(|_| is_named);
+            def.map(|def| entries::dead(&search, &kinds, def, &ids)).unwrap_or_default()
+        };
+        let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
+        let any_rows = !dead.is_empty() || !rows.is_empty();
+        let mut dead = std::mem::take(&mut dead);
+        let of_rows = || {
+            if !any_rows {
+                return Vec::new();
+            }
+            kin::restore(&search, live, &mut dead);
+            rowids::restore(&search, live, &mut dead);
+            passes.wait(&search, Some(pass), &mut dead);
+            dead.extend(rows);
+            let of_journal = if lifetimes.is_none() { of_journal() } else { None };
+            let history = lifetimes.as_ref().or(of_journal.as_ref());
+            let mut judged = judge::judge(&search, live, (history, &passes.known()), dead);
+            spoilt::leave_out(&search, live, &mut judged);
+            judged
+        };
+        // Neither asks the other, and where the one has nothing to share among the threads the other has.
+        let (mut judged, of_indexes) = rayon::join(of_rows, of_indexes);
+        let is_of_pass =
+            |dead: &mut Candidate| pass == last || dead.rowid.is_some_and(|id| ids.contains(&id));
+        let mut projected: Vec<Candidate> = projected.extract_if(.., is_of_pass).collect();
+        projected.extend(of_indexes);
+        if !any_rows && projected.is_empty() {
+            continue;
+        }
+        parts::merge(&search, &mut judged);
+        projected::judge(&search, live, projected, &mut judged);
+        if let Some(def) = output.def.filter(|_| is_altered) {
+            altered.identities.insert(def, judge::identities(&search, &judged));
+            altered.waiting.push((number, claims, judged));
+            return Ok(());
+        }
+        put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)?;
+        if pass == last {
+            // Giving back the memory of so many takes long, and nothing waits for it.
+            rayon::spawn(move || drop(judged));
+        }
     }
-    put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)?;
-    // Giving back the memory of so many takes long, and nothing waits for it.
-    rayon::spawn(move || drop(judged));
     Ok(())
 }
 

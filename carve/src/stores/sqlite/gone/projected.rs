@@ -97,9 +97,9 @@ const SHARE: usize = 64;
 
 /// Adds what is left of rows to those that were found, which are in the order of their row ids; records that are copies
 /// of these become their evidence.
-pub(super) fn judge(
-    search: &Search<'_, '_>,
-    live: &Live<'_, '_, '_>,
+pub(super) fn judge<'a>(
+    search: &Search<'_, 'a>,
+    live: &Live<'_, '_, 'a>,
     mut projected: Vec<Candidate>,
     judged: &mut Vec<Judged>,
 ) {

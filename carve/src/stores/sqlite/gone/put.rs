@@ -37,14 +37,14 @@ pub(super) struct Target<'t, 'a> {
 const ROWS: usize = 512;
 
 /// Hands the rows to `sink`, a window of batches at a time.
-pub(super) fn all<'a>(
+pub(super) fn all<'s, 'a: 's>(
     target: &Target<'_, 'a>,
     judged: &[Judged],
-    sink: &mut RowSink<'_, 'a>,
+    sink: &mut RowSink<'_, 's>,
 ) -> Result<(), Error> {
     let empty = || Batch::new(target.table, target.database.encoding);
     let width = 2 * rayon::current_num_threads();
-    let fill = |window: &[Judged], batches: &mut Vec<Batch<'a>>| {
+    let fill = |window: &[Judged], batches: &mut Vec<Batch<'s>>| {
         batches.resize_with(window.len().div_ceil(ROWS), empty);
         window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
             batch.clear();
@@ -56,7 +56,7 @@ pub(super) fn all<'a>(
     windows::put(judged.chunks(ROWS * width), fill, sink)
 }
 
-fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'a>) {
+fn put<'s, 'a: 's>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'s>) {
     let dead = &judged.dead;
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
@@ -67,7 +67,7 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, ba
     for also in others.filter(|also| also.projection != dead.projection) {
         let from = batch.cells.len();
         cells(target, also, row_index, solution, batch);
-        let further: Vec<Cell<'a>> = batch.cells.drain(from..).collect();
+        let further: Vec<Cell<'s>> = batch.cells.drain(from..).collect();
         let own = batch.cells.get_mut(first_cell as usize..).unwrap_or_default();
         for (cell, other) in own.iter_mut().zip(further).filter(|(cell, _)| !cell.is_whole()) {
             *cell = other;
@@ -107,12 +107,12 @@ fn put<'a>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, ba
 
 /// Adds the cells of a candidate to a batch; returns what they say against it, and `None` where its page is not there.
 /// `solution` is room for where they stand.
-fn cells<'a>(
+fn cells<'s, 'a: 's>(
     target: &Target<'_, 'a>,
     dead: &Dead,
     row_index: u32,
     solution: &mut Solution,
-    batch: &mut Batch<'a>,
+    batch: &mut Batch<'s>,
 ) -> Option<Claims> {
     let view = &target.database.view;
     let version = view.page(dead.page)?.then();

@@ -109,7 +109,7 @@ fn table(
     let objects = trees.map(|trees| trees.objects.get(change.object).filter(|_| trees.has(change.object)));
     let [before, after] = objects;
     let object = after.or(before).filter(|object| object.kind == SchemaKind::Table && object.root != 1)?;
-    let known = [change.before_known, change.after_known];
+    let known = change.read.known;
     change.rows.append(&mut change.gone);
     if change.rows.is_empty() && known == [true; 2] {
         return None;

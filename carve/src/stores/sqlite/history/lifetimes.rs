@@ -1,49 +1,28 @@
 //! When each row version stood, as far as the commits of a log prove it.
 
 use super::super::database::Output;
+use super::events::{Elsewhere, Event, Events, Gathered, OfKey, What};
 use super::objects::Object;
 use super::pages::Pages;
-use super::rows::{Keys, RowAt};
-use super::walk::{RowChange, TableChange, Walk};
+use super::rows::Keys;
+use super::walk::{RowChange, Walk};
 use crate::model::{Lifetime, Point};
 use crate::stores::AskedRow;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
-
-/// What happened to a version at a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    /// It stood before, and not behind it.
-    Ended,
-    /// It stood before; whether it did behind it is not known.
-    LostSight,
-    /// It did not stand before, and does behind it.
-    Came,
-    /// It stands behind it; whether it did before is not known.
-    Seen,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Event {
-    key: i64,
-    content: u64,
-    state: u32,
-    what: What,
-}
 
 /// For tables whose rows were given other ids the states that did so, each with the new ids of the old ones.
 type Renumbered = HashMap<usize, Vec<(u32, HashMap<i64, i64>)>>;
 
 /// What the commits of a log did to the versions of all rows.
 #[derive(Debug)]
-pub struct Lifetimes {
+pub struct Lifetimes<'a> {
     objects: Vec<Object>,
-    /// By object, in order.
-    events: Vec<Vec<Event>>,
-    /// By object: the only key under which something happened to these cells.
-    by_content: Vec<OnceLock<HashMap<u64, Option<i64>>>>,
+    /// By object.
+    events: Vec<Events>,
+    /// Where those are read that are not held, if any.
+    pages: Option<Pages<'a>>,
     /// The state at which rows are live.
     chosen: u32,
     /// How many of the objects there were in it, living or dead.
@@ -74,7 +53,7 @@ pub enum IdSince {
 /// The lifetimes of one table's rows.
 #[derive(Clone, Debug)]
 pub struct OfTable<'l> {
-    all: &'l Lifetimes,
+    all: &'l Lifetimes<'l>,
     /// The incarnations that its rows may be of; the one that stands comes first, when one does.
     objects: Vec<usize>,
     stands: bool,
@@ -82,26 +61,42 @@ pub struct OfTable<'l> {
     named: bool,
     /// A table of another name now has its rows.
     renamed: bool,
+    /// The range of keys among which rows without one are sought, where not all events are held.
+    range: Option<usize>,
 }
 
-impl Lifetimes {
-    /// Follows all commits; `None` when more would have to be read than a sound log could ask for. Rows are live at the
-    /// state `chosen`. Of a table whose row ids a column shows only those of the row that is `asked` for are kept.
-    pub(in super::super) fn of(
+/// What came of following all commits.
+struct Followed {
+    /// Those of the chosen state come first.
+    objects: Vec<Object>,
+    /// How many these are.
+    known: usize,
+    events: Vec<Gathered>,
+    renumbered: Renumbered,
+    grown: HashMap<(usize, i64, u64), u64>,
+    schema_known: bool,
+    owners: HashMap<(u32, u32), u32>,
+}
+
+impl Followed {
+    /// `Err` is an object whose events must all be held, but for those that are `whole` anyway.
+    fn of(
         pages: &Pages<'_>,
         encoding: TextEncoding,
         chosen: u32,
         asked: Option<&AskedRow>,
-    ) -> Option<Self> {
+        whole: &HashSet<usize>,
+    ) -> Option<Result<Self, usize>> {
+        let mut whole = whole.clone();
         let mut walk = Walk::begin(pages, encoding);
         let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
-        let mut events: Vec<Vec<Event>> = Vec::new();
+        let mut events: Vec<Gathered> = Vec::new();
         let mut renumbered = Renumbered::new();
         let mut grown = HashMap::new();
         let mut owners: HashMap<(u32, u32), u32> =
             walk.owned().map(|(page, object)| ((page, 0), object)).collect();
         for state in 1..=pages.last() {
-            let step = walk.step(state);
+            let mut step = walk.step(state);
             if walk.overrun {
                 return None;
             }
@@ -110,36 +105,37 @@ impl Lifetimes {
             }
             let written = pages.written(state);
             owners.extend(written.filter_map(|page| Some(((page, state), walk.surely_owned(page)?))));
-            events.resize_with(walk.objects.len(), Vec::new);
-            for change in &step.tables {
+            events.resize_with(walk.objects.len(), Gathered::default);
+            for change in &mut step.tables {
+                let number = change.object;
                 if !change.renumbered.is_empty() {
                     let ids = change.renumbered.iter().copied().collect();
-                    renumbered.entry(change.object).or_default().push((state, ids));
+                    renumbered.entry(number).or_default().push((state, ids));
                 }
                 grown.extend(change.grown.iter().filter_map(|row| {
                     let (before, after) = (row.before?.content?, row.after?.content?);
-                    Some(((change.object, row.key, before), after))
+                    Some(((number, row.key, before), after))
                 }));
+                let goes_on = !change.renumbered.is_empty() || !change.grown.is_empty();
+                let Some(events) = events.get_mut(number) else { continue };
+                if goes_on && events.is_cut() {
+                    return Some(Err(number));
+                }
+                whole.extend(goes_on.then_some(number));
+                events.go_on(change);
                 let is_of = |object: &Object, asked: &AskedRow| {
                     object.has_alias() && object.name.eq_ignore_ascii_case(&asked.table)
                 };
-                let object = walk.objects.get(change.object);
+                let object = walk.objects.get(number);
                 let only = object.zip(asked).filter(|(object, asked)| is_of(object, asked));
                 let is_wanted = |row: &&RowChange| only.is_none_or(|(_, asked)| row.key == asked.rowid);
-                if let Some(events) = events.get_mut(change.object) {
-                    go_on(events, change);
-                    let rows = change.rows.iter().filter(is_wanted);
-                    events.extend(rows.flat_map(|row| of_row(row, change, state)).flatten());
-                }
+                let by_rowid = object.is_some_and(|object| object.keys == Keys::Rowid);
+                let may_be_cut = by_rowid && only.is_none() && !whole.contains(&number);
+                events.add((change, state), is_wanted, may_be_cut);
             }
         }
-        events.resize_with(walk.objects.len(), Vec::new);
-        for events in &mut events {
-            events.sort_unstable();
-        }
-        let by_content = events.iter().map(|_| OnceLock::new()).collect();
-        let points = (0..=pages.last()).map(|state| pages.point(state)).collect();
-        let (without_base, schema_known) = (pages.without_base(), walk.schema_known);
+        events.resize_with(walk.objects.len(), Gathered::default);
+        let schema_known = walk.schema_known;
         let mut objects = at_chosen.unwrap_or_else(|| walk.objects.clone());
         let known = objects.len();
         // What is found of an object later says as much of its rows before.
@@ -147,10 +143,39 @@ impl Lifetimes {
             (object.broken, object.incomplete, object.blind) = (last.broken, last.incomplete, last.blind);
         }
         objects.extend(walk.objects.drain(known..));
+        Some(Ok(Self { objects, known, events, renumbered, grown, schema_known, owners }))
+    }
+}
+
+impl<'a> Lifetimes<'a> {
+    /// Follows all commits; `None` when more would have to be read than a sound log could ask for. Rows are live at the
+    /// state `chosen`. Of a table whose row ids a column shows only those of the row that is `asked` for are kept.
+    pub(in super::super) fn of(
+        pages: Pages<'a>,
+        encoding: TextEncoding,
+        chosen: u32,
+        asked: Option<&AskedRow>,
+    ) -> Option<Self> {
+        // Objects whose rows were given other ids or further columns: what happened to these is not read anew.
+        let mut whole: HashSet<usize> = HashSet::new();
+        let followed = loop {
+            match Followed::of(&pages, encoding, chosen, asked, &whole)? {
+                Ok(followed) => break followed,
+                Err(object) => {
+                    whole.insert(object);
+                }
+            }
+        };
+        let Followed { objects, known, events, renumbered, grown, schema_known, owners } = followed;
+        let events: Vec<Events> = events.into_iter().map(Gathered::finish).collect();
+        let points = (0..=pages.last()).map(|state| pages.point(state)).collect();
+        let without_base = pages.without_base();
+        let any_cut = events.iter().any(|events| !events.ranges().is_empty());
+        let pages = any_cut.then_some(pages);
         Some(Self {
             objects,
             events,
-            by_content,
+            pages,
             chosen,
             known,
             points,
@@ -194,6 +219,7 @@ impl Lifetimes {
             stands,
             named: name.is_some(),
             renamed,
+            range: None,
         }
     }
 
@@ -230,31 +256,24 @@ impl Lifetimes {
         u32::try_from(state?).ok()
     }
 
-    fn events_of(&self, object: usize, key: i64, content: u64) -> &[Event] {
-        let events = self.of_key(object, key);
-        let from = events.partition_point(|event| event.content < content);
-        let to = events.partition_point(|event| event.content <= content);
-        events.get(from..to).unwrap_or_default()
+    fn events_of(&self, object: usize, key: i64, content: u64) -> OfKey<'_> {
+        self.of_key(object, key).of(content)
     }
 
-    fn of_key(&self, object: usize, key: i64) -> &[Event] {
-        let events = self.events.get(object).map(Vec::as_slice).unwrap_or_default();
-        let from = events.partition_point(|event| event.key < key);
-        let to = events.partition_point(|event| event.key <= key);
-        events.get(from..to).unwrap_or_default()
+    fn of_key(&self, object: usize, key: i64) -> OfKey<'_> {
+        let events = self.events.get(object);
+        events.map_or(OfKey::Held(&[]), |events| events.of_key(self.pages.as_ref(), key))
     }
 
     /// The key under which something happened to these cells: the inner `None` when there are several.
-    fn key_of(&self, object: usize, content: u64) -> Option<Option<i64>> {
-        let by_content = self.by_content.get(object)?.get_or_init(|| {
-            let mut found: HashMap<u64, Option<i64>> = HashMap::new();
-            for event in self.events.get(object).into_iter().flatten() {
-                let only = found.entry(event.content).or_insert(Some(event.key));
-                *only = only.filter(|key| *key == event.key);
-            }
-            found
-        });
-        by_content.get(&content).copied()
+    fn key_of(
+        &self,
+        object: usize,
+        range: Option<usize>,
+        content: u64,
+    ) -> Result<Option<Option<i64>>, Elsewhere> {
+        let events = self.events.get(object);
+        events.map_or(Ok(None), |events| events.key_of(self.pages.as_ref(), range, content))
     }
 
     fn point(&self, state: u32) -> Option<Point> {
@@ -303,39 +322,6 @@ impl Lifetimes {
     }
 }
 
-/// What a commit did to the versions of a row.
-fn of_row(row: &RowChange, change: &TableChange, state: u32) -> [Option<Event>; 2] {
-    let both = row.before.is_some() && row.after.is_some();
-    let ended = if change.after_known || both { What::Ended } else { What::LostSight };
-    let came = if change.before_known || both { What::Came } else { What::Seen };
-    let event = |content: Option<u64>, what| Some(Event { key: row.key, content: content?, state, what });
-    [
-        row.before.and_then(|before| event(before.content, ended)),
-        row.after.and_then(|after| event(after.content, came)),
-    ]
-}
-
-/// VACUUM gave rows other ids, or records the defaults of further columns: what happened to those that stand goes on
-/// under the new ones.
-fn go_on(events: &mut [Event], change: &TableChange) {
-    if change.renumbered.is_empty() && change.grown.is_empty() || events.is_empty() {
-        return;
-    }
-    let renumbered: HashMap<i64, i64> = change.renumbered.iter().copied().collect();
-    let content = |row: Option<RowAt>| row.and_then(|row| row.content);
-    let grown =
-        change.grown.iter().filter_map(|row| Some(((row.key, content(row.before)?), content(row.after)?)));
-    let grown: HashMap<(i64, u64), u64> = grown.collect();
-    events.sort_unstable();
-    for of_version in events.chunk_by_mut(|a, b| (a.key, a.content) == (b.key, b.content)) {
-        let stands = of_version.last().is_some_and(|event| matches!(event.what, What::Came | What::Seen));
-        for event in of_version.iter_mut().filter(|_| stands) {
-            event.content = grown.get(&(event.key, event.content)).copied().unwrap_or(event.content);
-            event.key = renumbered.get(&event.key).copied().unwrap_or(event.key);
-        }
-    }
-}
-
 impl OfTable<'_> {
     /// Whether anything happened to the rows of this key: if not, one that is live was there before the log.
     pub fn is_quiet(&self, key: i64) -> bool {
@@ -361,8 +347,8 @@ impl OfTable<'_> {
             return vec![Lifetime { from, to: None }];
         }
         let events = self.all.events_of(*object, key, content);
-        let found = self.all.stretches(events, self.blind(*object)).0;
-        if self.all.stands_at_chosen(events) { found } else { unknown() }
+        let found = self.all.stretches(&events, self.blind(*object)).0;
+        if self.all.stands_at_chosen(&events) { found } else { unknown() }
     }
 
     /// The first state in which not all of its rows were seen.
@@ -399,28 +385,29 @@ impl OfTable<'_> {
         }
         let events = |object: usize| {
             let grown = |key| self.all.grown.get(&(object, key, content)).copied().unwrap_or(content);
-            let own = key.map(|key| self.all.events_of(object, key, grown(key))).unwrap_or_default();
+            let own = key.map(|key| self.all.events_of(object, key, grown(key)));
+            let own = own.unwrap_or(OfKey::Held(&[]));
             if !own.is_empty() || sure {
                 return Some(own);
             }
-            match (self.all.key_of(object, content), key) {
-                (None, _) => Some(own),
-                (Some(Some(only)), None) => Some(self.all.events_of(object, only, content)),
+            match (self.all.key_of(object, self.range, content), key) {
+                (Ok(None), _) => Some(own),
+                (Ok(Some(Some(only))), None) => Some(self.all.events_of(object, only, content)),
                 // Another row with the same cells, or one of several.
                 _ => None,
             }
         };
-        let mut found: Option<&[Event]> = None;
+        let mut found: Option<OfKey<'_>> = None;
         for object in &self.objects {
             match events(*object) {
-                Some([]) => {}
+                Some(events) if events.is_empty() => {}
                 Some(events) if found.is_none() => found = Some(events),
                 _ => return open(),
             }
         }
         if let Some(events) = found {
             let blind = self.objects.iter().filter_map(|object| self.blind(*object)).min();
-            let (mut found, stands) = self.all.stretches(events, blind);
+            let (mut found, stands) = self.all.stretches(&events, blind);
             // It is not live: its end was not seen.
             if stands && let Some(last) = found.last_mut() {
                 last.to = None;
@@ -438,8 +425,9 @@ impl OfTable<'_> {
     /// may have given its key to another one later on. `None` when no commit is known to have ended them.
     pub fn was_replaced(&self, key: i64, content: u64) -> Option<bool> {
         let ended_by = |object: &usize| {
-            let events = self.all.of_key(*object, key).iter();
-            let ended = events.filter(|event| event.content == content && event.what == What::Ended);
+            let events = self.all.of_key(*object, key);
+            let is_ended = |event: &&Event| event.content == content && event.what == What::Ended;
+            let ended = events.iter().filter(is_ended);
             let ended = ended.map(|event| event.state).filter(|state| *state <= self.all.chosen);
             Some((*object, ended.max()?))
         };
@@ -473,6 +461,27 @@ impl OfTable<'_> {
         since.peek()?;
         let now = since.try_fold(key, |key, ids| ids.get(&key).copied());
         Some(now.map_or(IdSince::Gone, IdSince::Is))
+    }
+
+    /// The least row id of each range but the first among which the rows are read, of a table of which more versions are gone
+    /// than are held at once; none of others.
+    pub fn ranges(&self) -> Vec<i64> {
+        let cut = self.objects.iter().filter_map(|object| self.all.events.get(*object));
+        cut.map(Events::ranges).find(|ranges| !ranges.is_empty()).unwrap_or_default().to_vec()
+    }
+
+    /// Whether all that happened is held, so that no key takes longer to ask for than another.
+    pub fn is_held(&self) -> bool {
+        self.objects
+            .first()
+            .and_then(|object| self.all.events.get(*object))
+            .is_none_or(|all| all.ranges().is_empty())
+    }
+
+    /// The same, while rows of one of the ranges are asked for.
+    pub const fn in_range(mut self, range: usize) -> Self {
+        self.range = Some(range);
+        self
     }
 
     /// Whether commits of an older generation of the log are among those that are followed.

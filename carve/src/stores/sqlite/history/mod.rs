@@ -1,7 +1,8 @@
 //! What happened when: the states of a database behind each commit of its log.
 //!
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
-//! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood, `timeline` lists
+//! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood,
+//! `events` keeps what happened to each, `timeline` lists
 //! the transactions, `point` finds the state that a user names, `reach` says whether its pages are there, `replay` writes
 //! them, `between` holds two states against one another, `changes` reads the rows that differ.
 
@@ -9,6 +10,7 @@ mod between;
 mod changes;
 mod commits;
 mod dated;
+mod events;
 mod files;
 mod lifetimes;
 mod objects;

@@ -247,11 +247,12 @@ fn counted(pages: &Pages<'_>, state: u32, walk: &Walk<'_, '_>, step: &Step) -> V
 }
 
 fn count_rows(change: &TableChange, counts: &mut RowCounts) {
+    let [before_known, after_known] = change.read.known;
     for row in &change.rows {
         match (row.before, row.after) {
             (Some(_), Some(_)) => counts.updated += 1,
-            (None, Some(_)) if change.before_known => counts.inserted += 1,
-            (Some(_), None) if change.after_known => counts.deleted += 1,
+            (None, Some(_)) if before_known => counts.inserted += 1,
+            (Some(_), None) if after_known => counts.deleted += 1,
             _ => counts.unknown += 1,
         }
     }

@@ -103,7 +103,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
             continue;
         }
         let of_later = later.get(&change.object).copied();
-        let known = |change: &TableChange| change.before_known && change.after_known;
+        let known = |change: &TableChange| change.read.known == [true; 2];
         if object.broken || !known(change) || of_later.is_some_and(|later| !known(later)) {
             return Err(refused(format!(
                 "what became of the rows of {} in or since these commits is lost in part: a later checkpoint has \

@@ -1,10 +1,12 @@
 //! The rows of pages in two states, as sets: what differs between them.
 
+use super::super::pages::Pages;
 use super::super::rows::{self, Keys, PageRows, RowAt};
 use super::{Ids, NewIds, Owner, RowChange, TableChange, Touched, Walk};
 use mudlark_parsers::sqlite::freelist::trunk;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 
 /// The states in which a page is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +14,63 @@ enum Side {
     Before,
     After,
     Both,
+}
+
+/// Where the rows were read that a commit changed, to read some of them again.
+#[derive(Debug, Default)]
+pub struct Reread {
+    pages: Vec<ReadPage>,
+    /// Whether all pages are known before the commit, and behind it: a row that is not among theirs was not there.
+    pub known: [bool; 2],
+    /// Pages before or behind it that may have been another's, so that their rows prove nothing.
+    unsure: [bool; 2],
+}
+
+/// A page some rows of which differ, with the least and the greatest key of these.
+#[derive(Clone, Copy, Debug)]
+struct ReadPage {
+    page: u32,
+    side: Side,
+    first: i64,
+    last: i64,
+}
+
+impl ReadPage {
+    /// `None` where no row differs.
+    fn of(page: u32, side: Side, rows: &[PageRows; 2]) -> Option<Self> {
+        let keys = || rows.iter().flat_map(|rows| &rows.rows).map(|row| row.key);
+        Some(Self { page, side, first: keys().min()?, last: keys().max()? })
+    }
+}
+
+/// The rows with some of the keys of a table with row ids that the commit before a state changed.
+pub fn again(pages: &Pages<'_>, read: &Reread, state: u32, keys: &RangeInclusive<i64>) -> Vec<RowChange> {
+    pages.begin();
+    let states = [state.saturating_sub(1), state];
+    let mut sides = [Vec::new(), Vec::new()];
+    let is_asked = |page: &&ReadPage| page.first <= *keys.end() && *keys.start() <= page.last;
+    for page in read.pages.iter().filter(is_asked) {
+        let rows = rows_on(pages, (page.page, page.side), states, Keys::Rowid);
+        for (side, rows) in sides.iter_mut().zip(rows) {
+            side.extend(rows.rows.into_iter().filter(|row| keys.contains(&row.key)));
+        }
+    }
+    for (side, _) in sides.iter_mut().zip(read.unsure).filter(|(_, unsure)| *unsure) {
+        side.clear();
+    }
+    sides.iter_mut().for_each(|side| side.sort_unstable());
+    let [before, after] = &sides;
+    differences(before, after)
+}
+
+/// The rows of a page before and behind.
+fn rows_on(pages: &Pages<'_>, (page, side): (u32, Side), states: [u32; 2], keys: Keys) -> [PageRows; 2] {
+    let [from, to] = states;
+    match side {
+        Side::Before => [rows::on_page(pages, page, from, keys), PageRows::none()],
+        Side::After => [PageRows::none(), rows::on_page(pages, page, to, keys)],
+        Side::Both => rows::changed_on_page(pages, page, states, keys),
+    }
 }
 
 impl Walk<'_, '_> {
@@ -42,20 +101,12 @@ impl Walk<'_, '_> {
         }
         // A page that leads to others holds no rows, whatever else it held.
         let is_inner = |page: u32| self.inner.get(&page).is_some_and(|first| from < *first && *first <= to);
+        jobs.retain(|(_, side, page)| *side != Side::Before || !is_inner(*page));
+        for (_, side, page) in &mut jobs {
+            *side = if *side == Side::Both && is_inner(*page) { Side::After } else { *side };
+        }
         let read = |(object, side, page): &(u32, Side, u32)| {
-            let keys = keys_of(*object);
-            let before = || match is_inner(*page) {
-                true => PageRows::none(),
-                false => rows::on_page(self.pages, *page, from, keys),
-            };
-            match side {
-                Side::Before => [before(), PageRows::none()],
-                Side::After => [PageRows::none(), rows::on_page(self.pages, *page, to, keys)],
-                Side::Both if is_inner(*page) => {
-                    [PageRows::none(), rows::on_page(self.pages, *page, to, keys)]
-                }
-                Side::Both => rows::changed_on_page(self.pages, *page, states, keys),
-            }
+            rows_on(self.pages, (*page, *side), states, keys_of(*object))
         };
         let mut all: Vec<[PageRows; 2]> = jobs.par_iter().with_min_len(16).map(read).collect();
         // Overflow pages may be written while their leaf is not.
@@ -83,7 +134,9 @@ impl Walk<'_, '_> {
             }
         }
         let mut sides: BTreeMap<u32, [(Vec<RowAt>, bool); 2]> = BTreeMap::new();
-        for ((object, _, _), both) in jobs.iter().zip(all) {
+        let mut reads: BTreeMap<u32, Vec<ReadPage>> = BTreeMap::new();
+        for ((object, side, page), both) in jobs.iter().zip(all) {
+            reads.entry(*object).or_default().extend(ReadPage::of(*page, *side, &both));
             let sides = sides.entry(*object).or_insert_with(|| [(Vec::new(), true), (Vec::new(), true)]);
             for ((side, whole), rows) in sides.iter_mut().zip(both) {
                 side.extend(rows.rows);
@@ -121,11 +174,14 @@ impl Walk<'_, '_> {
             let mut change = TableChange {
                 object: object as usize,
                 rows: Vec::new(),
-                before_known,
-                after_known,
                 renumbered: Vec::new(),
                 gone,
                 grown: Vec::new(),
+                read: Reread {
+                    pages: reads.remove(&object).unwrap_or_default(),
+                    known: [before_known, after_known],
+                    unsure: [of.unsure_before, of.unsure_after],
+                },
             };
             let same = |(a, b): (&RowAt, &RowAt)| a.content.is_some() && a.content == b.content;
             if matches!(ids, Ids::Sought)

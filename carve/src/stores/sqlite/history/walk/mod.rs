@@ -9,6 +9,8 @@ mod definitions;
 mod proven;
 mod unwritten;
 
+pub use compare::{Reread, again as read_again};
+
 use super::objects::{Object, children, schema_at};
 use super::pages::{Pages, Seen};
 use super::rows::RowAt;
@@ -50,16 +52,14 @@ pub struct TableChange {
     /// Index into [`Walk::objects`].
     pub object: usize,
     pub rows: Vec<RowChange>,
-    /// All pages are known as they were before: a row that is not among them was not there.
-    pub before_known: bool,
-    /// The same of the pages behind the commit.
-    pub after_known: bool,
     /// VACUUM gave other ids to some of its rows: the old and the new ones of all, in order.
     pub renumbered: Vec<(i64, i64)>,
     /// Rows that were gone before VACUUM gave other ids, under the ones that they had.
     pub gone: Vec<RowChange>,
     /// Rows that were written anew with the defaults of columns that they lacked, and no other change.
     pub grown: Vec<RowChange>,
+    /// Where all of them were read.
+    pub read: Reread,
 }
 
 /// What a commit did to definitions.
