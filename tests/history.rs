@@ -171,6 +171,31 @@ fn every_form_tells_of_all_versions_in_the_order_of_time() -> Done {
     let (start, one, two) = (json!("before-log"), json!("commit:1"), json!("commit:2"));
     assert_eq!(told, [(&start, &one, &json!([])), (&one, &two, &json!(["name", "n"]))]);
     assert_eq!(lines[0]["version"]["values"]["data"], json!({ "$hex": "00ff" }));
+    // Beside the rows of today, which it leaves alone.
+    let current = Connection::open_in_memory()?;
+    current.execute_batch(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, data BLOB, n); INSERT INTO t(id) VALUES (7)",
+    )?;
+    let sql = form("sql")?.out;
+    current.execute_batch(&sql)?;
+    let told = |of: &str| -> Done<String> {
+        let what =
+            format!("SELECT group_concat(v, '|') FROM (SELECT {of} AS v FROM t_versions ORDER BY _version)");
+        Ok(current.query_row(&what, [], |row| row.get(0))?)
+    };
+    assert_eq!(told("quote(name) || quote(data) || quote(n)")?, "'one, \"two\"'X'00FF'NULL|''X'00FF'2.5");
+    assert_eq!(
+        told("_from || ' ' || _to || ' ' || _state || ' ' || _rowid")?,
+        "before-log commit:1 superseded 7|commit:1 commit:2 deleted 7"
+    );
+    assert!(current.execute_batch(&sql).is_err(), "a table of that name is left alone");
+    assert_eq!(told("_version")?, "1|2");
+    // What the comment says gives the row its values back.
+    let back: String =
+        sql.lines().filter_map(|line| line.strip_prefix("--   ")).collect::<Vec<_>>().join(" ");
+    current.execute_batch(&back.replace("_version=N", "_version=1"))?;
+    let name: String = current.query_row("SELECT name FROM t", [], |row| row.get(0))?;
+    assert_eq!(name, "one, \"two\"", "{back}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::gather;
 use super::recover::printable;
-use super::{Common, Exit, history_csv};
+use super::{Common, Exit, history_csv, history_sql};
 use crate::error::Error;
 use crate::versions::{self, Key, Version, Versions, Wanted};
 use crate::words::{count, grouped_count};
@@ -43,6 +43,8 @@ enum Form {
     Jsonl,
     /// A line for each version
     Csv,
+    /// A statement that makes a table of the versions
+    Sql,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -68,6 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         super::put(&match form {
             Form::Jsonl => lines().collect::<String>(),
             Form::Csv => history_csv::text(&versions),
+            Form::Sql => history_sql::text(&found.name, &arguments.table, &versions),
         })?;
     } else if arguments.json {
         let list = |versions: &[Version]| versions.iter().map(as_json).collect::<Vec<_>>();

@@ -12,8 +12,20 @@ const HEAD: [&str; 6] = ["from", "to", "state", "transaction", "confidence", "ro
 /// The versions, those in the order of time first.
 pub(super) fn text(versions: &Versions) -> String {
     let all = || versions.dated.iter().chain(&versions.undated);
-    let mut columns: Vec<&str> = Vec::new();
+    let columns = columns(versions);
+    let mut out = Vec::new();
+    line(&mut out, HEAD.iter().chain(&columns).map(|name| Some((*name).to_owned())));
     for version in all() {
+        let values = columns.iter().map(|name| plain(&version.line["values"][*name]));
+        line(&mut out, head(version).into_iter().chain(values));
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The columns of all versions, in their order.
+pub(super) fn columns(versions: &Versions) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    for version in versions.dated.iter().chain(&versions.undated) {
         let values = version.line["values"].as_object().into_iter().flat_map(|values| values.keys());
         let missing = version.line["missing"].as_array().into_iter().flatten().filter_map(Json::as_str);
         let partial = version.line["partial"].as_object().into_iter().flat_map(|partial| partial.keys());
@@ -23,13 +35,7 @@ pub(super) fn text(versions: &Versions) -> String {
             }
         }
     }
-    let mut out = Vec::new();
-    line(&mut out, HEAD.iter().chain(&columns).map(|name| Some((*name).to_owned())));
-    for version in all() {
-        let values = columns.iter().map(|name| plain(&version.line["values"][*name]));
-        line(&mut out, head(version).into_iter().chain(values));
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    columns
 }
 
 fn head(version: &Version) -> [Option<String>; 6] {

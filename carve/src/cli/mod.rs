@@ -10,6 +10,7 @@ mod explain;
 mod gather;
 mod history;
 mod history_csv;
+mod history_sql;
 mod inspect;
 mod recover;
 mod replay;
