@@ -45,7 +45,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     pub verdict: Verdict,
-    /// The main file is empty, or what a checkpoint of the log's current generation made of it.
+    /// The main file is empty, or holds all that the log's current generation committed.
     copied: bool,
     log: SourceId,
     name: String,
@@ -64,7 +64,7 @@ impl Judged {
         let sides = Sides::of(main, file.bytes(), log, geometry);
         Some(Self {
             verdict: verdict(&sides),
-            copied: main.is_empty() || sides.is_checkpoint(),
+            copied: main.is_empty() || sides.is_all_copied(),
             log: id,
             name: file.name().to_owned(),
             path: file.path().display().to_string(),
@@ -99,8 +99,8 @@ impl Judged {
         }
     }
 
-    /// What it rests on that a log belongs, of which no checkpoint has copied a page: a copy of the database that went its
-    /// own way since shares most rows, too.
+    /// What it rests on that a log belongs, of which no checkpoint has copied all: a copy of the database that went its own
+    /// way since shares most rows, too, and the first commits of the log where it was copied behind them.
     pub(super) fn caution(&self) -> Option<String> {
         let is_unsure = self.verdict == Verdict::Belongs && !self.copied && !self.trusted;
         is_unsure.then(|| {
@@ -359,6 +359,16 @@ mod tests {
                 assert!(!judged.is_left_out(), "page {} at {at}: {judged:?}", page + 1);
             }
         }
+    }
+
+    #[test]
+    fn the_first_commits_that_copies_have_in_common_do_not_prove_that_a_log_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        let common = "UPDATE people SET note = 'in both' WHERE id = 3;";
+        let after = |id: u32| format!("{common} UPDATE people SET note = 'later' WHERE id = {id};");
+        let (main, log) = gone_apart(folder.path(), &people("ada", 900), &after(500), &after(800));
+        let judged = judged(&main, &log);
+        assert!(judged.is_left_out() || judged.caution().is_some(), "{judged:?}");
     }
 
     #[test]

@@ -65,44 +65,17 @@ impl<'a> Sides<'a> {
         !found.is_empty()
     }
 
-    /// Whether the main file is what a checkpoint made of it that copied the log's frames up to one of them, and nothing
-    /// that wrote to it since. Page 1 and pages without cells may be alike where copies of a database went their own ways.
-    pub fn is_checkpoint(&self) -> bool {
-        // The last frame of each page, and the first that the main file has it from.
-        let framed: Vec<(u32, u32, Option<u32>)> = self
-            .by_page
-            .iter()
-            .filter_map(|(page, frames)| {
-                let main = self.page(*page);
-                let own = || frames.iter().filter(|frame| frame.own && frame.commit_number > 0);
-                let copied = own().find(|frame| main.is_some() && self.image(frame) == main);
-                Some((*page, own().next_back()?.number, copied.map(|frame| frame.number)))
+    /// Whether the main file holds all that the log's current generation committed. As long as it lacks a page, it may be of
+    /// a copy of the database that has the first commits in common, and went its own way behind them.
+    pub fn is_all_copied(&self) -> bool {
+        let last: BTreeMap<u32, &Frame> = self.commits().flatten().map(|frame| (frame.page, frame)).collect();
+        let count = self.commits().flatten().last().map_or(0, |frame| frame.commit);
+        let of_database = last.iter().filter(|(page, _)| **page <= count);
+        !last.is_empty()
+            && of_database.into_iter().all(|(page, frame)| {
+                let image = self.image(frame);
+                image.is_some() && image == self.page(*page)
             })
-            .collect();
-        let telling = framed.iter().filter(|(page, ..)| *page > 1 && self.is_filled(*page));
-        let reached = telling.filter_map(|(.., copied)| *copied).max();
-        reached.is_some_and(|reached| {
-            framed.iter().all(|(page, last, copied)| {
-                // A page that the log wrote again behind that a checkpoint passes over.
-                copied.is_some() || *last > reached && !self.has_later_cells(*page)
-            })
-        })
-    }
-
-    /// Whether the main file has a cell of a page that not the first frame but a later one of the log's current generation
-    /// has: it is no longer what it was before the log.
-    fn has_later_cells(&self, number: u32) -> bool {
-        let frames = self.by_page.get(&number).map(Vec::as_slice).unwrap_or_default();
-        let mut own = frames.iter().filter(|frame| frame.own).take(MOST_PAGES);
-        let found = |bytes: Option<&[u8]>| {
-            let mut found = HashSet::default();
-            cells(bytes.unwrap_or_default(), number, self.geometry, &mut found);
-            found
-        };
-        let Some(first) = own.next().map(|frame| found(self.image(frame))) else { return false };
-        let main = found(self.page(number));
-        let main: Prints = main.difference(&first).copied().collect();
-        !main.is_empty() && own.any(|frame| !main.is_disjoint(&found(self.image(frame))))
     }
 
     /// The transactions of the current generation.
