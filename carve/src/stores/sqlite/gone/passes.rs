@@ -79,14 +79,12 @@ impl Passes {
         i64::MIN..=i64::MAX
     }
 
-    /// The row ids of a pass.
+    /// The row ids of a pass: none of that for what has no row id.
     pub(super) fn rowids(&self, pass: usize) -> RangeInclusive<i64> {
-        if pass > self.firsts.len() {
-            return i64::MAX..=i64::MIN;
-        }
-        let first = pass.checked_sub(1).and_then(|before| self.firsts.get(before));
-        let last = self.firsts.get(pass).map(|next| next.saturating_sub(1));
-        first.copied().unwrap_or(i64::MIN)..=last.unwrap_or(i64::MAX)
+        let first = pass.checked_sub(1).map_or(Some(&i64::MIN), |before| self.firsts.get(before));
+        let next = self.firsts.get(pass).map(|next| next.saturating_sub(1));
+        let last = if pass > self.firsts.len() { i64::MIN } else { next.unwrap_or(i64::MAX) };
+        first.copied().unwrap_or(i64::MAX)..=last
     }
 
     /// The pass in which what lies in the free space of a page is read, so that the row id that it turns out to have is
