@@ -117,8 +117,12 @@ claims! {
     LeafDoubtful = 49, "the page on which a live row of its key would stand is damaged, or may be lost";
     /// It differs from the live row in single bits or a type of the same length, as damage leaves it and updates don't.
     NearlyLive = 50, "it differs from the live row by no more than single bits";
+    /// The same in a file without other damage: rather an update, unless bits flipped where nothing tells.
+    NearlyLiveSound = 29, "it differs from the live row by no more than single bits, in a file that seems sound";
     /// Some text of the table that was looked at is not valid in the store's encoding.
     TextsGarbled = 51, "texts of other rows of the table are not valid in their encoding";
+    /// So many of the texts are not valid that others may be damaged without a trace.
+    TextsOftenGarbled = 63, "texts of one in 32 other rows of the table or more are not valid in their encoding";
     /// Its last bytes are those of a live row, which has other cells in them: they came there later.
     EndShared = 52, "its last bytes are those of a live row, where they are other cells";
     /// It ends in the same cells as one live row that begins otherwise, in a table hardly any two rows of which end alike.

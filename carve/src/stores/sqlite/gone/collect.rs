@@ -443,6 +443,7 @@ fn finish(
             .with_if(is_strange, Claim::PageStrange)
             .with_if(kinds.is_strange(&freed), Claim::KindNew)
             .with_if(kinds.is_garbled(), Claim::TextsGarbled)
+            .with_if(kinds.is_often_garbled(), Claim::TextsOftenGarbled)
             .with_if(uncommitted, Claim::Uncommitted)
             .with_if(of_temp_file, Claim::FromTempFile);
         Some(Box::new(Dead {

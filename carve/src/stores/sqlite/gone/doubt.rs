@@ -48,14 +48,15 @@ impl<'d, 's, 'a> Doubt<'d, 's, 'a> {
         Claims::NONE
             .with_if(self.any && !is_told && !stands, Claim::LeafDoubtful)
             .with_if(self.search.damaged && place.is_some_and(is_damaged), Claim::LiveDoubtful)
-            .with_if(nearly, Claim::NearlyLive)
+            .with_if(nearly && self.search.damaged, Claim::NearlyLive)
+            .with_if(nearly && !self.search.damaged, Claim::NearlyLiveSound)
     }
 
     /// Whether damage to either may have made one of the other.
     fn is_nearly(&self, live: &Live<'_, '_, '_>, (page, cell): (u32, Cell), dead: &Dead) -> bool {
         let Some(version) = self.search.database.view.page(dead.page) else { return false };
-        // The checksums of a log are proof, and what seems sound was rather updated so.
-        if !self.search.damaged || version.commit.is_some() {
+        // The checksums of a log are proof.
+        if version.commit.is_some() {
             return false;
         }
         let own = dead.freed.cell.local_payload(version.bytes);

@@ -41,8 +41,8 @@ pub(super) struct Kinds {
     rows: u32,
     /// The odds of a serial type by how many of these rows have it.
     odds_by_rows: Vec<i64>,
-    /// Whether some text of these rows is not valid.
-    garbled: bool,
+    /// Of these rows, those with a text that is not valid.
+    garbled: u32,
 }
 
 /// What is known of the values of a column.
@@ -66,6 +66,9 @@ struct Values {
 
 /// Rows that must have been seen before their values say what others can be.
 const TELLING: u32 = 16;
+
+/// Texts that are not valid are many where one of so many rows has one.
+const OFTEN: u32 = 32;
 
 /// How much less or greater a double's binary exponent is seldom than all that were seen.
 const SELDOM_EXPONENT: i64 = 16;
@@ -192,14 +195,14 @@ struct Seen {
     rows: u32,
     /// Fewest columns.
     fewest: usize,
-    /// Whether some text is not valid.
-    garbled: bool,
+    /// Those with a text that is not valid.
+    garbled: u32,
 }
 
 impl Seen {
     fn record<'p>(&mut self, cells: impl Iterator<Item = (Serial, Option<&'p [u8]>)>) {
         self.rows += 1;
-        let mut columns = 0;
+        let (mut columns, mut garbled) = (0, false);
         for (column, (serial, bytes)) in cells.enumerate() {
             if self.values.len() <= column {
                 self.values.push(Values::default());
@@ -208,9 +211,10 @@ impl Seen {
                 values.see(self.encoding, serial, bytes);
             }
             let text = bytes.filter(|_| serial.kind() == SerialKind::Text);
-            self.garbled |= text.is_some_and(|text| !is_valid(self.encoding, text));
+            garbled |= text.is_some_and(|text| !is_valid(self.encoding, text));
             columns += 1;
         }
+        self.garbled += u32::from(garbled);
         self.fewest = self.fewest.min(columns);
     }
 }
@@ -235,7 +239,7 @@ impl Kinds {
             return Self::of(database, successor).with(lost);
         }
         let encoding = database.encoding;
-        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX, garbled: false };
+        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX, garbled: 0 };
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
                 seen.record(record::cells(header.serials(), header.len, payload));
@@ -494,7 +498,12 @@ impl Kinds {
 
     /// Whether some text of the rows that were looked at is not valid.
     pub(super) const fn is_garbled(&self) -> bool {
-        self.garbled
+        self.garbled > 0
+    }
+
+    /// Whether texts of many of these rows are not valid.
+    pub(super) const fn is_often_garbled(&self) -> bool {
+        self.garbled > 1 && self.garbled.saturating_mul(OFTEN) >= self.rows
     }
 
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
