@@ -205,14 +205,16 @@ fn is_altered(database: &Database<'_>, def: usize) -> bool {
     database.catalogue.tables.iter().any(|earlier| earlier.successor == Some(def))
 }
 
-/// The other incarnations of a table. One without a name has the pages that it stood on to itself, whatever its shape.
+/// The other incarnations of a table, of other shapes. One without a name has the pages that it stood on to itself, whatever
+/// its shape.
 fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
     let def = |output: &Output| output.def.and_then(|def| database.catalogue.tables.get(def));
     let named = database.outputs.get(number).filter(|output| output.table.name.is_some());
     let Some(own) = named.and_then(def) else { return Vec::new() };
     let others = database.outputs.iter().enumerate();
     let others = others
-        .filter(|(other, output)| *other != number && def(output).is_some_and(|def| def.name == own.name));
+        .filter(|(other, output)| *other != number && output.table.name.is_some())
+        .filter(|(_, output)| def(output).is_some_and(|def| def.name == own.name));
     others.map(|(_, output)| Kinds::of(database, output)).collect()
 }
 
