@@ -13,12 +13,17 @@ const RESERVED: u8 = u8::MAX;
 /// Bytes in the body, for each serial type that takes one byte.
 const SHORT: [u8; 128] = {
     let mut lengths = [0; 128];
-    let mut number = 0;
-    while number < lengths.len() {
-        let serial = Serial(number as u64);
-        let reserved = matches!(serial.kind(), SerialKind::Reserved);
-        lengths[number] = if reserved { RESERVED } else { serial.len() as u8 };
-        number += 1;
+    let (mut rest, mut number): (&mut [u8], u8) = (&mut lengths, 0);
+    while let Some((length, behind)) = rest.split_first_mut() {
+        *length = match number {
+            0 | 8 | 9 => 0,
+            1..=4 => number,
+            5 => 6,
+            6 | 7 => 8,
+            10 | 11 => RESERVED,
+            _ => (number - 12) / 2,
+        };
+        (rest, number) = (behind, number + 1);
     }
     lengths
 };
@@ -156,7 +161,8 @@ pub fn cells(
 
 #[cfg(test)]
 mod tests {
-    use super::{RecordFault, decode, header};
+    use super::{RESERVED, RecordFault, SHORT, decode, header};
+    use crate::sqlite::serial::{Serial, SerialKind};
     use crate::value::Value;
 
     #[test]
@@ -176,6 +182,16 @@ mod tests {
         let mut values = Vec::new();
         decode(&read, cut, &mut values);
         assert_eq!(values, [Value::Null, Value::Int(7), Value::Missing]);
+    }
+
+    #[test]
+    fn types_of_one_byte_have_the_length_that_the_table_tells() {
+        for (number, length) in (0..).zip(SHORT) {
+            let serial = Serial(number);
+            let reserved = serial.kind() == SerialKind::Reserved;
+            let expected = if reserved { RESERVED.into() } else { serial.len() };
+            assert_eq!(u64::from(length), expected, "{number}");
+        }
     }
 
     #[test]
