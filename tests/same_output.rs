@@ -117,6 +117,7 @@ fn an_image_gives_the_same_with_any_number_of_threads_and_where_a_look_was_inter
         classes: vec![Class::Shuffled, Class::Clones, Class::Holed, Class::Headless, Class::Apart],
         largest: 1 << 20,
         sparse: false,
+        reserved: 0,
     };
     plan.write(folder.path())?;
     let image = folder.path().join("image.raw").display().to_string();

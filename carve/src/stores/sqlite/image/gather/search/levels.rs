@@ -14,6 +14,12 @@ const MOST_LEVELS: usize = 6;
 /// Pages that are tried for the end of a subtree, and for the pages above it.
 const MOST_TRIED: usize = 6;
 
+/// Pages between two entries that are counted.
+const MOST_COUNTED: usize = 1024;
+
+/// Children that tell the level of a page: one may be another tree's by accident.
+const LEAST_FOUND: usize = 2;
+
 /// From such a score on a subtree lies between two row ids by no accident.
 const SPANS: f32 = 1.0;
 
@@ -109,19 +115,29 @@ impl Index {
         behind.into_iter().any(|page| self.spans_within(low, page.0, 2.0 * SPANS, 1) >= SPANS)
     }
 
-    /// Whether there are interior pages between the bounds of the children of an interior page of an index: those of a leaf
-    /// are too narrow for another one.
+    /// Whether there are interior pages between the bounds of the children of an interior page of an index, which hold most of what
+    /// lies there: those of another tree, of which many may lie between the bounds of a leaf, don't.
     fn has_interior_entries(&self, body: &Body<'_>, children: &[(u32, Key)]) -> bool {
         let step = children.len().div_ceil(MOST_ASKED).max(1);
         let bounds = children.windows(2).filter_map(|pair| Some((pair.first()?.1, pair.last()?.1)));
         let (mut asked, mut found) = (0, 0);
         for (low, high) in bounds.step_by(step) {
-            let (least, most) = body.prefixes(low, high);
-            let within = range(&self.inner, least, most).filter(|page| page.2 <= most).take(MOST_ASKED);
             asked += 1;
-            found += usize::from(within.into_iter().any(|page| body.lies_between(page.1, low, high)));
+            let (least, most) = body.prefixes(low, high);
+            if least == most {
+                continue;
+            }
+            let pages = || range(&self.entries, least, most).filter(|page| page.2 <= most).take(MOST_COUNTED);
+            let all = pages().count();
+            let covers = |first: u64, last: u64| {
+                pages().filter(|page| page.0 >= first && page.2 <= last).count() * 2 >= all
+            };
+            let mut within = range(&self.inner, least, most).filter(|page| page.2 <= most).take(MOST_ASKED);
+            let is_child =
+                |page: &(u64, u64, u64)| covers(page.0, page.2) && body.lies_between(page.1, low, high);
+            found += usize::from(within.any(is_child));
         }
-        found * 4 >= asked * 3 && found > 0
+        found * 4 >= asked * 3 && found >= LEAST_FOUND
     }
 }
 
