@@ -35,6 +35,9 @@ const DOUBTED: f32 = 8.0;
 /// Places that are kept for one number while pages are laid.
 const MOST_KEPT: usize = 6;
 
+/// Places that fit so nearly alike are as good as one another.
+const ALIKE: f32 = 1.0;
+
 /// Other places that are told of one page.
 const MOST_ELSEWHERE: usize = 96;
 

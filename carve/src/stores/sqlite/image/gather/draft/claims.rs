@@ -4,11 +4,8 @@ use super::super::body::Expect;
 use super::super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::super::lay;
 use super::super::walk::Walked;
-use super::{DOUBTED, Draft, FIXED, Rank};
+use super::{ALIKE, DOUBTED, Draft, FIXED, Rank};
 use std::ops::Range;
-
-/// Places that fit so nearly alike are as good as one another.
-const ALIKE: f32 = 1.0;
 
 /// Pages on each side that count for the place of a page.
 const NEIGHBOURS: usize = 3;

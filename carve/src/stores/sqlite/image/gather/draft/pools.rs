@@ -8,7 +8,7 @@ use super::super::Pool;
 use super::super::body::{Expect, Key};
 use super::super::fit::{EVIDENCE, MISFIT};
 use super::super::lay::{self, Guess, Laid};
-use super::{DECIDED, Draft, MOST_ELSEWHERE};
+use super::{ALIKE, DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashSet};
 
@@ -304,10 +304,14 @@ impl Draft<'_> {
                 continue;
             }
             let offsets = self.ends(held, &|offset| claimed(offset) || of_sure.contains(&offset));
-            // In the run of a page of which the bytes tell the place lies this one, or by accident one that is like it.
+            let expect = Expect::Chain { left: held.0, text: held.1, guessed: false, parent: 0 };
+            let best = offsets.iter().map(|offset| self.body.fit(*offset, 2, &expect)).fold(0.0, f32::max);
+            // In the run of a page of which the bytes tell the place lies this one, or by accident one that is like it: so it is when
+            // no other one fits better.
             let is_told = |number: &u32| {
                 let steps = away.get(*number as usize - 1).copied().flatten();
-                steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
+                let fits = self.fit(*number) + ALIKE >= best;
+                fits && steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
             };
             numbers.retain(|number| !is_told(number));
             let filled = numbers.iter().any(|number| self.filled.contains_key(number));
