@@ -12,6 +12,7 @@ mod commits;
 mod dated;
 mod events;
 mod files;
+mod followed;
 mod lifetimes;
 mod objects;
 mod pages;
