@@ -3,7 +3,8 @@
 use crate::error::Error;
 use crate::model::Part;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Writes a part of an image to a file, which stands under its name only when it is whole. What was not found, and follows
@@ -19,11 +20,28 @@ pub fn write(image: &[u8], part: &Part, path: &Path) -> Result<(), Error> {
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(image.len());
             let length = usize::try_from(extent.length).unwrap_or(usize::MAX);
             let bytes = image.get(from..from.saturating_add(length).min(image.len())).unwrap_or_default();
-            file.seek(SeekFrom::Start(extent.at))?;
-            file.write_all(bytes)?;
+            write_at(file, extent.at, bytes)?;
         }
         file.set_len(part.length)
     })
+}
+
+/// Bytes that are written at a time.
+const PIECE: usize = 1 << 20;
+
+/// Writes bytes of an image, which may be mapped from what fails to be read.
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    for (index, piece) in bytes.chunks(PIECE).enumerate() {
+        let at = at + (index * PIECE) as u64;
+        match file.write_all_at(piece, at) {
+            // The system reads the bytes, and tells of a fault where the guard of the mapping would have answered it.
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
+                file.write_all_at(&piece.to_vec(), at)?
+            }
+            written => written?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes a file that stands under its name only when it is whole. It is not waited for until it is on the disk: what a
