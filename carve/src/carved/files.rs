@@ -36,7 +36,8 @@ fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
         match file.write_all_at(piece, at) {
             // The system reads the bytes, and tells of a fault where the guard of the mapping would have answered it.
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
-                file.write_all_at(&piece.to_vec(), at)?
+                let read = piece.to_vec();
+                file.write_all_at(&read, at)?;
             }
             written => written?,
         }

@@ -117,7 +117,7 @@ impl<'a> Look<'_, 'a> {
             self.damaged_first_page(at, sector);
         }
         let whole: Option<&[u8; SECTOR]> = sector.first_chunk();
-        if whole.is_none_or(|sector| any_may_begin(sector)) {
+        if whole.is_none_or(any_may_begin) {
             self.blocks(at, sector);
         }
     }
