@@ -18,9 +18,6 @@ const MOST_LEVELS: usize = 6;
 /// Pages before the end of a run at which it may have ended by accident: that many more are hardly alike.
 const MOST_STEPS: i32 = 64;
 
-/// The share of files that may be called intact although a page lies elsewhere that nothing but its run tells.
-const MOST_WRONG: f64 = 0.01;
-
 /// What the last page of a chain is expected to hold: bytes, and how many of them are text.
 type Held = (u64, u64);
 
@@ -300,11 +297,7 @@ impl Draft<'_> {
         let mut pools: Vec<Pool> = left
             .map(|(number, offsets)| Pool { numbers: vec![*number], offsets: offsets.clone(), filled: true })
             .collect();
-        let last_pages = self.last_pages();
-        // That each of so many is right is less likely than that one is.
-        let unsure = last_pages.values().flatten().filter(|number| !is_sure(**number)).count();
-        let needed = (unsure.max(1) as f64 / MOST_WRONG).ln();
-        for (held, mut numbers) in last_pages {
+        for (held, mut numbers) in self.last_pages() {
             let alike = numbers.len() as f64 / self.places.len() as f64;
             numbers.retain(|number| !is_sure(*number));
             if numbers.is_empty() {
@@ -318,7 +311,7 @@ impl Draft<'_> {
             let is_told = |number: &u32| {
                 let steps = away.get(*number as usize - 1).copied().flatten();
                 let fits = self.fit(*number) + ALIKE >= best;
-                fits && steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= needed)
+                fits && steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
             };
             numbers.retain(|number| !is_told(number));
             let filled = numbers.iter().any(|number| self.filled.contains_key(number));
