@@ -39,7 +39,14 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
     if open > 0 {
         reasons.push(format!("{} may lie elsewhere as well", grouped_count(open, "page")));
     }
-    let standing = match (assembly.whole, open == 0) {
+    let doubt = open == 0 && assembly.elsewhere > MOST_WRONG;
+    if doubt {
+        let percent = 100.0 * assembly.elsewhere.min(1.0);
+        reasons.push(format!(
+            "of some pages only the run that they lie in tells the place: with {percent:.0} % one lies elsewhere"
+        ));
+    }
+    let standing = match (assembly.whole, open == 0 && !doubt) {
         (true, true) => Standing::Intact,
         (true, false) => Standing::Ambiguous,
         (false, _) => Standing::Damaged,
@@ -85,6 +92,9 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
         of: None,
     })
 }
+
+/// The share of files that may be called intact although a page of them lies elsewhere.
+const MOST_WRONG: f64 = 0.01;
 
 /// Pages that may be counted in front of orphans, so that none of their links leads to another orphan by accident.
 const MOST_BEFORE: u64 = 1 << 20;

@@ -173,6 +173,7 @@ impl<'i> Draft<'i> {
             places: (1..=self.body.count).map(place).collect(),
             rivals: Vec::new(),
             pools: Vec::new(),
+            elsewhere: 0.0,
             missing: Vec::new(),
             whole: true,
             broken_links: 0,

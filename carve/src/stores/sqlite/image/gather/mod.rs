@@ -52,6 +52,8 @@ pub(in super::super) struct Assembly {
     pub rivals: Vec<Rival>,
     /// Pages each of which may have any of some places.
     pub pools: Vec<Pool>,
+    /// How likely a page lies elsewhere of which nothing but the run that it lies in tells.
+    pub elsewhere: f64,
     /// Pages that must be there and are not.
     pub missing: Vec<u32>,
     /// All links hold, and each page has its use.

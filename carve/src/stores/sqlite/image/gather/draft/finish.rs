@@ -33,7 +33,7 @@ impl Draft<'_> {
                 rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
-        let pools = self.pools(&sure, claimed);
+        let (pools, doubt) = self.pools(&sure, claimed);
         let elsewhere = self.found_elsewhere(&sure);
         let in_twins = self.in_twins(claimed);
         for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
@@ -51,6 +51,7 @@ impl Draft<'_> {
             whole: self.header.is_some() && self.walked.is_whole(self.body.count),
             rivals: rivals.into_values().filter(|rival| !claimed(rival.offset) && differs(rival)).collect(),
             pools,
+            elsewhere: doubt,
             missing,
             broken_links: self.walked.broken,
             places: self.places,

@@ -286,8 +286,10 @@ impl Draft<'_> {
         (stays + 1.0) / (stays + breaks + 2.0)
     }
 
-    /// The pools of pages of which it is not `sure` where they lie.
-    pub(super) fn pools(&self, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> Vec<Pool> {
+    /// The pools of pages of which it is not `sure` where they lie, and how likely one of those lies elsewhere of which nothing
+    /// but its run tells.
+    pub(super) fn pools(&self, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> (Vec<Pool>, f64) {
+        let mut elsewhere = 0.0;
         let away = self.away();
         let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
         let of_sure: HashSet<u64, RandomState> =
@@ -308,12 +310,16 @@ impl Draft<'_> {
             let best = offsets.iter().map(|offset| self.body.fit(*offset, 2, &expect)).fold(0.0, f32::max);
             // In the run of a page of which the bytes tell the place lies this one, or by accident one that is like it: so it is when
             // no other one fits better.
-            let is_told = |number: &u32| {
+            let told = |number: &u32| {
                 let steps = away.get(*number as usize - 1).copied().flatten();
                 let fits = self.fit(*number) + ALIKE >= best;
-                fits && steps.is_some_and(|steps| odds(stays, alike, steps).ln() >= f64::from(DECIDED))
+                let odds = odds(stays, alike, steps.filter(|_| fits)?);
+                (odds.ln() >= f64::from(DECIDED)).then_some(odds)
             };
-            numbers.retain(|number| !is_told(number));
+            if offsets.len() > 1 {
+                elsewhere += numbers.iter().filter_map(told).map(|odds| 1.0 / (1.0 + odds)).sum::<f64>();
+            }
+            numbers.retain(|number| told(number).is_none());
             let filled = numbers.iter().any(|number| self.filled.contains_key(number));
             let alone = !filled
                 && matches!((offsets.as_slice(), numbers.as_slice()),
@@ -322,7 +328,7 @@ impl Draft<'_> {
                 pools.push(Pool { numbers, offsets, filled });
             }
         }
-        pools
+        (pools, elsewhere)
     }
 
     /// How many pages away in its run the next page lies of which the bytes tell the place, for each page.
