@@ -3,7 +3,7 @@
 use mudlark_parsers::sqlite::ddl::{self, Statement};
 use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
 
-/// Bytes that may differ between a statement and its damaged copy: bit rot leaves few.
+/// Characters that may differ between a statement and its damaged copy: bit rot leaves few.
 const FEW: usize = 4;
 
 /// The row under the names that two of three places agree on: `name`, `tbl_name`, and the statement.
@@ -36,17 +36,36 @@ pub(super) fn is_same(a: &SchemaRow, b: &SchemaRow) -> bool {
 /// of this name was found.
 pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> bool {
     let (Some(sql), Some(other)) = (&found.sql, &given.sql) else { return false };
-    let (sql, other) =
-        (sql.trim_end_matches(';').as_bytes(), other.trim_end().trim_end_matches(';').as_bytes());
+    let (sql, other) = (sql.trim_end_matches(';'), other.trim_end().trim_end_matches(';'));
     let same = is_same(found, given);
     if found.kind != given.kind || sql == other && same || !same && !is_new {
         return false;
     }
-    let differing = sql.iter().zip(other).filter(|(a, b)| a != b).count();
-    let alike = sql.len() == other.len() && differing <= FEW;
+    // In UTF-16 a flipped bit makes a character of another length in UTF-8.
+    let differing = sql.chars().zip(other.chars()).filter(|(a, b)| a != b).count();
+    let alike = sql.chars().count() == other.chars().count() && differing <= FEW;
     alike || same && is_broken(found)
 }
 
 fn statement(sql: &str) -> Option<Statement> {
     ddl::read(sql.as_bytes()).ok().or_else(|| ddl::read_cut(sql.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_damaged;
+    use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
+
+    fn row(sql: &str) -> SchemaRow {
+        let (name, sql) = ("t".to_owned(), Some(sql.to_owned()));
+        SchemaRow { kind: SchemaKind::Table, table: name.clone(), name, root: Some(2), sql }
+    }
+
+    #[test]
+    fn letters_that_flipped_bits_made_longer_leave_a_statement_a_copy_of_the_one_that_is_given() {
+        let given = row("CREATE TABLE t(member_id INTEGER PRIMARY KEY, code TEXT)");
+        let flipped = row("CREATE TABLE t(m\u{465}mber_id INTEGER PRIMARY KEY, cod\u{4065} TEXT)");
+        assert!(is_damaged(&flipped, &given, false));
+        assert!(!is_damaged(&row("CREATE TABLE t(other, columns, altogether)"), &given, false));
+    }
 }
