@@ -242,10 +242,11 @@ const SECTOR_SIZES: [usize; 4] = [512, 4096, 1024, 2048];
 #[must_use]
 pub fn old_records(bytes: &[u8], page_size: u32) -> Vec<Record> {
     let read = SECTOR_SIZES.map(|sector| with_nonces(bytes, sector, page_size as usize));
+    let told = told_nonce(bytes, page_size);
     let believed = |found: &Vec<(u32, Record)>| {
         let mut by_nonce: HashMap<u32, usize> = HashMap::new();
         found.iter().for_each(|(nonce, _)| *by_nonce.entry(*nonce).or_default() += 1);
-        by_nonce.retain(|_, records| *records > 1);
+        by_nonce.retain(|nonce, records| *records > 1 || told == Some(*nonce));
         by_nonce
     };
     let mut best: Option<(usize, Vec<Record>)> = None;
@@ -263,6 +264,12 @@ pub fn old_records(bytes: &[u8], page_size: u32) -> Vec<Record> {
         best = Some((agreeing, records.collect()));
     }
     best.map(|(_, records)| records).unwrap_or_default()
+}
+
+/// The nonce of a header of which the magic alone was taken back: its page size is still told behind it.
+fn told_nonce(bytes: &[u8], page_size: u32) -> Option<u32> {
+    let is_header = be_u32_at(bytes, 24) == Some(page_size);
+    be_u32_at(bytes, 12).filter(|nonce| is_header && *nonce != 0)
 }
 
 /// Records of the last transaction of a journal whose header was zeroed when it committed: those that share the nonce of
@@ -333,6 +340,15 @@ mod tests {
             bytes.extend(checksum(&content, 77).to_be_bytes());
         }
         bytes
+    }
+
+    #[test]
+    fn a_single_record_is_believed_where_the_header_without_its_magic_tells_its_nonce() {
+        let mut bytes = sample(1, &[5]);
+        bytes[..12].fill(0);
+        assert_eq!(old_records(&bytes, 512).iter().map(|record| record.page).collect::<Vec<_>>(), [5]);
+        bytes[12..28].fill(0);
+        assert!(old_records(&bytes, 512).is_empty());
     }
 
     #[test]

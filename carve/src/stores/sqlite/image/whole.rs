@@ -87,9 +87,18 @@ fn is_one_without_header(marks: &[Mark], len: u64) -> bool {
         let lies = |hit: &&Hit| hit.is_page_of(size) && hit.offset().is_multiple_of(u64::from(size));
         hits.iter().filter(lies).count()
     };
-    let each = PAGE_SIZES.into_iter().map(|size| (in_place(size), Reverse(len / u64::from(size))));
-    let (most, Reverse(pages)) = each.max().unwrap_or_default();
-    !hits.is_empty() && (hits.len() - most) * FEW <= hits.len() && most as u64 * SPARSE >= pages
+    let each = PAGE_SIZES.into_iter().map(|size| (in_place(size), Reverse(len / u64::from(size)), size));
+    let (most, Reverse(pages), size) = each.max().unwrap_or_default();
+    // Where the next page begins within what one reads as, it is a damaged one of another size.
+    let reaches_over = |pair: &&[Hit]| {
+        let [hit, next] = pair else { return false };
+        let least = PAGE_SIZES.into_iter().filter(|size| hit.is_page_of(*size)).min().unwrap_or(0);
+        let aligned = hit.offset().is_multiple_of(u64::from(size));
+        least > size && aligned && next.offset() < hit.offset() + u64::from(least)
+    };
+    let misread = hits.windows(2).filter(reaches_over).count();
+    let others = hits.len() - most - misread.min(most);
+    !hits.is_empty() && others * FEW <= hits.len() && most as u64 * SPARSE >= pages
 }
 
 /// Whether these are the bytes of a log or a journal, by its header.
