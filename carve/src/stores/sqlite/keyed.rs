@@ -47,13 +47,15 @@ pub(super) fn settle(
 ) -> (Verdicts, KeptByKey) {
     let mut verdicts = Verdicts::new();
     let mut cells = Vec::new();
-    let mut added: Vec<(u64, Place)> = Vec::new();
+    // Each with how many there were behind its place: of more than can be missing those of older places were deleted.
+    let mut added: Vec<(u64, Place, usize)> = Vec::new();
     // What stood on a page that a log or a journal still has is younger than what lies on freed pages, and that is younger
     // than what lies beneath cells.
     let mut further = further.to_vec();
     further.sort_by_key(|spot| (spot.remnants, !ground.view.is_old(spot.page)));
     for spot in &further {
         read(*spot, &mut cells);
+        let before = added.len();
         for found in &cells {
             let place = (spot.page, found.cell.at);
             let key = key(ground, place, &found.cell, key_cells).filter(|_| found.reads);
@@ -64,7 +66,7 @@ pub(super) fn settle(
             match known.entry(key) {
                 Entry::Vacant(vacant) => {
                     vacant.insert((place, found.cell));
-                    added.push((key, place));
+                    added.push((key, place, 0));
                 }
                 Entry::Occupied(other) => {
                     let (other_place, other_cell) = *other.get();
@@ -78,11 +80,13 @@ pub(super) fn settle(
                 }
             }
         }
+        let all = added.len();
+        added.iter_mut().skip(before).for_each(|(_, _, behind)| *behind = all);
     }
-    for (key, place) in added.iter().filter(|_| added.len() > most) {
+    for (key, place, behind) in added.iter().filter(|(_, _, behind)| *behind > most) {
         let verdict = verdicts.entry(*place).or_default();
         verdict.crowded = true;
-        verdict.unsure = added.len() > 2 * most;
+        verdict.unsure = *behind > 2 * most;
         if verdict.unsure {
             known.remove(key);
         }
