@@ -11,6 +11,7 @@ use super::leaf::{self, FoundCell, Spot};
 use super::outdated::Outdated;
 use super::prints::content;
 use super::rejoined;
+use super::restored;
 use super::settle::{self, Verdict, Verdicts};
 use super::shape::{self, Fit};
 use super::solve;
@@ -23,7 +24,7 @@ use crate::model::{
 };
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::page::{Extent, Page};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::TextEncoding;
 use std::borrow::Cow;
@@ -407,12 +408,9 @@ impl<'a> Reader<'_, 'a> {
         let Some(page) = Page::parse(version.bytes, version.number, geometry) else { return };
         let local = cell.local_payload(version.bytes);
         let Ok(header) = record::header(local, cell.payload_len) else { return };
-        // Behind its part on the page a long cell goes on elsewhere.
-        let (from, to) = (cell.payload_at, cell.payload_at + cell.local);
         let sectors = survey::zero_sectors(version, page.header.content_start, geometry);
         let told = sectors.filter(|lost| lost.to - lost.from >= survey::LEAST_PART);
-        let clipped = told.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
-        let lost: Vec<Extent> = clipped.filter(|lost| lost.from < lost.to).collect();
+        let lost = restored::within(cell, told);
         // A BLOB may well hold zeros; text and numbers don't for a whole sector.
         let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
         self.layout.blank((header.len, header.serials()), cell, &lost, false, row);

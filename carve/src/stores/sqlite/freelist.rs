@@ -2,6 +2,7 @@
 
 use super::survey::Survey;
 use super::view::View;
+use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::damage::{Damage, DamageKind};
 use mudlark_parsers::sqlite::freelist::{plausible_trunk, trunk};
 use mudlark_parsers::sqlite::header::Header;
@@ -99,7 +100,6 @@ impl Freelist {
 
 /// Whether a page that is no trunk begins as an overflow page does: a trunk without leaves begins with zeros.
 fn is_overflow(page: &[u8], pages: u32) -> bool {
-    let word = |at: usize| page.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_be_bytes);
-    let (next, content) = (word(0), word(4));
+    let (next, content) = (be_u32_at(page, 0), be_u32_at(page, 4));
     next.is_some_and(|next| next == 0 || (2..=pages).contains(&next)) && content.is_some_and(|word| word != 0)
 }

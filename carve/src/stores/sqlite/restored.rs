@@ -13,9 +13,13 @@ pub(super) fn damaged(ground: Ground<'_, '_>, number: u32) -> Vec<Cell> {
         return Vec::new();
     }
     let Some(version) = ground.view.page(number) else { return Vec::new() };
-    let page = Page::parse(version.bytes, version.number, ground.view.geometry);
-    let cells = page.iter().flat_map(Page::cells).filter_map(Result::ok);
-    cells.filter(|cell| !lost(ground, (number, cell.at), cell).is_empty()).collect()
+    let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
+        return Vec::new();
+    };
+    let sectors: Vec<Extent> =
+        survey::zero_sectors(&version, page.header.content_start, ground.view.geometry).collect();
+    let is_damaged = |cell: &Cell| cell.overflow == 0 && !within(cell, sectors.iter().copied()).is_empty();
+    page.good_cells().filter(is_damaged).collect()
 }
 
 /// Whether a copy of a row has what a lost sector took of it: all else of the two is the same.
@@ -39,9 +43,12 @@ fn lost(ground: Ground<'_, '_>, (number, _): Place, cell: &Cell) -> Vec<Extent> 
     let version = ground.view.page(number).filter(|_| cell.overflow == 0);
     let Some(version) = version.filter(|_| ground.survey.page(number).zero_sector) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, geometry) else { return Vec::new() };
+    within(cell, survey::zero_sectors(&version, page.header.content_start, geometry))
+}
+
+/// The parts of sectors that lie within a cell's record on its page: behind it a long one goes on elsewhere.
+pub(super) fn within(cell: &Cell, sectors: impl Iterator<Item = Extent>) -> Vec<Extent> {
     let (from, to) = (cell.payload_at, cell.payload_at + cell.local);
-    survey::zero_sectors(&version, page.header.content_start, geometry)
-        .map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) })
-        .filter(|lost| lost.from < lost.to)
-        .collect()
+    let clipped = sectors.map(|lost| Extent { from: lost.from.max(from), to: lost.to.min(to) });
+    clipped.filter(|lost| lost.from < lost.to).collect()
 }

@@ -110,7 +110,6 @@ impl Draft<'_> {
     /// Gives pages of chains, which were not found by their number, places that lead to pages to which nothing else does;
     /// whether there were any.
     fn fill_links(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
-        let size = self.body.size();
         let capacity = u64::from(self.body.geometry.overflow_capacity());
         let is_open = |(number, expect): &(u32, &Expect)| {
             let goes_on = matches!(expect, Expect::Chain { left, guessed: false, .. } if *left > capacity);
@@ -134,22 +133,13 @@ impl Draft<'_> {
             let fits =
                 |offset: &&u64| !own.contains(*offset) && self.body.fit(**offset, number, &expect) >= 0.0;
             let free: Vec<u64> = links.iter().filter(fits).take(MOST_ELSEWHERE).copied().collect();
-            let is_beside = |offset: &&u64| {
-                self.place(number - 1).is_some_and(|before| before + size == **offset)
-                    || self.place(number + 1) == Some(**offset + size)
-            };
-            let Some(offset) = free.iter().find(is_beside).or(free.first()).copied() else { continue };
-            own.insert(offset);
-            self.put(number, offset);
-            self.filled.insert(number, free);
-            any = true;
+            any |= self.fill_one(number, free, &mut own);
         }
         any
     }
 
     /// Gives pages of trees places that their keys or their kind allow; whether any was there.
     fn fill_trees(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
-        let size = self.body.size();
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         let filled = self.filled.keys().filter_map(|number| self.place(*number));
         let mut given: HashSet<u64, RandomState> = filled.collect();
@@ -171,10 +161,7 @@ impl Draft<'_> {
                 .filter(|offset| !taken(*offset) && (!own.contains(offset) || given.contains(offset)))
                 .collect();
             let mut left = free.iter().copied().filter(|offset| !own.contains(offset));
-            let beside = left.clone().find(|offset| {
-                self.place(number - 1).is_some_and(|before| before + size == *offset)
-                    || self.place(number + 1) == Some(*offset + size)
-            });
+            let beside = left.clone().find(|offset| self.is_beside(number, *offset));
             if let Some(offset) = beside.or(left.next()) {
                 own.insert(offset);
                 given.insert(offset);
@@ -233,15 +220,25 @@ impl Draft<'_> {
                 self.body.index.longer_ends(left).filter(|offset| !taken(*offset) && !own.contains(offset));
             let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
             let free: Vec<u64> = free.filter(fits).take(MOST_ELSEWHERE).collect();
-            let is_beside = |offset: &&u64| {
-                self.place(number - 1).is_some_and(|before| before + size == **offset)
-                    || self.place(number + 1) == Some(**offset + size)
-            };
-            let Some(offset) = free.iter().find(is_beside).or(free.first()).copied() else { continue };
-            own.insert(offset);
-            self.put(number, offset);
-            self.filled.insert(number, free);
+            self.fill_one(number, free, &mut own);
         }
+    }
+
+    /// Gives a page one of the places that are free, one beside its neighbours first; whether there was any.
+    fn fill_one(&mut self, number: u32, free: Vec<u64>, own: &mut HashSet<u64, RandomState>) -> bool {
+        let beside = free.iter().find(|offset| self.is_beside(number, **offset));
+        let Some(offset) = beside.or(free.first()).copied() else { return false };
+        own.insert(offset);
+        self.put(number, offset);
+        self.filled.insert(number, free);
+        true
+    }
+
+    /// Whether a place lies beside that of the page before or behind a page.
+    fn is_beside(&self, number: u32, offset: u64) -> bool {
+        let size = self.body.size();
+        self.place(number - 1).is_some_and(|before| before + size == offset)
+            || self.place(number + 1) == Some(offset + size)
     }
 
     fn take_away(&mut self, number: u32) {
