@@ -29,6 +29,7 @@ const GROUPS_ASKED: usize = 64;
 pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     let named = forest.trees.len();
     grow_fragments(forest, ground);
+    free_beyond_count(forest, ground, named);
     let mut profiles = Profiles::default();
     untangle(forest, ground, named);
     let mut undecided = HashSet::new();
@@ -64,6 +65,25 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
     }
     gather_unnamed(forest, ground, named, &mut profiles);
     sort_pages(forest, ground);
+}
+
+/// Takes fragments of more pages than can be in use, by the count of free pages in the header, for free ones that the
+/// broken list of free pages doesn't name any more.
+fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
+    let Some(unlisted) = ground.free.unlisted.filter(|unlisted| *unlisted > 0) else { return };
+    let roots: HashSet<u32> = forest.trees.iter().take(named).map(|tree| tree.root).collect();
+    let is_used = |page: u32| {
+        let hangs = || forest.place(page).is_some_and(|(tree, _)| (tree as usize) < named);
+        !ground.free.pages.contains(&page) && (ground.is_map_page(page) || roots.contains(&page) || hangs())
+    };
+    let used = 1 + (2..=ground.view.page_count).filter(|page| is_used(*page)).count();
+    let others = (ground.view.page_count as usize).saturating_sub(used + ground.free.pages.len());
+    let room = others.saturating_sub(unlisted as usize);
+    for tree in forest.trees.iter_mut().skip(named) {
+        if tree.pages.len() + tree.interior.len() > room {
+            tree.object = Object::Stale;
+        }
+    }
 }
 
 /// Takes back exchanged roots: a table whose root names a part that fits another table only, while that other

@@ -6,6 +6,7 @@ use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, fit_object};
 use super::super::sample::{self, Profiles};
 use super::super::shape::{Fit, fit_cell};
+use super::super::strays;
 use super::super::view::PageVersion;
 use super::agreement::{Agreement, agreement, cells_on};
 use super::aliased::{self, Aliased};
@@ -136,7 +137,8 @@ const MOST_TABLES: usize = 256;
 /// How much better than any other table the surest owner of a page fits.
 const SURE: f64 = 2.0;
 
-/// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
+/// How much better than any other table one fits that had rows, has none that can be read, and must have left them
+/// somewhere.
 const EMPTIED: f64 = 0.75;
 
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
@@ -199,8 +201,7 @@ pub fn find(database: &Database<'_>) -> Places {
             }
             continue;
         };
-        let own = ground.view.page(number).and_then(|page| database.forest.place(page.number));
-        let own = own.map(|(tree, _)| tree as usize).filter(|_| old);
+        let own = old.then(|| strays::owner_of_old(&database.forest, ground, number)).flatten();
         if kind == PageKind::TableInterior || info.cells == 0 {
             // What lies below its cells is of the table that had the page.
             let traced = || traces.only(number).filter(|_| !old);
@@ -291,7 +292,9 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
-            let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
+            // One whose rows are all lost looks like nothing, and the number of the page is all that tells.
+            let has_left = emptied.contains(tree) || own == Some(*tree);
+            let of_emptied = most_alike.filter(|_| has_left).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
                 Some((most, _, _)) if worth <= most => second = second.max(worth),
