@@ -25,6 +25,7 @@ mod interrupted;
 mod json_lines;
 mod lifetimes;
 mod live_rows;
+mod lost_roots;
 mod older_copies;
 mod output_database;
 mod output_folder;

@@ -12,6 +12,7 @@
 use super::catalogue::Catalogue;
 use super::database::Database;
 use super::forest::{Object, Tree};
+use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -48,6 +49,14 @@ pub(super) fn may_lack_a_table(database: &Database<'_>) -> bool {
     let header = database.view.page(1).and_then(|first| header::header(first.bytes).ok());
     let changes = objects(&database.catalogue) + CREATED_AND_DROPPED;
     !database.catalogue.whole || header.is_none_or(|(_, header)| header.schema_cookie as usize >= changes)
+}
+
+/// Whether the schema was changed too seldom for a table to have been dropped since the database was made.
+pub(super) fn keeps_all_tables(view: &View<'_>, catalogue: &Catalogue) -> bool {
+    let header = view.page(1).and_then(|first| header::header(first.bytes).ok());
+    let any_dropped = catalogue.tables.iter().any(|table| table.dropped);
+    let changes = objects(catalogue) + CREATED_AND_DROPPED;
+    header.is_some_and(|(_, header)| !any_dropped && (header.schema_cookie as usize) < changes)
 }
 
 /// Cells that two pages have alike in one place, when they are no accident.

@@ -6,6 +6,7 @@
 
 use super::catalogue::Catalogue;
 use super::crossed::{Crossed, all_links, false_roots};
+use super::first_root;
 use super::freelist::Freelist;
 use super::sample;
 use super::shape::Fit;
@@ -186,21 +187,33 @@ impl Forest {
 
     /// Takes back exchanged roots: of two trees whose first rows fit the other one better than their own.
     fn exchange_roots(&mut self, ground: Ground<'_, '_>) {
+        if let Some(pair) = first_root::exchanged(self, ground) {
+            self.exchange(pair);
+        }
         // Each exchange mends at least one tree.
         for _ in 0..self.trees.len().min(MOST_EXCHANGED) {
-            let Some((a, b)) = self.exchanged_pair(ground) else { return };
-            let root = |number: usize| self.trees.get(number).map_or(0, |tree| tree.root);
-            let roots = (root(a), root(b));
-            for (number, root) in [(a, roots.1), (b, roots.0)] {
-                if let Some(tree) = self.trees.get_mut(number) {
-                    tree.root = root;
-                }
+            let Some(pair) = self.exchanged_pair(ground) else { return };
+            self.exchange(pair);
+        }
+    }
+
+    fn exchange(&mut self, (a, b): (usize, usize)) {
+        let root = |number: usize| self.trees.get(number).map_or(0, |tree| tree.root);
+        let roots = (root(a), root(b));
+        for (number, root) in [(a, roots.1), (b, roots.0)] {
+            if let Some(tree) = self.trees.get_mut(number) {
+                tree.root = root;
             }
         }
     }
 
+    /// The first leaf with records below a root.
+    pub(super) fn leaf_below(&self, ground: Ground<'_, '_>, root: u32, rowids: bool) -> Option<u32> {
+        first_leaf_below(ground, &self.crossed, root, rowids)
+    }
+
     fn exchanged_pair(&self, ground: Ground<'_, '_>) -> Option<(usize, usize)> {
-        let below = |tree: &Tree| first_leaf_below(ground, &self.crossed, tree.root, tree.rowids);
+        let below = |tree: &Tree| self.leaf_below(ground, tree.root, tree.rowids);
         let leaves: Vec<(Object, u32)> =
             self.trees.iter().map(|tree| (tree.object, below(tree).unwrap_or(0))).collect();
         let fit = |object: Object, leaf: u32| fit_object(ground, object, leaf) as u8;

@@ -22,6 +22,7 @@ mod emit;
 mod encrypted;
 mod entries;
 mod findings;
+mod first_root;
 mod forest;
 mod freelist;
 mod given;
