@@ -202,14 +202,15 @@ struct Profiles {
 
 impl Profiles {
     /// Whether a gap stands for a leaf that was overwritten: then no page that survives can be the one it names.
-    fn leaf_is_gone(&mut self, ground: Ground<'_, '_>, gap: &Gap) -> bool {
+    fn leaf_is_gone(&mut self, ground: Ground<'_, '_>, gap: &Gap, rowids: bool) -> bool {
         let in_file = (2..=ground.view.page_count).contains(&gap.child);
         if gap.parent == 0 || !in_file || ground.survey.page(gap.child).kind.is_some() {
             return false;
         }
+        let leaf = if rowids { PageKind::TableLeaf } else { PageKind::IndexLeaf };
         *self.above_leaves.entry(gap.parent).or_insert_with(|| {
-            let children = links(ground, gap.parent, Default::default(), true);
-            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableLeaf))
+            let children = links(ground, gap.parent, Default::default(), rowids);
+            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(leaf))
         })
     }
 
@@ -296,9 +297,9 @@ fn best_place(
         }
         for gap in &tree.gaps {
             let names = gap.child == fragment.root;
-            let in_range =
-                fragment.rowids && tree.is_open(gap, first, last) && !profiles.leaf_is_gone(ground, gap);
-            let rootless = gap.parent == 0 && !fragment.rowids;
+            let is_gone = profiles.leaf_is_gone(ground, gap, fragment.rowids);
+            let in_range = fragment.rowids && tree.is_open(gap, first, last) && !is_gone;
+            let unbounded = !fragment.rowids && !is_gone;
             let bounded = gap.range.above.is_some() || gap.range.upto.is_some();
             // A link that the page's own keys contradict is more often wrong than they are.
             let named = match (names, fragment.rowids && !gap.range.holds(first, last)) {
@@ -311,7 +312,7 @@ fn best_place(
             let points = named
                 + 2 * u32::from(exact)
                 + 2 * u32::from(in_range && bounded)
-                + u32::from(in_range || rootless || !fragment.rowids);
+                + u32::from(in_range || unbounded);
             if points > weight {
                 weight = points;
                 how = if names || in_range && bounded { How::Keys } else { How::Shape };
