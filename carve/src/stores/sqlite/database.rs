@@ -12,6 +12,7 @@ use super::history::{self, Commits, Lifetimes, OfTable, Pages};
 use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::Spot;
+use super::lost_entries::LostEntries;
 use super::outdated::Outdated;
 use super::strays::Strays;
 use super::survey::Survey;
@@ -298,9 +299,10 @@ impl<'a> Database<'a> {
             let (ground, keys) = (self.ground(), def.ddl.primary_key.len());
             if let Some(strays) = self.strays.get(&output.tree) {
                 let own = keyed::rows(ground, keys, tree.pages.iter().copied(), &read);
-                let most = strays.keys.most();
-                witnesses.outdated = Outdated::of_keyed(&reader, &bare, keys, &own, most);
-                (witnesses.verdicts, kept.by_key) = keyed::settle(ground, keys, own, &bare, most, &read);
+                let key = &def.ddl.primary_key;
+                let lost = LostEntries::of(ground, (tree, &strays.keys), key, self.encoding);
+                witnesses.outdated = Outdated::of_keyed(&reader, &bare, keys, &own, &lost);
+                (witnesses.verdicts, kept.by_key) = keyed::settle(ground, keys, own, &bare, &lost, &read);
             } else {
                 // On damaged pages rows are read to which no pointer leads.
                 kept.by_key = keyed::rows(ground, keys, self.damaged_pages(tree), &read);

@@ -3,6 +3,7 @@
 use super::chains;
 use super::forest::Ground;
 use super::leaf::{FoundCell, Spot};
+use super::lost_entries::{LostEntries, Room};
 use super::prints;
 use super::settle::{Place, Verdict, Verdicts, same_payload};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -34,28 +35,28 @@ pub(super) fn rows(
     known
 }
 
-/// Compares the rows of the tree's own pages, which are `known`, with those found elsewhere. `key_cells` are stored first in each record;
-/// `read` gives a place's cells; at most `most` rows are missing. Returns the verdicts, and the rows that are put out by
-/// the fingerprints of their keys.
+/// Compares the rows of the tree's own pages, which are `known`, with those found elsewhere, of which `lost` tells whether
+/// they may be missing. `key_cells` are stored first in each record; `read` gives a place's cells. Returns the verdicts,
+/// and the rows that are put out by the fingerprints of their keys.
 pub(super) fn settle(
     ground: Ground<'_, '_>,
     key_cells: usize,
     mut known: KeptByKey,
     further: &[Spot],
-    most: usize,
+    lost: &LostEntries<'_, '_>,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
 ) -> (Verdicts, KeptByKey) {
     let mut verdicts = Verdicts::new();
     let mut cells = Vec::new();
-    // Each with how many there were behind its place: of more than can be missing those of older places were deleted.
-    let mut added: Vec<(u64, Place, usize)> = Vec::new();
+    // Rows that were found of each range so far: of more than can be missing those of older places were deleted.
+    let mut found_of = vec![0; lost.count()];
     // What stood on a page that a log or a journal still has is younger than what lies on freed pages, and that is younger
     // than what lies beneath cells.
     let mut further = further.to_vec();
     further.sort_by_key(|spot| (spot.remnants, !ground.view.is_old(spot.page)));
     for spot in &further {
         read(*spot, &mut cells);
-        let before = added.len();
+        let mut added: Vec<(u64, Place, Vec<usize>)> = Vec::new();
         for found in &cells {
             let place = (spot.page, found.cell.at);
             let key = key(ground, place, &found.cell, key_cells).filter(|_| found.reads);
@@ -66,7 +67,11 @@ pub(super) fn settle(
             match known.entry(key) {
                 Entry::Vacant(vacant) => {
                     vacant.insert((place, found.cell));
-                    added.push((key, place, 0));
+                    let ranges: Vec<usize> = lost.holding((place, found.cell)).collect();
+                    for range in &ranges {
+                        found_of.get_mut(*range).into_iter().for_each(|found| *found += 1);
+                    }
+                    added.push((key, place, ranges));
                 }
                 Entry::Occupied(other) => {
                     let (other_place, other_cell) = *other.get();
@@ -80,15 +85,17 @@ pub(super) fn settle(
                 }
             }
         }
-        let all = added.len();
-        added.iter_mut().skip(before).for_each(|(_, _, behind)| *behind = all);
-    }
-    for (key, place, behind) in added.iter().filter(|(_, _, behind)| *behind > most) {
-        let verdict = verdicts.entry(*place).or_default();
-        verdict.crowded = true;
-        verdict.unsure = *behind > 2 * most;
-        if verdict.unsure {
-            known.remove(key);
+        for (key, place, ranges) in added {
+            let room = lost.room(&ranges, &found_of);
+            if room == Room::Enough {
+                continue;
+            }
+            let verdict = verdicts.entry(place).or_default();
+            verdict.crowded = true;
+            verdict.unsure = room == Room::None;
+            if verdict.unsure {
+                known.remove(&key);
+            }
         }
     }
     (verdicts, known)

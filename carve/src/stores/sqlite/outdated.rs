@@ -4,6 +4,7 @@
 use super::emit::Reader;
 use super::keyed::{self, KeptByKey};
 use super::leaf::Spot;
+use super::lost_entries::LostEntries;
 use super::settle;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -38,29 +39,34 @@ impl Outdated {
         Self(known.collect())
     }
 
-    /// The same in a table without row ids, with so many key cells: `own` are the rows of the tree's pages, at most `most`
-    /// others are missing from it.
+    /// The same in a table without row ids, with so many key cells: `own` are the rows of the tree's pages, and `lost` tells
+    /// which others may be missing from it.
     pub(super) fn of_keyed(
         reader: &Reader<'_, '_>,
         places: &[Spot],
         key_cells: usize,
         own: &KeptByKey,
-        most: usize,
+        lost: &LostEntries<'_, '_>,
     ) -> Self {
         let ground = reader.ground;
         let mut cells = Vec::new();
         let known = places.iter().filter_map(|place| {
             reader.others(*place, &mut cells);
-            let (mut same, mut known) = (0, 0);
+            let (mut same, mut known, mut missing) = (0, 0, 0);
             for found in &cells {
                 let at = (place.page, found.cell.at);
                 let key = keyed::key(ground, at, &found.cell, key_cells);
-                let Some(now) = key.and_then(|key| own.get(&key)) else { continue };
-                known += 1;
-                same += usize::from(settle::same_payload(ground, *now, (at, found.cell)));
+                if let Some(now) = key.and_then(|key| own.get(&key)) {
+                    known += 1;
+                    same += usize::from(settle::same_payload(ground, *now, (at, found.cell)));
+                } else if lost.holding((at, found.cell)).next().is_some() {
+                    missing += 1;
+                } else {
+                    known += 1;
+                }
             }
             // More than can be missing were deleted.
-            let deleted = (cells.len() - known).saturating_sub(most);
+            let deleted = usize::saturating_sub(missing, lost.most());
             Some((*place, grade(same, known + deleted)?))
         });
         Self(known.collect())

@@ -39,6 +39,8 @@ pub(super) struct LostKeys {
 #[derive(Clone, Copy, Debug)]
 struct LostRange {
     range: KeyRange,
+    /// In a table without row ids, whose keys are no numbers, the page that leads to the lost one, and that.
+    link: Option<(u32, u32)>,
     most: usize,
 }
 
@@ -103,7 +105,8 @@ impl LostKeys {
                     && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
                 // Below a lost root stands all that the table holds.
                 let most = if above_interior || gap.parent == 0 { *page * MOST_LEAVES } else { *page };
-                LostRange { range: gap.range, most }
+                let link = (!tree.rowids && gap.parent != 0).then_some((gap.parent, gap.child));
+                LostRange { range: gap.range, link, most }
             })
             .collect();
         let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
@@ -116,7 +119,7 @@ impl LostKeys {
                 tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
             match runs {
                 Some(runs) => ranges.extend(runs),
-                None => ranges.push(LostRange { range, most: usize::from(damaged.bad) }),
+                None => ranges.push(LostRange { range, link: None, most: usize::from(damaged.bad) }),
             }
         }
         // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
@@ -125,6 +128,7 @@ impl LostKeys {
         let damaged = of_rows().flat_map(|page| restored::damaged(ground, *page)).map(|cell| cell.rowid);
         ranges.extend(broken.chain(damaged).map(|rowid| LostRange {
             range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) },
+            link: None,
             most: 1,
         }));
         Self { ranges }
@@ -134,9 +138,9 @@ impl LostKeys {
         self.ranges.is_empty()
     }
 
-    /// How many rows can be missing.
-    pub(super) fn most(&self) -> usize {
-        self.ranges.iter().fold(0, |sum, lost| sum.saturating_add(lost.most))
+    /// For each range the link to the page whose rows are missing, where it is one, and how many can be.
+    pub(super) fn links(&self) -> impl Iterator<Item = (Option<(u32, u32)>, usize)> {
+        self.ranges.iter().map(|lost| (lost.link, lost.most))
     }
 
     /// Whether a row with this key may be missing.
@@ -205,13 +209,13 @@ fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<
         }
         if bad > 0 {
             let upto = cell.rowid.checked_sub(1);
-            runs.push(LostRange { range: KeyRange { above, upto }, most: bad });
+            runs.push(LostRange { range: KeyRange { above, upto }, link: None, most: bad });
             bad = 0;
         }
         above = Some(cell.rowid);
     }
     if bad > 0 {
-        runs.push(LostRange { range: KeyRange { above, upto: range.upto }, most: bad });
+        runs.push(LostRange { range: KeyRange { above, upto: range.upto }, link: None, most: bad });
     }
     Some(runs)
 }

@@ -1,5 +1,6 @@
 //! The order of index entries.
 
+use super::super::super::key_order::{Collation, values};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::Value;
 use std::cmp::Ordering;
@@ -9,40 +10,17 @@ use std::cmp::Ordering;
 /// that decides it, from 0: an index may have further columns fall.
 pub(super) fn compare(one: &[u8], other: &[u8], plain: bool) -> Option<(Ordering, usize)> {
     let (first, second) = (record::header_only(one).ok()?, record::header_only(other).ok()?);
+    let collation = if plain { Collation::Binary } else { Collation::NoCase };
     let cells = record::cells(first.serials(), first.len, one);
     let others = record::cells(second.serials(), second.len, other);
     for (column, ((serial, bytes), (other_serial, other_bytes))) in cells.zip(others).enumerate() {
         let (bytes, other_bytes) = (bytes?, other_bytes?);
-        match value_order(&serial.decode(bytes), &other_serial.decode(other_bytes), plain) {
+        match values(&serial.decode(bytes), &other_serial.decode(other_bytes), collation) {
             Ordering::Equal => {}
             order => return Some((order, column)),
         }
     }
     Some((first.columns.cmp(&second.columns), first.columns.min(second.columns)))
-}
-
-const fn class(value: &Value<'_>) -> u8 {
-    match value {
-        Value::Missing | Value::Null => 0,
-        Value::Int(_) | Value::Real(_) => 1,
-        Value::Text(_) => 2,
-        Value::Blob(_) => 3,
-    }
-}
-
-fn value_order(one: &Value<'_>, other: &Value<'_>, plain: bool) -> Ordering {
-    match (one, other) {
-        (Value::Int(one), Value::Int(other)) => one.cmp(other),
-        (Value::Real(one), Value::Real(other)) => one.total_cmp(other),
-        (Value::Int(one), Value::Real(other)) => (*one as f64).total_cmp(other),
-        (Value::Real(one), Value::Int(other)) => one.total_cmp(&(*other as f64)),
-        (Value::Text(one), Value::Text(other)) if !plain => {
-            let lower = |text: &[u8]| text.to_ascii_lowercase();
-            lower(one).cmp(&lower(other))
-        }
-        (Value::Text(one), Value::Text(other)) | (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
-        _ => class(one).cmp(&class(other)),
-    }
 }
 
 /// A number by which entries sort as by the first part of their first column.
