@@ -120,3 +120,17 @@ fn small_tables_beside_a_large_one_of_their_shape_are_live_when_page_1_is_lost_a
     assert_eq!(lines.len(), 341);
     Ok(())
 }
+
+#[test]
+fn rows_that_were_deleted_from_leaves_that_can_be_read_stay_deleted_when_the_root_is_lost() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("PRAGMA journal_mode = persist; {ROWS} DELETE FROM notes WHERE id % 5 = 2;"))?;
+    let before = live(&recovered_lines(&path, &[])?, "notes");
+    assert_eq!(before.len(), 320);
+    zero(&path, 4096, 4096)?;
+    let after = live(&recovered_lines(&path, &[])?, "notes");
+    let wrong: Vec<&i64> = after.keys().filter(|id| !before.contains_key(id)).collect();
+    assert_eq!((after.len(), wrong), (320, Vec::new()));
+    Ok(())
+}

@@ -33,13 +33,15 @@ pub(super) struct Strays {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostKeys {
     ranges: Vec<LostRange>,
+    /// The least and the greatest row id of leaves that can be read, in order: all rows between these stand there.
+    spans: Vec<(i64, i64)>,
 }
 
 /// A range of keys, and how many rows of it can be missing.
 #[derive(Clone, Copy, Debug)]
 struct LostRange {
     range: KeyRange,
-    /// In a table without row ids, whose keys are no numbers, the page that leads to the lost one, and that.
+    /// Where they stood on a page of their own, which is lost: the page that leads to it, or none for a root, and that.
     link: Option<(u32, u32)>,
     most: usize,
 }
@@ -84,14 +86,15 @@ impl LostKeys {
         };
         // A link to a page that stands elsewhere hides the page that it led to.
         let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
-        // Where every page is there and can be read, the one that a link out of the file meant is one of them, and so is a
-        // root that nothing names: no row is lost.
+        // Where every other page is there and can be read, the one that a link out of the file meant is one of them, and so
+        // is a root that nothing names: no row is lost.
         let unnamed = |gap: &Gap| {
             let nowhere = gap.child > ground.view.page_count && ground.view.is_whole();
-            nowhere || gap.parent == 0 && gap.child == 0
+            // More than one leaf hung below the root: it held no row itself.
+            nowhere || gap.parent == 0 && (gap.child == 0 || tree.pages.len() > 1)
         };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
-        let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained));
+        let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained, gap.child));
         let interior: HashSet<u32> = tree.interior.iter().copied().collect();
         let is_upper = |page: u32| {
             let children = links(ground, page, KeyRange::default(), true);
@@ -105,8 +108,7 @@ impl LostKeys {
                     && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
                 // Below a lost root stands all that the table holds.
                 let most = if above_interior || gap.parent == 0 { *page * MOST_LEAVES } else { *page };
-                let link = (!tree.rowids && gap.parent != 0).then_some((gap.parent, gap.child));
-                LostRange { range: gap.range, link, most }
+                LostRange { range: gap.range, link: Some((gap.parent, gap.child)), most }
             })
             .collect();
         let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
@@ -131,7 +133,8 @@ impl LostKeys {
             link: None,
             most: 1,
         }));
-        Self { ranges }
+        let spans = if tree.rowids && !ranges.is_empty() { spans(ground, tree) } else { Vec::new() };
+        Self { ranges, spans }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -148,9 +151,17 @@ impl LostKeys {
         if !tree.rowids {
             return true;
         }
-        let in_range = self.ranges.iter().any(|lost| lost.range.holds(rowid, rowid));
+        let is_held = self.is_held(rowid);
+        let may_hold = |lost: &LostRange| lost.range.holds(rowid, rowid) && !(lost.link.is_some() && is_held);
+        let in_range = self.ranges.iter().any(may_hold);
         // Only gaps can be covered by parts that were joined later.
         in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
+    }
+
+    /// Whether the row with this id stands on a leaf that can be read, if on any.
+    fn is_held(&self, rowid: i64) -> bool {
+        let behind = self.spans.partition_point(|(first, _)| *first <= rowid);
+        behind.checked_sub(1).and_then(|at| self.spans.get(at)).is_some_and(|(_, last)| rowid <= *last)
     }
 
     /// Of keys in order, those in ranges for which more were found than so many `quarters` of what can be missing.
@@ -177,6 +188,24 @@ impl LostKeys {
                 && lost.range.upto.is_none_or(|upto| info.first <= upto)
         })
     }
+}
+
+/// The least and the greatest row id of each leaf of a tree that holds them in order, but of those that no other one's lie
+/// between: where leaves overlap, one of them is old.
+fn spans(ground: Ground<'_, '_>, tree: &Tree) -> Vec<(i64, i64)> {
+    let info = |page: &u32| ground.survey.page(*page);
+    let leaves = tree.pages.iter().filter(|page| info(page).cells > 0);
+    let mut all: Vec<(i64, i64, u32)> =
+        leaves.map(|page| (info(page).first, info(page).last, *page)).collect();
+    all.sort_unstable();
+    let mut upto = None;
+    let apart = all.iter().enumerate().filter(|(index, (first, last, _))| {
+        let is_behind = upto.is_none_or(|upto| upto < *first);
+        upto = upto.max(Some(*last));
+        is_behind && all.get(index + 1).is_none_or(|(next, _, _)| last < next)
+    });
+    let in_order = |page| info(&page).sound || bad_runs(ground, page, KeyRange::default()).is_some();
+    apart.filter(|(_, (_, _, page))| in_order(*page)).map(|(_, (first, last, _))| (*first, *last)).collect()
 }
 
 /// How many rows of a tree there is room for on a page; `None` where none can be read.
@@ -362,13 +391,13 @@ fn live_trees(forest: &Forest) -> impl Iterator<Item = (usize, &Tree)> {
     })
 }
 
-/// Whether the file has a page behind the first that can't be read, and that is not free.
-fn any_lost(ground: Ground<'_, '_>, chained: &Chained) -> bool {
+/// Whether the file has a page behind the first, and beside this one, that can't be read, and that is not free.
+fn any_lost(ground: Ground<'_, '_>, chained: &Chained, beside: u32) -> bool {
     ground.view.absent() > 0
         || ground.survey.iter().any(|(number, info)| {
             let known =
                 ground.free.pages.contains(&number) || chained.contains(number) || ground.is_map_page(number);
-            number > 1 && info.kind.is_none() && !known
+            number > 1 && number != beside && info.kind.is_none() && !known
         })
 }
 
