@@ -1,6 +1,7 @@
 //! A database under way: walked, laid and walked again, until nothing changes.
 
 mod claims;
+mod entries;
 mod finish;
 mod pools;
 mod seek;
@@ -103,6 +104,8 @@ pub(super) struct Draft<'i> {
     lost: HashSet<u64, RandomState>,
     /// Places that other pages of this one have the better claim to.
     barred: HashSet<(u32, u64), RandomState>,
+    /// Places of pages of indexes whose entries are not those of their tables.
+    refuted: HashSet<(u32, u64), RandomState>,
     walked: Walked,
     /// Whether a page lies elsewhere since the last walk.
     moved: bool,
@@ -149,6 +152,7 @@ impl<'i> Draft<'i> {
             filled: BTreeMap::new(),
             lost: HashSet::default(),
             barred: HashSet::default(),
+            refuted: HashSet::default(),
             walked: Walked::default(),
             moved: true,
             held: None,
@@ -218,15 +222,16 @@ impl<'i> Draft<'i> {
             }
             self.uncross();
             if !self.changed.contains(&true) {
+                let refutes = self.refute();
                 let unbars = !unbarred && self.unbar();
                 unbarred = true;
-                if !unbars && !self.seek(claimed) {
+                if !refutes && !unbars && !self.seek(claimed) {
                     break;
                 }
                 continue;
             }
             if tries.are_enough(&self.walked) {
-                if !self.seek(claimed) {
+                if !self.refute() && !self.seek(claimed) {
                     break;
                 }
                 tries = Tries::default();
@@ -308,6 +313,7 @@ impl<'i> Draft<'i> {
         let taken = |offset: u64| claimed(offset) || self.lost.contains(&offset);
         let barred = |number: u32, offset: u64, fit: f32| {
             self.barred.contains(&(number, offset))
+                || self.refuted.contains(&(number, offset))
                 || fit < EVIDENCE && held.get(&offset).is_some_and(|holder| *holder != number)
         };
         let mut field = Field {

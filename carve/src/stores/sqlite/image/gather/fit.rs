@@ -43,8 +43,8 @@ const BACK: f32 = 5.0;
 /// The value of a chain ends with zeros, as few do.
 const ZEROS: f32 = 0.4;
 
-/// Records have fewer values than the definition has columns.
-const FEWER: f32 = 1.0;
+/// Records have fewer values than the definition has columns, or ones of a kind that is seldom there.
+const BARELY: f32 = 1.0;
 
 /// Such a score is no accident.
 pub(super) const STRONG: f32 = 5.0;
@@ -270,7 +270,7 @@ fn fit_shape(bytes: &[u8], number: u32, shape: Shape, geometry: Geometry, fit: f
     let agrees = [first, last].into_iter().filter_map(|cell| shape.agrees(cell.local_payload(bytes)));
     agrees.fold(fit, |fit, agrees| match agrees {
         Agrees::Wholly => fit,
-        Agrees::Fewer => fit - FEWER / 2.0,
+        Agrees::Barely => fit - BARELY / 2.0,
         Agrees::Not => MISFIT,
     })
 }

@@ -1,9 +1,13 @@
 //! What was read of the pages of a database, kept: their bytes stay what they are while it is put together.
 
 use super::body::{Body, Expect, Key};
+use super::schema::{self, Tree};
 use super::walk;
 use foldhash::fast::RandomState;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::schema_row::{SchemaRow, schema_row};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +20,8 @@ pub(super) struct Known {
     links: HashMap<u64, Arc<Links>, RandomState>,
     /// Whether the children of the page at an offset are leaves, where that was asked and told.
     levels: HashMap<u64, Option<bool>, RandomState>,
+    /// The trees that the schema names, with the leaves of `sqlite_schema` that were read.
+    trees: (Vec<u64>, Arc<Vec<Tree>>),
 }
 
 /// How well places fit a page, as long as the same is expected of it.
@@ -84,6 +90,20 @@ impl Known {
             &mut fits.places
         });
         PageFits { body, number, expect, known }
+    }
+
+    /// The trees that the leaves of `sqlite_schema` at these offsets name.
+    pub(super) fn trees(&mut self, body: &Body<'_>, leaves: Vec<u64>) -> Arc<Vec<Tree>> {
+        if self.trees.0 != leaves {
+            let rows: Vec<SchemaRow> = leaves.iter().flat_map(|leaf| schema_rows(body, *leaf)).collect();
+            self.trees = (leaves, Arc::new(schema::trees(&rows)));
+        }
+        Arc::clone(&self.trees.1)
+    }
+
+    /// The trees that the schema names, as far as it was read.
+    pub(super) fn known_trees(&self) -> Arc<Vec<Tree>> {
+        Arc::clone(&self.trees.1)
     }
 
     /// Whether the children of the interior page at an offset are leaves, where that is known.
@@ -164,4 +184,18 @@ fn links(body: &Body<'_>, number: u32, offset: u64) -> Option<Links> {
         }
     }
     Some(links)
+}
+
+/// The rows of `sqlite_schema` on a leaf, as far as they lie on it.
+fn schema_rows(body: &Body<'_>, offset: u64) -> Vec<SchemaRow> {
+    let number = if Some(offset) == body.first { 1 } else { 2 };
+    let page = body.bytes(offset).and_then(|bytes| Page::parse(bytes, number, body.geometry));
+    let cells = page.iter().flat_map(Page::good_cells);
+    let row = |cell: Cell| {
+        let local = cell.local_payload(body.bytes(offset)?);
+        let mut values = Vec::new();
+        record::decode(&record::header_only(local).ok()?, local, &mut values);
+        schema_row(&values, body.encoding)
+    };
+    cells.filter_map(row).collect()
 }

@@ -5,6 +5,7 @@
 //! nothing changes. What two databases claim goes to the one with the better evidence. Pages of trees without a first
 //! page are put together from their interior pages.
 
+mod agree;
 mod body;
 mod contest;
 mod draft;
@@ -16,6 +17,7 @@ mod lay;
 mod links;
 mod pointers;
 mod roots;
+mod schema;
 mod search;
 mod shape;
 mod walk;

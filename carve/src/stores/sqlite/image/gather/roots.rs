@@ -23,17 +23,35 @@ pub(super) struct Root {
     fits: f32,
     /// Pages below it, all levels together.
     pages: f32,
+    told: Told,
     pub offset: u64,
+}
+
+/// What tells that a page is the one that is looked for, beside that what it leads to is there; the surest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Told {
+    /// The order of entries, as many an index has it.
+    ByOrder,
+    /// Row ids.
+    ByRowids,
+    /// The rows of the table that it is an index of.
+    ByRows,
 }
 
 /// From such a fit on, on average, children are as good as others.
 const GOOD: f32 = 4.0;
 
 impl Root {
+    /// The same, told by more.
+    pub(super) const fn told(self, told: Told) -> Self {
+        Self { told, ..self }
+    }
+
     /// Whether more speaks for it than for another one: a page below the root leads to as fitting pages, but to fewer.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
         let score = |root: &Self| root.pages * (root.fits / GOOD).min(1.0);
-        score(self).total_cmp(&score(other)).then(self.offset.cmp(&other.offset)).is_gt()
+        let by_score = score(self).total_cmp(&score(other));
+        self.told.cmp(&other.told).then(by_score).then(self.offset.cmp(&other.offset)).is_gt()
     }
 }
 
@@ -60,7 +78,7 @@ pub(super) fn root(
         if found * 4 < asked * 3 || found == 0 {
             continue;
         }
-        let root = Root { fits: fits / found as f32, pages, offset };
+        let root = Root { fits: fits / found as f32, pages, told: Told::ByOrder, offset };
         if best.is_none_or(|best| root.is_better_than(&best)) {
             best = Some(root);
         }

@@ -1,8 +1,7 @@
 //! What the records of a tree look like: how many values they have, and which kinds of value never stand in a column.
 
-use mudlark_parsers::sqlite::ddl::{self, Affinity, IndexField, Statement, TableDdl};
+use mudlark_parsers::sqlite::ddl::{Affinity, IndexField, TableDdl};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::schema_row::SchemaRow;
 use mudlark_parsers::sqlite::serial::SerialKind;
 
 /// Kinds of value, a bit each.
@@ -22,16 +21,31 @@ const COLUMNS: usize = u64::BITS as usize / BITS;
 pub(super) struct Shape {
     /// Values of a record; 0 where that is not known.
     columns: u16,
+    /// The least that a record may have.
+    least: u16,
     /// The kinds that a column never holds, for the first columns.
     never: u64,
+    /// The kinds that a column may hold and seldom does.
+    seldom: u64,
 }
+
+/// The kinds of value that a column never holds, and those that it may hold and seldom does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kinds {
+    never: u64,
+    seldom: u64,
+}
+
+/// Of a row id.
+const ROWID: Kinds = Kinds { never: NULL | TEXT | BLOB, seldom: 0 };
 
 /// How a record agrees with a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Agrees {
     Wholly,
-    /// It has fewer values, as those have that were written before a column was added.
-    Fewer,
+    /// It has fewer values, as those have that were written before a column was added, or a value of a kind that its column may
+    /// hold and seldom does.
+    Barely,
     Not,
 }
 
@@ -39,28 +53,32 @@ impl Shape {
     /// Of the rows of a table.
     pub(super) fn of_table(table: &TableDdl) -> Self {
         let stored = table.stored_columns();
-        Self::of(stored.iter().map(|column| never(table, *column, table.rowid_alias == Some(*column))))
+        let kinds = |column: &usize| kinds(table, *column, table.rowid_alias == Some(*column));
+        let shape = Self::of(stored.iter().map(kinds));
+        // Rows lack columns that were added behind them.
+        let is_first = |column: &usize| !may_be_added(table, *column);
+        let least = stored.iter().rposition(is_first).map_or(1, |last| last + 1);
+        Self { least: u16::try_from(least).unwrap_or(shape.columns), ..shape }
     }
 
-    /// Of the entries of an index; nothing is known of one that no statement made.
-    pub(super) fn of_index(row: &SchemaRow, table: &TableDdl) -> Self {
-        let Some(Ok(Statement::Index(index))) = row.sql.as_deref().map(|sql| ddl::read(sql.as_bytes()))
-        else {
-            return Self::default();
-        };
-        let fields = ddl::index_fields(table, &ddl::resolve(&index, table).parts);
-        Self::of(fields.iter().map(|field| match field {
-            IndexField::Rowid => NULL | TEXT | BLOB,
-            IndexField::Column(column) if table.rowid_alias == Some(*column) => NULL | TEXT | BLOB,
-            IndexField::Column(column) => never(table, *column, false),
-            IndexField::Expression => 0,
-        }))
+    /// Of the entries of an index, which all hold these fields; nothing is known of one without any.
+    pub(super) fn of_index(table: &TableDdl, fields: &[IndexField]) -> Self {
+        let shape = Self::of(fields.iter().map(|field| match field {
+            IndexField::Rowid => ROWID,
+            IndexField::Column(column) if table.rowid_alias == Some(*column) => ROWID,
+            IndexField::Column(column) => kinds(table, *column, false),
+            IndexField::Expression => Kinds::default(),
+        }));
+        Self { least: shape.columns, ..shape }
     }
 
-    fn of(columns: impl Iterator<Item = u64>) -> Self {
-        columns.enumerate().fold(Self::default(), |shape, (at, never)| Self {
+    fn of(columns: impl Iterator<Item = Kinds>) -> Self {
+        let at = |bits: u64, column: usize| if column < COLUMNS { bits << (BITS * column) } else { 0 };
+        columns.enumerate().fold(Self::default(), |shape, (column, kinds)| Self {
             columns: shape.columns.saturating_add(1),
-            never: if at < COLUMNS { shape.never | never << (BITS * at) } else { shape.never },
+            least: 0,
+            never: shape.never | at(kinds.never, column),
+            seldom: shape.seldom | at(kinds.seldom, column),
         })
     }
 
@@ -79,30 +97,39 @@ impl Shape {
             SerialKind::Reserved => 0,
         };
         let kinds = header.serials().take(COLUMNS).map(|serial| bit(serial.kind()));
-        let wrong = kinds.enumerate().any(|(at, kind)| self.never >> (BITS * at) & kind != 0);
-        Some(if wrong || found > usize::from(self.columns) {
+        let any = |of: u64| kinds.clone().enumerate().any(|(at, kind)| of >> (BITS * at) & kind != 0);
+        let (least, most) = (usize::from(self.least), usize::from(self.columns));
+        Some(if !(least..=most).contains(&found) || any(self.never) {
             Agrees::Not
-        } else if found < usize::from(self.columns) {
-            Agrees::Fewer
+        } else if found < most || any(self.seldom) {
+            Agrees::Barely
         } else {
             Agrees::Wholly
         })
     }
 }
 
-/// The kinds of value that a column never holds.
-fn never(table: &TableDdl, column: usize, is_alias: bool) -> u64 {
+fn kinds(table: &TableDdl, column: usize, is_alias: bool) -> Kinds {
     if is_alias {
         // The row id itself stands before the record.
-        return NUMBER | TEXT | BLOB;
+        return Kinds { never: NUMBER | TEXT | BLOB, seldom: 0 };
     }
-    let Some(column) = table.columns.get(column) else { return 0 };
+    let Some(column) = table.columns.get(column) else { return Kinds::default() };
     let null = if column.not_null { NULL } else { 0 };
-    null | match column.affinity {
-        Affinity::Text => NUMBER,
+    match column.affinity {
+        Affinity::Text => Kinds { never: null | NUMBER, seldom: 0 },
         // What can't be read as a number stays as it is.
-        Affinity::Blob | Affinity::Numeric | Affinity::Integer | Affinity::Real => 0,
+        Affinity::Integer | Affinity::Real => Kinds { never: null, seldom: TEXT | BLOB },
+        Affinity::Blob | Affinity::Numeric => Kinds { never: null, seldom: 0 },
     }
+}
+
+/// Whether a column may have been added to a table that had rows: it is in no key, and NULL or its default stands for it in those.
+fn may_be_added(table: &TableDdl, column: usize) -> bool {
+    let keys = table.uniques.iter().chain([&table.primary_key]);
+    let in_key = keys.flatten().any(|part| part.column == Some(column));
+    let Some(column) = table.columns.get(column) else { return true };
+    !in_key && column.generated.is_none() && (!column.not_null || column.default.is_some())
 }
 
 #[cfg(test)]
@@ -127,7 +154,7 @@ mod tests {
     #[test]
     fn rows_from_before_a_column_was_added_have_fewer_values() {
         let shape = shape("CREATE TABLE t(a, b)");
-        assert_eq!(shape.agrees(&[2, 1, 7]), Some(Agrees::Fewer));
+        assert_eq!(shape.agrees(&[2, 1, 7]), Some(Agrees::Barely));
         assert_eq!(shape.agrees(&[4, 1, 1, 1, 7, 7, 7]), Some(Agrees::Not));
     }
 }

@@ -2,17 +2,15 @@
 
 use super::body::{Body, Expect, Key};
 use super::known::{ChainStart, Known};
+use super::schema::Tree;
 use super::shape::Shape;
 use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::ddl::{self, Statement, TableDdl};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::SerialKind;
-use std::collections::BTreeMap;
 
 /// What a walk came to, beyond what it told of each page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,7 +189,7 @@ impl<'i> Walk<'_, 'i> {
     /// The tree of `sqlite_schema`, and the roots that it names.
     fn schema(&mut self, first: u64) {
         let mut pages = vec![(1, first)];
-        let mut rows: Vec<SchemaRow> = Vec::new();
+        let mut leaves = Vec::new();
         while let Some((number, offset)) = pages.pop() {
             let Some(bytes) = self.body.bytes(offset) else { continue };
             let Some(page) = Page::parse(bytes, number, self.body.geometry) else { continue };
@@ -204,37 +202,15 @@ impl<'i> Walk<'_, 'i> {
                 }
                 continue;
             }
+            leaves.push(offset);
             for cell in page.good_cells() {
                 chain_start(bytes, &cell).into_iter().for_each(|chain| self.chain(number, chain));
-                let local = cell.local_payload(bytes);
-                let Ok(header) = record::header_only(local) else { continue };
-                let mut values = Vec::new();
-                record::decode(&header, local, &mut values);
-                let Some(row) = schema_row(&values, self.body.encoding) else { continue };
-                rows.push(row);
             }
         }
-        let mut tables: BTreeMap<String, TableDdl> = BTreeMap::new();
-        for row in &rows {
-            let sql = row.sql.as_deref().filter(|_| row.kind == SchemaKind::Table);
-            if let Some(Ok(Statement::Table(table))) = sql.map(|sql| ddl::read(sql.as_bytes())) {
-                tables.insert(row.name.to_ascii_lowercase(), table);
-            }
-        }
-        for row in rows {
-            let of = |name: &str| tables.get(&name.to_ascii_lowercase());
-            let (table, shape) = match row.kind {
-                SchemaKind::Table => (is_table(&row, &tables), of(&row.name).map(Shape::of_table)),
-                SchemaKind::Index => (Some(false), of(&row.table).map(|table| Shape::of_index(&row, table))),
-                SchemaKind::View | SchemaKind::Trigger => continue,
-            };
-            // A virtual table has no pages of its own.
-            if let Some(root) = row.root.filter(|root| *root != 0) {
-                let shape = shape.unwrap_or_default();
-                let root_page =
-                    Expect::Tree { table, shape, leaf: None, low: Key::Open, high: Key::Open, parent: 0 };
-                self.pending.push((root, root_page));
-            }
+        for tree in self.known.trees(self.body, leaves).iter() {
+            let Tree { root, table, shape, .. } = *tree;
+            let (low, high) = (Key::Open, Key::Open);
+            self.pending.push((root, Expect::Tree { table, shape, leaf: None, low, high, parent: 0 }));
         }
     }
 
@@ -318,15 +294,6 @@ impl<'i> Walk<'_, 'i> {
             next = trunk.next;
         }
     }
-}
-
-/// Whether a table of the schema is one with row ids, where that can be told.
-fn is_table(row: &SchemaRow, tables: &BTreeMap<String, TableDdl>) -> Option<bool> {
-    if let Some(table) = tables.get(&row.name.to_ascii_lowercase()) {
-        return Some(!table.without_rowid);
-    }
-    let sql = row.sql.as_ref().map(|sql| sql.to_ascii_lowercase());
-    sql.filter(|sql| !sql.contains("without")).map(|_| true)
 }
 
 /// The overflow chain of a cell, when it has one.

@@ -3,7 +3,7 @@
 use super::super::body::{Expect, Key};
 use super::super::fit::STRONG;
 use super::super::lay::{self, Guess, Laid};
-use super::super::roots::{self, Root};
+use super::super::roots::{self, Root, Told};
 use super::{DECIDED, Draft, MOST_ELSEWHERE};
 use std::collections::HashSet;
 
@@ -44,8 +44,7 @@ impl Draft<'_> {
             |offset: u64| self.body.bytes(offset).and_then(|page| page.first()).is_some_and(|kind| *kind > 8);
         let is_free =
             |offset: u64| !claimed(offset) && !self.lost.contains(&offset) && !held.contains_key(&offset);
-        let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
-        let mut found = Vec::new();
+        let mut wanted = Vec::new();
         for (number, expect) in (1..).zip(&self.expects) {
             let Expect::Tree { table, leaf, shape, low, high, parent } = *expect else { continue };
             let at = number as usize - 1;
@@ -63,8 +62,22 @@ impl Draft<'_> {
                 self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE)
             };
             let pages = pages.into_iter().filter(|offset| is_free(*offset));
-            let root = roots::root(&self.body, &mut self.known, pages, number, expect, &is_open);
-            found.extend(root.map(|root| (root, number)));
+            wanted.push((number, *expect, pages.collect::<Vec<u64>>()));
+        }
+        let mut found = Vec::new();
+        for (number, expect, mut pages) in wanted {
+            let agree: Vec<Option<bool>> = pages.iter().map(|offset| self.agrees(number, *offset)).collect();
+            let least = if agree.contains(&Some(true)) { Some(true) } else { None };
+            let mut agree = agree.into_iter();
+            pages.retain(|_| agree.next().is_some_and(|agrees| agrees == least));
+            let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
+            let root = roots::root(&self.body, &mut self.known, pages.into_iter(), number, &expect, &is_open);
+            let told = match expect {
+                _ if least.is_some() => Told::ByRows,
+                Expect::Tree { table: Some(true), .. } => Told::ByRowids,
+                _ => Told::ByOrder,
+            };
+            found.extend(root.map(|root| (root.told(told), number)));
         }
         found
     }

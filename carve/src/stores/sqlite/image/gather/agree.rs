@@ -1,0 +1,109 @@
+//! Whether the entries of a page of an index are those of the rows of its table: the one thing that tells the pages of two
+//! indexes apart whose entries look alike.
+
+use super::body::{Body, Key};
+use super::fit::EVIDENCE;
+use super::known::Known;
+use super::schema::Indexed;
+use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::value::Value;
+
+/// Entries of a page that are looked up.
+const ENTRIES: usize = 12;
+
+/// Levels of a table: one of 10^12 rows has no more.
+const MOST_LEVELS: usize = 8;
+
+/// Where the pages of a database lie, as far as they do.
+pub(super) struct Placed<'p> {
+    pub body: &'p Body<'p>,
+    pub known: &'p mut Known,
+    pub places: &'p [Option<u64>],
+    pub fits: &'p [f32],
+}
+
+impl Placed<'_> {
+    /// Whether most entries of the page at an offset hold the same values as the rows that they name; `None` where none of those is
+    /// found, or nothing of them is in the entries.
+    pub(super) fn agrees(&mut self, offset: u64, indexed: &Indexed) -> Option<bool> {
+        let bytes = self.body.bytes(offset)?;
+        let page = Page::parse(bytes, 2, self.body.geometry)?;
+        let (mut same, mut other) = (0, 0);
+        for pointer in page.some_pointers(ENTRIES) {
+            let Some(cell) = page.good_cell(pointer) else { continue };
+            match self.is_of_row(cell.local_payload(bytes), indexed) {
+                Some(true) => same += 1,
+                Some(false) => other += 1,
+                None => {}
+            }
+        }
+        (same + other > 0).then_some(same > other)
+    }
+
+    /// Whether an entry holds the values of the row that it names.
+    fn is_of_row(&mut self, entry: &[u8], indexed: &Indexed) -> Option<bool> {
+        let entry = values(entry)?;
+        let (rowid, entry) = entry.split_last()?;
+        let Some(Value::Int(rowid)) = rowid else { return None };
+        let leaf = self.leaf(indexed.table, *rowid)?;
+        let bytes = self.body.bytes(leaf)?;
+        let page = Page::parse(bytes, 2, self.body.geometry)?;
+        // A page that covers the row id has the row.
+        let Some(cell): Option<Cell> = page.row(*rowid) else { return Some(false) };
+        let row = values(cell.local_payload(bytes))?;
+        let pairs = entry.iter().zip(&indexed.places).filter_map(|(value, place)| {
+            let stored = row.get((*place)?)?;
+            value.as_ref().zip(stored.as_ref())
+        });
+        let mut tells = None;
+        for (value, stored) in pairs {
+            if !is_same(value, stored) {
+                return Some(false);
+            }
+            if !matches!(value, Value::Null) {
+                tells = Some(true);
+            }
+        }
+        tells
+    }
+
+    /// Where the leaf of a table lies that has a row id between its bounds, when all pages above it, and its own bytes, tell it.
+    fn leaf(&mut self, root: u32, rowid: i64) -> Option<u64> {
+        let mut number = root;
+        for _ in 0..MOST_LEVELS {
+            let at = (number as usize).checked_sub(1)?;
+            let offset = self.places.get(at).copied().flatten()?;
+            let fits =
+                self.fits.get(at).is_some_and(|fit| *fit >= if number == root { 0.0 } else { EVIDENCE });
+            let kind = self.body.bytes(offset).and_then(|bytes| PageKind::from_number(*bytes.first()?));
+            match kind.filter(|_| fits)? {
+                PageKind::TableLeaf => return Some(offset),
+                PageKind::TableInterior => {
+                    let links = self.known.links(self.body, number, offset)?;
+                    let below = |child: &(u32, Key)| matches!(child.1, Key::Row(last) if last < rowid);
+                    let child = links.children.get(links.children.partition_point(below));
+                    number = child.map_or(links.right_child, |child| child.0);
+                }
+                PageKind::IndexLeaf | PageKind::IndexInterior => return None,
+            }
+        }
+        None
+    }
+}
+
+/// The values of a record as far as they lie on the page.
+fn values(payload: &[u8]) -> Option<Vec<Option<Value<'_>>>> {
+    let header = record::header_only(payload).ok()?;
+    let cells = record::cells(header.serials(), header.len, payload);
+    Some(cells.map(|(serial, bytes)| Some(serial.decode(bytes?))).collect())
+}
+
+/// Whether an index holds for a value what its row does: a table keeps whole reals as integers.
+fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Int(int), Value::Real(real)) | (Value::Real(real), Value::Int(int)) => *int as f64 == *real,
+        _ => one == other,
+    }
+}

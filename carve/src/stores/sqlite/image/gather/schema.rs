@@ -1,0 +1,91 @@
+//! What the schema of a database says of its trees.
+
+use super::shape::Shape;
+use mudlark_parsers::sqlite::ddl::{self, IndexField, Statement, TableDdl};
+use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
+use std::collections::BTreeMap;
+
+/// A tree that the schema names.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    pub root: u32,
+    /// Whether it is a table with row ids, where that can be told.
+    pub table: Option<bool>,
+    pub shape: Shape,
+    /// Of what it is an index.
+    pub indexed: Option<Indexed>,
+}
+
+/// What an index holds of the rows of a table with row ids.
+#[derive(Clone, Debug)]
+pub(super) struct Indexed {
+    /// The root of the table.
+    pub table: u32,
+    /// For each value of an entry, but the row id at its end, where it stands in the row's record; `None` where it doesn't.
+    pub places: Vec<Option<usize>>,
+}
+
+/// The trees that the rows of a schema name.
+pub(super) fn trees(rows: &[SchemaRow]) -> Vec<Tree> {
+    let mut tables: BTreeMap<String, (TableDdl, Option<u32>)> = BTreeMap::new();
+    for row in rows {
+        let sql = row.sql.as_deref().filter(|_| row.kind == SchemaKind::Table);
+        let read = sql.map(|sql| ddl::read(sql.as_bytes()));
+        if let Some(Ok(Statement::Table(table))) = read {
+            tables.insert(row.name.to_ascii_lowercase(), (table, row.root));
+        }
+    }
+    rows.iter().filter_map(|row| tree(row, &tables)).collect()
+}
+
+fn tree(row: &SchemaRow, tables: &BTreeMap<String, (TableDdl, Option<u32>)>) -> Option<Tree> {
+    // A virtual table has no pages of its own.
+    let root = row.root.filter(|root| *root != 0)?;
+    let of = |name: &str| tables.get(&name.to_ascii_lowercase());
+    match row.kind {
+        SchemaKind::Table => {
+            let table = of(&row.name).map(|(table, _)| table);
+            let shape = table.filter(|table| table.complete).map(Shape::of_table).unwrap_or_default();
+            Some(Tree { root, table: is_table(row, table), shape, indexed: None })
+        }
+        SchemaKind::Index => {
+            let table = of(&row.table).filter(|(table, _)| table.complete);
+            let fields = table.and_then(|(table, _)| fields(row, table)).unwrap_or_default();
+            let shape = table.map(|(table, _)| Shape::of_index(table, &fields)).unwrap_or_default();
+            let indexed = table.and_then(|(table, root)| indexed(table, *root, &fields));
+            Some(Tree { root, table: Some(false), shape, indexed })
+        }
+        SchemaKind::View | SchemaKind::Trigger => None,
+    }
+}
+
+/// Whether a table of the schema is one with row ids, where that can be told.
+fn is_table(row: &SchemaRow, table: Option<&TableDdl>) -> Option<bool> {
+    if let Some(table) = table {
+        return Some(!table.without_rowid);
+    }
+    let sql = row.sql.as_ref().map(|sql| sql.to_ascii_lowercase());
+    sql.filter(|sql| !sql.contains("without")).map(|_| true)
+}
+
+/// What the entries of an index hold; one that no statement made is that of a key of its table, which its name counts.
+fn fields(row: &SchemaRow, table: &TableDdl) -> Option<Vec<IndexField>> {
+    if let Some(Ok(Statement::Index(index))) = row.sql.as_deref().map(|sql| ddl::read(sql.as_bytes())) {
+        return Some(ddl::index_fields(table, &ddl::resolve(&index, table).parts));
+    }
+    let number = row.name.strip_prefix("sqlite_autoindex_")?.rsplit_once('_')?.1;
+    let key = table.uniques.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
+    Some(ddl::index_fields(table, key))
+}
+
+fn indexed(table: &TableDdl, root: Option<u32>, fields: &[IndexField]) -> Option<Indexed> {
+    let (IndexField::Rowid, fields) = fields.split_last()? else { return None };
+    let stored = table.stored_columns();
+    let place = |field: &IndexField| match field {
+        IndexField::Column(column) if table.rowid_alias != Some(*column) => {
+            stored.iter().position(|stored| stored == column)
+        }
+        _ => None,
+    };
+    Some(Indexed { table: root.filter(|root| *root != 0)?, places: fields.iter().map(place).collect() })
+}
