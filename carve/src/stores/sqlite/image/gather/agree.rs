@@ -25,27 +25,23 @@ pub(super) struct Placed<'p> {
 }
 
 impl Placed<'_> {
-    /// Whether most entries of the page at an offset hold the same values as the rows that they name; `None` where none of those is
-    /// found, or nothing of them is in the entries.
-    pub(super) fn agrees(&mut self, offset: u64, indexed: &Indexed) -> Option<bool> {
-        let bytes = self.body.bytes(offset)?;
-        let page = Page::parse(bytes, 2, self.body.geometry)?;
-        let (mut same, mut other) = (0, 0);
-        for pointer in page.some_pointers(ENTRIES) {
-            let Some(cell) = page.good_cell(pointer) else { continue };
-            match self.is_of_row(cell.local_payload(bytes), indexed) {
-                Some(true) => same += 1,
-                Some(false) => other += 1,
-                None => {}
-            }
-        }
-        (same + other > 0).then_some(same > other)
+    /// How many entries of the page at an offset hold the same values as the rows that they name, and how many don't; those whose
+    /// rows are not found, or that hold nothing of them, don't count.
+    pub(super) fn agree(&mut self, offset: u64, indexed: &Indexed) -> (usize, usize) {
+        let bytes = self.body.bytes(offset).unwrap_or_default();
+        let Some(page) = Page::parse(bytes, 2, self.body.geometry) else { return (0, 0) };
+        let cells = page.some_pointers(ENTRIES).filter_map(|pointer| page.good_cell(pointer));
+        cells.fold((0, 0), |(same, other), cell| match self.is_of_row(cell.local_payload(bytes), indexed) {
+            Some(true) => (same + 1, other),
+            Some(false) => (same, other + 1),
+            None => (same, other),
+        })
     }
 
     /// Whether an entry holds the values of the row that it names.
     fn is_of_row(&mut self, entry: &[u8], indexed: &Indexed) -> Option<bool> {
         let entry = values(entry)?;
-        let (rowid, entry) = entry.split_last()?;
+        let (rowid, entry) = entry.split_last().filter(|(_, entry)| entry.len() == indexed.places.len())?;
         let Some(Value::Int(rowid)) = rowid else { return None };
         let leaf = self.leaf(indexed.table, *rowid)?;
         let bytes = self.body.bytes(leaf)?;

@@ -5,6 +5,7 @@
 
 use super::body::{Body, Expect, Key};
 use super::keys;
+use super::order::Order;
 use super::pointers;
 use super::search::follows;
 use super::shape::{Agrees, Shape};
@@ -68,7 +69,7 @@ impl Body<'_> {
                 if number > 1 && leaf.is_some_and(|leaf| leaf != is_leaf()) {
                     return MISFIT;
                 }
-                let fit = self.fit_tree(bytes, number, table, low, high);
+                let fit = self.fit_tree(bytes, number, table, shape.order, (low, high));
                 if fit < 0.0 { fit } else { fit_shape(bytes, number, shape, self.geometry, fit) }
             }
             Expect::Chain { left, text, guessed, .. } => self.fit_chain(bytes, number, left, text, guessed),
@@ -78,7 +79,14 @@ impl Body<'_> {
         }
     }
 
-    fn fit_tree(&self, bytes: &[u8], number: u32, table: Option<bool>, low: Key, high: Key) -> f32 {
+    fn fit_tree(
+        &self,
+        bytes: &[u8],
+        number: u32,
+        table: Option<bool>,
+        order: Order,
+        (low, high): (Key, Key),
+    ) -> f32 {
         let Some((page, cells)) = tree_page(bytes, number, self.geometry) else { return MISFIT };
         let kind = page.header.kind;
         if table.is_some_and(|table| table != kind.is_table()) {
@@ -104,7 +112,7 @@ impl Body<'_> {
                 fit + self.fit_edges(&first, &last, low, high)
             }
         } else {
-            self.fit_entries(bytes, &first, &last, low, high)
+            self.fit_entries(bytes, (&first, &last), order, low, high)
         }
     }
 
@@ -115,26 +123,42 @@ impl Body<'_> {
         begins + ends
     }
 
-    fn fit_entries(&self, bytes: &[u8], first: &Cell, last: &Cell, low: Key, high: Key) -> f32 {
+    fn fit_entries(
+        &self,
+        bytes: &[u8],
+        (first, last): (&Cell, &Cell),
+        order: Order,
+        low: Key,
+        high: Key,
+    ) -> f32 {
         let entry = |bound: Key| {
             let Key::Entry(at, len) = bound else { return None };
             slice_at(self.image, usize::try_from(at).ok()?, len as usize)
         };
         let bounds = [(entry(low), first, Ordering::Less), (entry(high), last, Ordering::Greater)];
         let known = || bounds.iter().filter_map(|(bound, cell, wanted)| Some(((*bound)?, *cell, *wanted)));
+        if order.is_known() {
+            let holds = known().try_fold(PAGE, |score, (bound, cell, wanted)| {
+                match order.compare(bound, cell.local_payload(bytes)) {
+                    None => Some(score),
+                    Some(order) => (order == wanted).then_some(score + BOUND),
+                }
+            });
+            return holds.unwrap_or(MISFIT);
+        }
         let ends =
             [(first, last)].map(|(first, last)| (first.local_payload(bytes), last.local_payload(bytes)));
         // In which columns keys fall the bounds tell, and those of the page.
         let falls = |column: usize, plain: bool| {
             let mut pairs = entry(low).zip(entry(high)).into_iter().chain(ends);
             let told = pairs.find_map(|(one, other)| {
-                keys::compare(one, other, plain).filter(|(order, at)| *at == column && order.is_ne())
+                keys::compare(one, other, |_| plain).filter(|(order, at)| *at == column && order.is_ne())
             });
             told.map(|(order, _)| order.is_gt()).or((column == 0).then_some(false))
         };
         let holds = |plain: bool| {
             known().try_fold(PAGE, |score, (bound, cell, wanted)| {
-                let Some((order, column)) = keys::compare(bound, cell.local_payload(bytes), plain) else {
+                let Some((order, column)) = keys::compare(bound, cell.local_payload(bytes), |_| plain) else {
                     return Some(score);
                 };
                 let falls = falls(column, plain);

@@ -1,15 +1,20 @@
 //! What was read of the pages of a database, kept: their bytes stay what they are while it is put together.
 
 use super::body::{Body, Expect, Key};
+use super::order::Keys;
 use super::schema::{self, Tree};
 use super::walk;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{SchemaRow, schema_row};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The first schema format in which keys fall where their definition says so (SQLite file format, section 1.3.10).
+const DESCENDS: u32 = 4;
 
 /// How well places fit, and what the pages in them lead to.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +101,11 @@ impl Known {
     pub(super) fn trees(&mut self, body: &Body<'_>, leaves: Vec<u64>) -> Arc<Vec<Tree>> {
         if self.trees.0 != leaves {
             let rows: Vec<SchemaRow> = leaves.iter().flat_map(|leaf| schema_rows(body, *leaf)).collect();
-            self.trees = (leaves, Arc::new(schema::trees(&rows)));
+            let head = body.first.and_then(|first| body.bytes(first));
+            let head = head.and_then(|bytes| Some(header::header(bytes).ok()?.1));
+            let descends = head.is_none_or(|head| head.schema_format >= DESCENDS);
+            let keys = Keys { descends, encoding: body.encoding };
+            self.trees = (leaves, Arc::new(schema::trees(&rows, keys)));
         }
         Arc::clone(&self.trees.1)
     }

@@ -15,6 +15,7 @@ mod keys;
 mod known;
 mod lay;
 mod links;
+mod order;
 mod pointers;
 mod roots;
 mod schema;

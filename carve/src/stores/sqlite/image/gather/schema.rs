@@ -1,7 +1,8 @@
 //! What the schema of a database says of its trees.
 
+use super::order::{Keys, Order};
 use super::shape::Shape;
-use mudlark_parsers::sqlite::ddl::{self, IndexField, Statement, TableDdl};
+use mudlark_parsers::sqlite::ddl::{self, IndexField, KeyPart, Statement, TableDdl};
 use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub(super) struct Indexed {
 }
 
 /// The trees that the rows of a schema name.
-pub(super) fn trees(rows: &[SchemaRow]) -> Vec<Tree> {
+pub(super) fn trees(rows: &[SchemaRow], keys: Keys) -> Vec<Tree> {
     let mut tables: BTreeMap<String, (TableDdl, Option<u32>)> = BTreeMap::new();
     for row in rows {
         let sql = row.sql.as_deref().filter(|_| row.kind == SchemaKind::Table);
@@ -35,23 +36,31 @@ pub(super) fn trees(rows: &[SchemaRow]) -> Vec<Tree> {
             tables.insert(row.name.to_ascii_lowercase(), (table, row.root));
         }
     }
-    rows.iter().filter_map(|row| tree(row, &tables)).collect()
+    rows.iter().filter_map(|row| tree(row, &tables, keys)).collect()
 }
 
-fn tree(row: &SchemaRow, tables: &BTreeMap<String, (TableDdl, Option<u32>)>) -> Option<Tree> {
+fn tree(row: &SchemaRow, tables: &BTreeMap<String, (TableDdl, Option<u32>)>, keys: Keys) -> Option<Tree> {
     // A virtual table has no pages of its own.
     let root = row.root.filter(|root| *root != 0)?;
     let of = |name: &str| tables.get(&name.to_ascii_lowercase());
     match row.kind {
         SchemaKind::Table => {
             let table = of(&row.name).map(|(table, _)| table);
-            let shape = table.filter(|table| table.complete).map(Shape::of_table).unwrap_or_default();
+            let shape = table
+                .filter(|table| table.complete)
+                .map(|table| Shape::of_table(table, keys))
+                .unwrap_or_default();
             Some(Tree { root, table: is_table(row, table), shape, indexed: None })
         }
         SchemaKind::Index => {
             let table = of(&row.table).filter(|(table, _)| table.complete);
-            let fields = table.and_then(|(table, _)| fields(row, table)).unwrap_or_default();
-            let shape = table.map(|(table, _)| Shape::of_index(table, &fields)).unwrap_or_default();
+            let parts = table.and_then(|(table, _)| parts(row, table)).unwrap_or_default();
+            let fields =
+                table.filter(|_| !parts.is_empty()).map(|(table, _)| ddl::index_fields(table, &parts));
+            let fields = fields.unwrap_or_default();
+            let further = usize::from(fields.last() == Some(&IndexField::Rowid));
+            let order = Order::of(&parts, further, keys);
+            let shape = table.map(|(table, _)| Shape::of_index(table, &fields, order)).unwrap_or_default();
             let indexed = table.and_then(|(table, root)| indexed(table, *root, &fields));
             Some(Tree { root, table: Some(false), shape, indexed })
         }
@@ -68,14 +77,14 @@ fn is_table(row: &SchemaRow, table: Option<&TableDdl>) -> Option<bool> {
     sql.filter(|sql| !sql.contains("without")).map(|_| true)
 }
 
-/// What the entries of an index hold; one that no statement made is that of a key of its table, which its name counts.
-fn fields(row: &SchemaRow, table: &TableDdl) -> Option<Vec<IndexField>> {
+/// The parts of the key of an index; one that no statement made is that of a key of its table, which its name counts.
+fn parts(row: &SchemaRow, table: &TableDdl) -> Option<Vec<KeyPart>> {
     if let Some(Ok(Statement::Index(index))) = row.sql.as_deref().map(|sql| ddl::read(sql.as_bytes())) {
-        return Some(ddl::index_fields(table, &ddl::resolve(&index, table).parts));
+        let index = ddl::resolve(&index, table);
+        return Some(index.parts).filter(|_| index.complete);
     }
     let number = row.name.strip_prefix("sqlite_autoindex_")?.rsplit_once('_')?.1;
-    let key = table.uniques.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
-    Some(ddl::index_fields(table, key))
+    table.uniques.get(number.parse::<usize>().ok()?.checked_sub(1)?).cloned()
 }
 
 fn indexed(table: &TableDdl, root: Option<u32>, fields: &[IndexField]) -> Option<Indexed> {

@@ -10,6 +10,7 @@ use super::fit::tree_page;
 use super::keys;
 use super::lay::{Guess, base_of};
 use super::links::Links;
+use super::order::Order;
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -124,12 +125,12 @@ impl Index {
             }
         };
         match *expect {
-            Expect::Tree { table, low, high, .. } => {
+            Expect::Tree { table, shape, low, high, .. } => {
                 if table != Some(false) {
                     self.of_table(low, high, &mut ask);
                 }
                 if table != Some(true) {
-                    self.of_index(body, low, high, &mut |offset| ask(offset, LEAST_FIT));
+                    self.of_index(body, shape.order, low, high, &mut |offset| ask(offset, LEAST_FIT));
                 }
             }
             Expect::Chain { left, .. } if left <= u64::from(body.geometry.overflow_capacity()) => {
@@ -246,24 +247,22 @@ impl Index {
         }
     }
 
-    fn of_index(&self, body: &Body<'_>, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
-        let (least, most) = body.prefixes(low, high);
+    fn of_index(&self, body: &Body<'_>, order: Order, low: Key, high: Key, ask: &mut dyn FnMut(u64)) {
         let is_known = |key: Key| matches!(key, Key::Entry(..));
-        let within = |page: &&(u64, u64, u64)| page.2 >= least && page.2 <= most;
-        // Where the beginnings of the bounds are the same, they don't tell pages apart.
-        let asked = if least == most { MOST_ALIKE } else { MOST_ASKED };
+        if !is_known(low) && !is_known(high) {
+            return;
+        }
+        let (least, most) = body.prefixes(low, high, order);
+        let within = |page: &&(u64, u64, u64)| (least..=most).contains(&page.2);
+        // Where the beginnings of the bounds are the same, or their capitals may differ, they don't tell pages apart.
+        let asked = if least == most || order.first_folds() { MOST_ALIKE } else { MOST_ASKED };
         // Interior pages are few among leaves, which lie between the same bounds.
         for pages in [&self.inner, &self.entries] {
-            match (is_known(low), is_known(high)) {
-                (false, false) => {}
-                (true, _) => {
-                    let pages = range(pages, least, most).filter(within);
-                    pages.take(asked).for_each(|page| ask(page.1));
-                }
-                (false, true) => {
-                    let pages = range(pages, least, most).rev().filter(within);
-                    pages.take(asked).for_each(|page| ask(page.1));
-                }
+            let pages = range(pages, least, most).filter(within);
+            if least > 0 {
+                pages.take(asked).for_each(|page| ask(page.1));
+            } else {
+                pages.rev().take(asked).for_each(|page| ask(page.1));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the records of a tree look like: how many values they have, and which kinds of value never stand in a column.
 
+use super::order::{Keys, Order};
 use mudlark_parsers::sqlite::ddl::{Affinity, IndexField, TableDdl};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::SerialKind;
@@ -27,6 +28,8 @@ pub(super) struct Shape {
     never: u64,
     /// The kinds that a column may hold and seldom does.
     seldom: u64,
+    /// How entries are ordered.
+    pub order: Order,
 }
 
 /// The kinds of value that a column never holds, and those that it may hold and seldom does.
@@ -51,25 +54,27 @@ pub(super) enum Agrees {
 
 impl Shape {
     /// Of the rows of a table.
-    pub(super) fn of_table(table: &TableDdl) -> Self {
+    pub(super) fn of_table(table: &TableDdl, keys: Keys) -> Self {
         let stored = table.stored_columns();
         let kinds = |column: &usize| kinds(table, *column, table.rowid_alias == Some(*column));
         let shape = Self::of(stored.iter().map(kinds));
         // Rows lack columns that were added behind them.
         let is_first = |column: &usize| !may_be_added(table, *column);
         let least = stored.iter().rposition(is_first).map_or(1, |last| last + 1);
-        Self { least: u16::try_from(least).unwrap_or(shape.columns), ..shape }
+        let order =
+            if table.without_rowid { Order::of(&table.primary_key, 0, keys) } else { Order::default() };
+        Self { least: u16::try_from(least).unwrap_or(shape.columns), order, ..shape }
     }
 
     /// Of the entries of an index, which all hold these fields; nothing is known of one without any.
-    pub(super) fn of_index(table: &TableDdl, fields: &[IndexField]) -> Self {
+    pub(super) fn of_index(table: &TableDdl, fields: &[IndexField], order: Order) -> Self {
         let shape = Self::of(fields.iter().map(|field| match field {
             IndexField::Rowid => ROWID,
             IndexField::Column(column) if table.rowid_alias == Some(*column) => ROWID,
             IndexField::Column(column) => kinds(table, *column, false),
             IndexField::Expression => Kinds::default(),
         }));
-        Self { least: shape.columns, ..shape }
+        Self { least: shape.columns, order, ..shape }
     }
 
     fn of(columns: impl Iterator<Item = Kinds>) -> Self {
@@ -79,6 +84,7 @@ impl Shape {
             least: 0,
             never: shape.never | at(kinds.never, column),
             seldom: shape.seldom | at(kinds.seldom, column),
+            order: Order::default(),
         })
     }
 
@@ -134,12 +140,14 @@ fn may_be_added(table: &TableDdl, column: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::Keys;
     use super::{Agrees, Shape};
     use mudlark_parsers::sqlite::ddl::{self, Statement};
+    use mudlark_parsers::value::TextEncoding;
 
     fn shape(sql: &str) -> Shape {
         let Ok(Statement::Table(table)) = ddl::read(sql.as_bytes()) else { panic!("no table: {sql}") };
-        Shape::of_table(&table)
+        Shape::of_table(&table, Keys { descends: true, encoding: TextEncoding::Utf8 })
     }
 
     #[test]

@@ -7,15 +7,28 @@ use super::{Draft, MOST_ELSEWHERE, MOST_KEPT};
 /// Levels of a tree: one of 10^12 rows has no more.
 const MOST_LEVELS: usize = 16;
 
+/// Entries that are those of an index by no accident.
+const ENOUGH: usize = 3;
+
 impl Draft<'_> {
     /// Whether the page of an index at an offset, as the page `number`, has entries that are those of its table; `None` where
     /// nothing tells.
     pub(super) fn agrees(&mut self, number: u32, offset: u64) -> Option<bool> {
         let root = self.root_of(number)?;
         let trees = self.known.known_trees();
-        let indexed = trees.iter().find(|tree| tree.root == root)?.indexed.as_ref()?;
+        let own = trees.iter().find(|tree| tree.root == root)?;
         let Self { body, known, places, fits, .. } = self;
-        Placed { body, known, places, fits }.agrees(offset, indexed)
+        let mut placed = Placed { body, known, places, fits };
+        if let Some(indexed) = &own.indexed {
+            let (same, other) = placed.agree(offset, indexed);
+            if same + other > 0 {
+                return Some(same > other);
+            }
+        }
+        // What holds the rows of a table as another index has them is of that one.
+        let others = trees.iter().filter(|tree| tree.root != root).filter_map(|tree| tree.indexed.as_ref());
+        let mut agreements = others.map(|indexed| placed.agree(offset, indexed));
+        agreements.any(|(same, other)| same >= ENOUGH && other == 0).then_some(false)
     }
 
     /// The root of the tree that a page is of.

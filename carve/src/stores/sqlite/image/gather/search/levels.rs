@@ -4,6 +4,7 @@ use super::super::body::{Body, Expect, Key};
 use super::super::fit::{STRONG, covered};
 use super::super::keys;
 use super::super::known::Links;
+use super::super::order::Order;
 use super::super::shape::Shape;
 use super::{Index, MOST_ASKED, range};
 use mudlark_parsers::bytes::slice_at;
@@ -123,7 +124,7 @@ impl Index {
         let (mut asked, mut found) = (0, 0);
         for (low, high) in bounds.step_by(step) {
             asked += 1;
-            let (least, most) = body.prefixes(low, high);
+            let (least, most) = body.prefixes(low, high, Order::default());
             if least == most {
                 continue;
             }
@@ -151,15 +152,21 @@ impl Body<'_> {
         }
     }
 
-    /// The beginnings of two entries as numbers, or the least and the greatest one where there is none.
-    pub(super) fn prefixes(&self, low: Key, high: Key) -> (u64, u64) {
+    /// Between which numbers the beginnings of the entries lie that are ordered between two others.
+    pub(super) fn prefixes(&self, low: Key, high: Key, order: Order) -> (u64, u64) {
         let prefix = |key: Key| match key {
             Key::Entry(at, len) => {
                 slice_at(self.image, usize::try_from(at).ok()?, len as usize).map(keys::prefix)
             }
             _ => None,
         };
-        (prefix(low).unwrap_or(0), prefix(high).unwrap_or(u64::MAX))
+        let (mut low, mut high) = (prefix(low), prefix(high));
+        let descends = low.zip(high).is_some_and(|(low, high)| low > high);
+        if order.first_falls().unwrap_or(descends) {
+            std::mem::swap(&mut low, &mut high);
+        }
+        let fold = |prefix: u64| if order.first_folds() { keys::folded(prefix) } else { (prefix, prefix) };
+        (low.map_or(0, |low| fold(low).0), high.map_or(u64::MAX, |high| fold(high).1))
     }
 
     /// Whether the page of an index at an offset has its entries between two others.
