@@ -29,7 +29,7 @@ const PAGES: usize = 256;
 
 /// Pairs of equal integers that there would be on average, if they were any of their range: that there is none is then
 /// seldom an accident, and indexes are far more frequent than tables without row ids that end with an integer.
-const EXPECTED: f64 = 1.0;
+const EXPECTED: f64 = 0.1;
 
 /// The integers at the end of records.
 #[derive(Debug, Default)]
@@ -38,8 +38,8 @@ struct Ends {
     seen: HashMap<i64, (u32, u64)>,
     first: Option<i64>,
     last: Option<i64>,
-    /// Pairs of records that may have the same, on one page and on any.
-    pairs_on_page: f64,
+    /// Pairs of equal ones that there would be on the pages, if those of each were any of its range.
+    on_page: f64,
     all: f64,
     /// Whether one was seen twice, on one page and on any.
     twice_on_page: bool,
@@ -63,12 +63,18 @@ impl Ends {
         true
     }
 
+    /// Notes the integers of one page: how many, and the least and the greatest.
+    fn end_page(&mut self, count: usize, first: i64, last: i64) {
+        let pairs = count as f64 * (count as f64 - 1.0) / 2.0;
+        self.on_page += pairs / (last.abs_diff(first) as f64 + 1.0);
+    }
+
     fn told(&self) -> Told {
         let Some((first, last)) = self.first.zip(self.last) else { return Told::Either };
         let range = last.abs_diff(first) as f64 + 1.0;
-        let expected = |pairs: f64| pairs / range >= EXPECTED;
-        let on_any = expected(self.all * (self.all - 1.0) / 2.0);
-        let on_page = expected(self.pairs_on_page);
+        let on_any = self.all * (self.all - 1.0) / 2.0 / range >= EXPECTED;
+        // Pages may be of several indexes, whose row ids lie far apart.
+        let on_page = self.on_page >= EXPECTED;
         if !self.twice && on_any || !self.twice_on_page && on_page {
             Told::Entries
         } else if self.twice_on_page {
@@ -85,7 +91,7 @@ pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
     for number in pages.iter().step_by((pages.len() / PAGES).max(1)) {
         let Some(version) = ground.view.page(*number) else { continue };
         let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { continue };
-        let mut on_page = 0.0;
+        let mut on_page: Vec<i64> = Vec::new();
         for cell in page.good_cells() {
             let payload = chains::read(ground.view, ground.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
@@ -95,14 +101,16 @@ pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
                 // An entry has a key and a row id.
                 [] | [_] => return Told::Rows,
                 [.., Value::Int(end)] => {
-                    on_page +=
-                        f64::from(ends.add(*number, *end, FixedState::default().hash_one(&*payload.bytes)));
+                    let is_new = ends.add(*number, *end, FixedState::default().hash_one(&*payload.bytes));
+                    on_page.extend(is_new.then_some(*end));
                 }
                 [.., Value::Missing] => {}
                 _ => return Told::Rows,
             }
         }
-        ends.pairs_on_page += on_page * (on_page - 1.0) / 2.0;
+        if let Some((first, last)) = on_page.iter().min().zip(on_page.iter().max()) {
+            ends.end_page(on_page.len(), *first, *last);
+        }
     }
     ends.told()
 }
@@ -115,11 +123,12 @@ mod tests {
     fn told(pages: &[&[i64]]) -> Told {
         let mut ends = Ends::default();
         for (number, page) in (1..).zip(pages) {
-            let count = page.len() as f64;
             for (index, end) in page.iter().enumerate() {
                 ends.add(number, *end, u64::from(number) << 32 | index as u64);
             }
-            ends.pairs_on_page += count * (count - 1.0) / 2.0;
+            if let Some((first, last)) = page.iter().min().zip(page.iter().max()) {
+                ends.end_page(page.len(), *first, *last);
+            }
         }
         ends.told()
     }
@@ -133,6 +142,8 @@ mod tests {
     fn pages_of_several_databases_are_asked_each_by_itself() {
         let page: Vec<i64> = (0..60).map(|n| n * 7 % 61).collect();
         assert_eq!(told(&[&page, &page]), Told::Entries);
+        let far: Vec<i64> = page.iter().map(|end| end + 3_000_000).collect();
+        assert_eq!(told(&[&page, &far]), Told::Entries);
     }
 
     #[test]

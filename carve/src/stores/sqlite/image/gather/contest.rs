@@ -154,14 +154,23 @@ fn fill(drafts: &mut [Draft<'_>], claimed: &(dyn Fn(u64) -> bool + Sync)) {
 pub(super) fn finish(mut drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool + Sync)) -> Vec<Assembly> {
     fill(&mut drafts, claimed);
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
+    // Places beside the runs of databases, of which they may be pages as well, by the database; `None` where there are several.
+    let mut reached: HashMap<u64, Option<usize>, RandomState> = HashMap::default();
     for (owner, draft) in drafts.iter_mut().enumerate() {
         let of_draft = draft.sure();
         let is_sure = |number: u32| of_draft.get(number as usize - 1) == Some(&true);
         let placed = draft.placed().filter(|(number, _)| is_sure(*number));
         sure.extend(placed.map(|(number, offset)| (offset, (owner, number))));
+        for rival in draft.over_breaks(&of_draft) {
+            let known = reached.entry(rival.offset).or_insert(Some(owner));
+            *known = known.filter(|known| *known == owner);
+        }
     }
-    let finish = |draft: Draft<'_>| draft.finish(&|offset| claimed(offset));
-    let mut assemblies: Vec<Assembly> = drafts.into_par_iter().map(finish).collect();
+    let finish = |(owner, draft): (usize, Draft<'_>)| {
+        let of_others = |offset: u64| reached.get(&offset).is_some_and(|by| *by != Some(owner));
+        draft.finish(&|offset| claimed(offset), &of_others)
+    };
+    let mut assemblies: Vec<Assembly> = drafts.into_par_iter().enumerate().map(finish).collect();
     loop {
         let open: Vec<HashSet<u32>> = assemblies
             .iter()

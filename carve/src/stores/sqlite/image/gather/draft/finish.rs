@@ -7,8 +7,13 @@ use super::{DECIDED, DOUBTED, Draft, MOST_ELSEWHERE};
 use std::collections::BTreeMap;
 
 impl Draft<'_> {
-    /// What the database came to; `claimed` tells which places are of other files for sure.
-    pub(in super::super) fn finish(mut self, claimed: &dyn Fn(u64) -> bool) -> Assembly {
+    /// What the database came to; `claimed` tells which places are of other files for sure, and `reached` those that lie beside
+    /// pages of other databases and may be of them as well.
+    pub(in super::super) fn finish(
+        mut self,
+        claimed: &dyn Fn(u64) -> bool,
+        reached: &dyn Fn(u64) -> bool,
+    ) -> Assembly {
         let size = self.body.size();
         // What nothing leads to is of the database only amid pages that are.
         let firm = self.firm();
@@ -33,7 +38,7 @@ impl Draft<'_> {
                 rivals.insert((number, offset), Rival { number, offset, weight });
             }
         }
-        let (pools, doubt) = self.pools(&sure, claimed);
+        let (pools, doubt) = self.pools(&sure, claimed, reached);
         let elsewhere = self.found_elsewhere(&sure);
         let in_twins = self.in_twins(claimed);
         for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
@@ -59,7 +64,7 @@ impl Draft<'_> {
     }
 
     /// Where a run ends, the pages before and behind that may as well be of it: their bytes don't tell.
-    pub(super) fn over_breaks(&mut self, sure: &[bool]) -> Vec<Rival> {
+    pub(in super::super) fn over_breaks(&mut self, sure: &[bool]) -> Vec<Rival> {
         let size = self.body.size();
         let mut rivals = Vec::new();
         for run in self.runs() {

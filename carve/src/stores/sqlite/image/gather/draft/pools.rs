@@ -284,8 +284,13 @@ impl Draft<'_> {
     }
 
     /// The pools of pages of which it is not `sure` where they lie, and how likely one of those lies elsewhere of which nothing
-    /// but its run tells.
-    pub(super) fn pools(&self, sure: &[bool], claimed: &dyn Fn(u64) -> bool) -> (Vec<Pool>, f64) {
+    /// but its run tells: where the run of another database may reach as well, as `reached` says, it tells nothing.
+    pub(super) fn pools(
+        &self,
+        sure: &[bool],
+        claimed: &dyn Fn(u64) -> bool,
+        reached: &dyn Fn(u64) -> bool,
+    ) -> (Vec<Pool>, f64) {
         let mut elsewhere = 0.0;
         let away = self.away();
         let is_sure = |number: u32| sure.get(number as usize - 1) == Some(&true);
@@ -310,7 +315,8 @@ impl Draft<'_> {
             let told = |number: &u32| {
                 let steps = away.get(*number as usize - 1).copied().flatten();
                 let fits = self.fit(*number) + ALIKE >= best;
-                let odds = odds(stays, alike, steps.filter(|_| fits)?);
+                let alone = self.place(*number).is_some_and(|place| !reached(place));
+                let odds = odds(stays, alike, steps.filter(|_| fits && alone)?);
                 (odds.ln() >= f64::from(DECIDED)).then_some(odds)
             };
             if offsets.len() > 1 {
