@@ -65,7 +65,7 @@ pub fn explain(path: &Path, version: i64) -> Result<Explanation, Error> {
     }
     let sql =
         "SELECT t.output_name, v.state, v.\"transaction\", v.confidence, v.content, v.placement, v.missing,
-                      v.claims
+                      v.claims, v.more_claims
                FROM mudlark_version v JOIN mudlark_table t USING (table_id) WHERE v.version = ?";
     let stored = recovered.reading(|connection| connection.query_row(sql, [version], read).optional())?;
     let Some(stored) = stored else {
@@ -101,6 +101,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
         transaction: row.get(2)?,
         weights: [row.get(3)?, row.get(4)?, row.get(5)?],
         full: missing.is_none(),
-        claims: Claims::from_bits(row.get::<_, i64>(7)? as u64),
+        claims: Claims::from_columns([row.get(7)?, row.get(8)?]),
     })
 }

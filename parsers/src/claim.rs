@@ -151,7 +151,7 @@ claims! {
 
 /// A set of claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Claims(u64);
+pub struct Claims(u128);
 
 impl Claims {
     /// The set without a claim.
@@ -159,15 +159,27 @@ impl Claims {
 
     /// The set with these bits, one for each claim's number; bits without a claim are dropped.
     #[must_use]
-    pub fn from_bits(bits: u64) -> Self {
+    pub fn from_bits(bits: u128) -> Self {
         let all = Claim::ALL.iter().copied();
         all.fold(Self::NONE, |set, claim| set.with_if(bits >> claim as u8 & 1 == 1, claim))
     }
 
     /// The set as bits, one for each claim's number.
     #[must_use]
-    pub const fn bits(self) -> u64 {
+    pub const fn bits(self) -> u128 {
         self.0
+    }
+
+    /// The set as two columns of a database keep it: those claims below number 64, and the others.
+    #[must_use]
+    pub const fn columns(self) -> [i64; 2] {
+        [self.0 as i64, (self.0 >> 64) as i64]
+    }
+
+    /// The set that two columns keep.
+    #[must_use]
+    pub fn from_columns([first, more]: [i64; 2]) -> Self {
+        Self::from_bits(u128::from(first as u64) | u128::from(more as u64) << 64)
     }
 
     /// The same set, with `claim`.

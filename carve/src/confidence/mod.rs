@@ -19,7 +19,7 @@ use std::collections::HashMap;
 pub const MODEL: Model<'static> = numbers::MODEL;
 
 /// What was weighed before, with its fate: rows have few combinations of claims.
-type Weighed = HashMap<(Taken, bool, u64), (Confidence, f64), RandomState>;
+type Weighed = HashMap<(Taken, bool, u128), (Confidence, f64), RandomState>;
 
 thread_local! {
     static WEIGHED: RefCell<Weighed> = RefCell::default();

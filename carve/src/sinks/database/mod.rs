@@ -98,7 +98,7 @@ impl DatabaseSink {
         };
         let connection = &self.connection;
         let mut version_insert = connection.prepare_cached(
-            "INSERT INTO mudlark_version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mudlark_version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         let mut evidence_insert = connection
             .prepare_cached("INSERT INTO mudlark_evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
@@ -151,6 +151,7 @@ impl DatabaseSink {
             let lifetimes = batch.lifetimes_of(row);
             let latest = lifetimes.last();
             let text = |point: Option<Point>| point.map(|point| point.to_string());
+            let [claims, more_claims] = row.claims.columns();
             version_insert.execute(params![
                 version,
                 number as i64 + 1,
@@ -166,7 +167,8 @@ impl DatabaseSink {
                 text(latest.and_then(|lifetime| lifetime.from)),
                 text(latest.and_then(|lifetime| lifetime.to)),
                 missing,
-                row.claims.bits() as i64,
+                claims,
+                more_claims,
             ])?;
             for (ordinal, lifetime) in lifetimes.iter().enumerate().filter(|_| lifetimes.len() > 1) {
                 let (from, to) = (text(lifetime.from), text(lifetime.to));

@@ -18,7 +18,7 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
            version INTEGER PRIMARY KEY, table_id INTEGER, schema_id INTEGER, state TEXT,
            \"transaction\" TEXT, confidence REAL, content REAL, placement REAL, rowid_found INTEGER,
            stored_in TEXT, stored_at INTEGER, valid_from TEXT, valid_to TEXT, missing TEXT,
-           claims INTEGER);
+           claims INTEGER, more_claims INTEGER);
          CREATE TABLE mudlark_lifetime(
            version INTEGER, lifetime INTEGER, valid_from TEXT, valid_to TEXT,
            PRIMARY KEY(version, lifetime)) WITHOUT ROWID;
