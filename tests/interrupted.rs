@@ -49,7 +49,11 @@ fn begun(source: &Path, out: &Path, further: &[&str]) -> Done<Child> {
 fn begun_with(name: &str, source: &Path, out: &Path, further: &[&str]) -> Done<Child> {
     let mut command = command([name, "--quiet", "--hash", "none"]);
     command.arg(source).arg("-o").arg(out.join("out.db")).args(further);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    grown(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, out)
+}
+
+/// Waits until the temporary file of a run in `out/` grows.
+fn grown(child: Child, out: &Path) -> Done<Child> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         for name in listing(out)? {
@@ -115,11 +119,30 @@ fn an_interrupted_run_leaves_the_old_output_as_it_was() -> Done {
 }
 
 #[test]
-fn a_terminated_run_leaves_nothing_under_the_final_name() -> Done {
+fn a_run_that_is_terminated_or_loses_its_terminal_leaves_nothing_and_says_so() -> Done {
     let (evidence, out) = (folder()?, folder()?);
     let source = large_store(evidence.path())?;
-    signalled(begun(&source, out.path(), &[])?, "-TERM")?;
-    assert!(listing(out.path())?.iter().all(|name| name.ends_with(".part")));
+    for signal in ["-TERM", "-HUP"] {
+        let ran = signalled(begun(&source, out.path(), &[])?, signal)?;
+        assert_eq!(ran.status, Some(3), "{signal}: {}", ran.err);
+        assert!(ran.err.contains("interrupted"), "{}", ran.err);
+        assert_eq!(listing(out.path())?, [""; 0], "{signal}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_to_outlive_its_terminal_does() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = large_store(evidence.path())?;
+    let program = command([""; 0]);
+    let mut command = Command::new("nohup");
+    command.arg(program.get_program()).args(["recover", "--quiet", "--hash", "none"]).arg(&source);
+    command.arg("-o").arg(out.path().join("out.db")).stdin(Stdio::null());
+    let child = grown(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, out.path())?;
+    let ran = signalled(child, "-HUP")?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert_eq!(listing(out.path())?, ["out.db"]);
     Ok(())
 }
 

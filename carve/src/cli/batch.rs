@@ -1,6 +1,7 @@
 //! `mudlark batch`.
 
-use super::bar::{self, Bar};
+use super::bar::Bar;
+use super::signals;
 use super::{Common, Exit, recover};
 use crate::batch::watch::{Ended, Limits};
 use crate::batch::{self, Case, CaseResult, Settings, Status, Summary, baseline, cases, report, watch};
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
     let limits = Limits { jobs, timeout, memory: arguments.max_memory };
     let began = Instant::now();
-    bar::keep_cases();
+    signals::keep_cases();
     let ran = all(&found, arguments, limits);
     let (results, run_now) = ran.map_err(|error| match error {
         Error::Interrupted => Error::CasesInterrupted,

@@ -15,6 +15,7 @@ mod inspect;
 mod recover;
 mod replay;
 mod scan;
+mod signals;
 mod timeline;
 mod undelete;
 mod undo;
@@ -244,7 +245,7 @@ pub fn main() -> ExitCode {
         eprintln!("mudlark: threads can't be started: {error}");
         return Exit::CouldNotRun.into();
     }
-    bar::watch_interrupts();
+    signals::watch();
     let done = match &cli.command {
         Command::Assess(arguments) => assess::run(arguments),
         Command::Carve(arguments) => carve::run(arguments),
