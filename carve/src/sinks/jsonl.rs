@@ -326,22 +326,65 @@ fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Whether bytes stand in a JSON string as they are: ASCII without quotes, backslashes and control characters.
-fn is_plain(bytes: &[u8]) -> bool {
-    // As a signed number a byte that is no ASCII is less than a space, as a control character is.
-    let odd =
-        |byte: u8| u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    // Without an early end, and in bytes, so that the compiler checks many at a time. Of what is left at the end those
-    // before it are checked once more.
-    let any = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | odd(*byte));
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    let last = match (bytes.last_chunk::<16>(), bytes.first_chunk::<8>().zip(bytes.last_chunk::<8>())) {
-        _ if rest.is_empty() => 0,
-        (Some(last), _) => any(last),
-        (None, Some((first, last))) => any(first) | any(last),
-        (None, None) => any(rest),
+/// Adds text as a JSON string if its bytes stand there as they are: ASCII without quotes, backslashes and control
+/// characters. Adds nothing if not.
+///
+/// Texts of many lengths come one after the other, so that what to do next can't be foreseen: few steps depend on it, and
+/// short ones are checked and copied as two parts of a fixed length that may overlap.
+#[inline]
+fn plain_text(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    let from = out.len();
+    out.push(b'"');
+    let end = out.len() + bytes.len();
+    let odd = if bytes.len() > 32 {
+        out.extend_from_slice(bytes);
+        let (blocks, _) = bytes.as_chunks::<16>();
+        // Without an early end, and in bytes, so that the compiler checks many at a time.
+        let odd =
+            |byte: u8| u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+        let any = blocks.as_flattened().iter().fold(0, |any, byte| any | odd(*byte));
+        u64::from(any) | bytes.last_chunk().map_or(0, odd_of)
+    } else if let Some((first, last)) = bytes.first_chunk::<16>().zip(bytes.last_chunk::<16>()) {
+        out.extend_from_slice(first);
+        out.truncate(end - 16);
+        out.extend_from_slice(last);
+        odd_of(first) | odd_of(last)
+    } else if let Some((first, last)) = bytes.first_chunk::<8>().zip(bytes.last_chunk::<8>()) {
+        out.extend_from_slice(first);
+        out.truncate(end - 8);
+        out.extend_from_slice(last);
+        odd(u64::from_ne_bytes(*first)) | odd(u64::from_ne_bytes(*last))
+    } else {
+        out.extend_from_slice(bytes);
+        bytes.iter().fold(0, |any, byte| any | odd(u64::from(*byte) | SPACES << 8))
     };
-    any(blocks.as_flattened()) | last == 0
+    if odd == 0 {
+        out.push(b'"');
+    } else {
+        out.truncate(from);
+    }
+    odd == 0
+}
+
+const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
+
+/// Not zero if one of eight bytes is no ASCII, a control character, a quote or a backslash.
+#[inline]
+const fn odd(eight: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (quote, backslash) = (eight ^ ONES * 0x22, eight ^ ONES * 0x5c);
+    // A byte borrows from the next if it is less, which then may seem odd too.
+    let less = eight.wrapping_sub(SPACES) & !eight;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (eight | less | quote | backslash) & (ONES << 7)
+}
+
+/// The same of sixteen.
+#[inline]
+fn odd_of(bytes: &[u8; 16]) -> u64 {
+    let both = u128::from_ne_bytes(*bytes);
+    odd(both as u64) | odd((both >> 64) as u64)
 }
 
 fn source_text(name: &str) -> Vec<u8> {
@@ -361,12 +404,7 @@ pub(crate) fn value(cell: &Cell<'_>, encoding: TextEncoding, out: &mut Vec<u8>) 
         Cell::Real(real) => {
             write!(out, "{{\"$real\":\"{}\"}}", if *real > 0.0 { "inf" } else { "-inf" })
         }
-        Cell::Text(bytes) if encoding == TextEncoding::Utf8 && is_plain(bytes) => {
-            out.push(b'"');
-            out.extend_from_slice(bytes);
-            out.push(b'"');
-            Ok(())
-        }
+        Cell::Text(bytes) if encoding == TextEncoding::Utf8 && plain_text(bytes, out) => Ok(()),
         Cell::Text(bytes) => match encoding.decode(bytes) {
             Some(text) => serde_json::to_writer(out, &*text).map_err(io::Error::from),
             None => {
