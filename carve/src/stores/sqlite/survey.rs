@@ -2,7 +2,7 @@
 
 use super::crowded;
 use super::view::{PageVersion, View};
-use mudlark_parsers::bytes::all_zero;
+use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
@@ -131,6 +131,7 @@ pub(super) fn look(
     page_count: u32,
     scratch: &mut Vec<Cell>,
 ) -> PageInfo {
+    touch(bytes);
     let Some(page) = Page::parse(bytes, number, geometry) else {
         return PageInfo { zero: all_zero(bytes), ..PageInfo::default() };
     };
@@ -153,7 +154,6 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
     let (mut ordered, mut previous) = (true, None);
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut good_cells = 0;
-    page.touch_cells();
     for pointer in page.pointers() {
         let cell = page.good_cell(pointer);
         let good = cell.and_then(|cell| columns(page, &cell, page_count));
