@@ -63,7 +63,7 @@ pub fn cell(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> Resul
 }
 
 /// The same, without the damage.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn good_cell(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> Option<Cell> {
     let limit = (geometry.usable() as usize).min(page.len());
@@ -91,7 +91,7 @@ pub fn good_cell(page: &[u8], at: usize, kind: PageKind, geometry: Geometry) -> 
 
 /// What stands before the payload of a cell: its left child, the length of its payload and its row id, each 0 where the
 /// kind has none; and where they end.
-#[inline]
+#[inline(always)]
 fn head(usable: &[u8], at: usize, kind: PageKind) -> Option<(u32, u64, i64, usize)> {
     let (mut left_child, mut payload_len, mut rowid, mut next) = (0, 0, 0, at);
     if kind.is_interior() {

@@ -2,7 +2,7 @@
 
 use super::catalogue::TableDef;
 use super::chains::{self, Chained};
-use super::entries::{Entries, Entry};
+use super::entries::{Entries, Entry, Near};
 use super::forest::{Forest, Ground, How, KeyRange, Tree};
 use super::history::OfTable;
 use super::ids::RowIds;
@@ -72,7 +72,7 @@ pub(super) struct Witnesses {
 #[derive(Default)]
 struct Scratch {
     /// Where the index entries of the last row were.
-    near: usize,
+    near: Near,
     /// The entries that agree with the row.
     seen: Vec<Entry>,
 }
@@ -193,6 +193,7 @@ impl<'a> Reader<'_, 'a> {
                 self.row(place.page, &version, &cell, room, verdict, witnesses, &mut scratch, batch);
             }
         }
+        witnesses.entries.share(&mut scratch.near);
     }
 
     fn placed(&self, place: Spot) -> Claims {

@@ -17,8 +17,9 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Entries of which the first one's row id is asked before all of them: some lines of memory.
-const BLOCK: usize = 64;
+/// Entries of which the first one's row id is asked before all of them: few lines of memory, as each step of a search among
+/// them waits for one.
+const BLOCK: usize = 16;
 
 /// An entry: the row it names, and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,17 @@ pub(super) struct Entries {
     seen: Vec<AtomicU64>,
     /// A bit for each entry: the only row that can have its id was seen, and its cells are the entry's.
     borne_out: Vec<AtomicU64>,
+}
+
+/// Where the last row's entries are, and what was seen of those near them that is not yet shared with other threads:
+/// each such step waits until all that was written before has reached memory.
+#[derive(Debug, Default)]
+pub(super) struct Near {
+    from: usize,
+    /// Which 64 entries the bits below are of.
+    word: usize,
+    seen: u64,
+    borne_out: u64,
 }
 
 /// What the indexes say of a row.
@@ -143,19 +155,19 @@ impl Entries {
     }
 
     /// Asks the indexes about a row, whose cells are given; `seen` receives the entries that agree. `settled` when no other
-    /// row can have its id.
+    /// row can have its id. What is noted of entries counts once `near` is [shared](Self::share).
     pub(super) fn ask(
         &self,
         ground: Ground<'_, '_>,
         (rowid, settled): (i64, bool),
         row: &[RowCell<'_>],
-        from: &mut usize,
+        near: &mut Near,
         seen: &mut Vec<Entry>,
     ) -> Testimony {
         let mut testimony = Testimony::default();
         // Rows mostly come in order, so the place of the last answer is a good start.
-        let start = self.seek(rowid, *from);
-        *from = start;
+        let start = self.seek(rowid, near.from);
+        near.from = start;
         let mut lacking: u64 = 0;
         for (number, index) in self.indexes.iter().enumerate().take(64) {
             lacking |= u64::from(index.whole) << number;
@@ -165,14 +177,14 @@ impl Entries {
                 break;
             }
             lacking &= !(1_u64.checked_shl(u32::from(entry.index)).unwrap_or(0));
-            if let Some(word) = self.seen.get(number / 64) {
-                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+            if near.word != number / 64 {
+                self.share(near);
+                near.word = number / 64;
             }
+            near.seen |= 1 << (number % 64);
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
             let shown = entry.print.shows(Print::of_row(row, &index.keys));
-            if let Some(word) = self.borne_out.get(number / 64).filter(|_| shown && settled) {
-                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
-            }
+            near.borne_out |= u64::from(shown && settled) << (number % 64);
             let agrees = if shown { Some(true) } else { agrees(ground, entry, index, row) };
             if agrees == Some(true) {
                 seen.push(*entry);
@@ -182,6 +194,16 @@ impl Entries {
         }
         testimony.lacks = lacking != 0;
         testimony
+    }
+
+    /// Adds what was noted of entries to what is known of them.
+    pub(super) fn share(&self, near: &mut Near) {
+        for (bits, noted) in [(&self.seen, &mut near.seen), (&self.borne_out, &mut near.borne_out)] {
+            if let Some(word) = bits.get(near.word).filter(|_| *noted != 0) {
+                word.fetch_or(*noted, Ordering::Relaxed);
+            }
+            *noted = 0;
+        }
     }
 
     /// The cells that index entries give for the columns of a row: column, cell, and the entry.
