@@ -294,6 +294,12 @@ impl<'a> Database<'a> {
             let object = tree.object;
             let unnamed = &output.unnamed_indexes;
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
+            if damaged {
+                for (rowid, place, copy) in gone::mended(self, (output, &reader), &witnesses.entries, &kept) {
+                    witnesses.verdicts.entry(place).or_default().restored_from.get_or_insert(copy);
+                    kept.by_rowid.insert(rowid, copy);
+                }
+            }
         } else if let Some(def) = reader.def {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let (ground, keys) = (self.ground(), def.ddl.primary_key.len());

@@ -139,16 +139,27 @@ impl<'a> Reader<'_, 'a> {
     /// The cells of an old place whose rows can't be missing from the tree; all of a table without row ids.
     pub(super) fn others(&self, place: Spot, out: &mut Vec<FoundCell>) {
         out.clear();
-        let Some((version, strays)) = self.ground.view.page(place.page).zip(self.strays) else { return };
+        let Some(strays) = self.strays.filter(|strays| place.remnants || strays.leaves.contains(&place.page))
+        else {
+            return;
+        };
+        self.copies(place, out);
+        let may_be_missing = |rowid: i64| self.rowids && strays.keys.hold(self.tree, rowid);
+        out.retain(|found| !may_be_missing(found.cell.rowid));
+    }
+
+    /// All cells of an old page, or below the cells of any.
+    pub(super) fn copies(&self, place: Spot, out: &mut Vec<FoundCell>) {
+        out.clear();
+        let Some(version) = self.ground.view.page(place.page) else { return };
         let (geometry, info) = (self.ground.view.geometry, self.ground.survey.page(place.page));
         let accept = |cell: &Cell, header: &RecordHeader<'_>| self.accepts(cell, header);
         if place.remnants {
             leaf::remnant_cells(&version, &info, leaf::leaf_kind(self.rowids), geometry, &accept, out);
-        } else if strays.leaves.contains(&place.page) {
+        } else {
             leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
         }
-        let may_be_missing = |rowid: i64| self.rowids && strays.keys.hold(self.tree, rowid);
-        out.retain(|found| found.reads && !may_be_missing(found.cell.rowid));
+        out.retain(|found| found.reads);
     }
 
     fn is_stray(&self, page: u32) -> bool {
@@ -234,7 +245,8 @@ impl<'a> Reader<'_, 'a> {
             let restored = restored.and_then(|((page, _), copy)| Some((self.ground.view.page(*page)?, copy)));
             if let Some((page, copy)) = &restored {
                 payload = chains::read(self.ground.view, self.ground.survey, page, copy);
-                claims = claims.with(Claim::SectorRestored);
+                let is_sector = self.ground.survey.page(number).zero_sector;
+                claims = claims.with(if is_sector { Claim::SectorRestored } else { Claim::BitsRestored });
             }
             if cell.spilled() > 0 {
                 payload.check_end(cell.payload_len, self.encoding);

@@ -34,7 +34,7 @@ pub(super) struct Verdict {
     pub shape_from: Option<(Place, Cell)>,
     /// An older copy of a cell whose overflow chain is broken: it may lead to the whole chain.
     pub chain_from: Option<(Place, Cell)>,
-    /// An older copy that has what a lost sector took of a cell.
+    /// An older copy that has what a lost sector, or flipped bits, took of a cell.
     pub restored_from: Option<(Place, Cell)>,
 }
 

@@ -20,6 +20,7 @@ mod judge;
 mod kin;
 mod leaves;
 mod live;
+mod mended;
 mod misread;
 mod numbering;
 mod parts;
@@ -39,6 +40,7 @@ mod zeroed;
 
 use collect::Pages;
 use judge::{Identity, Judged};
+pub(super) use mended::find as mended;
 use passes::Passes;
 pub(super) use places::{Places, find as places};
 pub(super) use streams::{Streams, find as streams};
