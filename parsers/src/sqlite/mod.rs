@@ -5,6 +5,7 @@
 pub mod cell;
 pub mod ddl;
 pub mod former;
+pub mod freeblock_chain;
 pub mod freed;
 pub mod freed_entry;
 pub mod freelist;

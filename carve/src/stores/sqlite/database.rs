@@ -287,7 +287,7 @@ impl<'a> Database<'a> {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let ground = self.ground();
             let lost = self.strays.get(&output.tree).map(|strays| &strays.keys);
-            (witnesses.verdicts, kept.by_rowid) =
+            (witnesses.verdicts, kept.by_rowid, kept.contested) =
                 settle::settle(&self.forest, ground, &tree.pages, &bare, lost, &self.chained, &read);
             witnesses.ids = self.no_ids(tree);
             witnesses.outdated = Outdated::of(&reader, &bare);

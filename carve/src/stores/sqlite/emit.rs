@@ -111,8 +111,13 @@ impl<'a> Reader<'_, 'a> {
             return;
         }
         if let Some(range) = self.bare.get(&number) {
+            let is_held = |rowid: i64| {
+                let keys = self.strays.map(|strays| &strays.keys);
+                keys.is_some_and(|keys| keys.is_held(rowid) && !keys.hold(self.tree, rowid))
+            };
             let accept = |cell: &Cell, header: &RecordHeader<'_>| {
-                (!self.rowids || range.holds(cell.rowid, cell.rowid)) && self.accepts(cell, header)
+                let fits = range.holds(cell.rowid, cell.rowid) && !is_held(cell.rowid);
+                (!self.rowids || fits) && self.accepts(cell, header)
             };
             leaf::bare_cells(&version, kind, geometry, &accept, out);
             return;

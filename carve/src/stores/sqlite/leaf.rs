@@ -5,6 +5,7 @@ use super::view::PageVersion;
 use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::freeblock_chain;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record::{self, MAX_COLUMNS, RecordFault, RecordHeader};
@@ -153,7 +154,7 @@ impl Slots {
     }
 }
 
-/// Reads the cells of a page whose header is lost.
+/// Reads the cells of a page whose header is lost, but for those in freeblocks.
 pub(super) fn bare_cells(
     page: &PageVersion<'_>,
     kind: PageKind,
@@ -165,7 +166,10 @@ pub(super) fn bare_cells(
     let extent = Extent { from: 0, to: geometry.usable() };
     let claims = Claims::NONE.with(Claim::PageDamaged).with(Claim::PageHeaderLost).with(Claim::PointerLost);
     let found = salvage::cells(page.bytes, extent, kind, geometry, accept);
-    out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
+    let free = freeblock_chain::told(page.bytes, &found, geometry.usable());
+    let is_free = |cell: &Cell| free.iter().any(|block| block.from < cell.end && cell.at < block.to);
+    let found = found.into_iter().filter(|cell| !is_free(cell));
+    out.extend(found.map(|cell| FoundCell { cell, claims, reads: true }));
 }
 
 /// Reads what earlier cells have left below the current ones, and on a page that became an interior one.

@@ -51,6 +51,9 @@ pub(super) type Verdicts = HashMap<Place, Verdict>;
 /// The rows that are put out of those that were compared, by row id: where each lies.
 pub(super) type Kept = HashMap<i64, (Place, Cell)>;
 
+/// Where rows are put out although others under the same row id are better founded.
+pub(super) type Contested = HashSet<Place>;
+
 /// A row that has to be compared.
 #[derive(Clone, Copy)]
 struct Doubtful {
@@ -82,8 +85,8 @@ pub(super) fn settle(
     lost: Option<&LostKeys>,
     chained: &Chained,
     read: &dyn Fn(Spot, &mut Vec<FoundCell>),
-) -> (Verdicts, Kept) {
-    let mut kept = Kept::new();
+) -> (Verdicts, Kept, Contested) {
+    let (mut kept, mut contested) = (Kept::new(), Contested::new());
     let mut doubtful = Vec::new();
     let mut cells = Vec::new();
     let unsettled = pages.iter().filter(|page| !is_settled(forest, ground, **page));
@@ -161,6 +164,7 @@ pub(super) fn settle(
                 verdicts.entry(winner.0).or_default().also_at.push((other.place, other.cell));
             } else {
                 verdict.contested = true;
+                contested.extend((!other.old).then_some(other.place));
             }
         }
     }
@@ -177,7 +181,7 @@ pub(super) fn settle(
             kept.remove(rowid);
         }
     }
-    (verdicts, kept)
+    (verdicts, kept, contested)
 }
 
 /// Whether a whole cell is an older copy of one whose record header is damaged: as long, and with mostly the same body.

@@ -159,7 +159,7 @@ impl LostKeys {
     }
 
     /// Whether the row with this id stands on a leaf that can be read, if on any.
-    fn is_held(&self, rowid: i64) -> bool {
+    pub(super) fn is_held(&self, rowid: i64) -> bool {
         let behind = self.spans.partition_point(|(first, _)| *first <= rowid);
         behind.checked_sub(1).and_then(|at| self.spans.get(at)).is_some_and(|(_, last)| rowid <= *last)
     }

@@ -417,7 +417,7 @@ fn finish(
             RowidLeft::Whole(rowid) if search.tree.rowids => Some(rowid),
             _ => None,
         };
-        // A row of a lost page that was put out as live is no row that is gone.
+        // A row of a lost page that was put out as live, or as one of several under its id, is not put out again.
         if rowid.is_some_and(|rowid| live.is_kept(rowid, (number, freed.cell.at))) {
             return None;
         }

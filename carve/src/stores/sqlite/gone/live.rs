@@ -267,9 +267,10 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         Copies { live: self, leaf: None }
     }
 
-    /// The place of a live row among those that were put out although their pages are lost or damaged.
+    /// Whether a row was put out already with those of lost or damaged pages.
     pub(super) fn is_kept(&self, rowid: i64, place: Place) -> bool {
         self.kept.by_rowid.get(&rowid).is_some_and(|(kept, _)| *kept == place)
+            || self.kept.contested.contains(&place)
     }
 
     /// The same, of the live row with this id.

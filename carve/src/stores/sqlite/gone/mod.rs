@@ -56,7 +56,7 @@ use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
 use super::prints::{Print, content, ending};
-use super::settle::Kept as KeptByRowid;
+use super::settle::{Contested, Kept as KeptByRowid};
 use super::view::PageVersion;
 use crate::error::Error;
 use crate::model::TableId;
@@ -75,6 +75,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     pub by_rowid: KeptByRowid,
+    /// Where further rows under their row ids were put out.
+    pub contested: Contested,
     pub by_key: KeptByKey,
 }
 
