@@ -108,3 +108,35 @@ fn a_wrong_number_of_cells_makes_no_deleted_row_live_and_loses_none_that_is() ->
     }
     Ok(())
 }
+
+#[test]
+fn roots_that_were_exchanged_before_a_log_wrote_page_1_anew_mix_no_rows_of_their_tables() -> Done {
+    let folder = folder()?;
+    let (path, taken) = (folder.path().join("live.db"), folder.path().join("store.db"));
+    let connection = Connection::open(&path)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE flags(id INTEGER PRIMARY KEY, flag INTEGER); CREATE TABLE letters(letter TEXT, flag INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO flags SELECT i, i % 5 FROM n;
+         INSERT INTO letters SELECT 'letter ' || id, flag FROM flags;
+         PRAGMA wal_checkpoint(TRUNCATE);
+         DELETE FROM flags WHERE id % 3 = 0; DELETE FROM letters WHERE rowid % 4 = 0; PRAGMA user_version = 7;",
+    )?;
+    let mut main = fs::read(&path)?;
+    let root =
+        |name: &[u8]| main.windows(name.len()).position(|bytes| bytes == name).map(|at| at + name.len());
+    let flags = root(b"tableflagsflags").ok_or("no definition of flags")?;
+    let letters = root(b"tablelettersletters").ok_or("no definition of letters")?;
+    main.swap(flags, letters);
+    fs::write(&taken, main)?;
+    fs::copy(folder.path().join("live.db-wal"), folder.path().join("store.db-wal"))?;
+    let lines = recovered_lines(&taken, &[])?;
+    let count = |table: &str, state: &str| {
+        lines.iter().filter(|line| line["table"] == table && line["state"] == state).count()
+    };
+    assert_eq!([count("flags", "live"), count("flags", "deleted")], [40, 20]);
+    assert_eq!([count("letters", "live"), count("letters", "deleted")], [45, 15]);
+    assert_eq!(lines.len(), 120);
+    Ok(())
+}

@@ -12,7 +12,7 @@ use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::value::TextEncoding;
 
 /// The deepest tree that is followed: one of 2^32 pages with two children each.
-const MOST_DEPTH: usize = 32;
+pub(super) const MOST_DEPTH: usize = 32;
 
 /// A table or an index.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 
 mod compare;
 mod definitions;
+mod exchanged;
 mod proven;
 mod unwritten;
 
@@ -163,13 +164,12 @@ impl<'p, 'a> Walk<'p, 'a> {
         walk.grow(1, Owner::Is(0), 0);
         let (rows, known) = schema_at(pages, 0, encoding);
         walk.schema_known = known;
-        for row in rows {
-            let root = row.root;
-            walk.objects.push(Object::of(&row, None, encoding));
-            if let Some(root) = root.filter(|root| *root > 1) {
-                let owner = Owner::Is(walk.objects.len() as u32 - 1);
-                walk.grow(root, if known { owner } else { walk.below_unknown(1, owner, root, 0) }, 0);
-            }
+        walk.objects.extend(rows.iter().map(|row| Object::of(row, None, encoding)));
+        exchanged::take_back(pages, &mut walk.objects);
+        let roots: Vec<u32> = walk.objects.iter().map(|object| object.root).collect();
+        for (object, root) in (0..).zip(roots).filter(|(_, root)| *root > 1) {
+            let owner = Owner::Is(object);
+            walk.grow(root, if known { owner } else { walk.below_unknown(1, owner, root, 0) }, 0);
         }
         walk.prove_owners();
         walk.prove_unwritten(0);
