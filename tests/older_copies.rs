@@ -191,3 +191,28 @@ fn of_two_copies_that_differ_in_a_bit_the_live_one_stands_where_nothing_vouches_
     assert_eq!(after, before.replace("note 200", "oote 200"));
     Ok(())
 }
+
+#[test]
+fn a_copy_in_a_journal_of_a_page_that_is_lost_is_of_the_table_that_lacks_it() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA journal_mode = persist; PRAGMA secure_delete = OFF;
+         CREATE TABLE north(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+         CREATE TABLE south(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO north SELECT i, 'northern ' || i, 1000 + i FROM n;
+         INSERT INTO south SELECT id, 'southern ' || id, 2000 + id FROM north;
+         BEGIN; DELETE FROM north WHERE id % 2 = 0; DELETE FROM south WHERE id % 2 = 0; COMMIT;",
+    )?;
+    zero(&path, 4096, 4096)?;
+    let lines = recovered_lines(&path, &[])?;
+    let is_strange = |line: &&Json| {
+        line["table"] == "south" && line["values"]["name"].as_str().is_some_and(|name| name.starts_with('n'))
+    };
+    let strange: Vec<&Json> = lines.iter().filter(is_strange).map(|line| &line["values"]["name"]).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    assert_eq!(live(&lines, "south").len(), 30);
+    Ok(())
+}

@@ -375,7 +375,7 @@ fn is_of_dropped(
 }
 
 /// The tree that an old version belongs to by its page number: the one that misses the page, or has it now.
-pub(super) fn owner_of_old(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> Option<usize> {
+fn owner_of_old(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> Option<usize> {
     let page = ground.view.page(number)?.number;
     let misses = |tree: &Tree| tree.gaps.iter().any(|gap| gap.child == page);
     let missing = live_trees(forest).find(|(_, tree)| misses(tree)).map(|(number, _)| number);

@@ -6,7 +6,6 @@ use super::super::database::{Database, Output};
 use super::super::forest::{Object, Tree, fit_object};
 use super::super::sample::{self, Profiles};
 use super::super::shape::{Fit, fit_cell};
-use super::super::strays;
 use super::super::view::PageVersion;
 use super::agreement::{Agreement, agreement, cells_on};
 use super::aliased::{self, Aliased};
@@ -137,8 +136,7 @@ const MOST_TABLES: usize = 256;
 /// How much better than any other table the surest owner of a page fits.
 const SURE: f64 = 2.0;
 
-/// How much better than any other table one fits that had rows, has none that can be read, and must have left them
-/// somewhere.
+/// How much better than any other table one fits that had rows, has none, and must have left them somewhere.
 const EMPTIED: f64 = 0.75;
 
 /// Sorts free pages, pages that hang in no tree and old versions of pages by the table that they fit best.
@@ -181,6 +179,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     let (lacks_a_table, may_lack_a_table) =
         (before::lacks_a_table(database), before::may_lack_a_table(database));
+    let lacking = lacking(database);
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     let mut aliased = Aliased::default();
     let mut strangers: Vec<u32> = Vec::new();
@@ -201,7 +200,9 @@ pub fn find(database: &Database<'_>) -> Places {
             }
             continue;
         };
-        let own = old.then(|| strays::owner_of_old(&database.forest, ground, number)).flatten();
+        let shown = ground.view.page(number).filter(|_| old).map(|page| page.number);
+        let placed = |page: u32| database.forest.place(page).map(|(tree, _)| tree as usize);
+        let own = shown.and_then(|page| placed(page).or_else(|| lacking.get(&page).copied().flatten()));
         if kind == PageKind::TableInterior || info.cells == 0 {
             // What lies below its cells is of the table that had the page.
             let traced = || traces.only(number).filter(|_| !old);
@@ -277,7 +278,9 @@ pub fn find(database: &Database<'_>) -> Places {
             let in_range = tree.rowids && span.first <= info.first && info.last <= span.last;
             let home = home(*tree_number);
             let root = dropped.get(&page) == Some(tree_number);
+            let lacks = shown.and_then(|page| lacking.get(&page).copied().flatten());
             let linked = root
+                || lacks == Some(*tree_number)
                 || likely.is_some_and(|likely| likely == home)
                 || traces.lead(home, page, (info.first, info.last));
             let agreement = agreement(database, tree, &rows);
@@ -292,9 +295,7 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
-            // One whose rows are all lost looks like nothing, and the number of the page is all that tells.
-            let has_left = emptied.contains(tree) || own == Some(*tree);
-            let of_emptied = most_alike.filter(|_| has_left).map(|most| most + EMPTIED);
+            let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
                 Some((most, _, _)) if worth <= most => second = second.max(worth),
@@ -368,6 +369,21 @@ pub fn find(database: &Database<'_>) -> Places {
         }
     }
     places
+}
+
+/// The pages that trees name and that can't be read, each with its tree; `None` where several name it.
+fn lacking(database: &Database<'_>) -> HashMap<u32, Option<usize>> {
+    let trees = database.forest.trees.iter().enumerate();
+    let trees = trees.filter(|(_, tree)| tree.object != Object::Stale);
+    let gaps = trees.flat_map(|(number, tree)| tree.gaps.iter().map(move |gap| (gap.child, number)));
+    let mut lacking: HashMap<u32, Option<usize>> = HashMap::new();
+    for (page, tree) in gaps.filter(|(page, _)| *page > 0) {
+        lacking
+            .entry(page)
+            .and_modify(|known| *known = known.filter(|known| *known == tree))
+            .or_insert(Some(tree));
+    }
+    lacking
 }
 
 /// Whether the records of a page have fewer columns than all that are seen of a table's rows, and kinds of values that are
