@@ -203,7 +203,7 @@ fn a_copy_in_a_journal_of_a_page_that_is_lost_is_of_the_table_that_lacks_it() ->
          CREATE TABLE south(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
          INSERT INTO north SELECT i, 'northern ' || i, 1000 + i FROM n;
-         INSERT INTO south SELECT id, 'southern ' || id, 2000 + id FROM north;
+         INSERT INTO south SELECT id * 7, 'southern ' || id, 2000 + id FROM north;
          BEGIN; DELETE FROM north WHERE id % 2 = 0; DELETE FROM south WHERE id % 2 = 0; COMMIT;",
     )?;
     zero(&path, 4096, 4096)?;
