@@ -18,8 +18,9 @@ struct Claim {
     from: u64,
     to: u64,
     owner: usize,
-    /// The place is amid others of the same file, and how much of that file is known.
-    standing: (bool, Rank),
+    /// The place is amid others of the same file, nothing else does for the page nearly as well, and how much of that file is
+    /// known.
+    standing: (bool, bool, Rank),
     support: f32,
 }
 
@@ -114,7 +115,7 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
             from,
             to: from + size,
             owner,
-            standing: (bound.get(number as usize - 1) == Some(&true), rank),
+            standing: (bound.get(number as usize - 1) == Some(&true), draft.needs(number), rank),
             support: draft.claim(number),
         };
         draft.placed().map(claim)

@@ -4,7 +4,7 @@ use super::super::body::Expect;
 use super::super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::super::lay;
 use super::super::walk::Walked;
-use super::{ALIKE, DOUBTED, Draft, FIXED, Rank};
+use super::{ALIKE, DECIDED, DOUBTED, Draft, FIXED, Rank};
 use std::ops::Range;
 
 /// Pages on each side that count for the place of a page.
@@ -22,6 +22,11 @@ impl Draft<'_> {
         let margin = self.laid.get(number as usize - 1).map_or(0.0, |laid| laid.margin);
         let leads = if self.leads_to_some(number) { FIXED } else { 0.0 };
         self.support(number) + leads + margin.clamp(0.0, MOST_MARGIN)
+    }
+
+    /// Whether no other place does for a page nearly as well as its own.
+    pub(in super::super) fn needs(&self, number: u32) -> bool {
+        self.laid.get(number as usize - 1).is_none_or(|laid| laid.margin >= DECIDED)
     }
 
     /// Whether a page is the one of its number because pages that it leads to are.
