@@ -1,7 +1,7 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
-use super::Assembly;
 use super::draft::{Draft, Rank};
+use super::{Assembly, Pool};
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -151,9 +151,33 @@ fn fill(drafts: &mut [Draft<'_>], claimed: &(dyn Fn(u64) -> bool + Sync)) {
     }
 }
 
-/// What the databases came to. A place that is surely of one page is no other place of another.
-pub(super) fn finish(mut drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool + Sync)) -> Vec<Assembly> {
-    fill(&mut drafts, claimed);
+/// A database in one piece, with pages at its end that nothing but the run tells.
+pub(super) struct Ended<'i> {
+    pub draft: Draft<'i>,
+    pub untold: Vec<u32>,
+    /// Pages of it that may be those of other databases.
+    pub pools: Vec<Pool>,
+}
+
+impl Ended<'_> {
+    /// Where the pages at its end lie.
+    fn offsets(&self) -> impl Iterator<Item = u64> + '_ {
+        let first = self.draft.body.first.unwrap_or(0);
+        self.untold.iter().map(move |number| first + u64::from(number - 1) * self.draft.body.size())
+    }
+}
+
+/// What the databases came to. A place that is surely of one page is no other place of another. Of those in one piece the ends are
+/// open where the runs of others reach.
+pub(super) fn finish(
+    mut drafts: Vec<Draft<'_>>,
+    ended: &mut [Ended<'_>],
+    claimed: &(dyn Fn(u64) -> bool + Sync),
+) -> Vec<Assembly> {
+    let of_ends: HashSet<u64> = ended.iter().flat_map(Ended::offsets).collect();
+    let held = claimed;
+    let claimed = |offset: u64| held(offset) && !of_ends.contains(&offset);
+    fill(&mut drafts, held);
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
     // Places beside the runs of databases, of which they may be pages as well, by the database; `None` where there are several.
     let mut reached: HashMap<u64, Option<usize>, RandomState> = HashMap::default();
@@ -167,9 +191,12 @@ pub(super) fn finish(mut drafts: Vec<Draft<'_>>, claimed: &(dyn Fn(u64) -> bool 
             *known = known.filter(|known| *known == owner);
         }
     }
+    for Ended { draft, untold, pools } in ended {
+        *pools = draft.reached_pools(untold, &claimed, &|offset| reached.contains_key(&offset));
+    }
     let finish = |(owner, draft): (usize, Draft<'_>)| {
         let of_others = |offset: u64| reached.get(&offset).is_some_and(|by| *by != Some(owner));
-        draft.finish(&|offset| claimed(offset), &of_others)
+        draft.finish(&claimed, &of_others)
     };
     let mut assemblies: Vec<Assembly> = drafts.into_par_iter().enumerate().map(finish).collect();
     loop {

@@ -26,6 +26,7 @@ mod walk;
 use super::hits::{Hit, HitKind};
 use crate::progress::Progress;
 use crate::source::Source;
+use contest::Ended;
 use draft::{Draft, Rank};
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
@@ -190,7 +191,7 @@ pub(in super::super) fn gather(
         counted += u64::from(draft.body.count);
         counted <= most
     });
-    let tried: Vec<(Draft<'_>, Option<Assembly>)> = begun
+    let tried: Vec<(Draft<'_>, Option<(Assembly, Vec<u32>)>)> = begun
         .into_par_iter()
         .map(|draft| {
             let whole = draft.in_one_piece();
@@ -200,10 +201,15 @@ pub(in super::super) fn gather(
             (draft, whole)
         })
         .collect();
-    let (mut assemblies, mut drafts) = (Vec::new(), Vec::new());
-    for (draft, assembly) in tried {
-        match assembly {
-            Some(assembly) => assemblies.push(assembly),
+    let (mut assemblies, mut drafts, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for (draft, whole) in tried {
+        match whole {
+            Some((assembly, untold)) => {
+                if !untold.is_empty() {
+                    ended.push((assemblies.len(), Ended { draft, untold, pools: Vec::new() }));
+                }
+                assemblies.push(assembly);
+            }
             None => drafts.push(draft),
         }
     }
@@ -243,7 +249,19 @@ pub(in super::super) fn gather(
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
     drafts.extend(headless::drafts(image, hits, &indexes, &most_pages, &|offset| held.has(offset)));
     contest::settle(&mut drafts, &|offset| claimed.has(offset));
-    assemblies.extend(contest::finish(drafts, &|offset| claimed.has(offset)));
+    // Where no other database of its size lies in pieces, nothing reaches its end.
+    ended.retain_mut(|(_, ended)| {
+        let index = indexes.get(&ended.draft.body.geometry.page_size);
+        index.map(|index| ended.draft.body.index = index).is_some()
+    });
+    let (of, mut ended): (Vec<usize>, Vec<Ended<'_>>) = ended.into_iter().unzip();
+    let others = contest::finish(drafts, &mut ended, &|offset| claimed.has(offset));
+    for (of, ended) in of.into_iter().zip(ended) {
+        if let Some(assembly) = assemblies.get_mut(of) {
+            assembly.pools = ended.pools;
+        }
+    }
+    assemblies.extend(others);
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
     let claimed = Claimed::of(pages(&assemblies), logs);
     let orphans = hits.iter().filter(|hit| !claimed.has(hit.offset())).copied().collect();
