@@ -147,6 +147,16 @@ claims! {
     KindNew = 60, "a value is of a kind that no other row of the table has in its column";
     /// Of the rows of its old place whose own page can be read more than half are live as they stand there, but not nearly all.
     OthersMixed = 61, "some of the other rows of its old place were changed or deleted since";
+    /// The log frame from which it was read has its checksum: no bit of it changed.
+    ChecksumValid = 23, "read from a frame of the log whose checksum holds";
+    /// By the texts of the table that are not valid, of twenty rows of its length one or more has a damaged byte.
+    DamagePossible = 64, "as often as texts of other rows are broken, one in 20 rows as long as it has damaged bytes";
+    /// The same of every other row.
+    DamageLikely = 65, "as often as texts of other rows are broken, one in two rows as long as it has damaged bytes";
+    /// The rows of its page are by far more like those of another table than like the others of this one.
+    LikeAnother = 66, "the rows of its page are more like those of another table";
+    /// The first type, which follows from lengths, is that of nearly all rows, of those that it could be as well.
+    FirstUsual = 67, "the type of the first column that follows is the one that nearly all rows have";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

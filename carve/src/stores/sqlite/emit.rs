@@ -331,7 +331,11 @@ impl<'a> Reader<'_, 'a> {
         }
         let contested = verdict.is_some_and(|verdict| verdict.contested);
         let crowded = verdict.is_some_and(|verdict| verdict.crowded);
-        claims = claims.with_if(contested, Claim::KeyContested).with_if(crowded, Claim::Crowded);
+        let is_proved = version.commit.is_some() && self.ground.view.is_proved(number);
+        claims = claims
+            .with_if(contested, Claim::KeyContested)
+            .with_if(crowded, Claim::Crowded)
+            .with_if(is_proved, Claim::ChecksumValid);
         for ((page, _), copy) in verdict.map(|verdict| &verdict.also_at).into_iter().flatten() {
             if let Some(other) = self.ground.view.page(*page) {
                 let spans_from = batch.spans.len();

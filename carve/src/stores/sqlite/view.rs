@@ -89,6 +89,8 @@ struct Overlay {
     source: SourceId,
     offset: u64,
     commit: Option<u32>,
+    /// The log's checksum of it holds.
+    proved: bool,
 }
 
 /// A version of a page that the current view doesn't show.
@@ -197,7 +199,8 @@ impl<'a> View<'a> {
                 continue;
             }
             let commit = Some(frame.commit_number);
-            self.overlay.insert(frame.page, Overlay { source, offset: frame.offset, commit });
+            self.overlay
+                .insert(frame.page, Overlay { source, offset: frame.offset, commit, proved: frame.sound });
             if frame.sound && frame.commit != 0 {
                 self.page_count = frame.commit;
             }
@@ -240,13 +243,13 @@ impl<'a> View<'a> {
         for record in &journal.records {
             // The first record of a page is the one from before the transaction.
             if record.page <= self.page_count {
-                let overlay = Overlay { source, offset: record.offset, commit: None };
+                let overlay = Overlay { source, offset: record.offset, commit: None, proved: false };
                 self.overlay.entry(record.page).or_insert(overlay);
             }
         }
         // What is left of a page as it was is nearer to it than what the open transaction wrote, when it begins as a page.
         for record in &journal.damaged {
-            let at = Overlay { source, offset: record.offset, commit: None };
+            let at = Overlay { source, offset: record.offset, commit: None, proved: false };
             let first = self.version(record.page, source, record.offset, None);
             let kind = first.and_then(|page| PageKind::from_number(*page.bytes.first()?));
             if kind.is_some() && (2..=self.page_count).contains(&record.page) {
@@ -254,7 +257,7 @@ impl<'a> View<'a> {
             }
         }
         for (page, record) in numbers::of_lost(&self, &journal.damaged, source) {
-            self.overlay.insert(page, Overlay { source, offset: record.offset, commit: None });
+            self.overlay.insert(page, Overlay { source, offset: record.offset, commit: None, proved: false });
         }
         let put_back: HashSet<u64> = self.overlay.values().map(|over| over.offset).collect();
         self.records_lost = journal.damaged.iter().any(|record| !put_back.contains(&record.offset));
@@ -282,7 +285,7 @@ impl<'a> View<'a> {
             // What the main file holds in its place shows without an overlay.
             let natural = u64::from(page.saturating_sub(1)) * u64::from(self.geometry.page_size);
             if Some(source) != self.main || offset != natural || commit.is_some() {
-                self.overlay.insert(page, Overlay { source, offset, commit });
+                self.overlay.insert(page, Overlay { source, offset, commit, proved: commit.is_some() });
             }
         }
         let behind = states.behind(reached.state);
@@ -362,6 +365,13 @@ impl<'a> View<'a> {
         }
         let offset = u64::from(number - 1) * u64::from(self.geometry.page_size);
         self.version(number, self.main?, offset, None)
+    }
+
+    /// Whether the checksum of a log's frame holds for the bytes of this version.
+    pub(super) fn is_proved(&self, number: u32) -> bool {
+        let old = || self.old.get(number.checked_sub(FIRST_OLD)? as usize).map(|old| &old.at);
+        let at = if self.is_old(number) { old() } else { self.overlay.get(&number) };
+        at.is_some_and(|at| at.proved)
     }
 
     /// The numbers of the old versions.
@@ -459,7 +469,7 @@ impl<'a> View<'a> {
             return;
         }
         for record in records {
-            let at = Overlay { source, offset: record.offset, commit: None };
+            let at = Overlay { source, offset: record.offset, commit: None, proved: false };
             self.old.push(Old {
                 page: record.page,
                 at,
@@ -535,7 +545,7 @@ impl<'a> View<'a> {
                 let fits = frame.sound || frame.page <= self.page_count;
                 if fits && !shown(frame.page, source, frame.offset) {
                     let commit = (frame.commit_number > 0).then_some(frame.commit_number);
-                    let at = Overlay { source, offset: frame.offset, commit };
+                    let at = Overlay { source, offset: frame.offset, commit, proved: frame.sound };
                     let later = !uncommitted && (later.frame)(frame);
                     let number = FIRST_OLD + old.len() as u32;
                     let beside = [number; 2];
@@ -561,7 +571,7 @@ impl<'a> View<'a> {
             if shown(record.page, source, record.offset) {
                 continue;
             }
-            let at = Overlay { source, offset: record.offset, commit: None };
+            let at = Overlay { source, offset: record.offset, commit: None, proved: false };
             let beside = [FIRST_OLD + old.len() as u32; 2];
             let (uncommitted, of_statement, later) = (false, false, false);
             old.push(Old { page: record.page, at, uncommitted, of_statement, later, beside });
@@ -574,7 +584,7 @@ impl<'a> View<'a> {
             let uncommitted = matches!(self.applied, Applied::Rollback { .. }) || later.main_uncommitted;
             let first = FIRST_OLD + old.len() as u32;
             old.extend((first..).zip(hidden).map(|(number, page)| {
-                let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None };
+                let at = Overlay { source, offset: u64::from(page - 1) * size, commit: None, proved: false };
                 let later = !uncommitted && (later.main)(page);
                 Old { page, at, uncommitted, of_statement: false, later, beside: [number; 2] }
             }));

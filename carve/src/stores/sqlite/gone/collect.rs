@@ -410,6 +410,10 @@ fn finish(
     };
     let (uncommitted, later) = (view.is_uncommitted(number), view.is_later(number));
     let of_temp_file = view.is_of_temp_file(number);
+    let is_proved = view.is_proved(number);
+    let lost = if search.tree.rowids { 1 } else { 2 };
+    let is_usual = |freed: &FreedCell| kinds.is_usual(freed.serials.iter().copied().take(lost));
+    let is_anothers = role != Role::Own && search.is_anothers(kinds, version.bytes, cells);
     let strange = cells.iter().filter(|(freed, ..)| kinds.is_strange(freed)).count();
     let is_strange = cells.len() >= SEVERAL && 2 * strange > cells.len();
     let dead = cells.drain(..).filter_map(|(freed, method, claim)| {
@@ -429,12 +433,14 @@ fn finish(
         if later && content.is_none() {
             return None;
         }
+        let damaged_bytes = if is_proved { 0.0 } else { kinds.damaged_bytes(freed.cell.payload_len) };
         let claims = Claims::NONE
             .with(claim)
             .with_if(earlier, Claim::EarlierVersion)
             .with_if(role == Role::Freed, Claim::OldPage)
             .with_if(freed.rebuilt, Claim::HeadRebuilt)
             .with_if(freed.first_solved, Claim::FirstSolved)
+            .with_if(freed.first_solved && is_usual(&freed), Claim::FirstUsual)
             .with_if(freed.cut, Claim::TailLost)
             .with_if(freed.fitted, Claim::Fitted)
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
@@ -444,6 +450,10 @@ fn finish(
             .with_if(kinds.is_strange(&freed), Claim::KindNew)
             .with_if(kinds.is_garbled(), Claim::TextsGarbled)
             .with_if(kinds.is_often_garbled(), Claim::TextsOftenGarbled)
+            .with_if(damaged_bytes >= 0.05, Claim::DamagePossible)
+            .with_if(damaged_bytes >= 0.5, Claim::DamageLikely)
+            .with_if(is_proved, Claim::ChecksumValid)
+            .with_if(is_anothers, Claim::LikeAnother)
             .with_if(uncommitted, Claim::Uncommitted)
             .with_if(of_temp_file, Claim::FromTempFile);
         Some(Box::new(Dead {

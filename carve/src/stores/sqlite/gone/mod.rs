@@ -8,6 +8,7 @@
 
 mod agreement;
 mod aliased;
+mod anothers;
 mod bare;
 mod collect;
 mod common;
@@ -144,6 +145,10 @@ struct Search<'s, 'a> {
     least: usize,
     /// Other shapes that rows on the same pages may have.
     rivals: Vec<Kinds>,
+    /// What the rows of other tables look like; found out when it is first asked for.
+    others: OnceLock<Vec<Kinds>>,
+    /// The table's own number among the outputs.
+    output: usize,
     /// For each stored column of the live rows its position in these records, where they are of another shape.
     as_live: Option<Vec<Option<usize>>>,
     /// Rows of which a version of a later shape is gone too.
@@ -273,6 +278,8 @@ pub(super) fn rows<'s, 'a: 's>(
         key_cells,
         least,
         rivals,
+        others: OnceLock::new(),
+        output: number,
         as_live,
         went_on,
         entries: &witnesses.entries,

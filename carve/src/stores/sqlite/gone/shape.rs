@@ -12,6 +12,7 @@ use super::positions;
 use super::rowids;
 use crate::model::SchemaOrigin;
 use foldhash::fast::RandomState;
+use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::ddl::Affinity;
 use mudlark_parsers::sqlite::freed::{self, Effort, FreedCell, RowidLeft, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::freelist;
@@ -43,6 +44,8 @@ pub(super) struct Kinds {
     odds_by_rows: Vec<i64>,
     /// Of these rows, those with a text that is not valid.
     garbled: u32,
+    /// The bytes of their texts.
+    text_bytes: u64,
 }
 
 /// What is known of the values of a column.
@@ -67,8 +70,14 @@ struct Values {
 /// Rows that must have been seen before their values say what others can be.
 const TELLING: u32 = 16;
 
+/// All but one of so many rows are nearly all.
+const NEARLY_ALL: u64 = 20;
+
 /// Texts that are not valid are many where one of so many rows has one.
 const OFTEN: u32 = 32;
+
+/// A flipped bit makes a text invalid in one of eight bytes of ASCII, and in most of other letters.
+const FLIPS_OF_INVALID: f64 = 4.0;
 
 /// How much less or greater a double's binary exponent is seldom than all that were seen.
 const SELDOM_EXPONENT: i64 = 16;
@@ -197,6 +206,8 @@ struct Seen {
     fewest: usize,
     /// Those with a text that is not valid.
     garbled: u32,
+    /// The bytes of all texts.
+    text_bytes: u64,
 }
 
 impl Seen {
@@ -212,6 +223,7 @@ impl Seen {
             }
             let text = bytes.filter(|_| serial.kind() == SerialKind::Text);
             garbled |= text.is_some_and(|text| !is_valid(self.encoding, text));
+            self.text_bytes += text.map_or(0, |text| text.len() as u64);
             columns += 1;
         }
         self.garbled += u32::from(garbled);
@@ -239,13 +251,14 @@ impl Kinds {
             return Self::of(database, successor).with(lost);
         }
         let encoding = database.encoding;
-        let mut seen = Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX, garbled: 0 };
+        let mut seen =
+            Seen { encoding, values: Vec::new(), rows: 0, fewest: usize::MAX, garbled: 0, text_bytes: 0 };
         for page in sample::profile_pages(pages) {
             sample::records(&database.view, &database.survey, page, sample::ROWS, |_, header, payload| {
                 seen.record(record::cells(header.serials(), header.len, payload));
             });
         }
-        let Seen { mut values, mut rows, fewest, garbled, .. } = seen;
+        let Seen { mut values, mut rows, fewest, garbled, text_bytes, .. } = seen;
         // Where an earlier shape has no rows of its own, those of the later one tell what its columns hold.
         let later = def.and_then(|def| database.catalogue.tables.get(def.successor?));
         if let Some((def, later)) = def.zip(later).filter(|_| rows == 0) {
@@ -302,6 +315,7 @@ impl Kinds {
                     rows,
                     odds_by_rows: odds_by_rows(rows),
                     garbled,
+                    text_bytes,
                 }
             }
             None => {
@@ -323,6 +337,7 @@ impl Kinds {
                     rows,
                     odds_by_rows: odds_by_rows(rows),
                     garbled,
+                    text_bytes,
                 }
             }
         }
@@ -332,14 +347,14 @@ impl Kinds {
     /// with all its serial types. Returns whether there was any.
     pub(super) fn learn<'p>(&mut self, rows: impl Iterator<Item = (&'p [u8], &'p FreedCell)>) -> bool {
         let values = std::mem::take(&mut self.values);
-        let (encoding, garbled) = (self.encoding, self.garbled);
-        let mut seen = Seen { encoding, values, rows: self.rows, fewest: self.least, garbled };
+        let (encoding, garbled, text_bytes) = (self.encoding, self.garbled, self.text_bytes);
+        let mut seen = Seen { encoding, values, rows: self.rows, fewest: self.least, garbled, text_bytes };
         for (page, freed) in rows {
-            let body_at = (freed.cell.payload_at + freed.header_len) as usize;
-            seen.record(record::cells(freed.serials.iter().copied(), body_at, page));
+            seen.record(own_cells(page, freed));
         }
         let more = seen.rows > self.rows;
-        (self.values, self.rows, self.garbled) = (seen.values, seen.rows, seen.garbled);
+        (self.values, self.rows) = (seen.values, seen.rows);
+        (self.garbled, self.text_bytes) = (seen.garbled, seen.text_bytes);
         self.odds_by_rows = odds_by_rows(self.rows);
         more
     }
@@ -475,8 +490,7 @@ impl Kinds {
 
     /// Whether a cell has a value that is unlike all that were seen of its column.
     pub(super) fn is_unlike(&self, page: &[u8], freed: &FreedCell) -> bool {
-        let body_at = (freed.cell.payload_at + freed.header_len) as usize;
-        let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+        let mut cells = own_cells(page, freed).enumerate();
         self.rows >= TELLING
             && cells.any(|(column, (serial, bytes))| {
                 let Some(values) = self.values.get(column) else { return false };
@@ -506,10 +520,41 @@ impl Kinds {
         self.garbled > 1 && self.garbled.saturating_mul(OFTEN) >= self.rows
     }
 
+    /// How many of `len` bytes are damaged, if as many of all are as those texts tell that are not valid.
+    pub(super) fn damaged_bytes(&self, len: u64) -> f64 {
+        FLIPS_OF_INVALID * f64::from(self.garbled) * len as f64 / self.text_bytes.max(1) as f64
+    }
+
+    /// How likely a record is one of the table's, in sixteenths of a bit; `None` where no row tells.
+    pub(super) fn likeness(&self, page: &[u8], freed: &FreedCell) -> Option<i64> {
+        let cells = own_cells(page, freed).enumerate();
+        let odds =
+            cells.map(|(column, (serial, bytes))| self.odds(column, serial, bytes.unwrap_or_default()));
+        let fits = freed.serials.len() <= self.most;
+        (self.rows >= TELLING).then(|| odds.sum::<i64>() - if fits { 0 } else { BEYOND })
+    }
+
+    /// Whether nearly all rows have these types first, of those that have as many bytes, or so few more or less as a fragment
+    /// behind a cell has.
+    pub(super) fn is_usual(&self, mut first: impl Iterator<Item = Serial>) -> bool {
+        let mut values = self.values.iter();
+        self.rows >= TELLING
+            && first.all(|serial| {
+                let Some(values) = values.next() else { return false };
+                let len = |serial: u64| Serial(serial).len();
+                let near = values
+                    .often
+                    .iter()
+                    .filter(|(other, _)| len(**other).abs_diff(serial.len()) < MIN_CELL as u64);
+                let all: u32 = near.map(|(_, rows)| rows).sum();
+                let same = values.often.get(&serial.0).copied().unwrap_or(0);
+                same > 0 && u64::from(same) * NEARLY_ALL >= u64::from(all) * (NEARLY_ALL - 1)
+            })
+    }
+
     /// Whether the doubles of a cell that was put together are of the magnitude of the column's others.
     fn reals_fit(&self, page: &[u8], freed: &FreedCell) -> bool {
-        let body_at = (freed.cell.payload_at + freed.header_len) as usize;
-        let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+        let mut cells = own_cells(page, freed).enumerate();
         cells.all(|(column, (serial, bytes))| {
             let seen = self.values.get(column).and_then(|values| values.exponents);
             let exponent = bytes.filter(|_| serial.kind() == SerialKind::Real).and_then(exponent);
@@ -523,6 +568,12 @@ impl Kinds {
     pub(super) fn fits(&self, column: usize, serial: Serial) -> bool {
         self.allowed.get(column).is_some_and(|allowed| allowed & bit(serial.kind()) != 0)
     }
+}
+
+/// The cells of a record, as far as they lie on its page.
+fn own_cells<'p>(page: &'p [u8], freed: &FreedCell) -> impl Iterator<Item = (Serial, Option<&'p [u8]>)> {
+    let payload = freed.cell.local_payload(page);
+    record::cells(freed.serials.iter().copied(), freed.header_len as usize, payload)
 }
 
 /// Whether a row id of which this is left can be one between these.
