@@ -157,6 +157,8 @@ claims! {
     LikeAnother = 66, "the rows of its page are more like those of another table";
     /// The first type, which follows from lengths, is that of nearly all rows, of those that it could be as well.
     FirstUsual = 67, "the type of the first column that follows is the one that nearly all rows have";
+    /// The first two types follow from their length together, and others are about as likely.
+    PairDoubtful = 68, "where its first column ends is one of several places that are about as likely";
     /// Read where rows of a lost page may be, it is more likely one that was deleted.
     LikelierGone = 41, "of rows that are read this way more were deleted than are live";
 }

@@ -61,6 +61,8 @@ pub struct FreedCell {
     pub rebuilt: bool,
     /// The first serial type was overwritten, and follows from the others and the cell's length.
     pub first_solved: bool,
+    /// Of two types that follow from lengths others are about as likely.
+    pub doubtful_pair: bool,
     /// The end was overwritten: the cell's bytes reach to the extent's end only.
     pub cut: bool,
     /// It begins where a block or a cell does, and ends where the extent or the next one does.

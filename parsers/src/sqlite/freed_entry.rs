@@ -63,6 +63,7 @@ pub fn only_entry(page: &[u8], block: Extent, shape: Shape<'_>) -> Option<FreedC
         rowid: RowidLeft::None,
         rebuilt: true,
         first_solved: true,
+        doubtful_pair: false,
         cut: false,
         fitted: true,
         at_head: true,

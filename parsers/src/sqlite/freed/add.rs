@@ -74,6 +74,7 @@ impl Walk<'_> {
             rowid,
             rebuilt,
             first_solved: false,
+            doubtful_pair: false,
             cut,
             fitted: false,
             at_head: self.begins(start),

@@ -18,6 +18,23 @@ const MOST_PAIR_STARTS: usize = 2048;
 /// How much less likely a cell ends before a fragment than right where the next one begins, in sixteenths of a bit.
 const FRAGMENT: i64 = 48;
 
+/// So many times as likely as a pair of types all others together may be, where it is sure.
+const DOUBTFUL: f64 = 0.25;
+
+/// Two types that follow from lengths.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    first: Serial,
+    second: Serial,
+    /// How many times as likely as these the others are, all together.
+    others: f64,
+}
+
+/// What odds in sixteenths of a bit are as a factor.
+fn times(odds: i64) -> f64 {
+    (odds as f64 / 16.0).exp2()
+}
+
 impl Walk<'_> {
     /// Cells of which the header's length was overwritten as well: at the start of a freeblock, and where another one
     /// may have been joined to it, behind a cell.
@@ -198,22 +215,28 @@ impl Walk<'_> {
             for end in &ends {
                 let room = end.checked_sub(body_at).and_then(|room| (room as u64).checked_sub(types.body));
                 let Some(room) = room.filter(|_| end - start <= 0x7f) else { continue };
-                let Some((first, second)) = self.best_pair(body_at, room, low) else { continue };
+                let Some(Pair { first, second, others }) = self.best_pair(body_at, room, low) else {
+                    continue;
+                };
+                let known = found.len();
                 let serials = (types.count + 2, &once(first).chain(once(second)).chain(self.serials(&types)));
                 self.add_headless(start, 1, serials, types.len + pair_len, types.body + room, true, found);
+                for possible in found.iter_mut().skip(known) {
+                    possible.freed.doubtful_pair = others > DOUBTFUL;
+                }
             }
         }
     }
 
     /// The likeliest first two serial types of a body at `at` that take `room` bytes together. `low` are the low bits of
     /// the second where it takes two bytes.
-    pub(super) fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<(Serial, Serial)> {
+    fn best_pair(&self, at: usize, room: u64, low: Option<u8>) -> Option<Pair> {
         let second_size = if low.is_some() { 2 } else { 1 };
         let is_first = |first: Serial| varint_len(first.0) == 1;
         let is_second = |second: Serial| {
             varint_len(second.0) == second_size && low.is_none_or(|low| second.0 & 0x7f == u64::from(low))
         };
-        let mut best: Option<(i64, Serial, Serial)> = None;
+        let mut best: Option<(i64, Pair)> = None;
         // Where the second begins is all that the two have to do with one another.
         for first_len in 0..=room {
             self.shape.effort.spend(1)?;
@@ -221,11 +244,14 @@ impl Walk<'_> {
             let Some(second) = self.likeliest(1, second_at, room - first_len, &is_second) else { continue };
             let Some(first) = self.likeliest(0, at, first_len, &is_first) else { continue };
             let odds = first.0 + second.0;
-            if best.is_none_or(|(most, _, _)| odds > most) {
-                best = Some((odds, first.1, second.1));
-            }
+            let pair = |others| Pair { first: first.1, second: second.1, others };
+            best = Some(match best {
+                None => (odds, pair(0.0)),
+                Some((most, best)) if odds > most => (odds, pair((best.others + 1.0) * times(most - odds))),
+                Some((most, best)) => (most, Pair { others: best.others + times(odds - most), ..best }),
+            });
         }
-        best.map(|(_, first, second)| (first, second))
+        best.map(|(_, pair)| pair)
     }
 
     /// The likeliest serial type of so many bytes for the value of a column at `at`, with its odds.

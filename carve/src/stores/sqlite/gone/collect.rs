@@ -374,6 +374,7 @@ pub(super) fn whole(page: &[u8], cell: Cell) -> Option<FreedCell> {
         rowid,
         rebuilt: false,
         first_solved: false,
+        doubtful_pair: false,
         cut: false,
         fitted: true,
         at_head: false,
@@ -440,6 +441,7 @@ fn finish(
             .with_if(role == Role::Freed, Claim::OldPage)
             .with_if(freed.rebuilt, Claim::HeadRebuilt)
             .with_if(freed.first_solved, Claim::FirstSolved)
+            .with_if(freed.doubtful_pair, Claim::PairDoubtful)
             .with_if(freed.first_solved && is_usual(&freed), Claim::FirstUsual)
             .with_if(freed.cut, Claim::TailLost)
             .with_if(freed.fitted, Claim::Fitted)
