@@ -1,7 +1,9 @@
 //! Is bad input answered by a message that names the path, the right status, and nothing half-written?
 
 use crate::support::{Done, MUDLARK, Ran, command, folder, listing, mudlark, small_store, store};
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -325,5 +327,18 @@ fn a_pipe_or_a_device_given_as_output_is_never_replaced_by_a_file() -> Done {
         assert!(fs::symlink_metadata(&pipe)?.file_type().is_fifo(), "with {further:?}");
         assert_eq!(listing(folder.path())?, ["pipe", "store.db"]);
     }
+    Ok(())
+}
+
+#[test]
+fn names_that_are_no_text_are_names_all_the_same() -> Done {
+    let folder = folder()?;
+    let named = |bytes: &[u8]| folder.path().join(OsStr::from_bytes(bytes));
+    let (source, out) = (named(b"a\xff\nb.db"), named(b"out\xfe.db"));
+    store(&source, "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES(1, 'Ada')")?;
+    let arguments = [OsStr::new("recover"), source.as_os_str(), OsStr::new("-o"), out.as_os_str()];
+    let ran = mudlark(arguments)?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert!(out.exists());
     Ok(())
 }

@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         min_confidence: arguments.min_confidence,
         hash: arguments.common.hash.unwrap_or_default(),
         options,
-        arguments: std::env::args().collect(),
+        arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         table: None,
     };
     if let Some(folder) = folder {
