@@ -168,3 +168,23 @@ fn a_long_row_beside_wiped_space_is_whole() -> Done {
     assert!(live.iter().all(|row| row["values"]["body"].is_string()), "a row is in part");
     Ok(())
 }
+
+#[test]
+fn rows_that_lack_columns_or_hold_text_in_numeric_ones_stay_with_their_table_beside_one_of_their_shape()
+-> Done {
+    let folder = folder()?;
+    for (name, definitions) in [
+        ("short.db", "CREATE TABLE a(id INTEGER PRIMARY KEY, name TEXT, note); INSERT INTO a VALUES(1, 'Ada', 'x');
+            CREATE TABLE b(id INTEGER PRIMARY KEY, name TEXT, note); ALTER TABLE a ADD COLUMN sort DEFAULT 4"),
+        ("dates.db", "CREATE TABLE a(id INTEGER PRIMARY KEY, name TEXT, made DATETIME);
+            INSERT INTO a VALUES(1, 'Ada', '2026-11-20 12:00:00');
+            CREATE TABLE b(id INTEGER PRIMARY KEY, name TEXT, note TEXT); INSERT INTO b VALUES(1, 'Bo', NULL)"),
+    ] {
+        let path = folder.path().join(name);
+        store(&path, definitions)?;
+        let mut read = as_sqlite_reads(&path)?;
+        read.retain(|_, rows| !rows.is_empty());
+        assert_eq!(as_recovered(&path)?, read, "{name}");
+    }
+    Ok(())
+}

@@ -226,7 +226,10 @@ impl Forest {
             .iter()
             .map(|(object, leaf)| if *leaf == 0 { Fit::Yes as u8 } else { fit(*object, *leaf) })
             .collect();
-        let misfits = (1..leaves.len()).filter(|a| own.get(*a).is_some_and(|own| *own < Fit::Yes as u8));
+        // Rows that lack columns, or hold text in a numeric one, are odd and nothing more: SQLite keeps such rows. Only what
+        // breaks a rule shows that roots were exchanged.
+        let no = Fit::No as u8;
+        let misfits = (1..leaves.len()).filter(|a| own.get(*a) == Some(&no));
         for a in misfits.take(MOST_EXCHANGED) {
             for b in (1..leaves.len()).filter(|b| *b != a) {
                 let (Some((one, leaf)), Some((other, other_leaf))) = (leaves.get(a), leaves.get(b)) else {
@@ -238,8 +241,9 @@ impl Forest {
                     continue;
                 }
                 let of_one = if *other_leaf == 0 { Fit::Yes as u8 } else { fit(*one, *other_leaf) };
-                let exchanged = of_one + fit(*other, *leaf);
-                if own.get(a).zip(own.get(b)).is_some_and(|(a, b)| exchanged > a + b) {
+                let of_other = fit(*other, *leaf);
+                let is_better = |own: &u8| of_one + of_other > no + own && (of_other > no || *own == no);
+                if own.get(b).is_some_and(is_better) {
                     return Some((a, b));
                 }
             }
