@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
 use super::outdated::Outdated;
 use super::prints::content;
+use super::rank::{Rank, Ranked};
 use super::rejoined;
 use super::restored;
 use super::settle::{self, Verdict, Verdicts};
@@ -402,18 +403,20 @@ impl<'a> Reader<'_, 'a> {
         cell: &Cell,
         payload: &chains::Payload<'_>,
     ) -> Option<Cow<'static, [Lifetime]>> {
-        if self.rowids && of_table.is_quiet(cell.rowid) {
+        if self.rowids && of_table.is_quiet(Ranked::of_rowid(cell.rowid)) {
             return Some(Cow::Borrowed(&BEFORE_LOG));
         }
         let header = record::header(&payload.bytes, cell.payload_len).ok().filter(|_| payload.whole)?;
         let serials = || header.serials().map(|serial| serial.0);
         let body = payload.bytes.get(header.len..)?;
         let key = if self.rowids {
-            cell.rowid
+            Ranked::of_rowid(cell.rowid)
         } else {
             let cells = self.def?.ddl.primary_key.len();
             let len: u64 = header.serials().take(cells).map(|serial| serial.len()).sum();
-            content(serials().take(cells), body.get(..usize::try_from(len).ok()?)?) as i64
+            let bytes = body.get(..usize::try_from(len).ok()?)?;
+            let rank = Rank::of_key(header.serials().take(cells), bytes);
+            Ranked { key: content(serials().take(cells), bytes) as i64, rank }
         };
         Some(Cow::Owned(of_table.of_live(key, content(serials(), body))))
     }

@@ -42,6 +42,7 @@ mod open;
 mod outdated;
 mod prints;
 mod ranges;
+mod rank;
 mod rejoined;
 mod remnants;
 mod repair;

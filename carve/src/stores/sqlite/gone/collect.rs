@@ -5,6 +5,7 @@ use super::super::database::Database;
 use super::super::forest::Object;
 use super::super::leaf::leaf_kind;
 use super::super::prints::{Print, tail};
+use super::super::rank::Rank;
 use super::super::settle;
 use super::ends::Ends;
 use super::kin::{self, Kin};
@@ -91,14 +92,14 @@ impl Pages {
     }
 }
 
-/// What some pages hold: candidates, of earlier pages rows with these row ids only, and what of the live rows was met.
+/// What some pages hold: candidates, of earlier pages rows with these ranks only, and what of the live rows was met.
 /// `kinds` is what the records of the table look like.
 pub(super) fn read(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     Pages(pages): &Pages,
-    rowids: &RangeInclusive<i64>,
+    ranks: &RangeInclusive<Rank>,
 ) -> (Vec<Candidate>, Vec<EndingsOfPages>) {
     let pages = pages.par_iter().with_min_len(8);
     let bounds = OnceLock::new();
@@ -112,7 +113,7 @@ pub(super) fn read(
     let found = pages.fold(Found::default, |mut found, read| {
         let ids = || ids_near(search, read.page, bounds(read.page));
         let before = found.dead.len();
-        on_page(search, kinds, live, (*read, rowids, &ids), &mut found);
+        on_page(search, kinds, live, (*read, ranks, &ids), &mut found);
         // Here its page has just been read.
         let Found { dead, beside, .. } = &mut found;
         kin.restore(live, read.page, dead.get_mut(before..).unwrap_or_default(), beside);
@@ -165,14 +166,14 @@ fn settle_chain(live: &Live<'_, '_, '_>, dead: &mut Dead) {
         .with_if(spilled && dead.content.is_none(), Claim::ChainBroken);
 }
 
-/// A page, the row ids that are asked for on earlier ones, and those that it may have had.
-type OnPage<'p> = (ToRead, &'p RangeInclusive<i64>, &'p dyn Fn() -> Option<(i64, i64)>);
+/// A page, the ranks of the rows that are asked for on earlier ones, and the row ids that it may have had.
+type OnPage<'p> = (ToRead, &'p RangeInclusive<Rank>, &'p dyn Fn() -> Option<(i64, i64)>);
 
 fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
-    (ToRead { page: number, role, free_space }, rowids, ids): OnPage<'_>,
+    (ToRead { page: number, role, free_space }, ranks, ids): OnPage<'_>,
     Found { dead, endings, cells: found, scratch, .. }: &mut Found<'_, '_>,
 ) {
     let database = search.database;
@@ -243,9 +244,11 @@ fn on_page(
             Role::Earlier => "earlier_page",
             _ => "freed_page",
         };
+        let all = *ranks.start() == Rank::LEAST && *ranks.end() == Rank::NONE;
         let is_asked = |cell: &Cell| {
             role != Role::Earlier
-                || search.asked.is_none_or(|asked| asked == cell.rowid) && rowids.contains(&cell.rowid)
+                || search.asked.is_none_or(|asked| asked == cell.rowid)
+                    && (all || ranks.contains(&search.rank(number, version.bytes, cell)))
         };
         let cells = page.good_cells().filter(is_asked);
         let mut copies = live.copies();
@@ -428,7 +431,7 @@ fn finish(
         }
         let tail = by_bytes(claim).then(|| tail(freed.cell.local_payload(version.bytes)));
         let tail = tail.filter(|_| freed.cell.overflow == 0).flatten();
-        let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
+        let Fingerprints { content, ending, key, rank, taken } = search.fingerprints(number, &freed);
         // What is cut of a row in later free space may be of any row that is live at the point; what was written behind it
         // stands in the frame that wrote it.
         if later && content.is_none() {
@@ -468,6 +471,7 @@ fn finish(
             ending,
             tail,
             key,
+            rank,
             newness,
             uncommitted,
             later,

@@ -7,6 +7,7 @@ use super::super::catalogue::IndexDef;
 use super::super::chains;
 use super::super::database::Database;
 use super::super::forest::{Object, Tree, bounds};
+use super::super::rank::Rank;
 use super::super::sample;
 use super::super::settle;
 use super::super::shape::Fit;
@@ -129,12 +130,12 @@ pub(super) fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32)
     (agrees, known)
 }
 
-/// The entries of a table's indexes that no live row explains by its place, of rows with some of the row ids.
+/// The entries of a table's indexes that no live row explains by its place, of rows with some of the ranks.
 pub(super) fn dead(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     table: usize,
-    ids: &RangeInclusive<i64>,
+    ranks: &RangeInclusive<Rank>,
 ) -> Vec<Candidate> {
     let database = search.database;
     let rowids = Rowids::of(search);
@@ -148,7 +149,7 @@ pub(super) fn dead(
         let pages: Vec<(u32, bool)> = own.chain(further).collect();
         let index = Of { number, projection: &projection, fields: &def.fields };
         let on_page = |mut found: Found, page: &(u32, bool)| {
-            on_page(search, kinds, index, (rowids, ids), *page, &mut found);
+            on_page(search, kinds, index, (rowids, ranks), *page, &mut found);
             found
         };
         let parts = pages.par_iter().with_min_len(8).fold(Found::default, on_page);
@@ -201,7 +202,7 @@ fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
     Of { number: index, projection, fields }: Of<'_>,
-    (rowids, ids): (Rowids, &RangeInclusive<i64>),
+    (rowids, ranks): (Rowids, &RangeInclusive<Rank>),
     (number, own): (u32, bool),
     Found { dead: found, cells }: &mut Found,
 ) {
@@ -300,7 +301,7 @@ fn on_page(
             return None;
         };
         let Value::Int(rowid) = serial.decode(bytes) else { return None };
-        if !ids.contains(&rowid) {
+        if !ranks.contains(&Rank::of_rowid(rowid)) {
             return None;
         }
         // Where the end of the block was given to another cell, what reads as the row id may be the end of a text, or
@@ -337,6 +338,7 @@ fn on_page(
             rowid: Some(rowid),
             content: None,
             key: None,
+            rank: Rank::NONE,
             newness,
             uncommitted: false,
             later: false,

@@ -2,6 +2,7 @@
 
 use super::super::history::{IdSince, OfTable};
 use super::super::ids::RowIds;
+use super::super::rank::Ranked;
 use super::doubt::Doubt;
 use super::kin::{self, Shared};
 use super::live::Live;
@@ -89,7 +90,7 @@ pub(super) fn judge(
     let has_ended = |dead: &Dead| {
         let history = history.filter(|_| !search.damaged);
         let known = history.zip(dead.rowid.filter(|_| is_read(dead))).zip(dead.content);
-        known.is_some_and(|((history, rowid), content)| history.has_ended(rowid, content))
+        known.is_some_and(|((history, rowid), content)| history.has_ended(Ranked::of_rowid(rowid), content))
     };
     let is_copy = |dead: &Dead| {
         search.tree.rowids
@@ -265,8 +266,8 @@ fn know_again(search: &Search<'_, '_>, dead: &mut [Candidate]) {
 /// Says of a version what the commit did that ended it, where that is known.
 fn by_history(history: Option<&OfTable<'_>>, identity: Identity, version: &mut Judged) {
     let key = match identity {
-        Identity::Rowid(rowid) | Identity::Former(rowid) => rowid,
-        Identity::Key(key) => key as i64,
+        Identity::Rowid(rowid) | Identity::Former(rowid) => Ranked::of_rowid(rowid),
+        Identity::Key(key) => Ranked { key: key as i64, rank: version.dead.rank },
         _ => return,
     };
     let is_ended = matches!(version.state, State::Deleted | State::Superseded);

@@ -57,6 +57,7 @@ use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
 use super::prints::{Print, content, ending};
+use super::rank::Rank;
 use super::settle::{Contested, Kept as KeptByRowid};
 use super::view::PageVersion;
 use crate::error::Error;
@@ -65,7 +66,9 @@ use crate::stores::RowSink;
 use leaves::Leaves;
 use live::Live;
 use mudlark_parsers::claim::{Claim, Claims};
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::FreedCell;
+use mudlark_parsers::sqlite::record;
 use projected::Projection;
 use put::Target;
 use shape::Kinds;
@@ -98,6 +101,8 @@ struct Dead {
     tail: Option<u32>,
     /// A fingerprint of its primary key, in a table without row ids.
     key: Option<u64>,
+    /// The rank of that key.
+    rank: Rank,
     /// Later ones are of later times, as far as that is known.
     newness: i64,
     /// Written by a transaction that never committed.
@@ -303,7 +308,7 @@ pub(super) fn rows<'s, 'a: 's>(
     if kinds.few_rows() {
         let own = dead.len();
         if last > 0 {
-            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(0), &passes.rowids(0)).0);
+            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(0), &passes.ranks(0)).0);
         }
         let learned = learn(database, &mut kinds, &dead);
         dead.truncate(own);
@@ -323,10 +328,10 @@ pub(super) fn rows<'s, 'a: 's>(
         passes.wait(&search, None, &mut dead);
     }
     for pass in 0..=last {
-        let ids = passes.rowids(pass);
+        let ranks = passes.ranks(pass);
         if last > 0 {
             dead = passes.take(pass);
-            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ids).0);
+            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ranks).0);
             collect::hold_against(&mut live, &mut dead, &seen);
         }
         let live = &live;
@@ -335,7 +340,7 @@ pub(super) fn rows<'s, 'a: 's>(
             // One without a name may have the definition of another, whose indexes are not its own.
             let is_named = !search.nameless && output.tree == search.number && search.tree.rowids;
             let def = output.def.filter(|_| is_named);
-            def.map(|def| entries::dead(&search, &kinds, def, &ids)).unwrap_or_default()
+            def.map(|def| entries::dead(&search, &kinds, def, &ranks)).unwrap_or_default()
         };
         let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
         let any_rows = !dead.is_empty() || !rows.is_empty();
@@ -356,8 +361,9 @@ pub(super) fn rows<'s, 'a: 's>(
         };
         // Neither asks the other, and where the one has nothing to share among the threads the other has.
         let (mut judged, of_indexes) = rayon::join(of_rows, of_indexes);
-        let is_of_pass =
-            |dead: &mut Candidate| pass == last || dead.rowid.is_some_and(|id| ids.contains(&id));
+        let is_of_pass = |dead: &mut Candidate| {
+            pass == last || dead.rowid.is_some_and(|id| ranks.contains(&Rank::of_rowid(id)))
+        };
         let mut projected: Vec<Candidate> = projected.extract_if(.., is_of_pass).collect();
         projected.extend(of_indexes);
         if !any_rows && projected.is_empty() {
@@ -393,12 +399,19 @@ fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool
 }
 
 /// What is compared of a candidate, as the fields of [`Dead`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Fingerprints {
     content: Option<u64>,
     ending: u64,
     key: Option<u64>,
+    rank: Rank,
     taken: bool,
+}
+
+impl Default for Fingerprints {
+    fn default() -> Self {
+        Self { content: None, ending: 0, key: None, rank: Rank::NONE, taken: false }
+    }
 }
 
 impl Search<'_, '_> {
@@ -432,8 +445,27 @@ impl Search<'_, '_> {
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
+        let types = || freed.serials.iter().take(self.key_cells).copied();
+        let rank = key.map_or(Rank::NONE, |key| Rank::of_key(types(), key));
         let key = key.map(|key| content(serials().take(self.key_cells), key));
         let content = whole.then(|| content(serials(), body));
-        Fingerprints { content, ending: ending(body), key, taken }
+        Fingerprints { content, ending: ending(body), key, rank, taken }
+    }
+
+    /// The rank of a whole cell on a page.
+    fn rank(&self, page: u32, bytes: &[u8], cell: &Cell) -> Rank {
+        if self.tree.rowids {
+            return Rank::of_rowid(cell.rowid);
+        }
+        let local = || {
+            let payload = cell.local_payload(bytes);
+            let header = record::header(payload, cell.payload_len).ok()?;
+            let types = || header.serials().take(self.key_cells);
+            let len = usize::try_from(types().map(|serial| serial.len()).sum::<u64>()).ok()?;
+            Some(Rank::of_key(types(), payload.get(header.len..)?.get(..len)?))
+        };
+        // The key may go on in the cell's chain.
+        let far = || Some(self.fingerprints(page, &collect::whole(bytes, *cell)?).rank);
+        local().or_else(far).unwrap_or(Rank::NONE)
     }
 }

@@ -1,10 +1,11 @@
-//! The search in passes, a range of row ids at a time.
+//! The search in passes, a range of row ids or of keys at a time.
 //!
 //! A log may write every row anew in each of its commits, and each of these versions is a candidate. Where it has more of
 //! one table than are held at once, the versions of earlier pages are read and judged range by range. What else was found
-//! waits for the range of its row id, and what has none for the last pass.
+//! waits for the range of its row id or key, and what has none for the last pass.
 
 use super::super::history::OfTable;
+use super::super::rank::Rank;
 use super::collect::{Pages, whole};
 use super::{Candidate, Dead, Numbering, Search};
 use mudlark_parsers::claim::Claim;
@@ -20,11 +21,22 @@ const BESIDE: i64 = 64;
 /// Candidates that are too few to share among threads.
 const SHARE: usize = 64;
 
+/// A version of a page.
+struct Earlier {
+    page: u32,
+    /// The ranks of its rows.
+    ranks: RangeInclusive<Rank>,
+    /// The least that what lies in its free space is likely to have.
+    least: Rank,
+}
+
 pub(super) struct Passes {
-    /// The least row id of each pass but the first.
-    firsts: Vec<i64>,
-    /// Versions of pages, with the least and the greatest row id on each; none where there is one pass.
-    earlier: Vec<(u32, RangeInclusive<i64>)>,
+    /// The table has row ids.
+    by_rowid: bool,
+    /// The least rank of each pass but the first.
+    firsts: Vec<Rank>,
+    /// Versions of pages; none where there is one pass.
+    earlier: Vec<Earlier>,
     /// The same by the page that they are of.
     versions: HashMap<u32, Vec<u32>>,
     waiting: Vec<Vec<Candidate>>,
@@ -36,22 +48,42 @@ pub(super) struct Passes {
     nameless: HashMap<u64, bool>,
 }
 
+impl Earlier {
+    fn of(search: &Search<'_, '_>, page: u32) -> Self {
+        let database = search.database;
+        let all = || Self { page, ranks: Rank::LEAST..=Rank::NONE, least: Rank::LEAST };
+        if search.tree.rowids {
+            let info = database.survey.page(page);
+            if !info.sound || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
+                return all();
+            }
+            let least = Rank::of_rowid(info.first.saturating_sub(BESIDE));
+            return Self { page, ranks: Rank::of_rowid(info.first)..=Rank::of_rowid(info.last), least };
+        }
+        let version = database.view.page(page);
+        let parsed = version.as_ref().and_then(|version| {
+            Page::parse(version.bytes, version.number, database.view.geometry)
+                .filter(|page| !page.header.kind.is_table())
+        });
+        let Some(of_page) = parsed else { return all() };
+        let ranks = || of_page.good_cells().map(|cell| search.rank(page, of_page.bytes, &cell));
+        match (ranks().min(), ranks().max()) {
+            (Some(first), Some(last)) => Self { page, ranks: first..=last, least: first },
+            _ => all(),
+        }
+    }
+}
+
 impl Passes {
     /// Takes the earlier pages out of those to be read, where they are to be read in several passes.
     pub(super) fn of(search: &Search<'_, '_>, history: Option<&OfTable<'_>>, pages: &mut Pages) -> Self {
-        let firsts = history.filter(|_| search.tree.rowids).map(OfTable::ranges).unwrap_or_default();
+        let firsts = history.map(OfTable::ranges).unwrap_or_default();
         let earlier = if firsts.is_empty() { Vec::new() } else { pages.take_earlier() };
-        let survey = &search.database.survey;
-        let earlier = earlier.into_iter().map(|page| {
-            let info = survey.page(page);
-            let is_told = info.sound && info.kind == Some(PageKind::TableLeaf) && info.cells > 0;
-            (page, if is_told { info.first..=info.last } else { i64::MIN..=i64::MAX })
-        });
-        let earlier: Vec<(u32, RangeInclusive<i64>)> = earlier.collect();
+        let earlier: Vec<Earlier> = earlier.into_par_iter().map(|page| Earlier::of(search, page)).collect();
         let mut versions: HashMap<u32, Vec<u32>> = HashMap::new();
         let mut open = HashSet::new();
         let view = &search.database.view;
-        for (version, _) in &earlier {
+        for Earlier { page: version, .. } in &earlier {
             if let Some(page) = view.page(*version) {
                 versions.entry(page.number).or_default().push(*version);
                 open.extend(
@@ -62,44 +94,66 @@ impl Passes {
         // Behind those of the ranges comes one for what has no row id.
         let count = if firsts.is_empty() { 1 } else { firsts.len() + 2 };
         let waiting = (0..count).map(|_| Vec::new()).collect();
-        Self { firsts, earlier, versions, open, stood: HashSet::new(), waiting, nameless: HashMap::new() }
+        let by_rowid = search.tree.rowids;
+        Self {
+            by_rowid,
+            firsts,
+            earlier,
+            versions,
+            open,
+            stood: HashSet::new(),
+            waiting,
+            nameless: HashMap::new(),
+        }
     }
 
     pub(super) const fn count(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The pass in which a row id is judged.
-    pub(super) fn of_rowid(&self, rowid: i64) -> usize {
-        self.firsts.partition_point(|first| *first <= rowid)
+    /// The pass in which what has a rank is judged.
+    fn of_rank(&self, rank: Rank) -> usize {
+        match rank {
+            Rank::NONE => self.count() - 1,
+            rank => self.firsts.partition_point(|first| *first <= rank),
+        }
     }
 
-    /// The row ids of all passes.
-    pub(super) const fn all(&self) -> RangeInclusive<i64> {
-        i64::MIN..=i64::MAX
+    /// The rank of a candidate.
+    fn rank(&self, dead: &Dead) -> Rank {
+        let of_rowid = || dead.rowid.map_or(Rank::NONE, Rank::of_rowid);
+        if self.by_rowid { of_rowid() } else { dead.rank }
     }
 
-    /// The row ids of a pass: none of that for what has no row id.
-    pub(super) fn rowids(&self, pass: usize) -> RangeInclusive<i64> {
-        let first = pass.checked_sub(1).map_or(Some(&i64::MIN), |before| self.firsts.get(before));
-        let next = self.firsts.get(pass).map(|next| next.saturating_sub(1));
-        let last = if pass > self.firsts.len() { i64::MIN } else { next.unwrap_or(i64::MAX) };
-        first.copied().unwrap_or(i64::MAX)..=last
+    /// The ranks of all passes.
+    pub(super) const fn all(&self) -> RangeInclusive<Rank> {
+        Rank::LEAST..=Rank::NONE
+    }
+
+    /// The ranks of a pass.
+    pub(super) fn ranks(&self, pass: usize) -> RangeInclusive<Rank> {
+        if pass > self.firsts.len() {
+            return Rank::NONE..=Rank::NONE;
+        }
+        let first = pass.checked_sub(1).and_then(|before| self.firsts.get(before).copied());
+        let last = self.firsts.get(pass).copied().unwrap_or(Rank::NONE).before();
+        first.unwrap_or(Rank::LEAST)..=last
     }
 
     /// The pass in which what lies in the free space of a page is read, so that the row id that it turns out to have is
-    /// mostly judged in the same or a later one.
-    fn home(&self, rowids: &RangeInclusive<i64>) -> usize {
-        self.of_rowid(rowids.start().saturating_sub(BESIDE))
+    /// mostly judged in the same or a later one. Keys have no numbers to count from one page to the one before.
+    fn home(&self, page: &Earlier) -> usize {
+        let pass = self.of_rank(page.least);
+        if self.by_rowid { pass } else { pass.saturating_sub(1) }
     }
 
     /// The earlier pages of a pass.
     pub(super) fn pages(&self, pass: usize) -> Pages {
-        let rowids = self.rowids(pass);
-        let of_pass = self.earlier.iter().filter_map(|(page, on_page)| {
-            let any_row = on_page.start() <= rowids.end() && rowids.start() <= on_page.end();
-            let is_home = self.home(on_page) == pass;
-            (any_row || is_home).then_some((*page, is_home))
+        let ranks = self.ranks(pass);
+        let of_pass = self.earlier.iter().filter_map(|page| {
+            let any_row = page.ranks.start() <= ranks.end() && ranks.start() <= page.ranks.end();
+            let is_home = self.home(page) == pass;
+            (any_row || is_home).then_some((page.page, is_home))
         });
         Pages::earlier(of_pass)
     }
@@ -110,7 +164,8 @@ impl Passes {
         if last == 0 || pass == Some(last) {
             return;
         }
-        let ids = dead.par_iter().with_min_len(SHARE).map(|dead| self.known_id(search, dead));
+        let sought = if self.by_rowid { dead.as_slice() } else { &[] };
+        let ids = sought.par_iter().with_min_len(SHARE).map(|dead| self.known_id(search, dead));
         let ids: Vec<Option<i64>> = ids.collect();
         for (dead, id) in dead.iter_mut().zip(ids).filter_map(|(dead, id)| Some((dead, id?))) {
             (dead.rowid, dead.claims) = (Some(id), dead.claims.without(Claim::RowidInferred));
@@ -120,26 +175,32 @@ impl Passes {
             let page = search.database.view.page(dead.page)?.number;
             Some((page, dead.freed.cell.at, dead.content?)).filter(|_| self.open.contains(&page))
         };
-        // What stood at its place already when a transaction began is no work of that one. A cell with its row id meets it in
-        // the same pass.
-        let is_freed = |dead: &Dead| !is_open(dead) && !matches!(dead.freed.rowid, RowidLeft::Whole(_));
+        // What stood at its place already when a transaction began is no work of that one. A cell with its row id or its key
+        // meets it in the same pass.
+        let has_rank = |dead: &Dead| match self.by_rowid {
+            true => matches!(dead.freed.rowid, RowidLeft::Whole(_)),
+            false => dead.rank != Rank::NONE,
+        };
+        let is_freed = |dead: &Dead| !is_open(dead) && !has_rank(dead);
         self.stood.extend(dead.iter().filter(|dead| is_freed(dead)).filter_map(|dead| place(dead)));
         dead.retain(|dead| !is_open(dead) || place(dead).is_none_or(|place| !self.stood.contains(&place)));
-        for dead in dead.iter().filter(|dead| dead.rowid.is_none()) {
+        let (nameless, named): (Vec<&Candidate>, Vec<&Candidate>) =
+            dead.iter().partition(|dead| self.rank(dead) == Rank::NONE);
+        for dead in nameless {
             if let Some(content) = dead.content {
                 self.nameless.entry(content).or_default();
             }
         }
-        for dead in dead.iter().filter(|dead| dead.rowid.is_some()) {
+        for dead in named {
             if let Some(known) = dead.content.and_then(|content| self.nameless.get_mut(&content)) {
                 *known = true;
             }
         }
-        let of = |dead: &Dead| dead.rowid.map_or(last, |rowid| self.of_rowid(rowid));
+        let of = |dead: &Dead| self.of_rank(self.rank(dead));
         let later: Vec<Candidate> =
             dead.extract_if(.., |dead| pass.is_none_or(|pass| of(dead) > pass)).collect();
         for dead in later {
-            let pass = dead.rowid.map_or(last, |rowid| self.of_rowid(rowid));
+            let pass = self.of_rank(self.rank(&dead));
             if let Some(waiting) = self.waiting.get_mut(pass) {
                 waiting.push(dead);
             }

@@ -4,6 +4,7 @@ use super::super::chains;
 use super::super::database::Database;
 use super::super::history::OfTable;
 use super::super::layout::Layout;
+use super::super::rank::Ranked;
 use super::super::solve::Solution;
 use super::super::view::PageVersion;
 use super::super::windows;
@@ -181,7 +182,8 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Cow<'static, [Lifetime
             Some(version.source) == roles.journal || in_main && of_table.is_base(version.number)
         })
     });
-    let key = if target.rowids { dead.rowid } else { dead.key.map(|key| key as i64) };
+    let of_key = || dead.key.map(|key| Ranked { key: key as i64, rank: dead.rank });
+    let key = if target.rowids { dead.rowid.map(Ranked::of_rowid) } else { of_key() };
     let sure = key.is_some() && !dead.claims.has(Claim::RowidInferred);
     Cow::Owned(of_table.of_gone(key, sure, dead.content, in_base))
 }

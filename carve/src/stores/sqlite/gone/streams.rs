@@ -552,7 +552,7 @@ pub(super) fn dead(search: &Search<'_, '_>, tree: usize) -> Vec<Candidate> {
 fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Candidate> {
     let version = search.database.view.page(stream.page)?;
     let freed = whole(version.bytes, *cell)?;
-    let Fingerprints { content, ending, key, taken } = match stream.projection {
+    let Fingerprints { content, ending, key, rank, taken } = match stream.projection {
         None => search.fingerprints(stream.page, &freed),
         Some(_) => Fingerprints::default(),
     };
@@ -583,6 +583,7 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         rowid,
         content,
         key,
+        rank,
         newness: -1,
         uncommitted: false,
         later: false,

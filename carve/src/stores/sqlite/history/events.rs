@@ -3,7 +3,9 @@
 //! A log may write every row anew in each of its commits. Of an object to which more happened than is held at once, only
 //! the places where it did are kept, and a range of keys is read anew when it is asked for.
 
+use super::super::rank::{Rank, Ranked};
 use super::pages::Pages;
+use super::rows::Keys;
 use super::walk::{Reread, RowChange, TableChange, read_again};
 use std::collections::HashMap;
 use std::ops::{Deref, Range, RangeInclusive};
@@ -15,9 +17,6 @@ const MOST_HELD: usize = 1 << 20;
 
 /// Events of a range of keys.
 const OF_RANGE: usize = MOST_HELD / 2;
-
-/// Of so many events the key of one is kept, from which the ranges are told.
-const OF_SAMPLE: usize = 256;
 
 /// Ranges that are kept: neighbours are asked for by several threads at a time.
 const KEPT: usize = 3;
@@ -61,8 +60,9 @@ pub(super) enum Events {
 /// Events that are read anew, a range of keys at a time.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// The least key of each range but the first.
-    firsts: Vec<i64>,
+    keys: Keys,
+    /// The least rank of each range but the first.
+    firsts: Vec<Rank>,
     /// Where the rows lie that the commits changed.
     steps: Vec<(u32, Reread)>,
     /// The ranges that were asked for last, the latest at the end.
@@ -124,14 +124,26 @@ impl InOrder {
 
 impl Events {
     /// What happened under a key; of cut ones `pages` are asked.
-    pub fn of_key(&self, pages: Option<&Pages<'_>>, key: i64) -> OfKey<'_> {
+    pub fn of_key(&self, pages: Option<&Pages<'_>>, Ranked { key, rank }: Ranked) -> OfKey<'_> {
         match self {
             Self::Held(all) => OfKey::Held(all.events.get(all.places(key)).unwrap_or_default()),
             Self::Cut(cut) => {
-                let all = cut.read(pages, cut.firsts.partition_point(|first| *first <= key));
+                let all = cut.read(pages, cut.firsts.partition_point(|first| *first <= rank));
                 let places = all.places(key);
                 OfKey::Read(all, places)
             }
+        }
+    }
+
+    /// The same of a key of one of the ranges.
+    pub fn in_range(&self, pages: Option<&Pages<'_>>, range: Option<usize>, key: i64) -> OfKey<'_> {
+        match self {
+            Self::Cut(cut) => {
+                let all = range.map(|range| cut.read(pages, range)).unwrap_or_default();
+                let places = all.places(key);
+                OfKey::Read(all, places)
+            }
+            Self::Held(_) => self.of_key(None, Ranked { key, rank: Rank::NONE }),
         }
     }
 
@@ -152,8 +164,8 @@ impl Events {
         }
     }
 
-    /// The least key of each range but the first; none of those that are held.
-    pub fn ranges(&self) -> &[i64] {
+    /// The least rank of each range but the first; none of those that are held.
+    pub fn ranges(&self) -> &[Rank] {
         match self {
             Self::Held(_) => &[],
             Self::Cut(cut) => &cut.firsts,
@@ -174,9 +186,9 @@ impl Cut {
             return Arc::clone(&known.1);
         }
         let from =
-            range.checked_sub(1).map_or(i64::MIN, |at| self.firsts.get(at).copied().unwrap_or(i64::MAX));
-        let to = self.firsts.get(range).map_or(i64::MAX, |next| next.saturating_sub(1));
-        let read = pages.map(|pages| self.within(pages, from..=to)).unwrap_or_default();
+            range.checked_sub(1).map_or(Rank::LEAST, |at| self.firsts.get(at).copied().unwrap_or(Rank::NONE));
+        let to = self.firsts.get(range).map_or(Rank::NONE, |next| next.before());
+        let read = pages.map(|pages| self.within(pages, &(from..=to))).unwrap_or_default();
         let read = Arc::new(InOrder::new(read));
         if recent.len() >= KEPT {
             recent.remove(0);
@@ -185,10 +197,10 @@ impl Cut {
         read
     }
 
-    fn within(&self, pages: &Pages<'_>, keys: RangeInclusive<i64>) -> Vec<Event> {
+    fn within(&self, pages: &Pages<'_>, ranks: &RangeInclusive<Rank>) -> Vec<Event> {
         let mut events = Vec::with_capacity(OF_RANGE);
         for (state, step) in &self.steps {
-            let rows = read_again(pages, step, *state, &keys);
+            let rows = read_again(pages, step, *state, self.keys, ranks);
             events.extend(rows.iter().flat_map(|row| of_row(row, step.known, *state)).flatten());
         }
         events
@@ -200,8 +212,6 @@ impl Cut {
 pub(super) struct Gathered {
     events: Vec<Event>,
     count: usize,
-    /// The keys of some events.
-    sampled: Vec<i64>,
     steps: Vec<(u32, Reread)>,
     is_cut: bool,
 }
@@ -218,9 +228,6 @@ impl Gathered {
         let known = change.read.known;
         let events = change.rows.iter().filter(is_wanted);
         for event in events.flat_map(|row| of_row(row, known, state)).flatten() {
-            if self.count.is_multiple_of(OF_SAMPLE) {
-                self.sampled.push(event.key);
-            }
             self.count += 1;
             if !self.is_cut {
                 self.events.push(event);
@@ -260,17 +267,22 @@ impl Gathered {
         }
     }
 
-    pub fn finish(mut self) -> Events {
+    pub fn finish(self, keys: Keys) -> Events {
         if !self.is_cut {
             return Events::Held(InOrder::new(self.events));
         }
-        self.sampled.sort_unstable();
-        let mut firsts: Vec<i64> =
-            self.sampled.chunks(OF_RANGE / OF_SAMPLE).filter_map(|keys| keys.first().copied()).collect();
-        firsts.dedup();
-        // The first range begins with the least key there can be.
-        firsts.drain(..firsts.len().min(1));
-        Events::Cut(Cut { firsts, steps: self.steps, recent: Mutex::default() })
+        let mut ranks: Vec<(Rank, u32)> = self.steps.iter().flat_map(|(_, step)| step.ranks()).collect();
+        ranks.sort_unstable();
+        let (mut firsts, mut events) = (Vec::new(), 0);
+        for of_rank in ranks.chunk_by(|(a, _), (b, _)| a == b) {
+            let further: usize = of_rank.iter().map(|(_, rows)| *rows as usize).sum();
+            if events > 0 && events + further > OF_RANGE {
+                firsts.extend(of_rank.first().map(|(rank, _)| *rank));
+                events = 0;
+            }
+            events += further;
+        }
+        Events::Cut(Cut { keys, firsts, steps: self.steps, recent: Mutex::default() })
     }
 }
 

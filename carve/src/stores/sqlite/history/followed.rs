@@ -76,8 +76,8 @@ impl Followed {
                 let object = walk.objects.get(number);
                 let only = object.zip(asked).filter(|(object, asked)| is_of(object, asked));
                 let is_wanted = |row: &&RowChange| only.is_none_or(|(_, asked)| row.key == asked.rowid);
-                let by_rowid = object.is_some_and(|object| object.keys == Keys::Rowid);
-                let may_be_cut = by_rowid && only.is_none() && !whole.contains(&number);
+                let has_rows = object.is_some_and(|object| object.keys != Keys::None);
+                let may_be_cut = has_rows && only.is_none() && !whole.contains(&number);
                 events.add((change, state), is_wanted, may_be_cut);
             }
         }

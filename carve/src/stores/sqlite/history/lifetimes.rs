@@ -1,7 +1,8 @@
 //! When each row version stood, as far as the commits of a log prove it.
 
 use super::super::database::Output;
-use super::events::{Elsewhere, Event, Events, Gathered, OfKey, What};
+use super::super::rank::{Rank, Ranked};
+use super::events::{Elsewhere, Event, Events, OfKey, What};
 use super::followed::{Followed, Renumbered};
 use super::objects::Object;
 use super::pages::Pages;
@@ -82,7 +83,9 @@ impl<'a> Lifetimes<'a> {
             }
         };
         let Followed { objects, known, events, renumbered, grown, schema_known, owners } = followed;
-        let events: Vec<Events> = events.into_iter().map(Gathered::finish).collect();
+        let keys = objects.iter().map(|object| object.keys).chain(std::iter::repeat(Keys::None));
+        let events: Vec<Events> =
+            events.into_iter().zip(keys).map(|(events, keys)| events.finish(keys)).collect();
         let points = (0..=pages.last()).map(|state| pages.point(state)).collect();
         let without_base = pages.without_base();
         let any_cut = events.iter().any(|events| !events.ranges().is_empty());
@@ -171,11 +174,11 @@ impl<'a> Lifetimes<'a> {
         u32::try_from(state?).ok()
     }
 
-    fn events_of(&self, object: usize, key: i64, content: u64) -> OfKey<'_> {
+    fn events_of(&self, object: usize, key: Ranked, content: u64) -> OfKey<'_> {
         self.of_key(object, key).of(content)
     }
 
-    fn of_key(&self, object: usize, key: i64) -> OfKey<'_> {
+    fn of_key(&self, object: usize, key: Ranked) -> OfKey<'_> {
         let events = self.events.get(object);
         events.map_or(OfKey::Held(&[]), |events| events.of_key(self.pages.as_ref(), key))
     }
@@ -239,7 +242,7 @@ impl<'a> Lifetimes<'a> {
 
 impl OfTable<'_> {
     /// Whether anything happened to the rows of this key: if not, one that is live was there before the log.
-    pub fn is_quiet(&self, key: i64) -> bool {
+    pub fn is_quiet(&self, key: Ranked) -> bool {
         let standing = self.objects.first().filter(|_| self.stands);
         standing.is_some_and(|object| {
             if self.is_renumbered_later(*object) || self.blind(*object).is_some() {
@@ -251,7 +254,7 @@ impl OfTable<'_> {
     }
 
     /// When a live row stood.
-    pub fn of_live(&self, key: i64, content: u64) -> Vec<Lifetime> {
+    pub fn of_live(&self, key: Ranked, content: u64) -> Vec<Lifetime> {
         let unknown = || vec![Lifetime::default()];
         let sound =
             |object: &&usize| self.stands && self.all.objects.get(**object).is_some_and(|o| !o.broken);
@@ -282,7 +285,7 @@ impl OfTable<'_> {
     /// `in_base` tells that a page which is older than all commits holds it.
     pub fn of_gone(
         &self,
-        key: Option<i64>,
+        key: Option<Ranked>,
         sure: bool,
         content: Option<u64>,
         in_base: bool,
@@ -299,7 +302,8 @@ impl OfTable<'_> {
             return open();
         }
         let events = |object: usize| {
-            let grown = |key| self.all.grown.get(&(object, key, content)).copied().unwrap_or(content);
+            let grown =
+                |key: Ranked| self.all.grown.get(&(object, key.key, content)).copied().unwrap_or(content);
             let own = key.map(|key| self.all.events_of(object, key, grown(key)));
             let own = own.unwrap_or(OfKey::Held(&[]));
             if !own.is_empty() || sure {
@@ -307,7 +311,10 @@ impl OfTable<'_> {
             }
             match (self.all.key_of(object, self.range, content), key) {
                 (Ok(None), _) => Some(own),
-                (Ok(Some(Some(only))), None) => Some(self.all.events_of(object, only, content)),
+                (Ok(Some(Some(only))), None) => {
+                    let events = self.all.events.get(object)?;
+                    Some(events.in_range(self.all.pages.as_ref(), self.range, only).of(content))
+                }
                 // Another row with the same cells, or one of several.
                 _ => None,
             }
@@ -338,7 +345,7 @@ impl OfTable<'_> {
 
     /// Whether the commit behind which these cells no longer stood under their key put others there: a row that it deleted
     /// may have given its key to another one later on. `None` when no commit is known to have ended them.
-    pub fn was_replaced(&self, key: i64, content: u64) -> Option<bool> {
+    pub fn was_replaced(&self, key: Ranked, content: u64) -> Option<bool> {
         let ended_by = |object: &usize| {
             let events = self.all.of_key(*object, key);
             let is_ended = |event: &&Event| event.content == content && event.what == What::Ended;
@@ -354,7 +361,7 @@ impl OfTable<'_> {
 
     /// Whether a commit is known behind which these cells no longer stood under their key. VACUUM, which gives rows other
     /// keys, ends none.
-    pub fn has_ended(&self, key: i64, content: u64) -> bool {
+    pub fn has_ended(&self, key: Ranked, content: u64) -> bool {
         let is_renumbered = |object: &usize| self.all.renumbered.contains_key(object);
         !self.objects.iter().any(is_renumbered) && self.was_replaced(key, content).is_some()
     }
@@ -378,9 +385,9 @@ impl OfTable<'_> {
         Some(now.map_or(IdSince::Gone, IdSince::Is))
     }
 
-    /// The least row id of each range but the first among which the rows are read, of a table of which more versions are gone
+    /// The least rank of each range but the first among which the rows are read, of a table of which more versions are gone
     /// than are held at once; none of others.
-    pub fn ranges(&self) -> Vec<i64> {
+    pub fn ranges(&self) -> Vec<Rank> {
         let cut = self.objects.iter().filter_map(|object| self.all.events.get(*object));
         cut.map(Events::ranges).find(|ranges| !ranges.is_empty()).unwrap_or_default().to_vec()
     }

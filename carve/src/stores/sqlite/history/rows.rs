@@ -2,12 +2,14 @@
 
 use super::super::layout::Layout;
 use super::super::prints::content;
+use super::super::rank::Rank;
 use super::pages::{Pages, Seen};
 use mudlark_parsers::bytes::{be_u32_at, slice_at};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// How the rows of a tree are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +44,27 @@ pub struct PageRows {
     pub whole: bool,
     /// Its bytes are there and break a rule.
     pub broken: bool,
+    /// The least and the greatest rank of its rows.
+    pub ranks: Option<(Rank, Rank)>,
+}
+
+/// What is asked of a page's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'r> {
+    pub keys: Keys,
+    /// The ranks of those that are asked for, unless all are.
+    pub ranks: Option<&'r RangeInclusive<Rank>>,
+}
+
+impl Asked<'_> {
+    /// All of them.
+    pub const fn all(keys: Keys) -> Self {
+        Self { keys, ranks: None }
+    }
 }
 
 /// The rows on a page.
-pub fn on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -> PageRows {
+pub fn on_page(pages: &Pages<'_>, number: u32, state: u32, asked: Asked<'_>) -> PageRows {
     let version = match pages.at(number, state) {
         Seen::Image(version) => version,
         Seen::Absent => return PageRows::none(),
@@ -61,7 +80,7 @@ pub fn on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -> PageRo
     found.broken = page.pointer_count() != usize::from(page.header.cell_count);
     for cell in page.cells() {
         match cell {
-            Ok(cell) => found.add(pages, &page, number, &cell, state, keys),
+            Ok(cell) => found.add(pages, &page, number, &cell, state, asked),
             Err(_) => found.broken = true,
         }
     }
@@ -70,8 +89,13 @@ pub fn on_page(pages: &Pages<'_>, number: u32, state: u32, keys: Keys) -> PageRo
 }
 
 /// The rows on a page in an earlier and a later state, without those that are the same in both.
-pub fn changed_on_page(pages: &Pages<'_>, number: u32, [from, to]: [u32; 2], keys: Keys) -> [PageRows; 2] {
-    let both = || [on_page(pages, number, from, keys), on_page(pages, number, to, keys)];
+pub fn changed_on_page(
+    pages: &Pages<'_>,
+    number: u32,
+    [from, to]: [u32; 2],
+    asked: Asked<'_>,
+) -> [PageRows; 2] {
+    let both = || [on_page(pages, number, from, asked), on_page(pages, number, to, asked)];
     let parse = |state: u32| {
         let version = pages.at(number, state).image()?;
         let page = Page::parse(version.bytes, number, pages.geometry)?;
@@ -80,7 +104,7 @@ pub fn changed_on_page(pages: &Pages<'_>, number: u32, [from, to]: [u32; 2], key
         let all = cells.len() == usize::from(page.header.cell_count);
         (page.header.kind == PageKind::TableLeaf && in_order && all).then_some((page, cells))
     };
-    if keys != Keys::Rowid {
+    if asked.keys != Keys::Rowid {
         return both();
     }
     let Some(((old_page, old), (new_page, new))) = parse(from).zip(parse(to)) else { return both() };
@@ -88,19 +112,19 @@ pub fn changed_on_page(pages: &Pages<'_>, number: u32, [from, to]: [u32; 2], key
     let mut old = old.iter().peekable();
     for new in &new {
         while let Some(old) = old.next_if(|old| old.rowid < new.rowid) {
-            before.add(pages, &old_page, number, old, from, keys);
+            before.add(pages, &old_page, number, old, from, asked);
         }
         if let Some(old) = old.next_if(|old| old.rowid == new.rowid) {
             let local = old.overflow == 0 && new.overflow == 0;
             if local && old.local_payload(old_page.bytes) == new.local_payload(new_page.bytes) {
                 continue;
             }
-            before.add(pages, &old_page, number, old, from, keys);
+            before.add(pages, &old_page, number, old, from, asked);
         }
-        after.add(pages, &new_page, number, new, to, keys);
+        after.add(pages, &new_page, number, new, to, asked);
     }
     for old in old {
-        before.add(pages, &old_page, number, old, from, keys);
+        before.add(pages, &old_page, number, old, from, asked);
     }
     [before, after]
 }
@@ -112,7 +136,15 @@ impl PageRows {
     }
 
     /// Adds the row of a cell.
-    fn add(&mut self, pages: &Pages<'_>, page: &Page<'_>, number: u32, cell: &Cell, state: u32, keys: Keys) {
+    fn add(
+        &mut self,
+        pages: &Pages<'_>,
+        page: &Page<'_>,
+        number: u32,
+        cell: &Cell,
+        state: u32,
+        Asked { keys, ranks }: Asked<'_>,
+    ) {
         let payload = payload(pages, page.bytes, cell, state, &mut self.chained);
         if keys == Keys::None {
             return;
@@ -126,18 +158,25 @@ impl PageRows {
         let serials = || header.serials().map(|serial| serial.0);
         let body = local.get(header.len..).unwrap_or_default();
         let key = match keys {
-            Keys::Rowid => Some(cell.rowid),
+            Keys::Rowid => Some((cell.rowid, Rank::of_rowid(cell.rowid))),
             Keys::Cells(count) => {
                 let len: u64 = header.serials().take(count).map(|serial| serial.len()).sum();
                 let key = usize::try_from(len).ok().and_then(|len| body.get(..len));
-                key.map(|key| content(serials().take(count), key) as i64)
+                key.map(|key| {
+                    let rank = Rank::of_key(header.serials().take(count), key);
+                    (content(serials().take(count), key) as i64, rank)
+                })
             }
             Keys::None => None,
         };
-        let Some(key) = key else {
+        let Some((key, rank)) = key else {
             self.whole = false;
             return;
         };
+        self.ranks = Some(self.ranks.map_or((rank, rank), |(first, last)| (first.min(rank), last.max(rank))));
+        if ranks.is_some_and(|ranks| !ranks.contains(&rank)) {
+            return;
+        }
         let content = payload.is_some().then(|| content(serials(), body));
         self.whole &= content.is_some();
         self.rows.push(RowAt { key, content, page: number, at: cell.at });

@@ -1,7 +1,8 @@
 //! The rows of pages in two states, as sets: what differs between them.
 
+use super::super::super::rank::Rank;
 use super::super::pages::Pages;
-use super::super::rows::{self, Keys, PageRows, RowAt};
+use super::super::rows::{self, Asked, Keys, PageRows, RowAt};
 use super::{Ids, NewIds, Owner, RowChange, TableChange, Touched, Walk};
 use mudlark_parsers::sqlite::freelist::trunk;
 use rayon::prelude::*;
@@ -26,33 +27,50 @@ pub struct Reread {
     unsure: [bool; 2],
 }
 
-/// A page some rows of which differ, with the least and the greatest key of these.
+/// A page some rows of which differ, with the least and the greatest rank of these.
 #[derive(Clone, Copy, Debug)]
 struct ReadPage {
     page: u32,
     side: Side,
-    first: i64,
-    last: i64,
+    rows: u32,
+    first: Rank,
+    last: Rank,
 }
 
 impl ReadPage {
     /// `None` where no row differs.
     fn of(page: u32, side: Side, rows: &[PageRows; 2]) -> Option<Self> {
-        let keys = || rows.iter().flat_map(|rows| &rows.rows).map(|row| row.key);
-        Some(Self { page, side, first: keys().min()?, last: keys().max()? })
+        let first = rows.iter().filter_map(|rows| rows.ranks).map(|(first, _)| first).min()?;
+        let last = rows.iter().filter_map(|rows| rows.ranks).map(|(_, last)| last).max()?;
+        let rows = rows.iter().map(|rows| rows.rows.len() as u32).sum();
+        Some(Self { page, side, rows, first, last })
     }
 }
 
-/// The rows with some of the keys of a table with row ids that the commit before a state changed.
-pub fn again(pages: &Pages<'_>, read: &Reread, state: u32, keys: &RangeInclusive<i64>) -> Vec<RowChange> {
+impl Reread {
+    /// For each page the least rank of a row that differs, and how many of them it may have.
+    pub fn ranks(&self) -> impl Iterator<Item = (Rank, u32)> {
+        self.pages.iter().map(|page| (page.first, page.rows))
+    }
+}
+
+/// The rows with some of the ranks that the commit before a state changed.
+pub fn again(
+    pages: &Pages<'_>,
+    read: &Reread,
+    state: u32,
+    keys: Keys,
+    ranks: &RangeInclusive<Rank>,
+) -> Vec<RowChange> {
     pages.begin();
     let states = [state.saturating_sub(1), state];
     let mut sides = [Vec::new(), Vec::new()];
-    let is_asked = |page: &&ReadPage| page.first <= *keys.end() && *keys.start() <= page.last;
+    let is_asked = |page: &&ReadPage| page.first <= *ranks.end() && *ranks.start() <= page.last;
+    let asked = Asked { keys, ranks: Some(ranks) };
     for page in read.pages.iter().filter(is_asked) {
-        let rows = rows_on(pages, (page.page, page.side), states, Keys::Rowid);
+        let rows = rows_on(pages, (page.page, page.side), states, asked);
         for (side, rows) in sides.iter_mut().zip(rows) {
-            side.extend(rows.rows.into_iter().filter(|row| keys.contains(&row.key)));
+            side.extend(rows.rows);
         }
     }
     for (side, _) in sides.iter_mut().zip(read.unsure).filter(|(_, unsure)| *unsure) {
@@ -64,12 +82,17 @@ pub fn again(pages: &Pages<'_>, read: &Reread, state: u32, keys: &RangeInclusive
 }
 
 /// The rows of a page before and behind.
-fn rows_on(pages: &Pages<'_>, (page, side): (u32, Side), states: [u32; 2], keys: Keys) -> [PageRows; 2] {
+fn rows_on(
+    pages: &Pages<'_>,
+    (page, side): (u32, Side),
+    states: [u32; 2],
+    asked: Asked<'_>,
+) -> [PageRows; 2] {
     let [from, to] = states;
     match side {
-        Side::Before => [rows::on_page(pages, page, from, keys), PageRows::none()],
-        Side::After => [PageRows::none(), rows::on_page(pages, page, to, keys)],
-        Side::Both => rows::changed_on_page(pages, page, states, keys),
+        Side::Before => [rows::on_page(pages, page, from, asked), PageRows::none()],
+        Side::After => [PageRows::none(), rows::on_page(pages, page, to, asked)],
+        Side::Both => rows::changed_on_page(pages, page, states, asked),
     }
 }
 
@@ -106,7 +129,7 @@ impl Walk<'_, '_> {
             *side = if *side == Side::Both && is_inner(*page) { Side::After } else { *side };
         }
         let read = |(object, side, page): &(u32, Side, u32)| {
-            rows_on(self.pages, (*page, *side), states, keys_of(*object))
+            rows_on(self.pages, (*page, *side), states, Asked::all(keys_of(*object)))
         };
         let mut all: Vec<[PageRows; 2]> = jobs.par_iter().with_min_len(16).map(read).collect();
         // Overflow pages may be written while their leaf is not.
@@ -125,7 +148,7 @@ impl Walk<'_, '_> {
                 }
                 let keys = self.objects.get(object as usize).map_or(Keys::None, |object| object.keys);
                 jobs.push((object, Side::Both, leaf));
-                all.push(rows::changed_on_page(self.pages, leaf, states, keys));
+                all.push(rows::changed_on_page(self.pages, leaf, states, Asked::all(keys)));
             }
         }
         if let Some(spilled) = &mut self.spilled {
@@ -250,7 +273,7 @@ impl Walk<'_, '_> {
             let owned: Vec<u32> =
                 (1..self.owners.len() as u32).filter(|page| self.owner(*page) != Owner::None).collect();
             let spilled = owned.par_iter().with_min_len(64).flat_map_iter(|page| {
-                let rows = rows::on_page(self.pages, *page, state, Keys::None);
+                let rows = rows::on_page(self.pages, *page, state, Asked::all(Keys::None));
                 rows.chained.into_iter().map(|chained| (chained, *page))
             });
             self.spilled = Some(spilled.collect::<Vec<_>>().into_iter().collect());
