@@ -342,3 +342,23 @@ fn names_that_are_no_text_are_names_all_the_same() -> Done {
     assert!(out.exists());
     Ok(())
 }
+
+#[test]
+fn an_output_that_may_not_grow_so_far_is_told_and_nothing_is_left_of_it() -> Done {
+    let (evidence, out) = (folder()?, folder()?);
+    let source = evidence.path().join("store.db");
+    store(&source, "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES(1, 'Ada')")?;
+    let output = out.path().join("out.db");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"ulimit -f 8; exec "$0" "$@""#, MUDLARK, "recover"])
+        .arg(&source)
+        .arg("-o")
+        .arg(&output);
+    let ran = command.output()?;
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{said}");
+    assert!(said.contains(&text(&output)) && said.contains("can't be written"), "{said}");
+    assert_eq!(listing(out.path())?, [""; 0]);
+    Ok(())
+}

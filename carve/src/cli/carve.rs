@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::recover::printable;
 use super::scan::Scan;
-use super::{Common, Exit};
+use super::{Common, Exit, unread};
 use crate::carved::{self, DFXML, LINES};
 use crate::error::Error;
 use crate::model::{Part, PartRole, Standing};
@@ -78,15 +78,9 @@ pub(super) fn gather(image: &Source, index: &Index, progress: &dyn Progress) -> 
 /// Says what could not be read of an image, and marks the files in which it lies.
 fn tell_unread(image: &Source, parts: &mut [Part]) {
     let sum = |unread: &[(u64, u64)]| unread.iter().map(|(_, length)| length).sum::<u64>();
-    let unread = image.holes();
-    let Some((first, _)) = unread.first() else { return };
-    eprintln!(
-        "mudlark: {}: {} can't be read, in {}, the first at {first:#x}; they count as zeros. If the disk is failing, copy \
-         it with a tool that tries again, as ddrescue, and work on the copy",
-        image.path().display(),
-        grouped_count(sum(&unread), "byte"),
-        grouped_count(unread.len() as u64, "place"),
-    );
+    if unread::tell(std::slice::from_ref(image)) {
+        return;
+    }
     for part in parts {
         let within = sum(&image.part(&part.extents, part.page_size).holes());
         if within > 0 {

@@ -1,7 +1,7 @@
 //! `mudlark diff`.
 
 use super::gather::{self, Found};
-use super::{Common, Exit};
+use super::{Common, Exit, unread};
 use crate::diff::{self, Counts, Format, Named};
 use crate::error::Error;
 use crate::model::{Between, Until};
@@ -82,7 +82,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     for note in &between.notes {
         eprintln!("mudlark: {note}");
     }
-    Ok(status(between, &counts, gathered.refused.is_empty()))
+    let all_read = unread::tell(&found.sources) && gathered.refused.is_empty();
+    Ok(status(between, &counts, all_read))
 }
 
 fn status(between: &Between, counts: &[Counts], all_read: bool) -> Exit {

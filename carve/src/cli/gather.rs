@@ -85,9 +85,9 @@ pub(super) fn gather_with(
     for path in paths {
         if path.is_dir() {
             let mut files = Vec::new();
-            if let Err(error) = list(path, &mut files) {
-                gathered.refused.push(error);
-            }
+            let listed = list(path, &mut files);
+            let is_listed = listed.is_ok();
+            gathered.refused.extend(listed.err());
             let before = found(&gathered);
             let (beside, mains): (Vec<_>, Vec<_>) = files.iter().partition(|file| main_of(file).is_some());
             for file in mains {
@@ -98,7 +98,7 @@ pub(super) fn gather_with(
                     take(file, Some(path), common, &mut used, &mut gathered);
                 }
             }
-            if found(&gathered) == before {
+            if found(&gathered) == before && (is_listed || !files.is_empty()) {
                 let reason = match files.len() {
                     0 => "no store: this folder holds no file".to_owned(),
                     1 => "no store: the one file of this folder is none".to_owned(),

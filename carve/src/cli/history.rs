@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::gather;
 use super::recover::printable;
-use super::{Common, Exit, history_csv, history_sql};
+use super::{Common, Exit, history_csv, history_sql, unread};
 use crate::error::Error;
 use crate::versions::{self, Key, Version, Versions, Wanted};
 use crate::words::{count, grouped_count};
@@ -83,7 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     } else {
         super::put(&text(&found.name, &arguments.table, &versions))?;
     }
-    Ok(match (versions.dated.len() + versions.undated.len(), gathered.refused.is_empty()) {
+    let all_read = unread::tell(&found.sources) && gathered.refused.is_empty();
+    Ok(match (versions.dated.len() + versions.undated.len(), all_read) {
         (0, _) => Exit::Nothing,
         (_, true) => Exit::Done,
         (_, false) => Exit::InPart,

@@ -19,6 +19,7 @@ mod signals;
 mod timeline;
 mod undelete;
 mod undo;
+mod unread;
 mod verify;
 
 pub use exit::Exit;

@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::gather::{self, Found};
 use super::recover::printable;
-use super::{Common, Exit, undo};
+use super::{Common, Exit, undo, unread};
 use crate::error::Error;
 use crate::model::{Goal, Stand, Until};
 use crate::recover::{self, Request};
@@ -75,6 +75,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let replayed = found.store.replay(&found.sources, goal, &arguments.output, &mut out)?;
     out.flush().map_err(failed)?;
     drop(out);
+    let whole = if arguments.partial {
+        unread::tell(&found.sources)
+    } else {
+        unread::refuse(&found.sources, &arguments.output)?;
+        true
+    };
     if as_sql {
         write_sql(arguments, found, pending.temporary())?;
     } else {
@@ -97,7 +103,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     for note in &replayed.notes {
         eprintln!("mudlark: {note}");
     }
-    Ok(if gathered.refused.is_empty() && replayed.stands.is_empty() { Exit::Done } else { Exit::InPart })
+    let whole = whole && gathered.refused.is_empty() && replayed.stands.is_empty();
+    Ok(if whole { Exit::Done } else { Exit::InPart })
 }
 
 /// Whether a name means SQL text.

@@ -3,9 +3,11 @@
 use super::exit;
 use crate::error::Error;
 use crate::sinks;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Lets Ctrl-C, the end of a terminal and a plain `kill` end the run: in order where that is soon, or else as it stands,
 /// without what it was writing.
 pub(super) fn watch() {
+    // A file may not grow beyond a limit of the user's: then writing to it fails, and the message says so.
+    let _ = flag::register(SIGXFSZ, Arc::default());
     let signals = if hangups_are_ignored() { vec![SIGINT, SIGTERM] } else { vec![SIGINT, SIGTERM, SIGHUP] };
     // Without a handler they end the program, which leaves no more than a temporary file.
     let Ok(mut signals) = Signals::new(signals) else { return };

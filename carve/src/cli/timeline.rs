@@ -2,7 +2,7 @@
 
 use super::gather::{self, Found};
 use super::recover::printable;
-use super::{Common, Exit};
+use super::{Common, Exit, unread};
 use crate::error::Error;
 use crate::model::{Bound, Commit, CommitState, History, RowCounts, interval};
 use crate::moments;
@@ -32,9 +32,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let mut all = Vec::new();
     let mut commits = 0;
+    let mut all_read = gathered.refused.is_empty();
     for found in &gathered.stores {
         let history = found.store.history(&found.sources)?;
         commits += history.commits.len();
+        all_read &= unread::tell(&found.sources);
         if arguments.json {
             all.push(as_json(found, &history));
         } else {
@@ -44,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if arguments.json {
         super::put(&format!("{:#}\n", json!({"format": 1, "stores": all})))?;
     }
-    Ok(match (commits, gathered.refused.is_empty()) {
+    Ok(match (commits, all_read) {
         (0, _) => Exit::Nothing,
         (_, true) => Exit::Done,
         (_, false) => Exit::InPart,

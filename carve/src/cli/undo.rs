@@ -2,7 +2,7 @@
 
 use super::gather::Found;
 use super::recover::printable;
-use super::{Exit, diff, replay};
+use super::{Exit, diff, replay, unread};
 use crate::error::Error;
 use crate::model::Until;
 use crate::sinks::Out;
@@ -51,6 +51,7 @@ pub(super) fn run(arguments: &replay::Arguments, found: &Found, range: Range) ->
     let undoable = found.store.undoable(&found.sources, [range.first, range.last])?;
     let mut out = Out::open(&target)?;
     let outcome = undo::write(&undoable, allowed, &found.name, &mut |bytes| out.put(bytes))?;
+    unread::refuse(&found.sources, output)?;
     out.finish()?;
     if !arguments.common.quiet {
         eprint!("{}", summary(&outcome, output));
