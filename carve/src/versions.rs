@@ -152,10 +152,12 @@ impl Sink for Collector {
         if !story.tables.iter().any(named) {
             let names: Vec<&str> = story.tables.iter().map(|table| table.label.as_str()).collect();
             let table = &self.wanted.table;
-            return Err(Error::Usage(format!(
-                "--table {table}: no such table; there are {}",
-                names.join(", ")
-            )));
+            let others = if names.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            return Err(Error::Usage(format!("--table {table}: no such table; {others}")));
         }
         let told: Vec<Option<Result<Told, String>>> =
             story.tables.iter().map(|table| named(table).then(|| told(table, &self.wanted.key))).collect();

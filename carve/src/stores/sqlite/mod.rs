@@ -55,6 +55,7 @@ mod strays;
 mod survey;
 mod temp;
 mod untold;
+mod unused;
 mod view;
 mod windows;
 mod wiped;

@@ -21,6 +21,7 @@ use super::strays;
 use super::survey::Survey;
 use super::temp::Temp;
 use super::untold::{self, Told};
+use super::unused;
 use super::view::{Later, View};
 use crate::error::Error;
 use crate::model::{Finding, IndexText, SchemaOrigin, SchemaText, Table, TableDdl};
@@ -59,6 +60,11 @@ pub(super) fn open<'a>(
     }
     let chosen = options.goal.map(|goal| Chosen::of(sources, goal)).transpose()?;
     let (mut view, detected) = view(sources, &roles, log.as_ref(), chosen.as_ref(), &mut findings)?;
+    let of_use = |(id, _): &&(SourceId, _)| roles.main.is_some() && !bytes(*id).is_empty();
+    let unused = log.as_ref().filter(of_use).and_then(|(id, log)| {
+        let name = sources.get(usize::from(id.0)).map_or("the log", Source::name);
+        unused::why(name, bytes(*id), log.as_ref(), Some(view.geometry.page_size))
+    });
     let log = log.and_then(|(id, log)| Some((id, log.ok()?)));
     let log = log.filter(|(_, log)| log.header.page_size == view.geometry.page_size);
     progress.stage("reading pages", u64::from(view.last_held()) * u64::from(view.geometry.page_size));
@@ -98,7 +104,10 @@ pub(super) fn open<'a>(
         last_transaction: Default::default(),
         chosen: chosen.as_ref().and_then(Chosen::state),
         asked: options.row.clone().filter(|_| view.old().len() > MOST_KEPT),
-        notes: chosen.map(Chosen::into_notes).unwrap_or_default(),
+        notes: match chosen {
+            Some(chosen) => chosen.into_notes(),
+            None => (unused.into_iter().collect(), Vec::new()),
+        },
         chained,
         view,
         survey,

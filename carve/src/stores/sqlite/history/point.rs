@@ -10,6 +10,7 @@ use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect;
 use crate::stores::sqlite::open::beside;
+use crate::stores::sqlite::unused;
 use crate::words::{count, grouped_count};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header;
@@ -76,25 +77,18 @@ impl<'a> States<'a> {
             Some((id, Ok(log))) => {
                 let geometry = detected
                     .as_ref()
-                    .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |found| found.geometry);
+                    .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |found| {
+                        found.geometry
+                    });
                 let is_empty = log.frames.is_empty() && log.older.is_empty();
-                if geometry.page_size != log.header.page_size {
-                    unused.push(format!(
-                        "{} is of another database: its pages are of {} bytes, those of the database of {}; the database \
-                         alone is served",
-                        name(id), log.header.page_size, geometry.page_size
-                    ));
+                let why = unused::why(name(id), bytes(id), Ok(&log), Some(geometry.page_size));
+                if why.is_some() {
+                    unused.extend(why);
                 } else if !is_empty || roles.journal.is_none() {
                     return Self::of_log(sources, &roles, (id, &log), geometry);
                 }
             }
-            Some((id, Err(_))) if bytes(id).is_empty() => {
-                unused.push(format!("{} is empty: the database alone is served", name(id)));
-            }
-            Some((id, Err(damage))) => unused.push(format!(
-                "the header of {} is broken ({} at {:#x}): the database alone is served, as SQLite itself would",
-                name(id), damage.field, damage.at
-            )),
+            Some((id, Err(damage))) => unused.extend(unused::why(name(id), bytes(id), Err(&damage), None)),
             None => {}
         }
         let (Some(main), Some(detected)) = (roles.main, detected) else {

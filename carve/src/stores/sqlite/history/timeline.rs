@@ -11,6 +11,7 @@ use crate::source::{Source, SourceId};
 use crate::stores::sqlite::belongs::Judged;
 use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect::{self, Detected};
+use crate::stores::sqlite::unused;
 use crate::words::{count, grouped_count};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header::{self, Header};
@@ -40,27 +41,17 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
         if of_journal(sources, &roles, detected.as_ref(), &mut history) {
             return Ok(history);
         }
-        history.notes.push(match log {
-            Some((id, Err(damage))) if !bytes(id).is_empty() => format!(
-                "the header of {} is broken ({} at {:#x}): the database alone is served, as SQLite itself would",
-                name(id), damage.field, damage.at
-            ),
-            Some((id, _)) => format!("{} is empty: the database alone is served", name(id)),
-            None => "no write-ahead log and no journal of use: nothing tells of single commits".to_owned(),
-        });
+        let unused = log.and_then(|(id, log)| unused::why(name(id), bytes(id), log.as_ref(), None));
+        let none = || "no write-ahead log and no journal of use: nothing tells of single commits".to_owned();
+        history.notes.push(unused.unwrap_or_else(none));
         return Ok(history);
     };
     let geometry = detected
         .as_ref()
         .map_or(Geometry { page_size: log.header.page_size, reserved: 0 }, |detected| detected.geometry);
     history.what = format!("SQLite database, pages of {} bytes", geometry.page_size);
-    if geometry.page_size != log.header.page_size {
-        history.notes.push(format!(
-            "{} is of another database: its pages are of {} bytes, those of the database of {}; the database alone is served",
-            name(id),
-            log.header.page_size,
-            geometry.page_size
-        ));
+    if let Some(unused) = unused::why(name(id), bytes(id), Ok(&log), Some(geometry.page_size)) {
+        history.notes.push(unused);
         return Ok(history);
     }
     let judged = Judged::of(sources, &roles, Some((id, &log)));
