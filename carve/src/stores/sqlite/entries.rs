@@ -8,6 +8,7 @@ use super::layout::Layout;
 use super::prints::Print;
 use super::ranges::Ranges;
 use crate::model::Cell as RowCell;
+use mudlark_parsers::bytes::touch;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
@@ -370,6 +371,7 @@ const fn borrowed(value: Value<'_>) -> RowCell<'_> {
 /// Adds the entries on one page.
 fn page_entries(ground: Ground<'_, '_>, number: u32, index: u16, keyed: &Keyed, found: &mut Vec<Entry>) {
     let Some(version) = ground.view.page(number) else { return };
+    touch(version.bytes);
     let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { return };
     found.reserve(page.pointer_count());
     for cell in page.good_cells() {

@@ -47,9 +47,9 @@ pub(super) fn cells(
     out: &mut Vec<FoundCell>,
 ) {
     out.clear();
+    touch(page.bytes);
     let Some(parsed) = Page::parse(page.bytes, page.number, geometry) else { return };
     if info.sound {
-        touch(page.bytes);
         let claims = Claims::NONE.with(Claim::PageSound);
         let cells = parsed.good_cells();
         out.extend(cells.map(|cell| FoundCell { cell, claims, reads: true }));

@@ -183,6 +183,7 @@ fn on_page(
         return;
     }
     let Some(version) = database.view.page(number) else { return };
+    touch(version.bytes);
     let kind = leaf_kind(search.tree.rowids);
     let page = Page::parse(version.bytes, version.number, geometry).filter(|_| role != Role::Bare);
     let cleared = cleared::cells(&database.view, &database.survey, number, search.tree.rowids);
@@ -266,7 +267,6 @@ fn on_page(
     if !free_space {
         return finish(search, kinds, live, (number, role), found, dead);
     }
-    touch(version.bytes);
     if role == Role::Own {
         live.note_endings(number, &page, endings);
     }

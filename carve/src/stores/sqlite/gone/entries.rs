@@ -19,7 +19,7 @@ use super::repeated::Repeated;
 use super::shape::{Kinds, has_controls, reads};
 use super::streams::of_index;
 use super::{Candidate, Dead, Numbering, Search};
-use mudlark_parsers::bytes::all_zero;
+use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::IndexField;
@@ -215,6 +215,7 @@ fn on_page(
     if view.is_uncommitted(number) || view.is_later(number) {
         return;
     }
+    touch(version.bytes);
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
     let earlier = view.is_old(number);
     if !own {

@@ -9,7 +9,7 @@ use super::common::Common;
 use super::live::Live;
 use super::rowids;
 use super::{Candidate, Dead, Search};
-use mudlark_parsers::bytes::slice_at;
+use mudlark_parsers::bytes::{slice_at, touch};
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::short_list::ShortList;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -410,8 +410,8 @@ fn page_rows<'r, 'a>(search: &'r Search<'r, 'a>, number: u32, rows: &mut Vec<Row
     rows.clear();
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return };
+    touch(version.bytes);
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
-    page.touch_cells();
     let cells = page.good_cells();
     // Every record of a sound page was read.
     let sound = search.database.survey.page(number).sound;

@@ -218,12 +218,12 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     ) {
         let database = self.search.database;
         let Some(version) = database.view.page(number) else { return };
+        touch(version.bytes);
         let Some(page) = Page::parse(version.bytes, version.number, database.view.geometry) else { return };
         if page.header.kind == PageKind::TableInterior {
             return;
         }
         let mut serials = Vec::new();
-        touch(version.bytes);
         for cell in page.good_cells() {
             if !wanted(&cell, version.bytes) {
                 continue;

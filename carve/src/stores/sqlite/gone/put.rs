@@ -37,6 +37,21 @@ pub(super) struct Target<'t, 'a> {
 /// Rows of one batch.
 const ROWS: usize = 512;
 
+/// Versions whose parts, which lie all over memory, are asked for before the first of them is put: they then come at a time,
+/// rather than each when its turn comes.
+const AHEAD: usize = 16;
+
+/// Reads a byte of every line of memory in which a version lies, and of the cell on its page.
+fn touch_ahead(target: &Target<'_, '_>, judged: &Judged) {
+    let dead = &*judged.dead;
+    std::hint::black_box((dead.claims.bits(), dead.newness, dead.freed.serials.len()));
+    judged.also.iter().for_each(|also| _ = std::hint::black_box((also.page, also.claims.bits())));
+    let page = target.database.view.page(dead.page);
+    let cell =
+        page.and_then(|page| page.bytes.get(dead.freed.cell.at as usize..dead.freed.cell.end as usize));
+    touch(cell.unwrap_or_default());
+}
+
 /// Hands the rows to `sink`, a window of batches at a time.
 pub(super) fn all<'s, 'a: 's>(
     target: &Target<'_, 'a>,
@@ -51,7 +66,10 @@ pub(super) fn all<'s, 'a: 's>(
             batch.clear();
             batch.reserve(versions.len(), target.layout.columns.len());
             let mut solution = Solution { columns: Vec::new() };
-            versions.iter().for_each(|version| put(target, version, &mut solution, batch));
+            for few in versions.chunks(AHEAD) {
+                few.iter().for_each(|version| touch_ahead(target, version));
+                few.iter().for_each(|version| put(target, version, &mut solution, batch));
+            }
         });
     };
     windows::put(judged.chunks(ROWS * width), fill, sink)
@@ -133,10 +151,7 @@ fn cells<'s, 'a: 's>(
     }
     let rowid = dead.rowid;
     let doubt = match payload.bytes {
-        Cow::Borrowed(bytes) => {
-            touch(bytes);
-            target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed)
-        }
+        Cow::Borrowed(bytes) => target.layout.solved(solution, bytes, rowid, row_index, batch, Cow::Borrowed),
         Cow::Owned(bytes) => {
             target
                 .layout

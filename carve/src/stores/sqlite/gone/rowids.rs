@@ -3,6 +3,7 @@
 use super::leaves::Leaves;
 use super::live::Live;
 use super::{Candidate, Dead, Search};
+use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::Page;
@@ -159,8 +160,8 @@ fn on_page<'d>(
 ) {
     let view = &search.database.view;
     let Some(version) = view.page(number) else { return };
+    touch(version.bytes);
     let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return };
-    page.touch_cells();
     placed.fill(page.good_cells().map(|cell| (cell.at, cell.rowid)));
     let ids = || placed.0.iter().map(|(_, rowid)| *rowid);
     let (first, last) = match (bounds, ids().min(), ids().max()) {
