@@ -26,6 +26,7 @@ mod json_lines;
 mod lifetimes;
 mod live_rows;
 mod lost_roots;
+mod lost_schema;
 mod older_copies;
 mod output_database;
 mod output_folder;

@@ -5,6 +5,8 @@
 //! they bring gaps of their own. What fits nowhere is a table of which no name survives, when the catalogue is not
 //! whole; else it is an old page that holds nothing live.
 
+mod unnamed;
+
 use super::agree::{self, Agreement};
 use super::forest::{Forest, Gap, Ground, How, Object, bounds, fit_object, links};
 use super::sample;
@@ -63,7 +65,7 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
             }
         }
     }
-    gather_unnamed(forest, ground, named, &mut profiles);
+    unnamed::gather(forest, ground, named, &mut profiles);
     sort_pages(forest, ground);
 }
 
@@ -392,76 +394,6 @@ fn is_in_use(ground: Ground<'_, '_>, page: u32) -> bool {
         return mapped_parent(ground, page).is_some();
     }
     ground.free.whole && !ground.free.pages.contains(&page)
-}
-
-/// Fragments without a name: leaves of one kind that don't overlap are one table; indexes are told by the rows that
-/// they point to.
-fn gather_unnamed(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, profiles: &mut Profiles) {
-    let numbers = loose(forest, named);
-    let mut groups: Vec<usize> = Vec::new();
-    let mut asked = numbers.len().saturating_mul(GROUPS_ASKED).saturating_add(1 << 16);
-    for number in numbers {
-        let Some(tree) = forest.trees.get(number) else { continue };
-        let Some(page) = first_leaf(forest, ground, number) else { continue };
-        let columns = ground.survey.page(page).columns;
-        if tree.rowids && is_schema(ground, page) {
-            if let Some(tree) = forest.trees.get_mut(number) {
-                tree.object = Object::Stale;
-            }
-            continue;
-        }
-        let (rowids, interior) = (tree.rowids, !tree.interior.is_empty());
-        let (first, last) = bounds(ground, &tree.pages);
-        let mut home = None;
-        for group in &groups {
-            let Some(other) = forest.trees.get(*group) else { continue };
-            let other_columns =
-                first_leaf(forest, ground, *group).map(|page| ground.survey.page(page).columns);
-            if other.rowids != rowids || other_columns != Some(columns) {
-                continue;
-            }
-            // So many tables of one shape are told apart no further.
-            asked = asked.saturating_sub(1);
-            if asked == 0 {
-                home = Some((*group, false));
-                break;
-            }
-            let distance = profiles.distance(forest, ground, *group, page);
-            if distance.is_none_or(|distance| distance > LIKENESS_SLACK) {
-                continue;
-            }
-            let covered = !other.interior.is_empty();
-            let overlaps = rowids && overlaps(ground, &other.pages, first, last);
-            // A tree with interior pages covers its whole range of keys: a leaf of its kind that no gap takes is old.
-            let copy = overlaps && agree::is_copy(forest, ground, *group, page);
-            if overlaps && !covered && !copy {
-                // Another table of the same kind.
-                continue;
-            }
-            home = Some((*group, covered || copy));
-            break;
-        }
-        match home {
-            Some((group, false)) => {
-                forest.join(ground, number, group, How::Shape);
-                profiles.made.forget(group);
-            }
-            Some((_, true)) if !interior && rowids && !is_in_use(ground, page) => {
-                if let Some(tree) = forest.trees.get_mut(number) {
-                    tree.object = Object::Stale;
-                }
-            }
-            _ => groups.push(number),
-        }
-    }
-}
-
-/// Whether any page's keys overlap `first..=last`.
-fn overlaps(ground: Ground<'_, '_>, pages: &[u32], first: i64, last: i64) -> bool {
-    pages
-        .iter()
-        .map(|page| ground.survey.page(*page))
-        .any(|info| info.cells > 0 && info.first <= last && first <= info.last)
 }
 
 /// Whether the page holds rows of `sqlite_schema`.
