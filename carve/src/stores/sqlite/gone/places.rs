@@ -240,6 +240,10 @@ pub fn find(database: &Database<'_>) -> Places {
             places.by_tree.entry(owner).or_default().push(number);
             continue;
         }
+        // What the catalogue left reads as rows of any table whose columns take all values.
+        if kind == PageKind::TableLeaf && is_schema(ground, number) {
+            continue;
+        }
         let fitting = outputs.iter().filter(fits).map(|(tree, _)| *tree);
         let mut fitting: Vec<usize> = fitting.take(MOST_TABLES).collect();
         if kind == PageKind::TableLeaf && (fitting.len() > 1 || lacks_a_table) {
@@ -316,7 +320,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 }
                 places.by_tree.entry(tree).or_default().push(number);
             }
-            None if kind == PageKind::TableLeaf && info.sound && !is_schema(ground, number) => {
+            None if kind == PageKind::TableLeaf && info.sound => {
                 *places.strange.entry(info.columns).or_default() += 1;
             }
             None if !kind.is_table() && info.sound && may_lack_a_table => strangers.push(number),
