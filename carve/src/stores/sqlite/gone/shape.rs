@@ -141,7 +141,9 @@ impl Values {
             (SerialKind::Int, Value::Int(int)) => self.ints.is_some_and(|(least, most)| {
                 // Only some rows were seen.
                 let slack = most.saturating_sub(least) / 4 + 1;
-                !(least.saturating_sub(slack)..=most.saturating_add(slack)).contains(&int)
+                // Counts, times and numbers of other rows are never negative.
+                let floor = if least < 0 { i64::MIN } else { 0 };
+                !(least.saturating_sub(slack).max(floor)..=most.saturating_add(slack)).contains(&int)
             }),
             (SerialKind::Real, _) => {
                 let seen = exponent(bytes).zip(self.exponents);
@@ -701,5 +703,22 @@ pub(super) fn reads(encoding: TextEncoding, text: &[u8]) -> bool {
                     8 * text.chars().filter(odd).count() <= text.chars().count()
                 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Values;
+    use mudlark_parsers::sqlite::serial::Serial;
+    use mudlark_parsers::value::TextEncoding;
+
+    #[test]
+    fn a_negative_number_is_beyond_a_column_that_has_none_and_within_one_that_does() {
+        let is_beyond = |least| {
+            let values = Values { ints: Some((least, 400)), ..Values::default() };
+            values.is_beyond(TextEncoding::Utf8, Serial(1), &[0xe5])
+        };
+        assert!(is_beyond(0));
+        assert!(!is_beyond(-1));
     }
 }
