@@ -122,6 +122,13 @@ pub struct Shape<'s> {
     pub effort: &'s Effort,
 }
 
+impl Shape<'_> {
+    /// Whether the length of a record's header may take two bytes: serial types of 126 bytes or more.
+    pub(crate) const fn may_have_long_header(&self) -> bool {
+        9 * self.most >= 126
+    }
+}
+
 impl std::fmt::Debug for Shape<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shape").field("least", &self.least).field("most", &self.most).finish_non_exhaustive()
@@ -182,7 +189,13 @@ pub fn cells(
             let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
             let least = u8::try_from(least).unwrap_or(u8::MAX);
             let is_one = |lens, seconds| equal(seconds, first as u8) & at_least(lens, least);
-            each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
+            if shape.may_have_long_header() {
+                // The second byte of a longer length stands before the first type.
+                let is_one = |lens, seconds| is_one(lens, seconds) | at_least(lens, 0x80);
+                each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
+            } else {
+                each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
+            }
         }
         _ => (from..to).for_each(|at| walk.by_header(at, found)),
     }

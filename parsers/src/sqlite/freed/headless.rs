@@ -71,6 +71,7 @@ impl Walk<'_> {
                 tries += 1;
                 let known = found.len();
                 self.headless(start, next_starts, found);
+                self.with_half_a_length(start, found);
                 pairs += 1;
                 if !self.kind.is_table() && pairs <= MOST_PAIR_STARTS {
                     for columns in (self.shape.least.max(2)..=self.shape.most).rev() {
@@ -128,6 +129,26 @@ impl Walk<'_> {
                 } else {
                     self.lost_type(start, prefix, columns, next_starts, found);
                 }
+            }
+        }
+    }
+
+    /// Rows of a wide table behind a row id of one byte: of the two bytes of their header's length the second is left.
+    fn with_half_a_length(&self, start: usize, found: &mut Vec<Possible>) {
+        if !self.kind.is_table() || !self.shape.may_have_long_header() {
+            return;
+        }
+        let types_at = start + LOST + 1;
+        for columns in (self.shape.least..=self.shape.most).rev() {
+            let Some(types) = self.types(types_at, 0, |count, _| count >= columns) else { continue };
+            let header_len = types.len + 2;
+            let payload_len = types.body.saturating_add(header_len as u64);
+            let left = self.page.get(start + LOST).copied().map(usize::from);
+            let lengths = [header_len as u64, payload_len].map(varint_len);
+            if lengths == [2, 2] && left == Some(header_len & 0x7f) {
+                let serials = (types.count, &self.serials(&types));
+                let (header_at, rowid) = (start + LOST - 1, RowidLeft::Length(1));
+                self.add(start, header_at, payload_len, header_len, serials, rowid, true, &mut None, found);
             }
         }
     }

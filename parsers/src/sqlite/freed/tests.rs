@@ -127,6 +127,50 @@ fn bytes_made_to_be_read_in_many_ways_are_not_searched_without_end() {
     }
 }
 
+/// What is found of a freed row of 140 numbers behind an INTEGER PRIMARY KEY, whose row id is this.
+fn found_of_wide(rowid: &[u8]) -> Vec<FreedCell> {
+    let numbers: Vec<u8> = (0..140).collect();
+    // The header takes 2 bytes of length and 141 of serial types, the payload of 283 bytes 2 of length.
+    let mut row = vec![0x82, 0x1b];
+    row.extend(rowid);
+    row.extend([0x81, 0x0f, 0]);
+    row.extend([1].repeat(140));
+    row.extend(&numbers);
+    let mut page = vec![0_u8; 1024];
+    let end = 500 + row.len();
+    page[500..end].copy_from_slice(&row);
+    page[500..504].copy_from_slice(&[0, 0, (row.len() >> 8) as u8, row.len() as u8]);
+    let fits = |column: usize, serial: Serial| {
+        if column == 0 { serial == Serial::NULL } else { serial == Serial(1) }
+    };
+    let shape = Shape {
+        least: 141,
+        most: 141,
+        first: Some(Serial::NULL),
+        fits: &fits,
+        reads: &|_| true,
+        odds: &|_, _, _| 0,
+        prior: &|_, _| 0,
+        least_odds: None,
+        rowid_odds: &|_| 0,
+        effort: &Effort::of_page(page.len()),
+    };
+    let place = (Extent { from: 500, to: end as u32 }, Space::Freeblock);
+    let geometry = Geometry { page_size: 1024, reserved: 0 };
+    cells(&page, place, PageKind::TableLeaf, geometry, &shape, &|_| false, &mut Scratch::default())
+}
+
+#[test]
+fn rows_of_wide_tables_are_found_whose_header_length_takes_two_bytes() {
+    // Behind a row id of one byte the second of them is left, behind one of two bytes both are.
+    for (rowid, header_at) in [(&[7][..], 503), (&[0x87, 9], 504)] {
+        let cells = found_of_wide(rowid);
+        let [freed] = &cells[..] else { panic!("{cells:?}") };
+        assert_eq!((freed.serials.len(), freed.header_len, freed.cell.payload_at), (141, 143, header_at));
+        assert_eq!(freed.rowid, RowidLeft::Length(rowid.len() as u32));
+    }
+}
+
 #[test]
 fn zeros_and_noise_hold_no_rows() {
     assert!(found(&[0; 512], 8, 512, Space::Other).is_empty());
