@@ -98,9 +98,8 @@ pub fn recover(
     let started = now();
     std::thread::scope(|scope| {
         // Hashing runs beside the work: it reads the same pages from the cache.
-        let is_recorded = sinks.iter().any(|sink| sink.records_hashes());
-        let hashed = sources.iter().filter(move |_| is_recorded);
-        let hashing = scope.spawn(|| hashed.map(|source| hash(source, request.hash).text()).collect());
+        let hashing = scope
+            .spawn(|| sources.iter().map(|source| hash(source, request.hash).text()).collect::<Vec<_>>());
         // On a worker's own thread, which the parallel parts then need not wake.
         rayon::scope(|_| {
             let instance = store.open(sources, &request.options, progress)?;
@@ -118,7 +117,7 @@ pub fn recover(
             let mut run = Run::new(&story, sinks, request.min_confidence, progress)?;
             progress.stage("reading rows", run.outcome.tables.len() as u64);
             instance.rows(&|table| request.wants(table), &mut |batches| run.take(batches))?;
-            let hashes: Vec<String> = hashing.join().unwrap_or_default();
+            let hashes = hashing.join().unwrap_or_default();
             run.finish(&*instance, hashes)
         })
     })

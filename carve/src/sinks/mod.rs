@@ -51,7 +51,7 @@ impl Story<'_> {
 /// What a sink is told after the last row.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// The hash of each source, in the order of their numbers; none where no output [records](Sink::records_hashes) them.
+    /// The hash of each source, in the order of their numbers.
     pub hashes: Vec<String>,
     /// Damage and anomalies.
     pub findings: Vec<Finding>,
@@ -82,11 +82,6 @@ pub trait Sink: Send {
     /// The part of the work that can be done for many batches at a time, if there is one.
     fn encoder(&self) -> Option<Encode> {
         None
-    }
-
-    /// Whether it records the hashes of the sources.
-    fn records_hashes(&self) -> bool {
-        false
     }
 
     /// Begins the output.

@@ -253,10 +253,6 @@ impl DatabaseSink {
 }
 
 impl Sink for DatabaseSink {
-    fn records_hashes(&self) -> bool {
-        true
-    }
-
     fn begin(&mut self, story: &Story<'_>) -> Result<(), Error> {
         let failed = self.failed();
         self.begin_tables(story).map_err(failed)
