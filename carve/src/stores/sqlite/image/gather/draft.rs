@@ -7,6 +7,7 @@ mod pools;
 mod seek;
 mod trade;
 mod twins;
+mod whole;
 
 use super::body::{Body, Expect};
 use super::fit::{EVIDENCE, MISFIT, STRONG};
@@ -14,12 +15,12 @@ use super::known::Known;
 use super::lay::{self, Field, Guess, Laid};
 use super::search::EMPTY;
 use super::walk::{self, Start, Walked};
-use super::{Assembly, Pool};
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
+
+pub(super) use whole::Whole;
 
 /// Rounds of walking and laying: each finds at least one more level of a tree, or one more run of a chain.
 const MOST_ROUNDS: usize = 40;
@@ -157,60 +158,6 @@ impl<'i> Draft<'i> {
             moved: true,
             held: None,
         }
-    }
-
-    /// Where the database lies in the image when it lies in one piece.
-    pub(super) fn one_piece(&self) -> Option<Range<u64>> {
-        let first = self.body.first?;
-        let end = first + u64::from(self.body.count) * self.body.size();
-        (end <= self.body.image.len() as u64).then_some(first..end)
-    }
-
-    /// The database, when it lies in one piece behind its page 1, and all its parts are there. With it stand the pages at its end
-    /// that nothing but the run tells, those of chains: another file may begin there.
-    pub(super) fn in_one_piece(&self) -> Option<(Assembly, Vec<u32>)> {
-        let (first, size) = (self.one_piece()?.start, self.body.size());
-        let place = |number: u32| Some(first + u64::from(number - 1) * size);
-        let (mut told, mut untold) = (1, Vec::new());
-        let mut visit = |number: u32, expect: &Expect, fit: Option<f32>| {
-            if fit.is_some_and(|fit| fit >= EVIDENCE) {
-                told = told.max(number);
-            } else if matches!(expect, Expect::Chain { .. }) {
-                untold.push(number);
-            }
-        };
-        let walked = walk::walk(&self.body, &mut Known::default(), &[], &place, &mut visit);
-        untold.retain(|number| *number > told);
-        let assembly = walked.is_whole(self.body.count).then(|| Assembly {
-            geometry: self.body.geometry,
-            header: self.header,
-            places: (1..=self.body.count).map(place).collect(),
-            rivals: Vec::new(),
-            pools: Vec::new(),
-            elsewhere: 0.0,
-            missing: Vec::new(),
-            whole: true,
-            broken_links: 0,
-        });
-        Some((assembly?, untold))
-    }
-
-    /// The pools of pages that lie where its run has them; of those that the runs of other databases may have as well, as
-    /// `reached` says.
-    pub(super) fn reached_pools(
-        &mut self,
-        untold: &[u32],
-        claimed: &dyn Fn(u64) -> bool,
-        reached: &dyn Fn(u64) -> bool,
-    ) -> Vec<Pool> {
-        self.begin();
-        self.walk();
-        let sure = self.sure();
-        let (mut pools, _) = self.pools(&sure, claimed, reached);
-        let is_open = |number: &u32| untold.contains(number) && self.place(*number).is_some_and(reached);
-        pools.iter_mut().for_each(|pool| pool.numbers.retain(is_open));
-        pools.retain(|pool| !pool.numbers.is_empty());
-        pools
     }
 
     /// Lays the pages, as far as they can be found.

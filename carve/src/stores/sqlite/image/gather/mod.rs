@@ -27,7 +27,7 @@ use super::hits::{Hit, HitKind};
 use crate::progress::Progress;
 use crate::source::Source;
 use contest::Ended;
-use draft::{Draft, Rank};
+use draft::{Draft, Rank, Whole};
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
 use rayon::prelude::*;
@@ -191,7 +191,7 @@ pub(in super::super) fn gather(
         counted += u64::from(draft.body.count);
         counted <= most
     });
-    let tried: Vec<(Draft<'_>, Option<(Assembly, Vec<u32>)>)> = begun
+    let tried: Vec<(Draft<'_>, Option<Whole>)> = begun
         .into_par_iter()
         .map(|draft| {
             let whole = draft.in_one_piece();
@@ -204,7 +204,7 @@ pub(in super::super) fn gather(
     let (mut assemblies, mut drafts, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for (draft, whole) in tried {
         match whole {
-            Some((assembly, untold)) => {
+            Some(Whole { assembly, untold }) => {
                 if !untold.is_empty() {
                     ended.push((assemblies.len(), Ended { draft, untold, pools: Vec::new() }));
                 }

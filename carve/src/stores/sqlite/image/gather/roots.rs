@@ -27,15 +27,15 @@ pub(super) struct Root {
     pub offset: u64,
 }
 
-/// What tells that a page is the one that is looked for, beside that what it leads to is there; the surest last.
+/// By what a page is told to be the one that is looked for, beside that what it leads to is there; the surest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Told {
     /// The order of entries, as many an index has it.
-    ByOrder,
+    Order,
     /// Row ids.
-    ByRowids,
+    Rowids,
     /// The rows of the table that it is an index of.
-    ByRows,
+    Rows,
 }
 
 /// From such a fit on, on average, children are as good as others.
@@ -78,7 +78,7 @@ pub(super) fn root(
         if found * 4 < asked * 3 || found == 0 {
             continue;
         }
-        let root = Root { fits: fits / found as f32, pages, told: Told::ByOrder, offset };
+        let root = Root { fits: fits / found as f32, pages, told: Told::Order, offset };
         if best.is_none_or(|best| root.is_better_than(&best)) {
             best = Some(root);
         }

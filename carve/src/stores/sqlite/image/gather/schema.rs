@@ -98,3 +98,50 @@ fn indexed(table: &TableDdl, root: Option<u32>, fields: &[IndexField]) -> Option
     };
     Some(Indexed { table: root.filter(|root| *root != 0)?, places: fields.iter().map(place).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::Keys;
+    use super::super::shape::Agrees;
+    use super::{Tree, trees};
+    use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
+    use mudlark_parsers::value::TextEncoding;
+
+    fn row(kind: SchemaKind, name: &str, root: u32, sql: Option<&str>) -> SchemaRow {
+        let (name, table) = (name.to_owned(), "t".to_owned());
+        SchemaRow { kind, name, table, root: Some(root), sql: sql.map(str::to_owned) }
+    }
+
+    /// A table whose key has an index that no statement made, and another index of it.
+    fn schema() -> Vec<Tree> {
+        let rows = [
+            row(
+                SchemaKind::Table,
+                "t",
+                2,
+                Some("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT UNIQUE, b INT)"),
+            ),
+            row(SchemaKind::Index, "sqlite_autoindex_t_1", 3, None),
+            row(SchemaKind::Index, "i", 4, Some("CREATE INDEX i ON t(b DESC, lower(a))")),
+        ];
+        trees(&rows, Keys { descends: true, encoding: TextEncoding::Utf8 })
+    }
+
+    #[test]
+    fn entries_are_found_in_the_rows_of_their_table_but_for_what_is_made_of_them() {
+        let places = schema().into_iter().map(|tree| tree.indexed.map(|of| (of.table, of.places)));
+        let expected = [None, Some((2, vec![Some(1)])), Some((2, vec![Some(2), None]))];
+        assert_eq!(places.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn an_entry_has_all_values_of_its_index_and_a_row_those_before_the_columns_that_may_be_added() {
+        let trees = schema();
+        let agrees = |tree: usize, record: &[u8]| trees.get(tree).and_then(|tree| tree.shape.agrees(record));
+        assert_eq!(agrees(1, &[3, 15, 1, b'a', 7]), Some(Agrees::Wholly));
+        assert_eq!(agrees(1, &[2, 15, b'a']), Some(Agrees::Not), "no row id");
+        assert_eq!(agrees(0, &[3, 0, 15, b'a']), Some(Agrees::Barely), "a row from before the last column");
+        assert_eq!(agrees(0, &[2, 0]), Some(Agrees::Not), "a row without a column of a key");
+        assert_eq!(agrees(0, &[4, 0, 15, 15, b'a', b'b']), Some(Agrees::Barely), "text for a number");
+    }
+}

@@ -73,9 +73,9 @@ impl Draft<'_> {
             let is_open = |child: u32| self.expects.get(child as usize - 1) == Some(&Expect::Unknown);
             let root = roots::root(&self.body, &mut self.known, pages.into_iter(), number, &expect, &is_open);
             let told = match expect {
-                _ if least.is_some() => Told::ByRows,
-                Expect::Tree { table: Some(true), .. } => Told::ByRowids,
-                _ => Told::ByOrder,
+                _ if least.is_some() => Told::Rows,
+                Expect::Tree { table: Some(true), .. } => Told::Rowids,
+                _ => Told::Order,
             };
             found.extend(root.map(|root| (root.told(told), number)));
         }
