@@ -372,7 +372,7 @@ const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
 #[inline]
 const fn odd(eight: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (quote, backslash) = (eight ^ ONES * 0x22, eight ^ ONES * 0x5c);
+    let (quote, backslash) = (eight ^ (ONES * 0x22), eight ^ (ONES * 0x5c));
     // A byte borrows from the next if it is less, which then may seem odd too.
     let less = eight.wrapping_sub(SPACES) & !eight;
     let quote = quote.wrapping_sub(ONES) & !quote;
