@@ -3,6 +3,7 @@
 //! When SQLite moves rows to another page it leaves the old one as it was, on the freelist or behind a link that was
 //! replaced. If the new page is lost, the old one is the next best.
 
+use super::agree::{self, Agreement};
 use super::below;
 use super::catalogue::TableDef;
 use super::chains::Chained;
@@ -287,6 +288,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     // At a point that the user chose no row is live that its own pages don't hold.
     let old = ground.survey.old().filter(|_| !ground.view.is_chosen());
     let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
+    let owners = LazyCell::new(|| with_own_versions(forest, ground, &numbers));
     for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
@@ -309,6 +311,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         if !old || info.cells == 0 {
             continue;
         }
+        if !kind.is_table() && is_of_index(forest, ground, number) {
+            continue;
+        }
         let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();
         let mut best: Option<(f64, usize)> = None;
         let mut asked = 0;
@@ -328,6 +333,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             }
             let Some(profile) = profiles.get(tree_number) else { continue };
             let likeness = sample::likeness(ground.view, ground.survey, number, profile);
+            if profile.rows() == 0 && owner != Some(*tree_number) && owners.contains(tree_number) {
+                continue;
+            }
             // VACUUM gives pages new owners, so a number is a reason among others.
             let bonus = if owner == Some(*tree_number) { sample::SAME_OWNER } else { 0.0 };
             let likeness = likeness.unwrap_or(sample::NOTHING_LIKE) + bonus;
@@ -343,6 +351,45 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         }
     }
     found
+}
+
+/// Whether an old page holds the entries of an index: with the rows of whose table they agree, or that has or misses a
+/// page of this number, unless rows contradict that.
+fn is_of_index(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> bool {
+    let Some(page) = ground.view.page(number).map(|page| page.number) else { return false };
+    let place = forest.place(page).map(|(tree, _)| tree as usize);
+    let indexes = forest.trees.iter().enumerate().filter_map(|(number, tree)| match tree.object {
+        Object::Index(index) => Some((number, tree, index)),
+        _ => None,
+    });
+    indexes.take(MOST_TREES).any(|(tree_number, tree, index)| {
+        fit_object(ground, tree.object, number) != Fit::No
+            && match agree::index_page(forest, ground, index, number) {
+                Agreement::Agrees => true,
+                Agreement::Disagrees => false,
+                Agreement::Unknown => {
+                    place == Some(tree_number) || tree.gaps.iter().any(|gap| gap.child == page)
+                }
+            }
+    })
+}
+
+/// Of some trees those of which an old version of a lost page is there. Where no other row tells what theirs look like, it
+/// stands in for them, and no page of another number.
+fn with_own_versions(forest: &Forest, ground: Ground<'_, '_>, trees: &[usize]) -> HashSet<usize> {
+    let mut owners = HashSet::new();
+    for (number, info) in ground.survey.old().filter(|(number, _)| !ground.view.is_of_temp_file(*number)) {
+        let Some(page) = ground.view.page(number).map(|page| page.number) else { continue };
+        let Some(kind) = info.kind.filter(|_| info.cells > 0) else { continue };
+        owners.extend(trees.iter().copied().filter(|tree| {
+            forest.trees.get(*tree).is_some_and(|tree| {
+                tree.gaps.iter().any(|gap| gap.child == page)
+                    && kind.is_table() == tree.rowids
+                    && fit_object(ground, tree.object, number) != Fit::No
+            })
+        }));
+    }
+    owners
 }
 
 /// Whether a page is rather that of a table that was dropped: every record holds nothing in the column that was its

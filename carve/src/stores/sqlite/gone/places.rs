@@ -299,7 +299,11 @@ pub fn find(database: &Database<'_>) -> Places {
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
-            let of_emptied = most_alike.filter(|_| emptied.contains(tree)).map(|most| most + EMPTIED);
+            // So did one that has lost all its pages, this one among them.
+            let is_lost = own == Some(*tree)
+                && database.forest.trees.get(*tree).is_some_and(|tree| tree.pages.is_empty());
+            let is_emptied = is_lost || emptied.contains(tree);
+            let of_emptied = most_alike.filter(|_| is_emptied).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
                 Some((most, _, _)) if worth <= most => second = second.max(worth),
