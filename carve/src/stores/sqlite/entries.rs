@@ -1,6 +1,6 @@
 //! Index entries: they vouch for rows, and name the rows that are gone.
 
-use super::agree::{self, same};
+use super::agree::{self, Agreement, same};
 use super::chains;
 use super::forest::{Forest, Ground, Object, Tree};
 use super::ids::RowIds;
@@ -81,6 +81,24 @@ pub(super) struct Testimony {
     pub lacks: bool,
 }
 
+/// Pages of an index that are held against the rows of its table before any of its entries is.
+const ASKED: usize = 8;
+
+/// Whether the entries on the pages of an index agree with no row of its table, and disagree with some: a wrong root leads to
+/// another index, which says nothing about the rows.
+fn is_another(forest: &Forest, ground: Ground<'_, '_>, index: usize, pages: &[u32]) -> bool {
+    let asked = pages.iter().step_by((pages.len() / ASKED).max(1));
+    let mut disagrees = false;
+    for page in asked {
+        match agree::index_page(forest, ground, index, *page) {
+            Agreement::Agrees => return false,
+            Agreement::Disagrees => disagrees = true,
+            Agreement::Unknown => {}
+        }
+    }
+    disagrees
+}
+
 impl Entries {
     /// Collects the entries of a table's indexes. `unnamed` lists trees of indexes that were found without a name,
     /// with the position of each key cell.
@@ -99,7 +117,7 @@ impl Entries {
                 let Object::Index(index_number) = tree.object else { continue };
                 let Some(index) = ground.catalogue.indexes.get(index_number) else { continue };
                 let Some((IndexField::Rowid, fields)) = index.fields.split_last() else { continue };
-                if index.table != number {
+                if index.table != number || is_another(forest, ground, index_number, &tree.pages) {
                     continue;
                 }
                 let keys = fields.iter().map(|field| match field {
