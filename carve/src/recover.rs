@@ -53,6 +53,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// The pages that are not as they were at the chosen point.
     pub stands: Vec<Stand>,
+    /// The name and the hash of each source.
+    pub hashes: Vec<(String, String)>,
 }
 
 /// What a table came to.
@@ -226,6 +228,8 @@ impl<'r> Run<'r> {
             ("partial", sum(|table| table.partial)),
             ("left_out", sum(|table| table.left_out)),
         ];
+        let names = self.story.sources.iter().map(|source| source.name().to_owned());
+        self.outcome.hashes = names.zip(hashes.iter().cloned()).collect();
         let ending = Ending { hashes, findings, losses, totals, finished: now() };
         for sink in self.sinks {
             sink.finish(self.story, &ending)?;

@@ -380,8 +380,14 @@ fn summary(found: &Found, outcome: &Outcome, output: Option<&Path>, least: f64) 
     if outcome.findings > 0 {
         let _ = writeln!(text, "damage    {}", how_many(outcome.findings));
     }
-    if let Some(output) = output {
-        let _ = writeln!(text, "written   {}", output.display());
+    match output {
+        Some(output) => _ = writeln!(text, "written   {}", output.display()),
+        // A database records them, and JSON lines have no place for them.
+        None => {
+            for (name, hash) in &outcome.hashes {
+                let _ = writeln!(text, "read      {} {hash}", printable(name));
+            }
+        }
     }
     text
 }

@@ -22,7 +22,8 @@ pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool)
     let page = Page::parse(version.bytes, version.number, geometry);
     let usable = geometry.usable() as usize;
     let extent = match page.filter(|_| info.kind.is_some()) {
-        Some(page) if page.header.kind != kind => return Stale::default(),
+        // A root that was divided was a leaf before.
+        Some(page) if page.header.kind.is_table() != kind.is_table() => return Stale::default(),
         Some(page) if page.header.cell_count == 0 => (page.pointers_at(), usable),
         Some(page) => {
             let gap = page.gap();

@@ -36,6 +36,10 @@ impl Search<'_, '_> {
 
     /// Whether the rows of a page are by far more like those of another table.
     pub(super) fn is_anothers(&self, kinds: &Kinds, page: &[u8], cells: &[(FreedCell, &str, Claim)]) -> bool {
+        // Of a table without a name nothing is known but such pages.
+        if self.nameless {
+            return false;
+        }
         let is_whole = |freed: &&FreedCell| !freed.cut && !freed.first_solved;
         let whole = || cells.iter().map(|(freed, ..)| freed).filter(is_whole).take(MOST_ROWS);
         let sum = |kinds: &Kinds| -> Option<i64> { whole().map(|freed| kinds.likeness(page, freed)).sum() };

@@ -107,12 +107,14 @@ impl Pages<'_> {
     }
 
     /// Whether the main file holds later pages than the log: of two pages that the log last wrote one before the other a
-    /// checkpoint has copied the later one, and the main file holds the other as nothing in the log has it. Page 1 counts
-    /// its changes, so that no two images of it are the same: where it was copied so was what was written before. A page of
-    /// another table may be again what it was before the log.
+    /// checkpoint has copied the later one, and the main file holds the other as nothing in the log has it. Where the main
+    /// file counts more changes than the log began with, its page 1 was copied, and so was what was written before. One
+    /// connection counts no more changes than its first in a log, and often writes page 1 as it was: then that page tells
+    /// nothing, and another one may be again what it was before the log.
     fn is_ahead(&self, before_current: u32) -> bool {
         let (mut copied, mut strange): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut first: Option<Option<u32>> = None;
+        let is_counted = self.counted_in_main().is_some();
         for (page, versions) in &self.versions {
             let Some(main) = self.in_main(*page).image().filter(|_| versions.iter().all(|seen| seen.sound))
             else {
@@ -122,13 +124,14 @@ impl Pages<'_> {
             let image = |version: &Version| self.framed(*page, version).image().map(|image| image.bytes);
             let same = versions.iter().rfind(|version| image(version) == Some(main.bytes));
             if *page == 1 {
-                first = Some(same.map(|same| same.state).filter(|state| *state > before_current));
+                let copied = same.map(|same| same.state).filter(|state| *state > before_current);
+                first = Some(copied).filter(|copied| copied.is_none() || is_counted);
             }
             match same {
                 None => strange.push(last.state),
                 // What was something else in between is so by a copy rather than by accident.
                 Some(same)
-                    if *page == 1
+                    if *page == 1 && is_counted
                         || versions
                             .iter()
                             .any(|other| other.state < same.state && image(other) != Some(main.bytes)) =>
