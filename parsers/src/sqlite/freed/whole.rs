@@ -46,11 +46,12 @@ impl Walk<'_> {
         // Two bytes rule out most places.
         let (Some(first), Some(second)) = (self.page.get(at), self.page.get(at + 1)) else { return };
         let least = self.shape.least.max(1) + 1;
-        let is_short = *first < 0x80;
-        if is_short && usize::from(*first) < least
-            || is_short && self.shape.first.is_some_and(|s| s.0 < 0x80 && s.0 != u64::from(*second))
-            || !is_short && !self.shape.may_have_long_header()
-        {
+        let is_other = |s: Serial| s.0 < 0x80 && s.0 != u64::from(*second);
+        let is_none = match *first {
+            0x80.. => !self.shape.may_have_long_header(),
+            first => usize::from(first) < least || self.shape.first.is_some_and(is_other),
+        };
+        if is_none {
             return;
         }
         let Some((header_len, size)) = varint_at(self.page, at) else { return };
