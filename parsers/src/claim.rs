@@ -140,7 +140,7 @@ claims! {
     /// A lost sector took a part of it, which an older copy has that is the same in all else.
     SectorRestored = 58, "what a lost sector took was filled from an older copy that agrees in the rest";
     /// Bits of it were flipped, and an older copy that an index, its text or a third copy vouches for has it as it was.
-    BitsRestored = 80, "flipped bits were set right by an older copy that something vouches for";
+    BitsRestored = 69, "flipped bits were set right by an older copy that something vouches for";
     /// Of a hot journal records are lost, and its page is not among those that it puts back.
     RecordsLost = 59, "an open transaction may have written it: records of the hot journal are lost";
     /// A cell has a kind of value that no row of the table that was looked at, of enough, has in its column.
