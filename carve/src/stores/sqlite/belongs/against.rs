@@ -1,5 +1,6 @@
 //! What pages and counters of a main file say against a log.
 
+use super::super::repair::is_broken;
 use super::super::survey::look;
 use super::laid::Laid;
 use super::sides::{MOST_PAGES, Sides, header_of, is_whole, tables};
@@ -188,6 +189,14 @@ pub fn definitions(sides: &Sides<'_>) -> Option<String> {
         rows.sort();
         Some(rows)
     };
+    // What a lost sector took of definitions makes them no other ones.
+    let is_blank = |laid: &Laid<'_, '_>| {
+        let rows = structure::definitions(laid).unwrap_or_default();
+        rows.iter().any(|row| is_broken(row) || row.sql.as_ref().is_some_and(|sql| sql.contains('\0')))
+    };
+    if is_blank(&base) || is_blank(&laid) {
+        return None;
+    }
     (sorted(&base)? != sorted(&laid)?).then(|| {
         "the main file and the first page 1 of the log have one schema cookie and other definitions"
             .to_owned()
