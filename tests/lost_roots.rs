@@ -108,3 +108,34 @@ fn pages_beyond_the_number_of_those_in_use_are_free_though_no_list_names_them() 
     assert!(deleted >= 3900, "{deleted} of 4000");
     Ok(())
 }
+
+#[test]
+fn a_freed_page_without_its_header_holds_no_live_rows_of_a_table_that_has_all_of_its_pages() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 4096; PRAGMA secure_delete = off; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+         INSERT INTO t SELECT i * 1000 % 7919, 'row number ' || i || ' of many' FROM n;
+         DELETE FROM t WHERE id % 60 > 0;",
+    )?;
+    let before = recovered_lines(&path, &[])?;
+    let standing = names(&before, "t", "live").len();
+    assert!((5..20).contains(&standing), "{standing}");
+    let mut bytes = fs::read(&path)?;
+    let trunk = first_trunk(&path)?;
+    let pages = bytes.len() / 4096;
+    let leaves = (3..=pages).filter(|page| *page != trunk && bytes[(page - 1) * 4096] == 0x0d);
+    for page in leaves.collect::<Vec<_>>() {
+        bytes[(page - 1) * 4096..(page - 1) * 4096 + 512].fill(0);
+    }
+    // The root loses rows, and the list of free pages its leaves.
+    bytes[8192 - 512..8192].fill(0);
+    bytes[(trunk - 1) * 4096..trunk * 4096].fill(0);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    let live = names(&lines, "t", "live").len();
+    assert!(live <= 2 * standing, "{live} of {standing}");
+    Ok(())
+}

@@ -132,6 +132,10 @@ impl<'a> Reader<'_, 'a> {
             if !leaf::is_convincing(out) {
                 out.clear();
             }
+            // A tree that has all of its pages misses none: this one is old.
+            if self.tree.gaps.is_empty() {
+                out.iter_mut().for_each(|found| found.claims = found.claims.with(Claim::OldPage));
+            }
             return;
         }
         leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
