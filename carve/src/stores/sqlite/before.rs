@@ -38,25 +38,29 @@ pub(super) fn find(database: &Database<'_>) -> Option<(usize, u32)> {
 /// Whether the schema was changed often enough for a table that was dropped and of which nothing else is known.
 pub(super) fn lacks_a_table(database: &Database<'_>) -> bool {
     let catalogue = &database.catalogue;
-    let header = database.view.page(1).and_then(|first| header::header(first.bytes).ok());
-    let any_dropped = catalogue.tables.iter().any(|table| table.dropped);
-    let changes = objects(catalogue) + CREATED_AND_DROPPED;
-    header.is_some_and(|(_, header)| !any_dropped && header.schema_cookie as usize >= changes)
+    !any_dropped(catalogue) && has_room_for_a_table(&database.view, catalogue) == Some(true)
 }
 
 /// Whether the schema may have been changed often enough for a table that was dropped, besides those that are known.
 pub(super) fn may_lack_a_table(database: &Database<'_>) -> bool {
-    let header = database.view.page(1).and_then(|first| header::header(first.bytes).ok());
-    let changes = objects(&database.catalogue) + CREATED_AND_DROPPED;
-    !database.catalogue.whole || header.is_none_or(|(_, header)| header.schema_cookie as usize >= changes)
+    let catalogue = &database.catalogue;
+    !catalogue.whole || has_room_for_a_table(&database.view, catalogue) != Some(false)
 }
 
 /// Whether the schema was changed too seldom for a table to have been dropped since the database was made.
 pub(super) fn keeps_all_tables(view: &View<'_>, catalogue: &Catalogue) -> bool {
-    let header = view.page(1).and_then(|first| header::header(first.bytes).ok());
-    let any_dropped = catalogue.tables.iter().any(|table| table.dropped);
-    let changes = objects(catalogue) + CREATED_AND_DROPPED;
-    header.is_some_and(|(_, header)| !any_dropped && (header.schema_cookie as usize) < changes)
+    !any_dropped(catalogue) && has_room_for_a_table(view, catalogue) == Some(false)
+}
+
+fn any_dropped(catalogue: &Catalogue) -> bool {
+    catalogue.tables.iter().any(|table| table.dropped)
+}
+
+/// Whether the schema cookie counts enough changes for a further table, which was created and dropped; `None` without a
+/// header.
+fn has_room_for_a_table(view: &View<'_>, catalogue: &Catalogue) -> Option<bool> {
+    let (_, header) = header::header(view.page(1)?.bytes).ok()?;
+    Some(header.schema_cookie as usize >= objects(catalogue) + CREATED_AND_DROPPED)
 }
 
 /// Cells that two pages have alike in one place, when they are no accident.
