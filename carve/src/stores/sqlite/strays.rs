@@ -288,7 +288,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     // At a point that the user chose no row is live that its own pages don't hold.
     let old = ground.survey.old().filter(|_| !ground.view.is_chosen());
     let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
-    let owners = LazyCell::new(|| with_own_versions(forest, ground, &numbers));
+    let owners = LazyCell::new(|| with_own_versions(forest, ground, &named));
     for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
@@ -374,18 +374,20 @@ fn is_of_index(forest: &Forest, ground: Ground<'_, '_>, number: u32) -> bool {
     })
 }
 
-/// Of some trees those of which an old version of a lost page is there. Where no other row tells what theirs look like, it
-/// stands in for them, and no page of another number.
-fn with_own_versions(forest: &Forest, ground: Ground<'_, '_>, trees: &[usize]) -> HashSet<usize> {
+/// Of the trees that miss pages, by the numbers of these, those of which an old version of such a page is there. Where no
+/// other row tells what theirs look like, it stands in for them, and no page of another number.
+fn with_own_versions(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    named: &HashMap<u32, Vec<usize>>,
+) -> HashSet<usize> {
     let mut owners = HashSet::new();
     for (number, info) in ground.survey.old().filter(|(number, _)| !ground.view.is_of_temp_file(*number)) {
-        let Some(page) = ground.view.page(number).map(|page| page.number) else { continue };
+        let Some(trees) = ground.view.page(number).and_then(|page| named.get(&page.number)) else { continue };
         let Some(kind) = info.kind.filter(|_| info.cells > 0) else { continue };
         owners.extend(trees.iter().copied().filter(|tree| {
             forest.trees.get(*tree).is_some_and(|tree| {
-                tree.gaps.iter().any(|gap| gap.child == page)
-                    && kind.is_table() == tree.rowids
-                    && fit_object(ground, tree.object, number) != Fit::No
+                kind.is_table() == tree.rowids && fit_object(ground, tree.object, number) != Fit::No
             })
         }));
     }
