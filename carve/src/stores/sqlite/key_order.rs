@@ -21,7 +21,7 @@ pub(super) enum Collation {
 
 impl Collation {
     /// Of this name; `None` for one that an application brings, and where the order is not that of the bytes.
-    fn of(name: Option<&str>, encoding: TextEncoding) -> Option<Self> {
+    pub(super) fn of(name: Option<&str>, encoding: TextEncoding) -> Option<Self> {
         let plain = encoding == TextEncoding::Utf8;
         match name.unwrap_or("BINARY").to_ascii_uppercase().as_str() {
             "BINARY" => Some(Self::Binary),

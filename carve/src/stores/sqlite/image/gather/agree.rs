@@ -1,6 +1,7 @@
 //! Whether the entries of a page of an index are those of the rows of its table: the one thing that tells the pages of two
 //! indexes apart whose entries look alike.
 
+use super::super::super::agree::same;
 use super::body::{Body, Key};
 use super::fit::EVIDENCE;
 use super::known::Known;
@@ -55,7 +56,7 @@ impl Placed<'_> {
         });
         let mut tells = None;
         for (value, stored) in pairs {
-            if !is_same(value, stored) {
+            if !same(value, stored) {
                 return Some(false);
             }
             if !matches!(value, Value::Null) {
@@ -94,12 +95,4 @@ fn values(payload: &[u8]) -> Option<Vec<Option<Value<'_>>>> {
     let header = record::header_only(payload).ok()?;
     let cells = record::cells(header.serials(), header.len, payload);
     Some(cells.map(|(serial, bytes)| Some(serial.decode(bytes?))).collect())
-}
-
-/// Whether an index holds for a value what its row does: a table keeps whole reals as integers.
-fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
-    match (one, other) {
-        (Value::Int(int), Value::Real(real)) | (Value::Real(real), Value::Int(int)) => *int as f64 == *real,
-        _ => one == other,
-    }
 }

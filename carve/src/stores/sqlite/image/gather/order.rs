@@ -1,5 +1,6 @@
 //! How the entries of an index are ordered, as its definition says.
 
+use super::super::super::key_order::Collation;
 use super::keys;
 use mudlark_parsers::sqlite::ddl::KeyPart;
 use mudlark_parsers::value::TextEncoding;
@@ -32,12 +33,11 @@ impl Order {
     pub(super) fn of(parts: &[KeyPart], further: usize, keys: Keys) -> Self {
         let mut order = Self::default();
         for (column, part) in parts.iter().enumerate().take(COLUMNS) {
-            let collation = part.collation.as_deref().unwrap_or("BINARY");
-            // `NOCASE` reads text of other encodings as UTF-8, which has another order than its bytes.
-            let folds = collation.eq_ignore_ascii_case("NOCASE") && keys.encoding == TextEncoding::Utf8;
-            if !folds && !collation.eq_ignore_ascii_case("BINARY") {
-                return order;
-            }
+            let folds = match Collation::of(part.collation.as_deref(), keys.encoding) {
+                Some(Collation::Binary) => false,
+                Some(Collation::NoCase) => true,
+                Some(Collation::RightTrim) | None => return order,
+            };
             order.falls |= u32::from(part.descending && keys.descends) << column;
             order.folds |= u32::from(folds) << column;
             order.known += 1;
