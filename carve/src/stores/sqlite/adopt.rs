@@ -70,17 +70,28 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
 }
 
 /// Takes fragments of more pages than can be in use, by the count of free pages in the header, for free ones that the
-/// broken list of free pages doesn't name any more.
+/// broken list of free pages doesn't name any more. The count is believed where most of what it counts was found, and
+/// where it counts just the pages that nothing else accounts for.
 fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
     let Some(unlisted) = ground.free.unlisted.filter(|unlisted| *unlisted > 0) else { return };
-    let roots: HashSet<u32> = forest.trees.iter().take(named).map(|tree| tree.root).collect();
+    let linked: HashSet<u32> = forest
+        .trees
+        .iter()
+        .take(named)
+        .flat_map(|tree| tree.gaps.iter().map(|gap| gap.child).chain([tree.root]))
+        .collect();
     let is_used = |page: u32| {
         let hangs = || forest.place(page).is_some_and(|(tree, _)| (tree as usize) < named);
-        !ground.free.pages.contains(&page) && (ground.is_map_page(page) || roots.contains(&page) || hangs())
+        !ground.free.pages.contains(&page) && (ground.is_map_page(page) || linked.contains(&page) || hangs())
     };
     let used = 1 + (2..=ground.view.page_count).filter(|page| is_used(*page)).count();
     let others = (ground.view.page_count as usize).saturating_sub(used + ground.free.pages.len());
-    let room = others.saturating_sub(unlisted as usize);
+    let unlisted = unlisted as usize;
+    if !ground.free.mostly_found && others != unlisted {
+        return;
+    }
+    let room = others.saturating_sub(unlisted);
+    forest.all_named = room == 0;
     for tree in forest.trees.iter_mut().skip(named) {
         if tree.pages.len() + tree.interior.len() > room {
             tree.object = Object::Stale;

@@ -132,8 +132,10 @@ impl<'a> Reader<'_, 'a> {
             if !leaf::is_convincing(out) {
                 out.clear();
             }
-            // A tree that has all of its pages misses none: this one is old.
-            if self.tree.gaps.is_empty() {
+            // A tree that has all of its pages misses none: this one is old, as a free one is that no link names.
+            let (gaps, is_free) = (&self.tree.gaps, self.ground.free.pages.contains(&number));
+            let is_named = || gaps.iter().any(|gap| gap.child == number);
+            if gaps.is_empty() || (is_free || self.forest.all_named) && !is_named() {
                 out.iter_mut().for_each(|found| found.claims = found.claims.with(Claim::OldPage));
             }
             return;

@@ -109,6 +109,8 @@ pub(super) struct Forest {
     /// Root pages that the catalogue names.
     roots: HashSet<u32>,
     crossed: Crossed,
+    /// Every page that is not free hangs in a tree, or a link of one names it.
+    pub all_named: bool,
 }
 
 /// Exchanged roots that are looked for, each of which asks all trees, and trees that are held against all others for it.
@@ -145,6 +147,7 @@ impl Forest {
             placed: vec![None; ground.view.page_count as usize],
             roots: HashSet::new(),
             crossed: Crossed::default(),
+            all_named: false,
         };
         let tables = ground
             .catalogue

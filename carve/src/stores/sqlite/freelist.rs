@@ -17,8 +17,10 @@ pub(super) struct Freelist {
     /// The chain is whole, and as long as the header says, or no page is left that could be part of it: all other pages are
     /// in use.
     pub whole: bool,
-    /// Free pages that the header counts beyond those that were found, where it can be believed.
+    /// Free pages that the header counts beyond those that were found, where it has the right number of pages.
     pub unlisted: Option<u32>,
+    /// At least half of the free pages that the header counts were found: the count is no random number.
+    pub mostly_found: bool,
     /// What broke the chain: the page and the damage on it.
     pub damage: Vec<(u32, Damage)>,
 }
@@ -34,7 +36,12 @@ pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>) ->
         let is_chain = list.gather(view, survey);
         list.whole = header.is_none() && is_chain;
     }
-    list.unlisted = header.and_then(|header| list.unlisted(view, header));
+    let found = u32::try_from(list.pages.len()).unwrap_or(u32::MAX);
+    if let Some(header) = header.filter(|header| header.page_count == view.page_count) {
+        let count = header.freelist_count;
+        list.unlisted = count.checked_sub(found).filter(|_| count < view.page_count);
+        list.mostly_found = found >= count / 2;
+    }
     list
 }
 
@@ -58,15 +65,6 @@ impl Freelist {
         let is_chain = next.iter().all(|next| *next == 0 || self.trunks.contains(next));
         let ends = next.iter().filter(|next| **next == 0).count();
         others == 0 && view.absent() == 0 && is_chain && ends == usize::from(!next.is_empty())
-    }
-
-    /// How many free pages the header counts beyond those that were found: believed of a header that has the right number
-    /// of pages, and of whose free pages at least half were found.
-    fn unlisted(&self, view: &View<'_>, header: &Header) -> Option<u32> {
-        let found = u32::try_from(self.pages.len()).ok()?;
-        let count = header.freelist_count;
-        let is_believed = header.page_count == view.page_count && count < view.page_count;
-        (is_believed && found >= count / 2).then(|| count.checked_sub(found)).flatten()
     }
 
     fn follow(&mut self, view: &View<'_>, header: &Header) -> bool {
