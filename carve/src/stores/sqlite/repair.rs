@@ -47,13 +47,33 @@ pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> 
     alike || same && is_broken(found)
 }
 
+/// Whether two rows are one, in few characters of which bits were flipped. Another name stands at all three places.
+pub(super) fn differ_by_flips(one: &SchemaRow, other: &SchemaRow) -> bool {
+    let text = |row: &SchemaRow| {
+        let sql = row.sql.as_deref().unwrap_or_default();
+        [&row.name, "\0", &row.table, "\0", sql].concat()
+    };
+    let is_consistent = |row: &SchemaRow| row.sql.as_ref().is_some_and(|sql| sql.contains(&row.name));
+    let is_renamed = one.name != other.name && is_consistent(one) && is_consistent(other);
+    let (one_text, other_text) = (text(one), text(other));
+    let mut differing = one_text.chars().zip(other_text.chars()).filter(|(a, b)| a != b);
+    let few = differing.by_ref().take(FEW).all(|(a, b)| is_flipped(a, b)) && differing.next().is_none();
+    one.kind == other.kind && !is_renamed && few && one_text.chars().count() == other_text.chars().count()
+}
+
+/// Whether a flipped bit makes one character of another, or of any one that is none.
+fn is_flipped(a: char, b: char) -> bool {
+    let unread = char::REPLACEMENT_CHARACTER;
+    (u32::from(a) ^ u32::from(b)).count_ones() == 1 || a == unread || b == unread
+}
+
 fn statement(sql: &str) -> Option<Statement> {
     ddl::read(sql.as_bytes()).ok().or_else(|| ddl::read_cut(sql.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_damaged;
+    use super::{differ_by_flips, is_damaged};
     use mudlark_parsers::sqlite::schema_row::{SchemaKind, SchemaRow};
 
     fn row(sql: &str) -> SchemaRow {
@@ -67,5 +87,17 @@ mod tests {
         let flipped = row("CREATE TABLE t(m\u{465}mber_id INTEGER PRIMARY KEY, cod\u{4065} TEXT)");
         assert!(is_damaged(&flipped, &given, false));
         assert!(!is_damaged(&row("CREATE TABLE t(other, columns, altogether)"), &given, false));
+    }
+
+    #[test]
+    fn rows_with_a_flipped_bit_are_one_and_tables_of_other_names_are_not() {
+        let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, code TEXT)";
+        let flipped = SchemaRow { name: "\u{fffd}".to_owned(), ..row(sql) };
+        assert!(differ_by_flips(&row(sql), &flipped));
+        assert!(differ_by_flips(&row(sql), &row("CREATE TABLE t(id INTEGER PRIMARY KEY, bode TEXT)")));
+        assert!(!differ_by_flips(&row(sql), &row("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)")));
+        let renamed =
+            SchemaRow { name: "u".to_owned(), table: "u".to_owned(), ..row(&sql.replace("t(", "u(")) };
+        assert!(!differ_by_flips(&row(sql), &renamed));
     }
 }

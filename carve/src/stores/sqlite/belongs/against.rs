@@ -1,6 +1,6 @@
 //! What pages and counters of a main file say against a log.
 
-use super::super::repair::is_broken;
+use super::super::repair::{differ_by_flips, is_broken};
 use super::super::survey::look;
 use super::laid::Laid;
 use super::sides::{MOST_PAGES, Sides, header_of, is_whole, tables};
@@ -181,14 +181,6 @@ pub fn definitions(sides: &Sides<'_>) -> Option<String> {
     if !laid.is_of_log(1) || laid.header.schema_cookie != base.header.schema_cookie {
         return None;
     }
-    let sorted = |laid| -> Option<Vec<String>> {
-        let rows = structure::definitions(laid).ok()?;
-        // Without the root pages, which are more often damaged than a definition is.
-        let text = |row: &SchemaRow| format!("{:?} {} {} {:?}", row.kind, row.name, row.table, row.sql);
-        let mut rows: Vec<String> = rows.iter().map(text).collect();
-        rows.sort();
-        Some(rows)
-    };
     // What a lost sector took of definitions makes them no other ones.
     let is_blank = |laid: &Laid<'_, '_>| {
         let rows = structure::definitions(laid).unwrap_or_default();
@@ -197,8 +189,32 @@ pub fn definitions(sides: &Sides<'_>) -> Option<String> {
     if is_blank(&base) || is_blank(&laid) {
         return None;
     }
-    (sorted(&base)? != sorted(&laid)?).then(|| {
+    let (own, theirs) = (structure::definitions(&base).ok()?, structure::definitions(&laid).ok()?);
+    are_others(&own, &theirs).then(|| {
         "the main file and the first page 1 of the log have one schema cookie and other definitions"
             .to_owned()
     })
+}
+
+/// Whether these are other definitions, and not the same with flipped bits.
+fn are_others(own: &[SchemaRow], theirs: &[SchemaRow]) -> bool {
+    // Without the root pages, which are more often damaged than a definition is.
+    let is_same = |a: &SchemaRow, b: &SchemaRow| {
+        (a.kind, &a.name, &a.table, &a.sql) == (b.kind, &b.name, &b.table, &b.sql)
+    };
+    let mut left: Vec<&SchemaRow> = theirs.iter().collect();
+    let mut unmatched = Vec::new();
+    for row in own {
+        match left.iter().position(|other| is_same(row, other)) {
+            Some(index) => drop(left.swap_remove(index)),
+            None => unmatched.push(row),
+        }
+    }
+    for row in unmatched {
+        match left.iter().position(|other| differ_by_flips(row, other)) {
+            Some(index) => drop(left.swap_remove(index)),
+            None => return true,
+        }
+    }
+    !left.is_empty()
 }
