@@ -14,7 +14,6 @@ use super::survey::Survey;
 use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
-use mudlark_parsers::sqlite::ptrmap;
 use mudlark_parsers::sqlite::{record, salvage};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -135,7 +134,7 @@ pub(super) struct Ground<'g, 'a> {
 impl Ground<'_, '_> {
     /// Whether a page is one of the pointer map.
     pub(super) fn is_map_page(&self, number: u32) -> bool {
-        self.auto_vacuum && ptrmap::map_page_of(number, self.view.geometry) == Some(number)
+        self.auto_vacuum && self.view.geometry.is_pointer_map(number)
     }
 }
 
