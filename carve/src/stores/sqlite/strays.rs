@@ -95,7 +95,12 @@ impl LostKeys {
             nowhere || gap.parent == 0 && (gap.child == 0 || tree.pages.len() > 1)
         };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
-        let lost = lost.filter(|gap| !unnamed(gap) || any_lost(ground, chained, gap.child));
+        // What can be read of a root without its header is held against the rows of the leaves.
+        let is_bare = |gap: &Gap| {
+            let info = ground.survey.page(gap.child);
+            gap.child > 1 && gap.child <= ground.view.page_count && info.kind.is_none() && !info.zero
+        };
+        let lost = lost.filter(|gap| !unnamed(gap) || is_bare(gap) || any_lost(ground, chained, gap.child));
         let interior: HashSet<u32> = tree.interior.iter().copied().collect();
         let is_upper = |page: u32| {
             let children = links(ground, page, KeyRange::default(), true);
