@@ -51,6 +51,33 @@ fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Don
 }
 
 #[test]
+fn what_bytes_written_over_a_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA journal_mode = persist;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body BLOB, kind TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+         INSERT INTO notes SELECT i, CAST(replace(hex(zeroblob(20)), '00', 'note ' || i || ' ') AS BLOB), 'kind' FROM n;
+         UPDATE notes SET kind = 'mine' WHERE id % 9 = 3;",
+    )?;
+    let before = live(&recovered_lines(&path, &[])?, "notes");
+    assert_eq!(before.len(), 100);
+    // What stands there now reads in a BLOB as well as what stood there before.
+    let mut bytes = fs::read(&path)?;
+    let from = 2 * 4096 + 2048;
+    for (at, byte) in bytes[from..from + SECTOR].iter_mut().enumerate() {
+        *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
+    }
+    fs::write(&path, bytes)?;
+    let after = live(&recovered_lines(&path, &[])?, "notes");
+    let other: Vec<&i64> = before.keys().filter(|id| before.get(id) != after.get(id)).collect();
+    assert!(other.iter().all(|id| *id % 9 == 3), "{other:?}");
+    Ok(())
+}
+
+#[test]
 fn rows_of_a_damaged_leaf_of_a_without_rowid_table_come_back_live_from_a_journal_that_stays() -> Done {
     let folder = folder()?;
     let path = folder.path().join("store.db");

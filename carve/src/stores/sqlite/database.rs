@@ -296,7 +296,8 @@ impl<'a> Database<'a> {
             witnesses.entries = Entries::of(&self.forest, self.ground(), object, unnamed, &output.layout);
             if damaged {
                 for (rowid, place, copy) in gone::mended(self, (output, &reader), &witnesses.entries, &kept) {
-                    witnesses.verdicts.entry(place).or_default().restored_from.get_or_insert(copy);
+                    let verdict = witnesses.verdicts.entry(place).or_default();
+                    verdict.restored_from.get_or_insert((copy, Claim::BitsRestored));
                     kept.by_rowid.insert(rowid, copy);
                 }
             }

@@ -254,11 +254,11 @@ impl<'a> Reader<'_, 'a> {
         if found.reads {
             let mut payload = chains::read(self.ground.view, self.ground.survey, version, cell);
             let restored = verdict.and_then(|verdict| verdict.restored_from.as_ref());
-            let restored = restored.and_then(|((page, _), copy)| Some((self.ground.view.page(*page)?, copy)));
-            if let Some((page, copy)) = &restored {
+            let restored =
+                restored.and_then(|(((page, _), copy), by)| Some((self.ground.view.page(*page)?, copy, *by)));
+            if let Some((page, copy, by)) = &restored {
                 payload = chains::read(self.ground.view, self.ground.survey, page, copy);
-                let is_sector = self.ground.survey.page(number).zero_sector;
-                claims = claims.with(if is_sector { Claim::SectorRestored } else { Claim::BitsRestored });
+                claims = claims.with(*by);
             }
             if cell.spilled() > 0 {
                 payload.check_end(cell.payload_len, self.encoding);
@@ -319,7 +319,7 @@ impl<'a> Reader<'_, 'a> {
                 self.blank_overwritten_sectors(version, cell, first_cell, batch);
             }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
-            if let Some((page, copy)) = &restored {
+            if let Some((page, copy, _)) = &restored {
                 let spans_from = batch.spans.len();
                 batch.spans.push(page.span(copy.at, copy.end - copy.at));
                 self.add_evidence(page, "page_copy", spans_from, batch);

@@ -34,8 +34,8 @@ pub(super) struct Verdict {
     pub shape_from: Option<(Place, Cell)>,
     /// An older copy of a cell whose overflow chain is broken: it may lead to the whole chain.
     pub chain_from: Option<(Place, Cell)>,
-    /// An older copy that has what a lost sector, or flipped bits, took of a cell.
-    pub restored_from: Option<(Place, Cell)>,
+    /// An older copy that has what a lost sector, or flipped bits, took of a cell, and which of the two it was.
+    pub restored_from: Option<((Place, Cell), Claim)>,
 }
 
 /// So many quarters of the rows that can be missing were found, that some of the old rows must have been deleted: that a
@@ -152,11 +152,12 @@ pub(super) fn settle(
                 && restored.is_none()
                 && restored::has_lost(ground, winner, (other.place, other.cell))
             {
-                verdicts.entry(winner.0).or_default().restored_from = Some((other.place, other.cell));
+                let restored = ((other.place, other.cell), Claim::SectorRestored);
+                verdicts.entry(winner.0).or_default().restored_from = Some(restored);
                 verdicts.entry(other.place).or_default().merged = true;
                 continue;
             }
-            let like = restored.unwrap_or(winner);
+            let like = restored.map_or(winner, |(copy, _)| copy);
             let same = is_shape || same_payload(ground, like, (other.place, other.cell));
             let verdict = verdicts.entry(other.place).or_default();
             if same {
