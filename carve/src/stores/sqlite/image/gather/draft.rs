@@ -4,6 +4,7 @@ mod claims;
 mod entries;
 mod finish;
 mod pools;
+mod runs;
 mod seek;
 mod trade;
 mod twins;

@@ -21,13 +21,16 @@ use std::cmp::Ordering;
 pub(super) const MISFIT: f32 = -1.5;
 
 /// A page of the right kind whose parts lie within it.
-const PAGE: f32 = 1.5;
+pub(super) const PAGE: f32 = 1.5;
 
 /// The greatest row id is the one that the page above names: one page in some dozens has it by accident.
 const LAST: f32 = 4.0;
 
 /// The least row id is the next one behind the page before.
 const FIRST: f32 = 3.5;
+
+/// The least row id lies behind the page before.
+const NEAR: f32 = 0.2;
 
 /// A bound of the keys holds.
 const BOUND: f32 = 2.0;
@@ -304,6 +307,11 @@ pub(super) fn covered(first: i64, last: i64, low: i64, high: i64) -> f32 {
     (last.abs_diff(first).saturating_add(1) as f64 / high.abs_diff(low).max(1) as f64).min(1.0) as f32
 }
 
+/// What speaks for a page whose first row is so far behind its bound, whatever the page holds: of several the nearest one.
+fn near(gap: u64) -> f32 {
+    NEAR / (gap.max(1) as f32).log10().max(1.0)
+}
+
 /// How well the row ids of a page lie between bounds.
 fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f32 {
     if first.rowid > last.rowid {
@@ -315,8 +323,11 @@ fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f
             return MISFIT;
         }
         score += match first.rowid.saturating_sub(low) {
-            gap if !interior => follows(gap as u64, first.rowid.abs_diff(last.rowid), FIRST).max(0.2),
-            _ => 0.2,
+            gap if !interior => {
+                let gap = gap as u64;
+                follows(gap, first.rowid.abs_diff(last.rowid), FIRST).max(near(gap))
+            }
+            _ => NEAR,
         };
     }
     if let Key::Row(high) = high {
@@ -324,7 +335,12 @@ fn fit_rows(first: &Cell, last: &Cell, interior: bool, low: Key, high: Key) -> f
         if last.rowid > high || interior && last.rowid == high {
             return MISFIT;
         }
-        score += if last.rowid == high { LAST } else { 0.5 };
+        // Of the first page of a table nothing is known but where it ends, and its last rows may be gone.
+        let ends = || match high.abs_diff(last.rowid).saturating_add(1) {
+            gap if !interior && low == Key::Open => follows(gap, first.rowid.abs_diff(last.rowid), LAST),
+            _ => 0.0,
+        };
+        score += if last.rowid == high { LAST } else { ends().max(0.5) };
     }
     if let (true, Key::Row(low), Key::Row(high)) = (interior, low, high) {
         score += SPAN * (covered(first.rowid, last.rowid, low, high) * 2.0 - 1.0).max(0.0);

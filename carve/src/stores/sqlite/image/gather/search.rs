@@ -117,10 +117,22 @@ impl Index {
 
     /// Where the page of this number may lie, the best places first, so many at most.
     pub(super) fn find(&self, body: &Body<'_>, number: u32, expect: &Expect, most: usize) -> Vec<u64> {
+        self.find_from(body, number, expect, most, f32::INFINITY)
+    }
+
+    /// The same with places that fit well enough, and those that fit so well at least.
+    pub(super) fn find_from(
+        &self,
+        body: &Body<'_>,
+        number: u32,
+        expect: &Expect,
+        most: usize,
+        enough: f32,
+    ) -> Vec<u64> {
         let mut found: Vec<(f32, u64)> = Vec::new();
         let mut ask = |offset: u64, least: f32| {
             let fit = body.fit(offset, number, expect);
-            if fit >= least && !found.iter().any(|(_, known)| *known == offset) {
+            if fit >= least.min(enough) && !found.iter().any(|(_, known)| *known == offset) {
                 found.push((fit, offset));
             }
         };
@@ -230,6 +242,11 @@ impl Index {
             }
             (_, Key::Row(high)) => {
                 range(&self.last, high, high).take(MOST_ASKED).for_each(|page| ask(page.1, LEAST_FIT));
+                // Behind the last row of the page others may have been deleted.
+                range(&self.last, i64::MIN, high.saturating_sub(1))
+                    .rev()
+                    .take(MOST_ASKED / 4)
+                    .for_each(|page| ask(page.1, LEAST_FIT));
                 range(&self.interior, i64::MIN, high)
                     .rev()
                     .take(MOST_ASKED)

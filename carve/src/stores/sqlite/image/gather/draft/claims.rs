@@ -5,7 +5,6 @@ use super::super::fit::{EVIDENCE, MISFIT, STRONG};
 use super::super::lay;
 use super::super::walk::Walked;
 use super::{ALIKE, DECIDED, DOUBTED, Draft, FIXED, Rank};
-use std::ops::Range;
 
 /// Pages on each side that count for the place of a page.
 const NEIGHBOURS: usize = 3;
@@ -98,24 +97,6 @@ impl Draft<'_> {
         own
     }
 
-    /// The runs in which its pages lie: indexes of `places`.
-    pub(super) fn runs(&self) -> Vec<Range<usize>> {
-        let size = self.body.size();
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        let mut before: Option<u64> = None;
-        for (index, place) in self.places.iter().enumerate() {
-            if let Some(place) = place {
-                let goes_on = before.and_then(|before| before.checked_add(size)) == Some(*place);
-                match runs.last_mut().filter(|_| goes_on) {
-                    Some(run) => run.end = index + 1,
-                    None => runs.push(index..index + 1),
-                }
-            }
-            before = *place;
-        }
-        runs
-    }
-
     /// How much speaks for the place of a page: how well it fits there, and less so its neighbours in the same run.
     pub(in super::super) fn support(&self, number: u32) -> f32 {
         let size = self.body.size();
@@ -149,13 +130,7 @@ impl Draft<'_> {
     /// The pages that lie in no other place, as far as the bytes tell: between two of their run that are evident, or evident
     /// themselves while no other place found for them does nearly as well.
     pub(in super::super) fn sure(&mut self) -> Vec<bool> {
-        let mut sure = vec![false; self.places.len()];
-        for mut run in self.runs() {
-            let evident = |index: &usize| self.is_evident(*index);
-            if let Some((first, last)) = run.clone().find(evident).zip(run.rfind(evident)) {
-                sure.get_mut(first + 1..last).unwrap_or_default().fill(true);
-            }
-        }
+        let mut sure = self.between();
         for (number, sure) in (1..).zip(&mut sure) {
             let at = number as usize - 1;
             if *sure {

@@ -6,8 +6,9 @@
 
 use super::super::Pool;
 use super::super::body::{Expect, Key};
-use super::super::fit::{EVIDENCE, MISFIT};
+use super::super::fit::{EVIDENCE, MISFIT, PAGE};
 use super::super::lay::{self, Guess, Laid};
+use super::runs::odds;
 use super::{ALIKE, DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashSet};
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, HashSet};
 /// Levels of a tree that are given the places that are left.
 const MOST_LEVELS: usize = 6;
 
-/// Pages before the end of a run at which it may have ended by accident: that many more are hardly alike.
-const MOST_STEPS: i32 = 64;
+/// A page that fits so well may be what is left, if nothing fits better.
+const LEAST_LEFT: f32 = PAGE;
 
 /// What the last page of a chain is expected to hold: bytes, and how many of them are text.
 type Held = (u64, u64);
@@ -154,7 +155,7 @@ impl Draft<'_> {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
                 self.body.index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
             } else {
-                self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE)
+                self.body.index.find_from(&self.body, number, &expect, MOST_ELSEWHERE, LEAST_LEFT)
             };
             let free: Vec<u64> = found
                 .into_iter()
@@ -264,25 +265,6 @@ impl Draft<'_> {
         }
     }
 
-    /// How likely the next page lies beside a page, as those show of which the bytes tell the place.
-    fn continuity(&self) -> f64 {
-        let size = self.body.size();
-        let (mut stays, mut breaks) = (0.0, 0.0);
-        let mut last: Option<(u32, i64)> = None;
-        for (number, offset) in self.placed().filter(|(number, _)| self.is_evident(*number as usize - 1)) {
-            let base = lay::base_of(Guess { number, offset }, size);
-            if let Some((before, run)) = last {
-                if run == base {
-                    stays += f64::from(number - before);
-                } else {
-                    breaks += 1.0;
-                }
-            }
-            last = Some((number, base));
-        }
-        (stays + 1.0) / (stays + breaks + 2.0)
-    }
-
     /// The pools of pages of which it is not `sure` where they lie, and how likely one of those lies elsewhere of which nothing
     /// but its run tells: where the run of another database may reach as well, as `reached` says, it tells nothing.
     pub(super) fn pools(
@@ -332,47 +314,5 @@ impl Draft<'_> {
             }
         }
         (pools, elsewhere)
-    }
-
-    /// How many pages away in its run the next page lies of which the bytes tell the place, for each page.
-    fn away(&self) -> Vec<Option<i32>> {
-        let mut away: Vec<Option<i32>> = vec![None; self.places.len()];
-        for run in self.runs() {
-            for falls in [false, true] {
-                let mut steps: Option<i32> = None;
-                for step in run.clone() {
-                    let at = if falls { run.end - 1 - (step - run.start) } else { step };
-                    steps = if self.is_evident(at) {
-                        Some(0)
-                    } else {
-                        steps.map(|steps| steps.saturating_add(1))
-                    };
-                    if let Some((known, steps)) = away.get_mut(at).zip(steps) {
-                        *known = Some(known.map_or(steps, |known| known.min(steps)));
-                    }
-                }
-            }
-        }
-        away
-    }
-}
-
-/// How much likelier a run reaches over so many pages than that it ends before the last of them, and those behind fit by accident:
-/// from page to page it `stays`, and of other pages a share is `alike`.
-fn odds(stays: f64, alike: f64, steps: i32) -> f64 {
-    let ends = |at: i32| (1.0 - stays) * stays.powi(steps - at) * alike.powi(at);
-    let by_accident: f64 = (1..=steps.min(MOST_STEPS)).map(ends).sum();
-    stays.powi(steps) / by_accident
-}
-
-#[cfg(test)]
-mod tests {
-    use super::odds;
-
-    #[test]
-    fn pages_that_few_are_like_are_told_by_their_run_and_those_of_scattered_files_are_not() {
-        assert!(odds(0.95, 0.1, 1) > 100.0);
-        assert!(odds(0.99, 0.5, 30) > 50.0);
-        assert!(odds(0.1, 0.8, 1) < 1.0);
     }
 }
