@@ -215,7 +215,10 @@ pub(super) fn finish(
         let mut changed = false;
         for (owner, assembly) in assemblies.iter_mut().enumerate() {
             let before = assembly.choices();
-            assembly.rivals.retain(|rival| !is_sure(owner, rival.offset, rival.number));
+            // A page that was not found lies where it seemed to lie, if it lies anywhere.
+            let Assembly { rivals, places, .. } = assembly;
+            let is_lost = |number: u32| places.get(number as usize - 1).copied().flatten().is_none();
+            rivals.retain(|rival| is_lost(rival.number) || !is_sure(owner, rival.offset, rival.number));
             for pool in &mut assembly.pools {
                 pool.offsets.retain(|offset| !is_sure(owner, *offset, 0));
             }
