@@ -1,6 +1,6 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
-use super::draft::{Draft, Rank};
+use super::draft::{Draft, Left, Rank};
 use super::{Assembly, Pool};
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
@@ -138,16 +138,21 @@ fn contested(drafts: &[Draft<'_>]) -> Vec<Vec<u64>> {
     lost
 }
 
-/// Gives pages that lie nowhere the places that are left, database by database.
+/// Gives pages that lie nowhere the places that are left, database by database: those beside their own pages first, and first those
+/// of databases that lack few.
 fn fill(drafts: &mut [Draft<'_>], claimed: &(dyn Fn(u64) -> bool + Sync)) {
     let held = held(drafts);
     let mut filled: HashSet<u64> = HashSet::new();
-    for draft in drafts {
-        let (size, before) =
-            (draft.body.size(), draft.placed().map(|(_, offset)| offset).collect::<HashSet<_>>());
-        let is_held = |offset: u64| overlaps(&held, offset, size) || filled.contains(&offset);
-        draft.fill(&|offset| claimed(offset) || is_held(offset));
-        filled.extend(draft.placed().map(|(_, offset)| offset).filter(|offset| !before.contains(offset)));
+    for left in [Left::Beside, Left::Any] {
+        let mut order: Vec<&mut Draft<'_>> = drafts.iter_mut().collect();
+        order.sort_by_key(|draft| draft.lacking());
+        for draft in order {
+            let (size, before) =
+                (draft.body.size(), draft.placed().map(|(_, offset)| offset).collect::<HashSet<_>>());
+            let is_held = |offset: u64| overlaps(&held, offset, size) || filled.contains(&offset);
+            draft.fill(left, &|offset| claimed(offset) || is_held(offset));
+            filled.extend(draft.placed().map(|(_, offset)| offset).filter(|offset| !before.contains(offset)));
+        }
     }
 }
 

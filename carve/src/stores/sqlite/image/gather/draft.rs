@@ -21,6 +21,7 @@ use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+pub(super) use pools::Left;
 pub(super) use whole::Whole;
 
 /// Rounds of walking and laying: each finds at least one more level of a tree, or one more run of a chain.
@@ -390,6 +391,11 @@ impl<'i> Draft<'i> {
     /// Where a page lies.
     pub(super) fn place(&self, number: u32) -> Option<u64> {
         self.places.get((number as usize).checked_sub(1)?).copied().flatten()
+    }
+
+    /// How many pages lie nowhere.
+    pub(super) fn lacking(&self) -> usize {
+        self.places.iter().filter(|place| place.is_none()).count()
     }
 
     /// All pages that lie somewhere: their numbers and offsets.

@@ -22,6 +22,15 @@ const LEAST_LEFT: f32 = PAGE;
 /// What the last page of a chain is expected to hold: bytes, and how many of them are text.
 type Held = (u64, u64);
 
+/// Which of the places that are left pages get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Left {
+    /// Those beside the page before or behind.
+    Beside,
+    /// Any.
+    Any,
+}
+
 impl Draft<'_> {
     /// The last pages of chains, by what they hold.
     fn last_pages(&self) -> BTreeMap<Held, Vec<u32>> {
@@ -53,23 +62,22 @@ impl Draft<'_> {
         ends
     }
 
-    /// Gives pages that lie nowhere the places that are left: those beside other pages first. `taken` tells what other databases
-    /// hold.
-    pub(in super::super) fn fill(&mut self, taken: &dyn Fn(u64) -> bool) {
+    /// Gives pages that lie nowhere the places that are left. `taken` tells what other databases hold.
+    pub(in super::super) fn fill(&mut self, which: Left, taken: &dyn Fn(u64) -> bool) {
         for _ in 0..MOST_LEVELS {
-            if !self.fill_trees(taken) {
+            if !self.fill_trees(which, taken) {
                 break;
             }
             self.walk();
         }
         self.fill_maps(taken);
         for _ in 0..MOST_LEVELS {
-            if !self.fill_links(taken) {
+            if !self.fill_links(which, taken) {
                 break;
             }
             self.walk();
         }
-        self.fill_chains(taken);
+        self.fill_chains(which, taken);
         self.walk();
     }
 
@@ -110,7 +118,7 @@ impl Draft<'_> {
 
     /// Gives pages of chains, which were not found by their number, places that lead to pages to which nothing else does;
     /// whether there were any.
-    fn fill_links(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
+    fn fill_links(&mut self, which: Left, taken: &dyn Fn(u64) -> bool) -> bool {
         let capacity = u64::from(self.body.geometry.overflow_capacity());
         let is_open = |(number, expect): &(u32, &Expect)| {
             let goes_on = matches!(expect, Expect::Chain { left, guessed: false, .. } if *left > capacity);
@@ -129,18 +137,19 @@ impl Draft<'_> {
         let links = self.body.index.links().filter(|(next, offset)| leads_on(*next) && !taken(*offset));
         let links: Vec<u64> =
             links.map(|(_, offset)| offset).filter(|offset| !own.contains(offset)).collect();
+        let links = self.nearest(links);
         let mut any = false;
         for (number, expect) in open {
             let fits =
                 |offset: &&u64| !own.contains(*offset) && self.body.fit(**offset, number, &expect) >= 0.0;
             let free: Vec<u64> = links.iter().filter(fits).take(MOST_ELSEWHERE).copied().collect();
-            any |= self.fill_one(number, free, &mut own);
+            any |= self.fill_one(number, which, free, &mut own);
         }
         any
     }
 
     /// Gives pages of trees places that their keys or their kind allow; whether any was there.
-    fn fill_trees(&mut self, taken: &dyn Fn(u64) -> bool) -> bool {
+    fn fill_trees(&mut self, which: Left, taken: &dyn Fn(u64) -> bool) -> bool {
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         let filled = self.filled.keys().filter_map(|number| self.place(*number));
         let mut given: HashSet<u64, RandomState> = filled.collect();
@@ -153,7 +162,9 @@ impl Draft<'_> {
             }
             let found = if (low, high) == (Key::Open, Key::Open) {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
-                self.body.index.leaves(table).filter(fits).take(MOST_ELSEWHERE).collect()
+                let mut found = self.nearest(self.body.index.leaves(table).filter(fits).collect());
+                found.truncate(MOST_ELSEWHERE);
+                found
             } else {
                 self.body.index.find_from(&self.body, number, &expect, MOST_ELSEWHERE, LEAST_LEFT)
             };
@@ -161,9 +172,10 @@ impl Draft<'_> {
                 .into_iter()
                 .filter(|offset| !taken(*offset) && (!own.contains(offset) || given.contains(offset)))
                 .collect();
-            let mut left = free.iter().copied().filter(|offset| !own.contains(offset));
-            let beside = left.clone().find(|offset| self.is_beside(number, *offset));
-            if let Some(offset) = beside.or(left.next()) {
+            let mut others = free.iter().copied().filter(|offset| !own.contains(offset));
+            let beside = others.clone().find(|offset| self.is_beside(number, *offset));
+            let first = others.next().filter(|_| which == Left::Any);
+            if let Some(offset) = beside.or(first) {
                 own.insert(offset);
                 given.insert(offset);
                 self.put(number, offset);
@@ -178,7 +190,7 @@ impl Draft<'_> {
     }
 
     /// Gives last pages of chains the places that are left.
-    fn fill_chains(&mut self, taken: &dyn Fn(u64) -> bool) {
+    fn fill_chains(&mut self, which: Left, taken: &dyn Fn(u64) -> bool) {
         let size = self.body.size();
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         let mut lacking = Vec::new();
@@ -189,7 +201,7 @@ impl Draft<'_> {
                 continue;
             }
             let ends = self.ends(held, &|offset| taken(offset) || own.contains(&offset));
-            let mut left = Vec::new();
+            let mut lonely = Vec::new();
             for number in open {
                 let behind = self.place(number - 1).and_then(|before| before.checked_add(size));
                 let before = self.place(number + 1).and_then(|behind| behind.checked_sub(size));
@@ -199,11 +211,14 @@ impl Draft<'_> {
                     .find(|offset| own.insert(*offset));
                 match beside {
                     Some(offset) => self.put(number, offset),
-                    None => left.push(number),
+                    None => lonely.push(number),
                 }
             }
-            let free: Vec<u64> = ends.into_iter().filter(|offset| !own.contains(offset)).collect();
-            for (at, number) in left.into_iter().enumerate() {
+            if which == Left::Beside {
+                continue;
+            }
+            let free = self.nearest(ends.into_iter().filter(|offset| !own.contains(offset)).collect());
+            for (at, number) in lonely.into_iter().enumerate() {
                 match free.get(at).copied() {
                     Some(offset) => {
                         own.insert(offset);
@@ -221,18 +236,45 @@ impl Draft<'_> {
                 self.body.index.longer_ends(left).filter(|offset| !taken(*offset) && !own.contains(offset));
             let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
             let free: Vec<u64> = free.filter(fits).take(MOST_ELSEWHERE).collect();
-            self.fill_one(number, free, &mut own);
+            self.fill_one(number, which, self.nearest(free), &mut own);
         }
     }
 
     /// Gives a page one of the places that are free, one beside its neighbours first; whether there was any.
-    fn fill_one(&mut self, number: u32, free: Vec<u64>, own: &mut HashSet<u64, RandomState>) -> bool {
+    fn fill_one(
+        &mut self,
+        number: u32,
+        which: Left,
+        free: Vec<u64>,
+        own: &mut HashSet<u64, RandomState>,
+    ) -> bool {
         let beside = free.iter().find(|offset| self.is_beside(number, **offset));
-        let Some(offset) = beside.or(free.first()).copied() else { return false };
+        let any = free.first().filter(|_| which == Left::Any);
+        let Some(offset) = beside.or(any).copied() else { return false };
         own.insert(offset);
         self.put(number, offset);
         self.filled.insert(number, free);
         true
+    }
+
+    /// Places in the order in which they come into question when nothing else tells them apart: those that lie in step with the
+    /// pages whose bytes tell their place, as a file system puts them, and of these the ones that are nearest to them.
+    fn nearest(&self, mut places: Vec<u64>) -> Vec<u64> {
+        if places.len() < 2 {
+            return places;
+        }
+        let evident = self.placed().filter(|(number, _)| self.is_evident(*number as usize - 1));
+        let mut own: Vec<u64> = evident.map(|(_, offset)| offset).collect();
+        own.sort_unstable();
+        let Some(first) = own.first().copied() else { return places };
+        let step = own.iter().fold(0, |step, offset| common_divisor(step, offset - first)).max(1);
+        places.sort_by_cached_key(|place| {
+            let behind = own.partition_point(|offset| offset < place);
+            let beside = [behind.checked_sub(1), Some(behind)].into_iter().flatten();
+            let away = beside.filter_map(|at| own.get(at)).map(|offset| offset.abs_diff(*place)).min();
+            (place.abs_diff(first) % step != 0, away, *place)
+        });
+        places
     }
 
     /// Whether a place lies beside that of the page before or behind a page.
@@ -315,4 +357,8 @@ impl Draft<'_> {
         }
         (pools, elsewhere)
     }
+}
+
+const fn common_divisor(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { common_divisor(other, one % other) }
 }
