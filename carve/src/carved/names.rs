@@ -55,6 +55,7 @@ mod tests {
             reasons: Vec::new(),
             alternatives: Vec::new(),
             interchangeable: Vec::new(),
+            guessed: Vec::new(),
             of,
         }
     }

@@ -184,7 +184,7 @@ fn of_image(image: &Image, progress: &dyn Progress) -> Result<Vec<Found>, Error>
     let several = parts.iter().filter(|part| part.role == PartRole::Orphans).count() > 1;
     let source = |part: &Part| match part.role {
         PartRole::Log | PartRole::Journal => image.source.log(part),
-        PartRole::Database | PartRole::Orphans => image.source.part(&part.decided(), part.page_size),
+        PartRole::Database | PartRole::Orphans => image.source.database(part),
     };
     let mut found = Vec::new();
     for (number, (part, name)) in parts.iter().zip(&names).enumerate() {

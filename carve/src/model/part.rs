@@ -121,6 +121,9 @@ pub struct Part {
     pub alternatives: Vec<Alternative>,
     /// Pages of which only the places that they share are known.
     pub interchangeable: Vec<Interchangeable>,
+    /// Offsets in the file of pages that may lie elsewhere as well, and whose rows stand by themselves: which file they are of is
+    /// a guess, in order.
+    pub guessed: Vec<u64>,
     /// The part that this log or journal belongs to, by its number in the list of parts.
     pub of: Option<usize>,
 }
@@ -134,11 +137,13 @@ impl Part {
         absent.map(|extent| extent.at / size + 1..(extent.at + extent.length).div_ceil(size) + 1).collect()
     }
 
-    /// The extents without the pages that may as well lie elsewhere: rows can't be read from a guess.
+    /// The extents without the pages that may as well lie elsewhere, of which rows have no more than a part: it can't be read from
+    /// a guess.
     #[must_use]
     pub fn decided(&self) -> Vec<Extent> {
         let shared = self.interchangeable.iter().flat_map(|pages| &pages.at).copied();
         let mut open: Vec<u64> = self.alternatives.iter().map(|other| other.at).chain(shared).collect();
+        open.retain(|at| self.guessed.binary_search(at).is_err());
         open.sort_unstable();
         open.dedup();
         let mut extents: Vec<Extent> = Vec::with_capacity(self.extents.len() + 2 * open.len());
@@ -190,8 +195,9 @@ mod tests {
             head: Vec::new(),
             standing: Standing::Ambiguous,
             reasons: Vec::new(),
-            alternatives: vec![other(512), other(512)],
+            alternatives: vec![other(512), other(512), other(1024)],
             interchangeable: vec![Interchangeable { at: vec![1536], offsets: vec![0, 2048], length: 512 }],
+            guessed: vec![1024],
             of: None,
         };
         let extent = |at, offset, length| Extent { at, offset, length };

@@ -49,6 +49,8 @@ pub struct Source {
     joined: Option<Arc<Vec<u8>>>,
     /// What a file is that was found in an image and can't say it by its first bytes.
     role: Option<PartRole>,
+    /// Offsets of pages that were found in an image and may be of another file.
+    guessed: Vec<u64>,
 }
 
 /// Logs that lie in pieces are read up to here: SQLite begins them anew long before.
@@ -90,6 +92,7 @@ impl Source {
             pieces: None,
             joined: None,
             role: None,
+            guessed: Vec::new(),
         })
     }
 
@@ -137,7 +140,20 @@ impl Source {
             pieces: Some(Pieces::new(extents, page_size)),
             joined: None,
             role: None,
+            guessed: Vec::new(),
         }
+    }
+
+    /// A database that was found in this image, as far as it is decided what its pages are.
+    #[must_use]
+    pub fn database(&self, part: &Part) -> Self {
+        Self { guessed: part.guessed.clone(), ..self.part(&part.decided(), part.page_size) }
+    }
+
+    /// Whether it is a guess that the page at an offset is of this file.
+    #[must_use]
+    pub fn is_guessed(&self, offset: u64) -> bool {
+        self.guessed.binary_search(&offset).is_ok()
     }
 
     /// A log or a journal that was found in this image.

@@ -224,6 +224,7 @@ impl<'a> Reader<'_, 'a> {
             return Claims::NONE.with(Claim::PlacedByKeys);
         }
         let claim = match self.forest.place(place.page) {
+            Some((_, How::Linked)) if self.ground.view.is_guessed(place.page) => Claim::PlacedByKeys,
             Some((_, How::Linked)) => Claim::InTree,
             Some((_, How::Keys)) | None => Claim::PlacedByKeys,
             Some((_, How::PointerMap)) => Claim::PlacedByPointerMap,

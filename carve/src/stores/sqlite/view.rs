@@ -345,6 +345,13 @@ impl<'a> View<'a> {
         self.page_count = self.page_count.min(held.saturating_add(MAX_ABSENT_PAGES)).min(u32::MAX - 1);
     }
 
+    /// Whether it is a guess that a page is of this database, of an image.
+    pub(super) fn is_guessed(&self, number: u32) -> bool {
+        let page = self.page(number);
+        let of = |page: &PageVersion<'_>| self.sources.get(usize::from(page.source.0));
+        page.is_some_and(|page| of(&page).is_some_and(|source| source.is_guessed(page.offset)))
+    }
+
     /// The page numbered `number`, as it stands at this point.
     #[inline]
     pub(super) fn page(&self, number: u32) -> Option<PageVersion<'a>> {

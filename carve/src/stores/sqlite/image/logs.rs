@@ -122,6 +122,7 @@ pub(super) fn part(role: PartRole, what: String, place: u64, length: u64, page_s
         reasons: Vec::new(),
         alternatives: Vec::new(),
         interchangeable: Vec::new(),
+        guessed: Vec::new(),
         of: None,
     }
 }

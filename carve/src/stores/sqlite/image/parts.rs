@@ -89,6 +89,7 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
         reasons,
         alternatives: alternatives.collect(),
         interchangeable: interchangeable.collect(),
+        guessed: assembly.guesses().into_iter().map(at).collect(),
         of: None,
     })
 }
@@ -142,6 +143,7 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             reasons: vec!["nothing tells which database they are of".to_owned()],
             alternatives: Vec::new(),
             interchangeable: Vec::new(),
+            guessed: Vec::new(),
             of: None,
         });
     }

@@ -56,6 +56,8 @@ pub(in super::super) struct Assembly {
     pub rivals: Vec<Rival>,
     /// Pages each of which may have any of some places.
     pub pools: Vec<Pool>,
+    /// Pages of trees that may lie elsewhere: what they hold stands by itself, wherever it belongs.
+    pub guessed: Vec<u32>,
     /// How likely a page lies elsewhere of which nothing but the run that it lies in tells.
     pub elsewhere: f64,
     /// Pages that must be there and are not.
@@ -80,6 +82,12 @@ impl Assembly {
             ([offset], [number]) => pool.filled || place(*number) != Some(*offset),
             _ => true,
         });
+    }
+
+    /// The pages that were found and are not surely those of their numbers, which are of trees.
+    pub fn guesses(&self) -> Vec<u32> {
+        let open = self.open_pages();
+        self.guessed.iter().copied().filter(|number| open.contains(number)).collect()
     }
 
     /// The pages that may lie elsewhere as well.

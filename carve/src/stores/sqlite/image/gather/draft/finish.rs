@@ -50,7 +50,12 @@ impl Draft<'_> {
             let same = |at: u64| at == rival.offset || self.body.bytes(at) == self.body.bytes(rival.offset);
             !at.is_some_and(same)
         };
+        let is_of_tree = |number: &u32| {
+            let expect = self.expects.get(*number as usize - 1);
+            self.fit(*number) >= 0.0 && matches!(expect, Some(Expect::Tree { .. }))
+        };
         Assembly {
+            guessed: self.placed().map(|(number, _)| number).filter(is_of_tree).collect(),
             geometry: self.body.geometry,
             header: self.header,
             whole: self.header.is_some() && self.walked.is_whole(self.body.count),
