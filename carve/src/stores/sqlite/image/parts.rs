@@ -97,16 +97,13 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
 /// The share of files that may be called intact although a page of them lies elsewhere.
 const MOST_WRONG: f64 = 0.01;
 
-/// Pages that may be counted in front of orphans, so that none of their links leads to another orphan by accident.
-const MOST_BEFORE: u64 = 1 << 20;
-
 /// Leaves that belong to no database, as files: one for each page size. What they link to is not known, so they stand
-/// behind all numbers that they name.
+/// where none of their links leads to another one by accident.
 pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
     let mut parts = Vec::new();
     for page_size in PAGE_SIZES {
         let geometry = Geometry { page_size, reserved: 0 };
-        let (mut places, mut greatest) = (Vec::new(), 1_u64);
+        let (mut places, mut links) = (Vec::new(), Vec::new());
         for hit in hits {
             let Some(offset) = hit.page_at().filter(|_| hit.sizes().one() == Some(page_size)) else {
                 continue;
@@ -117,19 +114,18 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
             let Some(page) = page.filter(|page| !page.header.kind.is_interior()) else { continue };
             if page.header.cell_count > 0 && places.last() != Some(&Some(offset)) {
                 places.push(Some(offset));
-                let links = page.good_cells().map(|cell| u64::from(cell.overflow));
-                greatest = greatest.max(links.max().unwrap_or(0));
+                links.extend(page.good_cells().map(|cell| cell.overflow).filter(|link| *link != 0));
             }
         }
         let Some(place) = places.first().copied().flatten() else { continue };
-        let (size, before) = (u64::from(page_size), greatest.min(MOST_BEFORE));
+        let (size, before) = (u64::from(page_size), behind(links, places.len() as u64));
         let what = format!(
             "SQLite pages of no database, {} of {size} bytes",
             grouped_count(places.len() as u64, "leaf")
         );
         let mut runs = vec![Extent { at: 0, offset: None, length: before * size }];
-        let behind = extents(&places, size, image.len() as u64).into_iter();
-        runs.extend(behind.map(|run| Extent { at: run.at + before * size, ..run }));
+        let own = extents(&places, size, image.len() as u64).into_iter();
+        runs.extend(own.map(|run| Extent { at: run.at + before * size, ..run }));
         parts.push(Part {
             store: "sqlite",
             role: PartRole::Orphans,
@@ -148,6 +144,19 @@ pub(super) fn orphans(image: &[u8], hits: &[Hit]) -> Vec<Part> {
         });
     }
     parts
+}
+
+/// The least number, page 1 or more, behind which so many pages have numbers that no link names.
+fn behind(mut links: Vec<u32>, pages: u64) -> u64 {
+    links.sort_unstable();
+    let mut before = 1;
+    for link in links.into_iter().map(u64::from) {
+        if link > before + pages {
+            break;
+        }
+        before = before.max(link);
+    }
+    before
 }
 
 /// Pages to runs that lie side by side, here and there.
@@ -170,8 +179,16 @@ fn extents(places: &[Option<u64>], size: u64, image: u64) -> Vec<Extent> {
 
 #[cfg(test)]
 mod tests {
-    use super::extents;
+    use super::{behind, extents};
     use crate::model::Extent;
+
+    #[test]
+    fn orphans_stand_where_no_link_leads_and_not_behind_the_greatest() {
+        assert_eq!(behind(vec![], 3), 1);
+        assert_eq!(behind(vec![9, 2, 4, 3], 4), 4);
+        assert_eq!(behind(vec![9, 2, 4, 3], 5), 9);
+        assert_eq!(behind(vec![u32::MAX, 1], 40), 1);
+    }
 
     #[test]
     fn pages_side_by_side_make_a_run_and_missing_ones_too() {
