@@ -32,7 +32,7 @@ use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::Header;
 use rayon::prelude::*;
 use search::Index;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How many times the pages that an image has room for its headers may count in all: each page is of one database, but
 /// some of them may be lost, and headers that count more are lies.
@@ -56,8 +56,8 @@ pub(in super::super) struct Assembly {
     pub rivals: Vec<Rival>,
     /// Pages each of which may have any of some places.
     pub pools: Vec<Pool>,
-    /// Pages of trees that may lie elsewhere: what they hold stands by itself, wherever it belongs.
-    pub guessed: Vec<u32>,
+    /// Pages of trees: what they hold stands by itself, wherever it belongs.
+    pub of_trees: Vec<OfTree>,
     /// How likely a page lies elsewhere of which nothing but the run that it lies in tells.
     pub elsewhere: f64,
     /// Pages that must be there and are not.
@@ -84,10 +84,18 @@ impl Assembly {
         });
     }
 
-    /// The pages that were found and are not surely those of their numbers, which are of trees.
+    /// The pages of trees that may lie elsewhere, and of which their keys tell that they are of these trees or ones just like them.
     pub fn guesses(&self) -> Vec<u32> {
         let open = self.open_pages();
-        self.guessed.iter().copied().filter(|number| open.contains(number)).collect()
+        let guessed = self.of_trees.iter().filter(|page| page.by_keys && open.contains(&page.number));
+        guessed.map(|page| page.number).collect()
+    }
+
+    /// Where the other ones lie: nothing but their kind tells of which tree they are.
+    fn untold(&self) -> HashSet<u64> {
+        let open = self.open_pages();
+        let untold = self.of_trees.iter().filter(|page| !page.by_keys && open.contains(&page.number));
+        untold.filter_map(|page| self.places.get(page.number as usize - 1).copied().flatten()).collect()
     }
 
     /// The pages that may lie elsewhere as well.
@@ -95,6 +103,14 @@ impl Assembly {
         let pooled = self.pools.iter().flat_map(|pool| pool.numbers.iter().copied());
         self.rivals.iter().map(|rival| rival.number).chain(pooled).collect()
     }
+}
+
+/// A page of a tree that lies somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct OfTree {
+    pub number: u32,
+    /// Its keys tell that it lies there.
+    pub by_keys: bool,
 }
 
 /// Another place that a page may have.
@@ -272,7 +288,10 @@ pub(in super::super) fn gather(
     assemblies.extend(others);
     assemblies.sort_by_key(|assembly| assembly.places.iter().copied().flatten().next());
     let claimed = Claimed::of(pages(&assemblies), logs);
-    let orphans = hits.iter().filter(|hit| !claimed.has(hit.offset())).copied().collect();
+    // What a page holds of which nothing tells the tree is of none.
+    let untold: HashSet<u64> = assemblies.iter().flat_map(Assembly::untold).collect();
+    let is_orphan = |hit: &Hit| !claimed.has(hit.offset()) || untold.contains(&hit.offset());
+    let orphans = hits.iter().filter(|hit| is_orphan(hit)).copied().collect();
     progress.advance(1);
     Gathered { assemblies, orphans }
 }

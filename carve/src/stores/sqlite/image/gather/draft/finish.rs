@@ -1,8 +1,9 @@
 //! What a database came to, with the other places that its pages may have.
 
 use super::super::body::Expect;
+use super::super::fit::EVIDENCE;
 use super::super::lay::{self, Guess};
-use super::super::{Assembly, Rival};
+use super::super::{Assembly, OfTree, Rival};
 use super::{DECIDED, DOUBTED, Draft, MOST_ELSEWHERE};
 use std::collections::BTreeMap;
 
@@ -50,12 +51,14 @@ impl Draft<'_> {
             let same = |at: u64| at == rival.offset || self.body.bytes(at) == self.body.bytes(rival.offset);
             !at.is_some_and(same)
         };
-        let is_of_tree = |number: &u32| {
-            let expect = self.expects.get(*number as usize - 1);
-            self.fit(*number) >= 0.0 && matches!(expect, Some(Expect::Tree { .. }))
+        let of_tree = |(number, _): (u32, u64)| {
+            let expect = self.expects.get(number as usize - 1);
+            let fit = Some(self.fit(number)).filter(|fit| *fit >= 0.0);
+            let fit = fit.filter(|_| matches!(expect, Some(Expect::Tree { .. })))?;
+            Some(OfTree { number, by_keys: fit >= EVIDENCE || self.leads_to_some(number) })
         };
         Assembly {
-            guessed: self.placed().map(|(number, _)| number).filter(is_of_tree).collect(),
+            of_trees: self.placed().filter_map(of_tree).collect(),
             geometry: self.body.geometry,
             header: self.header,
             whole: self.header.is_some() && self.walked.is_whole(self.body.count),

@@ -43,7 +43,7 @@ impl Draft<'_> {
             places: (1..=self.body.count).map(place).collect(),
             rivals: Vec::new(),
             pools: Vec::new(),
-            guessed: Vec::new(),
+            of_trees: Vec::new(),
             elsewhere: 0.0,
             missing: Vec::new(),
             whole: true,
