@@ -273,6 +273,33 @@ struct Telling<'p> {
     bytes: usize,
 }
 
+/// What another row still may have of a row's telling cells while they are compared.
+#[derive(Clone, Copy)]
+struct Left {
+    /// All cells and bytes that are compared.
+    all: (usize, usize),
+    cells: usize,
+    bytes: usize,
+}
+
+impl Left {
+    const fn of(cells: usize, bytes: usize) -> Self {
+        Self { all: (cells, bytes), cells, bytes }
+    }
+
+    /// Without a cell that differs; `None` where what is left is too little. An UPDATE changes few cells, but one of them may
+    /// hold most of the bytes.
+    fn without(self, weight: usize) -> Option<Self> {
+        let left = Self { cells: self.cells - 1, bytes: self.bytes - weight, ..self };
+        (2 * left.bytes > left.all.1 || 2 * left.cells > left.all.0).then_some(left)
+    }
+
+    /// The bytes that are shared, where they are enough.
+    fn shared(self) -> Option<usize> {
+        (self.bytes >= LEAST_SHARED).then_some(self.bytes)
+    }
+}
+
 impl<'p> Telling<'p> {
     fn of(row: &'p Cells<'_>) -> Self {
         let cells = row.iter().enumerate().filter_map(|(column, cell)| {
@@ -284,28 +311,26 @@ impl<'p> Telling<'p> {
         Self { cells, bytes }
     }
 
-    /// The bytes that another row has too, where they are most of them.
+    /// The bytes that another row has too, where they are most of them, or those of most cells.
     fn most_in(&self, live: &Cells<'_>) -> Option<usize> {
         let columns = live.cells.len();
-        let cells = self.cells.iter().filter(|(column, ..)| *column < columns);
-        let all = match self.cells.last() {
-            Some((last, ..)) if *last >= columns => cells.clone().map(|(.., weight)| weight).sum(),
-            _ => self.bytes,
+        let cells = || self.cells.iter().filter(|(column, ..)| *column < columns);
+        let mut left = match self.cells.last() {
+            Some((last, ..)) if *last >= columns => {
+                Left::of(cells().count(), cells().map(|(.., weight)| weight).sum())
+            }
+            _ => Left::of(self.cells.len(), self.bytes),
         };
-        let mut shared = all;
-        for (column, serial, bytes, weight) in cells {
+        for (column, serial, bytes, weight) in cells() {
             let is_same = |known: &Known| {
                 known.serial == *serial
                     && slice_at(&live.payload, known.from as usize, bytes.len()) == Some(*bytes)
             };
             if !live.cells.get(*column).copied().flatten().is_some_and(|known| is_same(&known)) {
-                shared -= weight;
-                if 2 * shared <= all {
-                    return None;
-                }
+                left = left.without(*weight)?;
             }
         }
-        (shared >= LEAST_SHARED && 2 * shared > all).then_some(shared)
+        left.shared()
     }
 
     /// The same of a record that reads, all of which is given: most rows differ in their first cells, and the others need
@@ -314,7 +339,7 @@ impl<'p> Telling<'p> {
         let (len, mut next) = varint_at(record, 0)?;
         let header = record.get(..usize::try_from(len).ok()?)?;
         let (mut position, mut at) = (0, header.len());
-        let mut shared = self.bytes;
+        let mut left = Left::of(self.cells.len(), self.bytes);
         for (column, serial, bytes, weight) in self.cells.iter() {
             let mut here = (Serial::NULL, at);
             while position <= *column {
@@ -325,17 +350,15 @@ impl<'p> Telling<'p> {
                 position += 1;
             }
             if here.0 != *serial || slice_at(record, here.1, bytes.len()) != Some(*bytes) {
-                shared -= weight;
-                if 2 * shared <= self.bytes {
-                    return Some(None);
-                }
+                let Some(less) = left.without(*weight) else { return Some(None) };
+                left = less;
             }
         }
-        Some((shared >= LEAST_SHARED && 2 * shared > self.bytes).then_some(shared))
+        Some(left.shared())
     }
 }
 
-/// The only row that has most of the telling bytes, and more than any other; none where `is_accident` says that one of so
+/// The only row that has most of the telling cells or bytes, and more bytes than any other; none where `is_accident` says that one of so
 /// many rows may well share the cells of these columns. With each row comes what it has of these bytes, where it has most
 /// of them.
 fn kin<'r, 'c: 'r, R>(
@@ -486,6 +509,14 @@ mod tests {
                 && fits(RowidLeft::Low(2, 7), 130)
                 && fits(RowidLeft::Length(1), 2)
         );
+    }
+
+    #[test]
+    fn a_row_of_which_one_long_cell_was_changed_is_a_version_all_the_same() {
+        let rows =
+            [(1, row(&["Ann Lund", "Oslo", "new", "called twice, no answer"])), (2, row(&["Bob Rossi"]))];
+        assert_eq!(kin_among(&rows, &row(&["Ann Lund", "Oslo", "new", "wants her money back"])), Some(1));
+        assert_eq!(kin_among(&rows, &row(&["Ann Lund", "Rome", "old", "wants her money back"])), None);
     }
 
     #[test]
