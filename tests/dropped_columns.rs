@@ -23,3 +23,28 @@ fn a_dropped_column_is_told_by_the_rows_that_a_root_had_before_it_got_leaves() -
     assert!(found.iter().all(|(id, c)| *c == 20000 + id), "{found:?}");
     Ok(())
 }
+
+#[test]
+fn an_index_entry_of_a_row_is_no_later_version_of_it_though_the_row_has_a_column_more() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA secure_delete = off;
+         CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, mail TEXT, fax TEXT);
+         CREATE INDEX people_mail ON people(mail);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO people SELECT i, 'person number ' || i, 'mail' || i || '@example.org', '+49 30 ' || 7919 * i FROM n;
+         DELETE FROM people WHERE id % 7 = 3;
+         ALTER TABLE people DROP COLUMN fax;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let is_deleted = |line: &&Json| line["rowid"].as_i64().is_some_and(|id| id % 7 == 3);
+    let deleted: Vec<&Json> = lines.iter().filter(is_deleted).collect();
+    assert!(deleted.len() >= 20, "{} deleted rows", deleted.len());
+    let whole = deleted.iter().filter(|line| line["values"]["dropped"].is_string()).count();
+    assert!(whole >= 20, "{whole} of {} whole", deleted.len());
+    let wrong: Vec<&&Json> = deleted.iter().filter(|line| line["state"] != "deleted").collect();
+    assert!(wrong.is_empty(), "{} of {}: {:?}", wrong.len(), deleted.len(), wrong.first());
+    Ok(())
+}

@@ -53,7 +53,12 @@ const SHARE: usize = 64;
 
 /// The rows of which committed versions were found.
 pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
-    let committed = judged.iter().filter(|judged| !judged.dead.uncommitted && !judged.dead.later);
+    // Of what an index entry holds nothing tells the shape.
+    let is_row = |judged: &&Judged| {
+        let dead = &judged.dead;
+        !dead.uncommitted && !dead.later && dead.projection.is_none()
+    };
+    let committed = judged.iter().filter(is_row);
     let identity = |judged: &Judged| match (judged.dead.rowid, judged.dead.key) {
         (Some(rowid), _) if search.tree.rowids => Some(Identity::Rowid(rowid)),
         (_, key) => key.map(Identity::Key),

@@ -255,6 +255,8 @@ pub(super) fn rows<'s, 'a: 's>(
     let later = def
         .and_then(|def| def.successor)
         .and_then(|number| database.outputs.iter().find(|output| output.def == Some(number)));
+    let later_number =
+        later.and_then(|later| database.outputs.iter().position(|output| output.def == later.def));
     let successor = later.and_then(|later| database.tree(later));
     let later_places = later.map(|later| places.of(later.tree));
     let successor = successor.filter(|later| later.rowids == tree.rowids);
@@ -371,6 +373,9 @@ pub(super) fn rows<'s, 'a: 's>(
         }
         parts::merge(&search, &mut judged);
         projected::judge(&search, live, projected, &mut judged);
+        for (_, _, entries) in altered.waiting.iter_mut().filter(|(waits, ..)| Some(*waits) == later_number) {
+            projected::settle_entries(&search, &mut judged, entries);
+        }
         if let Some(def) = output.def.filter(|_| is_altered) {
             altered.identities.insert(def, judge::identities(&search, &judged));
             altered.waiting.push((number, claims, judged));

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Where the columns of a table stand in a record.
@@ -166,6 +166,55 @@ pub(super) fn judge<'a>(
         }));
     }
     judged.append(&mut parts);
+}
+
+/// Holds index entries against rows of an earlier shape, which `judged` are: those that hold the same become their evidence.
+/// Others are of later versions of these rows.
+pub(super) fn settle_entries(search: &Search<'_, '_>, judged: &mut [Judged], entries: &mut Vec<Judged>) {
+    let Some(as_live) = &search.as_live else { return };
+    let with_id = judged.partition_point(|judged| judged.dead.rowid.is_some());
+    let alias = search.alias();
+    let alias = alias.and_then(|alias| as_live.iter().position(|position| *position == Some(alias)));
+    let holds_same = |row: &Dead, entry: &Dead| {
+        let Some(projection) = entry.projection.as_deref() else { return false };
+        let Some(payload) = payload(search, row) else { return false };
+        let (serials, body_at) = (row.freed.serials.iter().copied(), row.freed.header_len as usize);
+        let cells: Vec<_> = record::cells(serials, body_at, &payload).collect();
+        let cell = |column: usize| cells.get(as_live.get(column).copied().flatten()?).copied();
+        projection.print_of(alias, cell).shows(entry.print)
+    };
+    let mut later: HashSet<usize> = HashSet::new();
+    let mut same: HashSet<usize> = HashSet::new();
+    let is_entry =
+        |entry: &Judged| entry.dead.projection.is_some() && !entry.dead.claims.has(Claim::FromTempFile);
+    for entry in std::mem::take(entries) {
+        let Some(rowid) = entry.dead.rowid.filter(|_| is_entry(&entry)) else {
+            entries.push(entry);
+            continue;
+        };
+        let known = judged.get(..with_id).unwrap_or_default();
+        let from = known.partition_point(|row| row.dead.rowid < Some(rowid));
+        let of_id =
+            from..from + known.iter().skip(from).take_while(|row| row.dead.rowid == Some(rowid)).count();
+        let row_of = |entry: &Dead| {
+            of_id.clone().find(|row| known.get(*row).is_some_and(|row| holds_same(&row.dead, entry)))
+        };
+        let row = row_of(&entry.dead).filter(|_| entry.also.iter().all(|also| row_of(also).is_some()));
+        let Some(row) = row else {
+            later.extend(of_id);
+            entries.push(entry);
+            continue;
+        };
+        same.insert(row);
+        if let Some(row) = judged.get_mut(row) {
+            row.also.push(entry.dead);
+            row.also.extend(entry.also);
+        }
+    }
+    for row in later.difference(&same) {
+        let deleted = judged.get_mut(*row).filter(|row| row.state == State::Deleted);
+        deleted.into_iter().for_each(|row| row.state = State::Superseded);
+    }
 }
 
 /// What a record says.
