@@ -14,6 +14,7 @@ use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::RowidLeft;
+use mudlark_parsers::sqlite::page::Page;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -47,6 +48,9 @@ const TELLING: u64 = 8;
 
 /// So many live rows have the same cells that a further one may be anyone's.
 const MANY: u32 = 8;
+
+/// Rows that are compared with another one at most, to learn what two rows share by accident.
+const MOST_COMPARED: usize = 512;
 
 /// Candidates that are too few to share among threads.
 const SHARE: usize = 64;
@@ -153,7 +157,7 @@ pub(super) fn judge(
     let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(standing).collect();
     let reused = match search.never_reuses {
         true => vec![false; groups.len()],
-        false => reused(search, &groups, &places),
+        false => reused(search, live, &groups, &places),
     };
     // No row was deleted but from the end: what lost its id is a version of a row that lives. VACUUM closes the gaps
     // between ids that no column holds.
@@ -307,24 +311,57 @@ fn went_to_other_ids(live: &Live<'_, '_, '_>, dead: &[Candidate]) -> bool {
 /// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
 fn reused(
     search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
     groups: &[&[(Identity, Candidate)]],
     places: &[Option<(u32, Cell)>],
 ) -> Vec<bool> {
-    let shared = |from: usize, with: usize| {
-        kin::shared_with(search, newest(groups.get(from)?)?, places.get(with).copied().flatten()?)
+    let pair = |at: usize| {
+        let place = places.get(at).copied().flatten()?;
+        Some((newest(live, groups.get(at)?, place)?, place))
     };
-    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(|at| shared(at, at)).collect();
-    let of_next: Vec<Option<Shared>> =
-        (0..groups.len()).into_par_iter().map(|at| places.get(at)?.and(shared(at, at + 1))).collect();
-    let known = |shared: &[Option<Shared>]| shared.iter().flatten().copied().collect::<Vec<_>>();
-    let later = Later::of(&known(&of_own), &known(&of_next));
+    let shared = |at: usize| pair(at).and_then(|(dead, place)| kin::shared_with(search, dead, place));
+    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(shared).collect();
+    let step = groups.len().div_ceil(MOST_COMPARED).max(1);
+    let some: Vec<usize> = (0..groups.len()).step_by(step).collect();
+    let of_others = some.into_par_iter().filter_map(|at| {
+        let (dead, place) = pair(at)?;
+        kin::shared_with(search, dead, beside(search, place)?)
+    });
+    let of_others: Vec<Shared> = of_others.collect();
+    let known: Vec<Shared> = of_own.iter().flatten().copied().collect();
+    let later = Later::of(&known, &of_others);
     of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
 }
 
-/// The latest of them that was committed, up to the point.
-fn newest(group: &[(Identity, Candidate)]) -> Option<&Dead> {
+/// A live row that stands beside another one.
+fn beside(search: &Search<'_, '_>, (page, cell): (u32, Cell)) -> Option<(u32, Cell)> {
+    let view = &search.database.view;
+    let version = view.page(page)?;
+    let leaf = Page::parse(version.bytes, version.number, view.geometry)?;
+    let mut before = None;
+    let mut cells = leaf.good_cells();
+    for other in cells.by_ref() {
+        if other.at == cell.at {
+            break;
+        }
+        before = Some(other);
+    }
+    Some((page, cells.next().or(before)?))
+}
+
+/// The latest of them that was committed, up to the point, and is no copy of the live row that stands at this place.
+fn newest<'g>(
+    live: &Live<'_, '_, '_>,
+    group: &'g [(Identity, Candidate)],
+    place: (u32, Cell),
+) -> Option<&'g Dead> {
+    let standing = live.content_at(place.0, &place.1).flatten();
+    let is_copy = |dead: &Dead| {
+        let content = dead.content.filter(|content| standing != Some(*content));
+        content.is_none_or(|content| live.is_grown(place, content, dead.freed.serials.len()))
+    };
     let committed = group.iter().map(|(_, dead)| &**dead).filter(|dead| !dead.uncommitted && !dead.later);
-    committed.max_by_key(|dead| dead.newness)
+    committed.filter(|dead| !is_copy(dead)).max_by_key(|dead| dead.newness)
 }
 
 /// The versions of one row. `standing` is what is live under its key: its content where that is whole; `replaced` when a

@@ -9,6 +9,11 @@ use super::kin::Shared;
 /// Fewest cells that tell, before two rows that share none are no versions of one another.
 const LEAST_CELLS: usize = 2;
 
+/// The share of cells that updates keep before any are known, and how much that counts beside all that are: what shares no
+/// more than any two rows do is no update.
+const KEPT: f64 = 0.5;
+const EXPECTED: f64 = 0.25;
+
 /// Rounds of fitting: the shares have settled long before.
 const ROUNDS: usize = 40;
 
@@ -19,6 +24,8 @@ pub(super) struct Later {
     accident: f64,
     /// The share of the ids that were given to another row.
     reused: f64,
+    /// The share of cells that updates leave as they were.
+    kept: f64,
 }
 
 impl Later {
@@ -26,10 +33,18 @@ impl Later {
     pub(super) fn of(pairs: &[Shared], others: &[Shared]) -> Self {
         let sum = |of: fn(&Shared) -> usize| others.iter().map(of).sum::<usize>() as f64;
         let accident = share(sum(|pair| pair.cells), sum(|pair| pair.of_cells));
-        let mut later = Self { accident, reused: 0.5 };
+        let mut later = Self { accident, reused: 0.5, kept: KEPT };
+        let expected = EXPECTED * pairs.iter().map(|pair| pair.of_cells as f64).sum::<f64>();
         for _ in 0..ROUNDS {
-            let reused = pairs.iter().map(|pair| later.other_row(pair)).sum();
+            let (mut reused, mut kept, mut cells) = (0.0, 0.0, 0.0);
+            for pair in pairs {
+                let other = later.other_row(pair);
+                reused += other;
+                kept += (1.0 - other) * pair.cells.min(pair.of_cells) as f64;
+                cells += (1.0 - other) * pair.of_cells as f64;
+            }
             later.reused = share(reused, pairs.len() as f64);
+            later.kept = share(kept + KEPT * expected, cells + expected);
         }
         later
     }
@@ -41,19 +56,12 @@ impl Later {
     }
 
     fn other_row(&self, pair: &Shared) -> f64 {
-        let (kept, of) = (pair.cells.min(pair.of_cells), pair.of_cells);
-        let ways: f64 = (0..kept).map(|at| (of - at) as f64 / (at + 1) as f64).product();
-        let by_accident =
-            ways * self.accident.powi(kept as i32) * (1.0 - self.accident).powi((of - kept) as i32);
-        let (other, update) = (self.reused * by_accident, (1.0 - self.reused) * updates(of - kept, of));
+        let (kept, of) = (pair.cells.min(pair.of_cells) as i32, pair.of_cells as i32);
+        // In how many ways these cells are among all is the same for both.
+        let chance = |share: f64| share.powi(kept) * (1.0 - share).powi(of - kept);
+        let (other, update) = (self.reused * chance(self.accident), (1.0 - self.reused) * chance(self.kept));
         other / (other + update)
     }
-}
-
-/// The share of updates that change so many cells of a row: each further one halves it.
-fn updates(changed: usize, of: usize) -> f64 {
-    let half = |cells: usize| 0.5_f64.powi(cells as i32);
-    half(changed) / (2.0 - half(of))
 }
 
 /// A share as it is estimated from a few: half a one more on either side, so that none is nought or one.
