@@ -28,7 +28,7 @@ impl<'d, 's, 'a> Doubt<'d, 's, 'a> {
         let is_damaged = |page: &u32| !database.survey.page(*page).sound;
         let any = search.damaged
             && (!search.tree.gaps.is_empty()
-                || database.strays.contains_key(&search.number)
+                || database.strays.contains_key(&search.searched)
                 || search.tree.pages.iter().any(is_damaged));
         Self { search, any }
     }

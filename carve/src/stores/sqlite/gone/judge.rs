@@ -162,9 +162,15 @@ pub(super) fn judge(
     // No row was deleted but from the end: what lost its id is a version of a row that lives. VACUUM closes the gaps
     // between ids that no column holds.
     let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
+    let groups_of: Vec<(Identity, bool)> = groups
+        .iter()
+        .zip(&places)
+        .filter_map(|(group, place)| Some((group.first()?.0, place.is_some())))
+        .collect();
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
     let doubt = Doubt::of(search);
+    let are_kept = search.as_live.is_some() && most_went_on(search, &groups_of);
     type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
     // The second holds one group after another, to allocate once.
     type Part = (Vec<Judged>, Vec<Candidate>);
@@ -200,7 +206,8 @@ pub(super) fn judge(
         }
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
-        let replaced = standing.is_some() && !reused || went_on;
+        let was_altered = are_kept && matches!(identity, Identity::Rowid(rowid) if search.may_stand(rowid));
+        let replaced = standing.is_some() && !reused || went_on || was_altered;
         let first = judged.len();
         let nowhere = matches!(identity, Identity::Content(_) | Identity::Common(..) | Identity::Part(..));
         let no_id = nowhere && all_taken;
@@ -331,6 +338,21 @@ fn reused(
     let known: Vec<Shared> = of_own.iter().flatten().copied().collect();
     let later = Later::of(&known, &of_others);
     of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
+}
+
+/// Whether most rows of an earlier shape that are not hidden by damage went on in the later one. Altering a table writes all
+/// of its rows anew: then those that are hidden did as well.
+fn most_went_on(search: &Search<'_, '_>, rows: &[(Identity, bool)]) -> bool {
+    let (mut all, mut went_on) = (0, 0);
+    for (identity, stands) in rows {
+        let Identity::Rowid(rowid) = identity else { continue };
+        let goes_on = *stands || search.went_on.contains(identity);
+        if goes_on || !search.may_stand(*rowid) {
+            all += 1;
+            went_on += usize::from(goes_on);
+        }
+    }
+    2 * went_on > all
 }
 
 /// A live row that stands beside another one.

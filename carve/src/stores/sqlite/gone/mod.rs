@@ -168,6 +168,8 @@ struct Search<'s, 'a> {
     never_reuses: bool,
     /// The table's own number among the trees.
     number: usize,
+    /// The number of the tree whose pages are searched.
+    searched: usize,
     /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
     nameless: bool,
     /// The file is damaged: what a log seems to tell of it may be damage.
@@ -261,6 +263,7 @@ pub(super) fn rows<'s, 'a: 's>(
     let later_places = later.map(|later| places.of(later.tree));
     let successor = successor.filter(|later| later.rowids == tree.rowids);
     let ids = successor.is_none().then_some(&witnesses.ids);
+    let searched = later.filter(|_| successor.is_some()).map_or(output.tree, |later| later.tree);
     let tree = successor.unwrap_or(tree);
     let rivals = rivals(database, number);
     let mut kinds = Kinds::of(database, output);
@@ -294,6 +297,7 @@ pub(super) fn rows<'s, 'a: 's>(
         renumbered: lifetimes.as_ref().is_some_and(OfTable::is_renumbered),
         never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
         number: number_of_tree,
+        searched,
         nameless,
         damaged: claims.has(Claim::FileDamaged),
         asked: database.asked_of(output),
@@ -431,7 +435,7 @@ impl Search<'_, '_> {
 
     /// Whether the page on which a row stood may be lost.
     fn may_stand(&self, rowid: i64) -> bool {
-        let strays = self.database.strays.get(&self.number);
+        let strays = self.database.strays.get(&self.searched);
         strays.is_some_and(|strays| strays.keys.hold(self.tree, rowid))
     }
 
