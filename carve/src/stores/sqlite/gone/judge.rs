@@ -162,15 +162,12 @@ pub(super) fn judge(
     // No row was deleted but from the end: what lost its id is a version of a row that lives. VACUUM closes the gaps
     // between ids that no column holds.
     let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
-    let groups_of: Vec<(Identity, bool)> = groups
-        .iter()
-        .zip(&places)
-        .filter_map(|(group, place)| Some((group.first()?.0, place.is_some())))
-        .collect();
+    let rows = groups.iter().zip(&places);
+    let rows = rows.filter_map(|(group, place)| Some((group.first()?.0, place.is_some())));
+    let are_kept = search.as_live.is_some() && most_went_on(search, rows);
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
     let doubt = Doubt::of(search);
-    let are_kept = search.as_live.is_some() && most_went_on(search, &groups_of);
     type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
     // The second holds one group after another, to allocate once.
     type Part = (Vec<Judged>, Vec<Candidate>);
@@ -342,12 +339,12 @@ fn reused(
 
 /// Whether most rows of an earlier shape that are not hidden by damage went on in the later one. Altering a table writes all
 /// of its rows anew: then those that are hidden did as well.
-fn most_went_on(search: &Search<'_, '_>, rows: &[(Identity, bool)]) -> bool {
+fn most_went_on(search: &Search<'_, '_>, rows: impl Iterator<Item = (Identity, bool)>) -> bool {
     let (mut all, mut went_on) = (0, 0);
     for (identity, stands) in rows {
         let Identity::Rowid(rowid) = identity else { continue };
-        let goes_on = *stands || search.went_on.contains(identity);
-        if goes_on || !search.may_stand(*rowid) {
+        let goes_on = stands || search.went_on.contains(&identity);
+        if goes_on || !search.may_stand(rowid) {
             all += 1;
             went_on += usize::from(goes_on);
         }
