@@ -14,6 +14,7 @@ use super::places::OfTree;
 use super::repeated::Repeated;
 use super::rowids;
 use super::shape::Kinds;
+use super::shapes_apart;
 use super::{Candidate, Dead, Fingerprints, Numbering, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
@@ -202,12 +203,7 @@ fn on_page(
             }
             let known = kinds.has_rows() && rival.has_rows();
             let others = rival.cells(database, version.bytes, place, effort, kind, is_edge, scratch);
-            cells.retain(|own| {
-                let overlaps =
-                    |other: &&FreedCell| own.cell.at < other.cell.end && other.cell.at < own.cell.end;
-                let worth = |freed: &FreedCell| if known { freed.likely_worth() } else { freed.worth() };
-                others.iter().filter(overlaps).all(|other| worth(other) <= worth(own))
-            });
+            shapes_apart::keep_own(&mut cells, &others, known);
         }
         cells
     };

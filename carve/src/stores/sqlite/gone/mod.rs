@@ -33,6 +33,7 @@ mod repeated;
 mod reused;
 mod rowids;
 mod shape;
+mod shapes_apart;
 mod spoilt;
 mod streams;
 mod traces;
