@@ -35,79 +35,35 @@ pub fn all_zero(bytes: &[u8]) -> bool {
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
 
-/// The highest bit of each of eight bytes.
-const HIGH: u64 = 0x8080_8080_8080_8080;
+/// Pairs of bytes that are asked for at a time.
+const STEP: usize = 32;
 
-/// Eight times the same byte.
-#[inline]
-const fn eight_of(byte: u8) -> u64 {
-    byte as u64 * 0x0101_0101_0101_0101
-}
-
-/// The highest bit of each of eight bytes that is this one.
-#[inline]
-pub(crate) const fn equal(eight: u64, byte: u8) -> u64 {
-    let unlike = eight ^ eight_of(byte);
-    !(((unlike & !HIGH) + !HIGH) | unlike) & HIGH
-}
-
-/// The highest bit of each of eight bytes that is at least this one.
-#[inline]
-pub(crate) const fn at_least(eight: u64, least: u8) -> u64 {
-    // None borrows from the next, as each has its highest bit.
-    if least > 0x80 {
-        eight & ((eight | HIGH) - eight_of(least - 0x80)) & HIGH
-    } else {
-        (eight | ((eight | HIGH) - eight_of(least))) & HIGH
-    }
-}
-
-/// The highest bit of each of eight bytes that is at most this one.
-#[inline]
-pub(crate) const fn at_most(eight: u64, most: u8) -> u64 {
-    match most.checked_add(1) {
-        Some(above) => HIGH & !at_least(eight, above),
-        None => HIGH,
-    }
-}
-
-/// Calls `each` with the places where `are_taken` takes the byte there and the one so many bytes behind it, in order. It is
-/// asked of eight places at a time, and gives the highest bit of each that it takes: few hold what is looked for.
+/// Calls `each` with the places where `is_taken` takes the byte there and the one so many bytes behind it, in order.
+///
+/// Few pairs are taken, so that whole steps are passed over: all pairs of one are asked without an early end, which the
+/// compiler does at a time. `is_taken` must be without branches for that: `&` and `|` in place of `&&` and `||`.
 #[inline]
 pub(crate) fn each_pair(
     bytes: &[u8],
     apart: usize,
-    are_taken: impl Fn(u64, u64) -> u64,
+    is_taken: impl Fn(u8, u8) -> bool,
     mut each: impl FnMut(usize),
 ) {
     let others = bytes.get(apart..).unwrap_or_default();
-    let places = others.len();
-    let mut meet = |at: usize, mut taken: u64, wanted: std::ops::Range<usize>| {
-        while taken != 0 {
-            let place = at + taken.trailing_zeros() as usize / 8;
-            if wanted.contains(&place) {
-                each(place);
-            }
-            taken &= taken - 1;
-        }
-    };
-    let of_eight =
-        |ones: [u8; 8], others: [u8; 8]| are_taken(u64::from_le_bytes(ones), u64::from_le_bytes(others));
+    let pairs = bytes.as_chunks::<STEP>().0.iter().zip(others.as_chunks::<STEP>().0);
     let mut at = 0;
-    for (ones, others) in bytes.as_chunks().0.iter().zip(others.as_chunks().0) {
-        let taken = of_eight(*ones, *others);
-        if taken != 0 {
-            meet(at, taken, 0..places);
+    for (ones, others) in pairs {
+        let pairs = || ones.iter().zip(others).map(|(one, other)| is_taken(*one, *other));
+        if pairs().fold(0, |any, taken| any | u8::from(taken)) != 0 {
+            pairs().zip(at..).filter(|(taken, _)| *taken).for_each(|(_, place)| each(place));
         }
-        at += 8;
+        at += STEP;
     }
-    // Of the last eight those that were looked at before are passed over.
-    let last = bytes.get(..places).and_then(<[u8]>::last_chunk).zip(others.last_chunk());
-    if let Some((ones, others)) = last {
-        meet(places - 8, of_eight(*ones, *others), at..places);
-    } else {
-        let padded = |bytes: &[u8]| std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
-        meet(0, of_eight(padded(bytes), padded(others)), 0..places);
+    let rest = bytes.get(at..).unwrap_or_default().iter().zip(others.get(at..).unwrap_or_default());
+    for (place, (one, other)) in (at..).zip(rest) {
+        if is_taken(*one, *other) {
+            each(place);
+        }
     }
 }
 
@@ -122,36 +78,18 @@ pub fn touch(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{at_least, at_most, each_pair, eight_of, equal};
-
-    #[test]
-    fn eight_bytes_are_compared_as_one_is() {
-        for byte in 0..=255_u8 {
-            for (place, other) in (0..=255_u8).enumerate() {
-                let at = 8 * (place as u32 % 8);
-                // The others are as unlike as can be, on both sides.
-                for around in [0_u8, 255] {
-                    let eight = eight_of(around) & !(255 << at) | u64::from(other) << at;
-                    let told = |taken: u64| taken >> at & 255;
-                    let high = |holds: bool| if holds { 0x80 } else { 0 };
-                    assert_eq!(told(equal(eight, byte)), high(other == byte), "{other} is {byte}");
-                    assert_eq!(told(at_least(eight, byte)), high(other >= byte), "{other} of {byte}");
-                    assert_eq!(told(at_most(eight, byte)), high(other <= byte), "{other} of {byte}");
-                }
-            }
-        }
-    }
+    use super::each_pair;
 
     #[test]
     fn every_pair_is_met_once_and_in_order_whatever_the_length() {
-        for len in 0..50_usize {
+        for len in 0..100_usize {
             let bytes: Vec<u8> = (0..len).map(|at| (at * at % 7) as u8).collect();
             for apart in 1..4 {
-                let are_taken = |ones, others| equal(ones, 2) & at_most(others, 4);
+                let is_taken = |one: u8, other: u8| (one == 2) & (other <= 4);
                 let mut found = Vec::new();
-                each_pair(&bytes, apart, are_taken, |at| found.push(at));
+                each_pair(&bytes, apart, is_taken, |at| found.push(at));
                 let pairs = bytes.iter().zip(bytes.iter().skip(apart)).enumerate();
-                let taken = pairs.filter(|(_, (one, other))| **one == 2 && **other <= 4);
+                let taken = pairs.filter(|(_, (one, other))| is_taken(**one, **other));
                 let expected: Vec<usize> = taken.map(|(at, _)| at).collect();
                 assert_eq!(found, expected, "{len} bytes, {apart} apart");
             }

@@ -23,7 +23,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::serial::Serial;
 use super::serial_list::SerialList;
-use crate::bytes::{at_least, each_pair, equal};
+use crate::bytes::each_pair;
 use joints::{Head, find_joints};
 use odds::ODDS_PER_WORTH;
 
@@ -188,10 +188,10 @@ pub fn cells(
             let least = shape.least.max(1) + 1;
             let bytes = page.get(from..(to + 1).min(page.len())).unwrap_or_default();
             let least = u8::try_from(least).unwrap_or(u8::MAX);
-            let is_one = |lens, seconds| equal(seconds, first as u8) & at_least(lens, least);
+            let is_one = |len: u8, second: u8| (second == first as u8) & (len >= least);
             if shape.may_have_long_header() {
                 // The second byte of a longer length stands before the first type.
-                let is_one = |lens, seconds| is_one(lens, seconds) | at_least(lens, 0x80);
+                let is_one = |len, second| is_one(len, second) | (len >= 0x80);
                 each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));
             } else {
                 each_pair(bytes, 1, is_one, |at| walk.by_header(from + at, found));

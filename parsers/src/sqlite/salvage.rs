@@ -5,7 +5,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::record::{self, RecordHeader};
 use super::varint::{MAX_LEN, varint_at, varint_len};
-use crate::bytes::{at_least, at_most, each_pair};
+use crate::bytes::each_pair;
 use std::collections::HashSet;
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
@@ -37,9 +37,8 @@ pub fn entries(
     // A serial type takes nine bytes at most, and the length of a header that begins with a byte below 128 just that byte.
     let least = u8::try_from(columns.saturating_add(1)).unwrap_or(u8::MAX);
     let most = u8::try_from(columns.saturating_mul(MAX_LEN).saturating_add(1)).unwrap_or(u8::MAX);
-    let may_begin = |lens, headers| {
-        at_least(lens, 0x80) | at_least(headers, 0x80) | at_least(headers, least) & at_most(headers, most)
-    };
+    let may_begin =
+        |len: u8, header: u8| (len >= 0x80) | (header >= 0x80) | (header >= least) & (header <= most);
     let accept = |cell: &Cell, header: &RecordHeader<'_>| header.columns == columns && accept(cell, header);
     let Some((from, bounded)) = bounded(page, extent, PageKind::IndexLeaf, geometry) else {
         return Vec::new();

@@ -8,13 +8,13 @@ use super::cell::Cell;
 use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::salvage::strict_cell;
-use crate::bytes::{at_least, be_u16_at};
+use crate::bytes::be_u16_at;
 
 /// Places of the array that may lead nowhere: a trunk that had more leaves has left their numbers there.
 const MOST_MISSES: usize = 64;
 
-/// The highest bit of the first byte of each of four pointers.
-const FIRST_OF_TWO: u64 = 0x0080_0080_0080_0080;
+/// Pointers that are passed over at a time.
+const STEP: usize = 8;
 
 /// What is left of a cell pointer array, and the cells to which it leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,15 +37,16 @@ pub fn cells(page: &[u8], (from, to): (usize, usize), kind: PageKind, geometry: 
     // The longest run in the order of row ids; a trunk's numbers can pass for pointers before it.
     let (mut longest, mut run): (Vec<Cell>, Vec<Cell>) = (Vec::new(), Vec::new());
     let mut at = from;
-    // Of text no pair of bytes is a place on most pages: where the first byte of each is too great, four are passed over
-    // at a time.
+    // Of text no pair of bytes is a place on most pages: several are passed over at a time where the first byte of each is
+    // too great.
     let above = u8::try_from(usable / 256 + 1).ok();
-    let lead_nowhere =
-        |above: u8, four: &[u8; 8]| at_least(u64::from_le_bytes(*four), above) & FIRST_OF_TWO == FIRST_OF_TWO;
+    let lead_nowhere = |above: u8, pointers: &[[u8; 2]; STEP]| {
+        pointers.iter().fold(true, |all, [first, _]| all & (*first >= above))
+    };
     while at + 2 <= content && misses <= MOST_MISSES {
         if let Some(above) = above {
-            let fours = page.get(at..content).unwrap_or_default().as_chunks().0;
-            at += 8 * fours.iter().take_while(|four| lead_nowhere(above, four)).count();
+            let steps = page.get(at..content).unwrap_or_default().as_chunks().0.as_chunks().0;
+            at += 2 * STEP * steps.iter().take_while(|step| lead_nowhere(above, step)).count();
             if at + 2 > content {
                 break;
             }

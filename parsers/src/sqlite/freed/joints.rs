@@ -1,7 +1,7 @@
 //! Heads of freeblocks that are no longer in the chain.
 
 use super::{LOST, Possible};
-use crate::bytes::{at_most, each_pair};
+use crate::bytes::each_pair;
 use crate::sqlite::cell::MIN_CELL;
 use std::ops::Range;
 
@@ -65,7 +65,7 @@ fn find_heads(page: &[u8], Range { start: from, end: to }: Range<usize>, heads: 
     each_pair(
         bytes,
         2,
-        |offsets, sizes| at_most(offsets, last) & at_most(sizes, last),
+        |offset, size| (offset <= last) & (size <= last),
         |at| {
             let Some(&[a, b, c, d]) = bytes.get(at..).and_then(|bytes| bytes.first_chunk()) else { return };
             let (next, size) = (u16::from_be_bytes([a, b]).into(), usize::from(u16::from_be_bytes([c, d])));
