@@ -4,6 +4,7 @@ pub mod database;
 pub mod jsonl;
 mod out;
 mod pending;
+mod piece;
 pub mod sql;
 
 pub use out::Out;
