@@ -1,7 +1,7 @@
 //! Whether a record's shape fits a table: by rule, and by what the table's other rows look like.
 
 use super::catalogue::TableDef;
-use mudlark_parsers::sqlite::ddl::Affinity;
+use mudlark_parsers::sqlite::ddl::{Affinity, Column};
 use mudlark_parsers::sqlite::record::RecordHeader;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use std::collections::HashMap;
@@ -53,8 +53,19 @@ pub(super) fn fit_cell(serial: Serial, column: usize, table: &TableDef) -> Fit {
         return if kind == SerialKind::Null { Fit::Yes } else { Fit::No };
     }
     let Some(column) = table.ddl.columns.get(column) else { return Fit::Odd };
+    let any = || column.declared_type.as_ref().is_none_or(|name| name.eq_ignore_ascii_case("ANY"));
     match (kind, column.affinity) {
         (SerialKind::Reserved, _) => Fit::No,
+        // A STRICT table takes no value of another kind; a whole number of a REAL column is stored as an integer.
+        (SerialKind::Text | SerialKind::Blob, Affinity::Integer | Affinity::Real) if table.ddl.strict => {
+            Fit::No
+        }
+        (SerialKind::Real, Affinity::Integer) | (SerialKind::Blob, Affinity::Text) if table.ddl.strict => {
+            Fit::No
+        }
+        (SerialKind::Int | SerialKind::Real | SerialKind::Text, Affinity::Blob) if table.ddl.strict => {
+            if any() { Fit::Yes } else { Fit::No }
+        }
         (SerialKind::Null, _) => {
             if column.not_null {
                 Fit::No
@@ -64,6 +75,7 @@ pub(super) fn fit_cell(serial: Serial, column: usize, table: &TableDef) -> Fit {
         }
         // Numbers turn to text in a TEXT column.
         (SerialKind::Int | SerialKind::Real, Affinity::Text) => Fit::No,
+        (SerialKind::Text | SerialKind::Blob, Affinity::Numeric) if !names_a_number(column) => Fit::Yes,
         (SerialKind::Text, Affinity::Integer | Affinity::Real | Affinity::Numeric)
         | (SerialKind::Real, Affinity::Integer)
         | (SerialKind::Blob, _) => {
@@ -75,6 +87,13 @@ pub(super) fn fit_cell(serial: Serial, column: usize, table: &TableDef) -> Fit {
         }
         _ => Fit::Yes,
     }
+}
+
+/// Whether the type of a column of numeric affinity speaks of numbers: names that SQLite does not know, as DATETIME, UUID
+/// and JSON, give that affinity as well, and hold any kind of value.
+fn names_a_number(column: &Column) -> bool {
+    let name = column.declared_type.as_deref().unwrap_or_default().to_ascii_uppercase();
+    ["NUM", "DEC", "BOOL", "MONEY", "CURRENCY"].iter().any(|part| name.contains(part))
 }
 
 /// What cells of a table look like: counts of features by column.
@@ -154,5 +173,42 @@ fn features(header: &RecordHeader<'_>, payload: &[u8], mut each: impl FnMut(u16,
             _ => 0,
         };
         each(column as u16, kind * 256 + magnitude * 8 + class);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::TableDef;
+    use super::{Fit, fit_cell};
+    use crate::model::SchemaOrigin;
+    use mudlark_parsers::sqlite::ddl::{self, Statement};
+    use mudlark_parsers::sqlite::serial::Serial;
+
+    const INT: Serial = Serial(4);
+    const REAL: Serial = Serial(7);
+    const BLOB: Serial = Serial(20);
+
+    /// How a value of this serial type fits each column.
+    fn fits(sql: &str, serial: Serial) -> Vec<Fit> {
+        let Ok(Statement::Table(ddl)) = ddl::read(sql.as_bytes()) else { panic!("{sql}") };
+        let columns = ddl.columns.len();
+        let def = TableDef::new("t".to_owned(), ddl, None, SchemaOrigin::Catalogue, sql.to_owned());
+        (0..columns).map(|column| fit_cell(serial, column, &def)).collect()
+    }
+
+    #[test]
+    fn a_strict_table_holds_nothing_but_values_of_its_types() {
+        let table = "CREATE TABLE t(i INT, r REAL, t TEXT, b BLOB, a ANY) STRICT";
+        assert_eq!(fits(table, INT), [Fit::Yes, Fit::Yes, Fit::No, Fit::No, Fit::Yes]);
+        assert_eq!(fits(table, REAL), [Fit::No, Fit::Yes, Fit::No, Fit::No, Fit::Yes]);
+        assert_eq!(fits(table, Serial::text(4)), [Fit::No, Fit::No, Fit::Yes, Fit::No, Fit::Yes]);
+        assert_eq!(fits(table, BLOB), [Fit::No, Fit::No, Fit::No, Fit::Yes, Fit::Yes]);
+    }
+
+    #[test]
+    fn only_types_that_speak_of_numbers_rarely_hold_text() {
+        let table = "CREATE TABLE t(at DATETIME, id UUID, price DECIMAL(9, 2), done BOOLEAN, n NUMERIC)";
+        assert_eq!(fits(table, Serial::text(4)), [Fit::Yes, Fit::Yes, Fit::Odd, Fit::Odd, Fit::Odd]);
+        assert_eq!(fits(table, BLOB), [Fit::Yes, Fit::Yes, Fit::Odd, Fit::Odd, Fit::Odd]);
     }
 }
