@@ -4,6 +4,12 @@ use super::odds::{LEAST_ODDS, ODDS_PER_WORTH};
 use super::{FreedCell, LOST, Possible, RUN, Walk};
 use crate::sqlite::serial::Serial;
 
+/// Whether at most one byte of the header is left of a cell that was put together.
+fn is_bare(possible: &Possible) -> bool {
+    let freed = &possible.freed;
+    freed.rebuilt && (freed.cell.payload_at + freed.header_len) as usize <= possible.at + LOST + 1
+}
+
 impl Walk<'_> {
     /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end; and so
     /// where one does that stands whole itself, and of which a text doesn't read.
@@ -59,12 +65,24 @@ impl Walk<'_> {
         };
         let touches_before = |at: usize| at == self.from || any(ends, at.saturating_sub(LOST - 1), at + 1);
         let touches_behind = |end: usize| end + LOST > self.to || any(starts, end, end + LOST);
+        // One of which no more than a serial type is left reads anywhere: what it lies between must be sure without it.
+        let mut sure: Vec<usize> = Vec::new();
+        if possible.iter().any(is_bare) {
+            let is_sure = |possible: &&Possible| !possible.freed.rebuilt || self.begins(possible.at);
+            sure.extend(possible.iter().filter(is_sure).map(|possible| possible.at));
+            sure.sort_unstable();
+        }
         // A rebuilt cell must stand where one can: at the start of the block, or between others.
         possible.retain(|possible| {
-            let freed = &possible.freed;
-            !freed.rebuilt
-                || self.begins(possible.at)
-                || touches_before(possible.at) && possible.at > self.from && touches_behind(possible.end)
+            let (at, end) = (possible.at, possible.end);
+            let begins = self.begins(at);
+            if !possible.freed.rebuilt {
+                true
+            } else if is_bare(possible) {
+                begins && (end + LOST > self.to || any(&sure, end, end + LOST))
+            } else {
+                begins || touches_before(at) && at > self.from && touches_behind(end)
+            }
         });
         for possible in &mut *possible {
             let begins = self.begins(possible.at) || !possible.freed.rebuilt || touches_before(possible.at);

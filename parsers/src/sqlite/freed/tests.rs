@@ -177,3 +177,38 @@ fn zeros_and_noise_hold_no_rows() {
     let noise: Vec<u8> = (0..512_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     assert!(found(&noise, 8, 512, Space::Freeblock).iter().all(|freed| freed.rebuilt || freed.cut));
 }
+
+#[test]
+fn one_serial_type_alone_makes_no_row_in_the_middle_of_free_bytes() {
+    // Of a row of an INTEGER PRIMARY KEY and a BLOB four bytes are lost, and any byte can be the fifth.
+    let fits = |column: usize, serial: Serial| match column {
+        0 => serial == Serial::NULL,
+        _ => serial.kind() == SerialKind::Blob || serial.kind() == SerialKind::Int,
+    };
+    let shape = Shape {
+        least: 2,
+        most: 2,
+        first: Some(Serial::NULL),
+        fits: &fits,
+        reads: &|_| true,
+        odds: &|_, _, _| 0,
+        prior: &|_, _| 0,
+        least_odds: None,
+        rowid_odds: &|_| 0,
+        effort: &Effort::of_page(512),
+    };
+    let of = |page: &[u8], to: usize| {
+        let place = (Extent { from: 400, to: to as u32 }, Space::Freeblock);
+        cells(page, place, PageKind::TableLeaf, PAGE, &shape, &|_| false, &mut Scratch::default())
+    };
+    let mut page = vec![0_u8; 512];
+    let row = [9, 7, 3, 0, 24, 1, 2, 3, 4, 5, 6];
+    page[400..411].copy_from_slice(&row);
+    page[400..404].copy_from_slice(&[0, 0, 0, 11]);
+    assert_eq!(of(&page, 411).len(), 1);
+    // The same bytes with others behind them that read as such rows, one after the other.
+    page[411..422].copy_from_slice(&[9, 9, 9, 9, 24, 1, 2, 3, 4, 5, 6]);
+    page[422..433].copy_from_slice(&[9, 9, 9, 9, 24, 1, 2, 3, 4, 5, 6]);
+    page[400..404].copy_from_slice(&[0, 0, 0, 33]);
+    assert_eq!(of(&page, 433).len(), 0);
+}
