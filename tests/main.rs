@@ -46,5 +46,6 @@ mod undelete;
 mod undo;
 mod undo_left;
 mod until;
+mod whose_page;
 mod workload;
 mod wrong_links;

@@ -16,6 +16,7 @@ mod contained;
 mod doubt;
 mod ends;
 mod entries;
+mod fitting;
 mod indexes;
 mod judge;
 mod kin;

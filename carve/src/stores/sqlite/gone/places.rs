@@ -3,14 +3,15 @@
 use super::super::adopt::is_schema;
 use super::super::before;
 use super::super::database::{Database, Output};
-use super::super::forest::{Object, Tree, fit_object};
+use super::super::forest::{Object, fit_object};
 use super::super::sample::{self, Profiles};
-use super::super::shape::{Fit, fit_cell};
+use super::super::shape::Fit;
 use super::super::view::PageVersion;
 use super::agreement::{Agreement, agreement, cells_on};
 use super::aliased::{self, Aliased};
 use super::bare::{Owners, owner_of_bare, owner_of_same, width_of_cleared};
 use super::entries;
+use super::fitting::Fitting;
 use super::indexes::Indexes;
 use super::numbering::Span;
 use super::shape::Kinds;
@@ -147,6 +148,7 @@ pub fn find(database: &Database<'_>) -> Places {
     let mut places = Places { by_index, ..Places::default() };
     let mut profiles = Profiles::default();
     let mut indexes = Indexes::of(database);
+    let records = Fitting::of(database);
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
     let mut bare: Vec<u32> = Vec::new();
@@ -225,7 +227,7 @@ pub fn find(database: &Database<'_>) -> Places {
                         && !wrong_width
                         && !is_unclaimed
                         && fit_object(ground, tree.object, number) != Fit::No
-                        && !is_of_narrower_table(database, tree, number)
+                        && !records.is_of_another(*tree_number, number)
                 })
         };
         // The commits of a log tell whose the page was when it was so.
@@ -296,13 +298,17 @@ pub fn find(database: &Database<'_>) -> Places {
             asked.push((likeness, further));
         }
         let most_alike = asked.iter().filter_map(|(likeness, _)| *likeness).reduce(f64::max);
+        let any_even = !emptied.is_empty()
+            && most_alike.is_some()
+            && fitting.iter().any(|tree| !records.are_odd(*tree, number));
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
             // So did one that has lost all its pages, this one among them.
             let is_lost = own == Some(*tree)
                 && database.forest.trees.get(*tree).is_some_and(|tree| tree.pages.is_empty());
-            let is_emptied = is_lost || emptied.contains(tree);
+            let is_emptied =
+                is_lost || emptied.contains(tree) && !(any_even && records.are_odd(*tree, number));
             let of_emptied = most_alike.filter(|_| is_emptied).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
@@ -392,32 +398,6 @@ fn lacking(database: &Database<'_>) -> HashMap<u32, Option<usize>> {
             .or_insert(Some(tree));
     }
     lacking
-}
-
-/// Whether the records of a page have fewer columns than all that are seen of a table's rows, and kinds of values that are
-/// rare in those that they have: rows from before a column was added have the same as later ones.
-fn is_of_narrower_table(database: &Database<'_>, tree: &Tree, number: u32) -> bool {
-    let Object::Table(def) = tree.object else { return false };
-    let Some(def) = database.catalogue.tables.get(def) else { return false };
-    let columns = usize::from(database.survey.page(number).columns);
-    if columns >= def.stored.len() || tree.pages.is_empty() {
-        return false;
-    }
-    let (view, survey) = (&database.view, &database.survey);
-    let (mut odd, mut all) = (0, 0);
-    sample::records(view, survey, number, sample::ROWS, |_, header, _| {
-        let mut cells = header.serials().zip(&def.stored);
-        all += 1;
-        odd += usize::from(cells.any(|(serial, column)| fit_cell(serial, *column, def) != Fit::Yes));
-    });
-    if 2 * odd <= all {
-        return false;
-    }
-    let mut fewest = usize::MAX;
-    for page in sample::profile_pages(&tree.pages) {
-        sample::records(view, survey, page, sample::ROWS, |_, header, _| fewest = fewest.min(header.columns));
-    }
-    (columns + 1..usize::MAX).contains(&fewest)
 }
 
 /// The tree of the table that had a page while it was as this version of it is.

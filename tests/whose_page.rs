@@ -1,0 +1,61 @@
+//! Is a page outside of the trees read as one of the table that had it, and as no other's?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use serde_json::Value as Json;
+
+/// A series of so many numbers, `n(i)`.
+fn numbers(count: usize) -> String {
+    format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})")
+}
+
+fn gone<'l>(lines: &'l [Json], table: &str) -> Vec<&'l Json> {
+    lines.iter().filter(|line| line["table"] == table && line["state"] != "live").collect()
+}
+
+#[test]
+fn entries_of_an_index_that_was_dropped_are_no_rows_of_a_table_without_row_ids() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let numbers = numbers(400);
+    let create = "CREATE TABLE parts(sku TEXT, note, weight INTEGER, PRIMARY KEY(sku)) WITHOUT ROWID;";
+    store(
+        &path,
+        &format!(
+            "PRAGMA page_size = 1024; PRAGMA secure_delete = off; {create}
+             {numbers} INSERT INTO parts
+             SELECT 'Part ' || (i * 7 % 400), 'note ' || (i * 11 % 400), i % 50 FROM n;
+             CREATE INDEX by_note ON parts(note); DROP TABLE parts; {create}
+             INSERT INTO parts
+             VALUES ('Part A', 'x', 1), ('Part B', 'y', 2), ('Part C', 'z', 3), ('Part D', 'u', 4);"
+        ),
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let parts = gone(&lines, "parts");
+    let is_part = |row: &&&Json| row["values"]["sku"].as_str().is_some_and(|sku| sku.starts_with("Part "));
+    let right = parts.iter().filter(is_part).count();
+    assert!(right >= 380 && right == parts.len(), "{right} of 400, {} in all", parts.len());
+    Ok(())
+}
+
+#[test]
+fn rows_of_other_kinds_are_not_of_an_emptied_table() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let (few, many) = (numbers(40), numbers(400));
+    store(
+        &path,
+        &format!(
+            "PRAGMA page_size = 1024; PRAGMA secure_delete = off;
+             CREATE TABLE tiles(zoom INTEGER, x INTEGER, y INTEGER, image BLOB);
+             CREATE TABLE words(id TEXT, word TEXT);
+             {few} INSERT INTO tiles SELECT 5, i, i * 3, randomblob(90) FROM n;
+             {many} INSERT INTO words SELECT 'w-' || (i * 7919), 'word number ' || i FROM n;
+             DELETE FROM tiles; DELETE FROM words WHERE rowid > 20;"
+        ),
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let (tiles, words) = (gone(&lines, "tiles"), gone(&lines, "words"));
+    assert!(tiles.iter().all(|row| row["values"]["zoom"].is_i64()), "a word is read as a tile");
+    assert!(tiles.len() >= 38 && words.len() >= 375, "{} and {} rows", tiles.len(), words.len());
+    Ok(())
+}
