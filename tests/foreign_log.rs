@@ -192,27 +192,30 @@ fn what_is_not_proved_of_a_log_is_said_where_its_states_are_asked_for() -> Done 
 }
 
 #[test]
-fn a_definition_of_which_a_sector_is_lost_is_no_other_one() -> Done {
-    let folder = folder()?;
-    let (used, store) = (folder.path().join("used.db"), folder.path().join("store.db"));
-    let connection = Connection::open(&used)?;
-    let remark = "what the office needs to know of people ".repeat(40);
-    connection.execute_batch(&format!(
-        "PRAGMA page_size = 4096; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
-         CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT /* {remark} */);
-         INSERT INTO people VALUES (1, 'Ada'); PRAGMA wal_checkpoint(TRUNCATE);
-         PRAGMA user_version = 7; INSERT INTO people VALUES (2, 'Grace');"
-    ))?;
-    fs::copy(folder.path().join("used.db-wal"), folder.path().join("store.db-wal"))?;
-    let mut bytes = fs::read(&used)?;
-    bytes[3072..3584].fill(0);
-    fs::write(&store, bytes)?;
-    let lines = recovered_lines(&store, &[])?;
-    let live: Vec<&str> = lines
-        .iter()
-        .filter(|line| line["state"] == "live" && line["table"] == "people")
-        .filter_map(|line| line["values"]["name"].as_str())
-        .collect();
-    assert_eq!(live, ["Ada", "Grace"]);
+fn a_definition_that_is_damaged_is_no_other_one() -> Done {
+    // A sector that is lost, and a few bytes that are no letters.
+    for (at, new) in [(3072, [0; 512].as_slice()), (3500, &[0xf1, 7, 0xa0, 0x81])] {
+        let folder = folder()?;
+        let (used, store) = (folder.path().join("used.db"), folder.path().join("store.db"));
+        let connection = Connection::open(&used)?;
+        let remark = "what the office needs to know of people ".repeat(40);
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT /* {remark} */);
+             INSERT INTO people VALUES (1, 'Ada'); PRAGMA wal_checkpoint(TRUNCATE);
+             PRAGMA user_version = 7; INSERT INTO people VALUES (2, 'Grace');"
+        ))?;
+        fs::copy(folder.path().join("used.db-wal"), folder.path().join("store.db-wal"))?;
+        let mut bytes = fs::read(&used)?;
+        bytes[at..at + new.len()].copy_from_slice(new);
+        fs::write(&store, bytes)?;
+        let lines = recovered_lines(&store, &[])?;
+        let live: Vec<&str> = lines
+            .iter()
+            .filter(|line| line["state"] == "live" && line["table"] == "people")
+            .filter_map(|line| line["values"]["name"].as_str())
+            .collect();
+        assert_eq!(live, ["Ada", "Grace"], "bytes {at}");
+    }
     Ok(())
 }

@@ -181,15 +181,23 @@ pub fn definitions(sides: &Sides<'_>) -> Option<String> {
     if !laid.is_of_log(1) || laid.header.schema_cookie != base.header.schema_cookie {
         return None;
     }
-    // What a lost sector took of definitions makes them no other ones.
-    let is_blank = |laid: &Laid<'_, '_>| {
-        let rows = structure::definitions(laid).unwrap_or_default();
-        rows.iter().any(|row| is_broken(row) || row.sql.as_ref().is_some_and(|sql| sql.contains('\0')))
+    // Damage to a definition makes it no other one: a lost sector leaves zeros, and other bytes are seldom all letters.
+    let is_foreign = |letter: char| {
+        letter == char::REPLACEMENT_CHARACTER || letter.is_control() && !"\t\n\r".contains(letter)
     };
-    if is_blank(&base) || is_blank(&laid) {
+    let (own, theirs) = (structure::definitions(&base).ok()?, structure::definitions(&laid).ok()?);
+    let is_damaged = |rows: &[SchemaRow]| {
+        let has_foreign = |row: &SchemaRow| {
+            [Some(&row.name), Some(&row.table), row.sql.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|text| text.contains(is_foreign))
+        };
+        rows.iter().any(|row| is_broken(row) || has_foreign(row))
+    };
+    if is_damaged(&own) || is_damaged(&theirs) {
         return None;
     }
-    let (own, theirs) = (structure::definitions(&base).ok()?, structure::definitions(&laid).ok()?);
     are_others(&own, &theirs).then(|| {
         "the main file and the first page 1 of the log have one schema cookie and other definitions"
             .to_owned()
