@@ -2,6 +2,7 @@
 
 use crate::support::{Done, folder, recovered_lines, store};
 use serde_json::Value as Json;
+use std::fs;
 
 /// A series of so many numbers, `n(i)`.
 fn numbers(count: usize) -> String {
@@ -57,5 +58,32 @@ fn rows_of_other_kinds_are_not_of_an_emptied_table() -> Done {
     let (tiles, words) = (gone(&lines, "tiles"), gone(&lines, "words"));
     assert!(tiles.iter().all(|row| row["values"]["zoom"].is_i64()), "a word is read as a tile");
     assert!(tiles.len() >= 38 && words.len() >= 375, "{} and {} rows", tiles.len(), words.len());
+    Ok(())
+}
+
+#[test]
+fn rows_of_a_narrow_table_are_no_rows_of_a_wide_one_where_bytes_were_inserted() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let (few, many) = (numbers(20), numbers(200));
+    store(
+        &path,
+        &format!(
+            "PRAGMA page_size = 4096;
+             CREATE TABLE visits(rank REAL, flag, note TEXT, tag TEXT DEFAULT 'x', place TEXT NOT NULL DEFAULT '');
+             CREATE TABLE terms(id INTEGER PRIMARY KEY, price NUMERIC, word TEXT);
+             {many} INSERT INTO terms SELECT i, i * 1.25, 'word number ' || i FROM n;
+             {few} INSERT INTO visits SELECT i, i, 'note ' || i, 'tag', 'place ' || i FROM n;"
+        ),
+    )?;
+    let mut bytes = fs::read(&path)?;
+    bytes.splice(4096..4096, [0; 100]);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    let live = |table| lines.iter().filter(move |line| line["table"] == table && line["state"] == "live");
+    assert!(live("terms").count() >= 195, "{} of 200", live("terms").count());
+    let notes = live("visits").filter_map(|row| row["values"]["note"].as_str());
+    assert!(notes.clone().all(|note| note.starts_with("note ")), "{:?}", notes.collect::<Vec<_>>());
+    assert!(live("visits").count() <= 20);
     Ok(())
 }

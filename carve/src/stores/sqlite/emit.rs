@@ -128,7 +128,12 @@ impl<'a> Reader<'_, 'a> {
             return;
         };
         if strays.bare.contains(&number) {
-            leaf::bare_cells(&version, kind, geometry, &accept_missing, out);
+            let is_anothers = |header: &RecordHeader<'_>| {
+                self.def.is_some_and(|def| shape::fits_another(header, def, self.ground.catalogue))
+            };
+            let accept_own =
+                |cell: &Cell, header: &RecordHeader<'_>| accept_missing(cell, header) && !is_anothers(header);
+            leaf::bare_cells(&version, kind, geometry, &accept_own, out);
             if !leaf::is_convincing(out) {
                 out.clear();
             }

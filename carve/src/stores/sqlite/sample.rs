@@ -5,10 +5,8 @@ use super::chains;
 use super::shape::{self, Fit, Profile};
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
-use mudlark_parsers::sqlite::serial::SerialKind;
 use std::collections::HashMap;
 
 /// Records of a page that are looked at: a page of one table is of one kind.
@@ -74,20 +72,7 @@ pub(super) fn fit_index(
     rows: usize,
 ) -> Fit {
     let Some(table) = catalogue.tables.get(index.table) else { return Fit::No };
-    majority(view, survey, number, rows, |header| {
-        if header.columns != index.fields.len() {
-            return Fit::No;
-        }
-        let cells = header.serials().zip(&index.fields);
-        cells
-            .map(|(serial, field)| match field {
-                IndexField::Column(column) => shape::fit_key(serial, *column, table),
-                IndexField::Rowid if serial.kind() != SerialKind::Int => Fit::No,
-                IndexField::Rowid | IndexField::Expression => Fit::Yes,
-            })
-            .min()
-            .unwrap_or(Fit::No)
-    })
+    majority(view, survey, number, rows, |header| shape::fit_entry(header, index, table))
 }
 
 fn majority(

@@ -1,7 +1,7 @@
 //! Whether a record's shape fits a table: by rule, and by what the table's other rows look like.
 
-use super::catalogue::TableDef;
-use mudlark_parsers::sqlite::ddl::{Affinity, Column};
+use super::catalogue::{Catalogue, IndexDef, TableDef};
+use mudlark_parsers::sqlite::ddl::{Affinity, Column, IndexField};
 use mudlark_parsers::sqlite::record::RecordHeader;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use std::collections::HashMap;
@@ -36,6 +36,39 @@ pub(super) fn fit(header: &RecordHeader<'_>, table: &TableDef) -> Fit {
             || table.ddl.rowid_alias == Some(*column)
     });
     if required { Fit::No } else { fit }
+}
+
+/// Fits a record against an index of a table by rule.
+pub(super) fn fit_entry(header: &RecordHeader<'_>, index: &IndexDef, table: &TableDef) -> Fit {
+    if header.columns != index.fields.len() {
+        return Fit::No;
+    }
+    let cells = header.serials().zip(&index.fields).map(|(serial, field)| match field {
+        IndexField::Column(column) => fit_key(serial, *column, table),
+        IndexField::Rowid if serial.kind() != SerialKind::Int => Fit::No,
+        IndexField::Rowid | IndexField::Expression => Fit::Yes,
+    });
+    cells.min().unwrap_or(Fit::No)
+}
+
+/// Whether a record that is too narrow for a table fits another one, or an index, in all of its columns. A row from before
+/// columns were added may as well, so this is asked where nothing else says whose it is.
+pub(super) fn fits_another(header: &RecordHeader<'_>, table: &TableDef, catalogue: &Catalogue) -> bool {
+    if header.columns >= table.stored.len() || !table.ddl.complete {
+        return false;
+    }
+    let is_whole = |other: &&TableDef| {
+        other.name != table.name
+            && other.without_rowid() == table.without_rowid()
+            && other.stored.len() == header.columns
+    };
+    let mut others = catalogue.tables.iter().filter(is_whole);
+    let of_index = |index: &IndexDef| {
+        let table = catalogue.tables.get(index.table);
+        table.is_some_and(|table| fit_entry(header, index, table) != Fit::No)
+    };
+    others.any(|other| fit(header, other) == Fit::Yes)
+        || table.without_rowid() && catalogue.indexes.iter().any(of_index)
 }
 
 /// Fits a key cell of an index: there the row id stands as an integer, and NOT NULL still holds.
