@@ -66,11 +66,11 @@ const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 /// The digits of a number of at most eight, each in a byte, the first in the lowest: all four digits of a half, then both of
 /// a quarter, are parted at a time.
 const fn eight_digits(number: u64) -> u64 {
-    let halves = number / 10_000 | (number % 10_000) << 32;
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
     // 10486 / 2^20 is a hundredth, and 103 / 2^10 a tenth, as exact as these numbers need.
-    let hundreds = (halves * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let quarters = hundreds | (halves - 100 * hundreds) << 16;
-    let tens = (quarters * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
     tens | (quarters - 10 * tens) << 8
 }
 
