@@ -1,6 +1,5 @@
 //! JSON lines: one object a row version. The form is stable; others' scripts rely on it.
 
-use super::piece::{self, Piece};
 use super::{Encode, Ending, Out, Sink, Story, Target, Weighed};
 use crate::confidence::Confidence;
 use crate::error::Error;
@@ -80,16 +79,12 @@ struct Encoder<'e, 'a> {
     /// What stands between the version and the state.
     table: Vec<u8>,
     /// The columns' names as JSON keys, each with a comma before it and a colon behind.
-    keys: Vec<Piece>,
-    /// The same without the comma.
-    first_keys: Vec<Piece>,
+    keys: Vec<Vec<u8>>,
     names: Vec<&'e str>,
     /// What stands before a span's offset, by source.
     sources: Vec<Vec<u8>>,
     /// The same, of the first span of evidence without a commit, with what stands behind the page.
     first_sources: Vec<Vec<u8>>,
-    /// Methods, and how a piece of evidence begins that was read so, up to its page.
-    methods: Vec<(&'static str, Piece)>,
     /// The last heads and what they were made of.
     heads: Vec<(HeadKey, Vec<u8>)>,
     /// What was inferred alone of the last row of which anything was, and how it was written.
@@ -113,11 +108,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             json!(label),
             number + 1
         );
-        let names = || columns.iter().map(|column| column.name.as_str());
-        let keys: Vec<String> = names().map(|name| format!(",{}:", json!(name))).collect();
-        let key_from = |from: usize| {
-            keys.iter().map(|key| Piece::new(key.as_bytes().get(from..).unwrap_or_default())).collect()
-        };
+        let key = |name: &str| format!(",{}:", json!(name)).into_bytes();
         let sources: Vec<Vec<u8>> = story.sources.iter().map(|s| source_text(s.name())).collect();
         // Most rows need less; the vector grows where they don't.
         out.reserve(weighed.batch.rows.len() * 1024);
@@ -126,12 +117,10 @@ impl<'e, 'a> Encoder<'e, 'a> {
             weighed,
             out,
             table: text.into_bytes(),
-            keys: key_from(0),
-            first_keys: key_from(1),
-            names: names().collect(),
+            keys: columns.iter().map(|column| key(&column.name)).collect(),
+            names: columns.iter().map(|column| column.name.as_str()).collect(),
             first_sources: sources.iter().map(|source| [NO_COMMIT, source].concat()).collect(),
             sources,
-            methods: Vec::new(),
             heads: Vec::new(),
             last_inferred: None,
             last_lifetime: None,
@@ -147,7 +136,7 @@ impl<'e, 'a> Encoder<'e, 'a> {
             return;
         }
         self.out.extend_from_slice(OPENING);
-        piece::number(self.weighed.first_version + index as u64, self.out);
+        self.number(self.weighed.first_version + index as u64);
         self.head(row, weight);
         match row.rowid {
             Some(rowid) => int(rowid, self.out),
@@ -212,17 +201,17 @@ impl<'e, 'a> Encoder<'e, 'a> {
         let batch = weighed.batch;
         self.out.extend_from_slice(b",\"values\":{");
         let cells = batch.cells_of(row);
+        let mut first = true;
         let mut holes = false;
-        let mut keys = &self.first_keys;
         for (number, cell) in cells.iter().enumerate() {
             if !cell.is_whole() {
                 holes = true;
                 continue;
             }
-            if let Some(key) = keys.get(number) {
-                key.put(self.out);
+            if let Some(key) = self.keys.get(number) {
+                self.out.extend_from_slice(key.get(usize::from(first)..).unwrap_or_default());
             }
-            keys = &self.keys;
+            first = false;
             value(cell, batch.encoding, self.out);
         }
         if !holes {
@@ -249,7 +238,9 @@ impl<'e, 'a> Encoder<'e, 'a> {
             if number > 0 {
                 self.out.push(b',');
             }
-            self.method(evidence.method);
+            self.out.extend_from_slice(b"{\"method\":\"");
+            self.out.extend_from_slice(evidence.method.as_bytes());
+            self.out.extend_from_slice(b"\",\"page\":");
             self.number_or_null(evidence.page);
             let spans = batch.spans_of(evidence);
             let source = |span: &Span| usize::from(span.source.0);
@@ -272,9 +263,9 @@ impl<'e, 'a> Encoder<'e, 'a> {
                         self.out.extend_from_slice(source);
                     }
                 }
-                piece::number(self.story.place(span), self.out);
+                self.number(self.story.place(span));
                 self.out.extend_from_slice(b",\"length\":");
-                piece::number(span.length, self.out);
+                self.number(span.length);
                 self.out.push(b'}');
             }
             self.out.push(b']');
@@ -308,21 +299,13 @@ impl<'e, 'a> Encoder<'e, 'a> {
         }
     }
 
-    /// How a piece of evidence begins, up to its page.
-    fn method(&mut self, method: &'static str) {
-        // They are few, and each is one text of the program.
-        let known = self.methods.iter().find(|(other, _)| std::ptr::eq(*other, method));
-        if let Some((_, text)) = known {
-            return text.put(self.out);
-        }
-        let text = Piece::new(format!("{{\"method\":\"{method}\",\"page\":").as_bytes());
-        text.put(self.out);
-        self.methods.push((method, text));
+    fn number(&mut self, number: impl itoa::Integer) {
+        integer(number, self.out);
     }
 
-    fn number_or_null(&mut self, number: Option<u32>) {
+    fn number_or_null(&mut self, number: Option<impl itoa::Integer>) {
         match number {
-            Some(number) => piece::number(number.into(), self.out),
+            Some(number) => self.number(number),
             None => self.out.extend_from_slice(b"null"),
         }
     }
@@ -331,15 +314,16 @@ impl<'e, 'a> Encoder<'e, 'a> {
 /// An integer of the evidence, as text where a double would not hold it.
 #[inline]
 pub(crate) fn int(value: i64, out: &mut Vec<u8>) {
-    if !(-EXACT..=EXACT).contains(&value) {
+    if (-EXACT..=EXACT).contains(&value) {
+        integer(value, out);
+    } else {
         // Writing to a vector can't fail.
         let _ = write!(out, "{{\"$int\":\"{value}\"}}");
-        return;
     }
-    if value < 0 {
-        out.push(b'-');
-    }
-    piece::number(value.unsigned_abs(), out);
+}
+
+fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Adds text as a JSON string if its bytes stand there as they are: ASCII without quotes, backslashes and control

@@ -4,7 +4,6 @@ pub mod database;
 pub mod jsonl;
 mod out;
 mod pending;
-mod piece;
 pub mod sql;
 
 pub use out::Out;
