@@ -206,8 +206,10 @@ impl<'a> Reader<'_, 'a> {
             self.cells(*place, &mut cells);
             witnesses.ids.note(cells.iter().map(|found| found.cell.rowid));
             let open = self.ground.view.may_be_uncommitted(place.page);
-            let placed =
-                self.placed(*place).and(witnesses.outdated.claims(*place)).with_if(open, Claim::RecordsLost);
+            let placed = self
+                .placed(*place, &version)
+                .and(witnesses.outdated.claims(*place))
+                .with_if(open, Claim::RecordsLost);
             for (index, found) in cells.iter().enumerate() {
                 let verdict = witnesses.verdicts.get(&(place.page, found.cell.at));
                 if verdict.is_some_and(|verdict| {
@@ -224,12 +226,12 @@ impl<'a> Reader<'_, 'a> {
         witnesses.entries.share(&mut scratch.near);
     }
 
-    fn placed(&self, place: Spot) -> Claims {
+    fn placed(&self, place: Spot, version: &PageVersion<'_>) -> Claims {
         if place.remnants || self.is_stray(place.page) {
             return Claims::NONE.with(Claim::PlacedByKeys);
         }
         let claim = match self.forest.place(place.page) {
-            Some((_, How::Linked)) if self.ground.view.is_guessed(place.page) => Claim::PlacedByKeys,
+            Some((_, How::Linked)) if self.ground.view.is_guessed(version) => Claim::PlacedByKeys,
             Some((_, How::Linked)) => Claim::InTree,
             Some((_, How::Keys)) | None => Claim::PlacedByKeys,
             Some((_, How::PointerMap)) => Claim::PlacedByPointerMap,

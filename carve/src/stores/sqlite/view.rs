@@ -346,10 +346,9 @@ impl<'a> View<'a> {
     }
 
     /// Whether it is a guess that a page is of this database, of an image.
-    pub(super) fn is_guessed(&self, number: u32) -> bool {
-        let page = self.page(number);
-        let of = |page: &PageVersion<'_>| self.sources.get(usize::from(page.source.0));
-        page.is_some_and(|page| of(&page).is_some_and(|source| source.is_guessed(page.offset)))
+    pub(super) fn is_guessed(&self, page: &PageVersion<'_>) -> bool {
+        let source = self.sources.get(usize::from(page.source.0));
+        source.is_some_and(|source| source.is_guessed(page.offset))
     }
 
     /// The page numbered `number`, as it stands at this point.

@@ -168,8 +168,6 @@ struct Search<'s, 'a> {
     renumbered: bool,
     /// No id is given to a second row, since the key is `AUTOINCREMENT`.
     never_reuses: bool,
-    /// The table's own number among the trees.
-    number: usize,
     /// The number of the tree whose pages are searched.
     searched: usize,
     /// Nothing tells whether its rows stand elsewhere: it is made of what a temp file holds.
@@ -256,11 +254,10 @@ pub(super) fn rows<'s, 'a: 's>(
     let (table, layout) = (TableId(number as u32), &output.layout);
     let places = &database.places;
     // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
-    let later = def
+    let later_number = def
         .and_then(|def| def.successor)
-        .and_then(|number| database.outputs.iter().find(|output| output.def == Some(number)));
-    let later_number =
-        later.and_then(|later| database.outputs.iter().position(|output| output.def == later.def));
+        .and_then(|number| database.outputs.iter().position(|output| output.def == Some(number)));
+    let later = later_number.and_then(|number| database.outputs.get(number));
     let successor = later.and_then(|later| database.tree(later));
     let later_places = later.map(|later| places.of(later.tree));
     let successor = successor.filter(|later| later.rowids == tree.rowids);
@@ -275,7 +272,6 @@ pub(super) fn rows<'s, 'a: 's>(
     // Tables come before their earlier shapes.
     let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
     let nameless = output.table.name.is_none();
-    let number_of_tree = output.tree;
     if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
         altered.kept.insert(def, kept.clone());
     }
@@ -298,7 +294,6 @@ pub(super) fn rows<'s, 'a: 's>(
         ids,
         renumbered: lifetimes.as_ref().is_some_and(OfTable::is_renumbered),
         never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
-        number: number_of_tree,
         searched,
         nameless,
         damaged: claims.has(Claim::FileDamaged),
@@ -346,8 +341,7 @@ pub(super) fn rows<'s, 'a: 's>(
         let lifetimes = lifetimes.clone().map(|of_table| of_table.in_range(pass));
         let of_indexes = || {
             // One without a name may have the definition of another, whose indexes are not its own.
-            let is_named = !search.nameless && output.tree == search.number && search.tree.rowids;
-            let def = output.def.filter(|_| is_named);
+            let def = output.def.filter(|_| !search.nameless && search.tree.rowids);
             def.map(|def| entries::dead(&search, &kinds, def, &ranks)).unwrap_or_default()
         };
         let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };

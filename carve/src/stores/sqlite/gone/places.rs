@@ -298,17 +298,20 @@ pub fn find(database: &Database<'_>) -> Places {
             asked.push((likeness, further));
         }
         let most_alike = asked.iter().filter_map(|(likeness, _)| *likeness).reduce(f64::max);
-        let any_even = !emptied.is_empty()
-            && most_alike.is_some()
-            && fitting.iter().any(|tree| !records.are_odd(*tree, number));
+        // Asked only where an emptied table may be preferred to one that has rows like these.
+        let odd: Vec<usize> = if emptied.is_empty() || most_alike.is_none() {
+            Vec::new()
+        } else {
+            fitting.iter().copied().filter(|tree| records.are_odd(*tree, number)).collect()
+        };
+        let any_even = odd.len() < fitting.len();
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
             // So did one that has lost all its pages, this one among them.
             let is_lost = own == Some(*tree)
                 && database.forest.trees.get(*tree).is_some_and(|tree| tree.pages.is_empty());
-            let is_emptied =
-                is_lost || emptied.contains(tree) && !(any_even && records.are_odd(*tree, number));
+            let is_emptied = is_lost || emptied.contains(tree) && !(any_even && odd.contains(tree));
             let of_emptied = most_alike.filter(|_| is_emptied).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
