@@ -3,7 +3,7 @@
 use super::catalogue::TableDef;
 use super::chains::Payload;
 use super::solve;
-use super::survey::SECTOR;
+use super::survey::Sectors;
 use crate::model::{Batch, Cell as RowCell, Column, Inferred, Partial};
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
@@ -347,7 +347,7 @@ impl Layout {
         payload: &[u8],
         offset: u64,
     ) -> Vec<Extent> {
-        let before = (offset % u64::from(SECTOR)) as u32;
+        let sectors = Sectors::of_page_at(offset);
         let (mut at, mut found) = (header.len, Vec::new());
         for serial in header.serials() {
             let from = at;
@@ -362,10 +362,9 @@ impl Layout {
                 encoding => encoding.decode(text).map_or(0, |_| text.len()),
             };
             if good < text.len() {
-                let in_sectors = |at: usize| before + cell.payload_at + at as u32;
-                let (first, last) = (in_sectors(from + good) / SECTOR, in_sectors(at).div_ceil(SECTOR));
-                let on_page = |sector: u32| (sector * SECTOR).saturating_sub(before);
-                found.push(Extent { from: on_page(first), to: on_page(last) });
+                let on_page = |at: usize| cell.payload_at + at as u32;
+                let (first, behind) = (sectors.of(on_page(from + good)), sectors.from(on_page(at)));
+                found.push(Extent { from: sectors.start(first), to: sectors.start(behind) });
             }
         }
         found

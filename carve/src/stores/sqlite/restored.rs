@@ -3,12 +3,13 @@
 
 use super::forest::Ground;
 use super::settle::Place;
-use super::survey::{self, SECTOR};
+use super::survey::{self, Sectors};
 use super::view::PageVersion;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// The fewest bytes of a row by which other bytes that were written over a sector can be told.
 const LEAST_OVERWRITTEN: usize = 2;
@@ -25,12 +26,14 @@ struct LostSectors {
 }
 
 impl LostSectors {
-    fn of(ground: Ground<'_, '_>, version: &PageVersion<'_>, number: u32) -> Option<Self> {
+    /// Of the page that has this number; `None` where no sector shows a loss.
+    fn of(ground: Ground<'_, '_>, number: u32) -> Option<Self> {
         let (info, geometry) = (ground.survey.page(number), ground.view.geometry);
         let is_overwritten = info.bad > 0 && info.kind == Some(PageKind::TableLeaf);
         if !info.zero_sector && !is_overwritten {
             return None;
         }
+        let version = &ground.view.page(number)?;
         let page = Page::parse(version.bytes, version.number, geometry)?;
         let zeros: Vec<Extent> = survey::zero_sectors(version, page.header.content_start, geometry).collect();
         let unvouched = if is_overwritten { unvouched(ground, version, &page) } else { Vec::new() };
@@ -40,31 +43,24 @@ impl LostSectors {
 
 /// The sectors of a page that hold cell content and in which no good cell begins, or a bad one does.
 fn unvouched(ground: Ground<'_, '_>, version: &PageVersion<'_>, page: &Page<'_>) -> Vec<Extent> {
-    let before = (version.offset % u64::from(SECTOR)) as u32;
-    let sector = |at: usize| (at as u32 + before) / SECTOR;
+    let sectors = Sectors::of_page_at(version.offset);
     let (mut good, mut bad) = (HashSet::new(), HashSet::new());
     for pointer in page.pointers() {
         let cell = page.good_cell(pointer).filter(|cell| survey::reads(page, cell, ground.view.page_count));
-        if cell.is_some() {
-            good.insert(sector(pointer))
-        } else {
-            bad.insert(sector(pointer))
-        };
+        let of_kind = if cell.is_some() { &mut good } else { &mut bad };
+        of_kind.insert(sectors.of(pointer as u32));
     }
     let usable = ground.view.geometry.usable();
-    (sector(page.header.content_start as usize)..=sector(usable as usize - 1))
+    (sectors.of(page.header.content_start)..sectors.from(usable))
         .filter(|sector| bad.contains(sector) || !good.contains(sector))
-        .map(|sector| Extent {
-            from: (sector * SECTOR).saturating_sub(before),
-            to: ((sector + 1) * SECTOR - before).min(usable),
-        })
+        .map(|sector| sectors.extent(sector, usable))
         .collect()
 }
 
 /// The cells of a page of which a sector may have taken a part.
 pub(super) fn damaged(ground: Ground<'_, '_>, number: u32) -> Vec<Cell> {
+    let Some(sectors) = LostSectors::of(ground, number) else { return Vec::new() };
     let Some(version) = ground.view.page(number) else { return Vec::new() };
-    let Some(sectors) = LostSectors::of(ground, &version, number) else { return Vec::new() };
     let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
         return Vec::new();
     };
@@ -78,38 +74,45 @@ pub(super) fn damaged(ground: Ground<'_, '_>, number: u32) -> Vec<Cell> {
     page.good_cells().filter(is_damaged).collect()
 }
 
-/// Whether a copy of a row has what a lost sector took of it: all else of the two is the same.
-pub(super) fn has_lost(ground: Ground<'_, '_>, row: (Place, Cell), copy: (Place, Cell)) -> bool {
-    let (number, cell) = (row.0.0, &row.1);
-    if (cell.payload_len, cell.local) != (copy.1.payload_len, copy.1.local) || cell.overflow != 0 {
-        return false;
+/// Holds rows against older copies of them, and keeps which sectors of a page are lost: a page has many rows.
+pub(super) struct Copies<'g, 'a> {
+    ground: Ground<'g, 'a>,
+    sectors: HashMap<u32, Option<LostSectors>>,
+}
+
+impl<'g, 'a> Copies<'g, 'a> {
+    pub(super) fn of(ground: Ground<'g, 'a>) -> Self {
+        Self { ground, sectors: HashMap::new() }
     }
-    let (Some(version), Some(other)) = (ground.view.page(number), ground.view.page(copy.0.0)) else {
-        return false;
-    };
-    let Some(sectors) = LostSectors::of(ground, &version, number) else { return false };
-    let (now, then) = (cell.local_payload(version.bytes), copy.1.local_payload(other.bytes));
-    if record::header(now, cell.payload_len).is_err() || now.len() != then.len() || now == then {
-        return false;
-    }
-    let parts = |of: &[Extent]| -> Vec<(usize, usize)> {
+
+    /// Whether a copy of a row has what a lost sector took of it: all else of the two is the same.
+    pub(super) fn has_lost(&mut self, row: (Place, Cell), copy: (Place, Cell)) -> bool {
+        let (ground, number, cell) = (self.ground, row.0.0, &row.1);
+        if (cell.payload_len, cell.local) != (copy.1.payload_len, copy.1.local) || cell.overflow != 0 {
+            return false;
+        }
+        let sectors = self.sectors.entry(number).or_insert_with(|| LostSectors::of(ground, number));
+        let Some(sectors) = sectors else { return false };
+        let (Some(version), Some(other)) = (ground.view.page(number), ground.view.page(copy.0.0)) else {
+            return false;
+        };
+        let (now, then) = (cell.local_payload(version.bytes), copy.1.local_payload(other.bytes));
+        if record::header(now, cell.payload_len).is_err() || now.len() != then.len() || now == then {
+            return false;
+        }
         let on_row =
-            |lost: Extent| ((lost.from - cell.payload_at) as usize, (lost.to - cell.payload_at) as usize);
-        within(cell, of.iter().copied()).into_iter().map(on_row).collect()
-    };
-    let (zeros, unvouched) = (parts(&sectors.zeros), parts(&sectors.unvouched));
-    let is_lost = |at: usize| {
-        zeros
-            .iter()
-            .chain(unvouched.iter().filter(|part| is_overwritten(now, then, **part)))
-            .any(|(from, to)| (*from..*to).contains(&at))
-    };
-    now.iter().zip(then).enumerate().filter(|(_, (now, then))| now != then).all(|(at, _)| is_lost(at))
+            |lost: Extent| (lost.from - cell.payload_at) as usize..(lost.to - cell.payload_at) as usize;
+        let parts = |of: &[Extent]| within(cell, of.iter().copied()).into_iter().map(on_row);
+        let overwritten = parts(&sectors.unvouched).filter(|part| is_overwritten(now, then, part.clone()));
+        let lost: Vec<Range<usize>> = parts(&sectors.zeros).chain(overwritten).collect();
+        let mut differing = (0..now.len()).filter(|at| now.get(*at) != then.get(*at));
+        differing.all(|at| lost.iter().any(|part| part.contains(&at)))
+    }
 }
 
 /// Whether other bytes stand in a part of a row, from its first to its last.
-fn is_overwritten(now: &[u8], then: &[u8], (from, to): (usize, usize)) -> bool {
-    let (Some(now), Some(then)) = (now.get(from..to), then.get(from..to)) else { return false };
+fn is_overwritten(now: &[u8], then: &[u8], part: Range<usize>) -> bool {
+    let (Some(now), Some(then)) = (now.get(part.clone()), then.get(part)) else { return false };
     let equal = now.iter().zip(then).filter(|(now, then)| now == then).count();
     now.len() >= LEAST_OVERWRITTEN && equal <= now.len() / EQUAL_BY_CHANCE
 }

@@ -120,6 +120,7 @@ pub(super) fn settle(
     let mut verdicts = Verdicts::new();
     doubtful.sort_by_key(|row| (row.rowid, std::cmp::Reverse(row.rank), row.place));
     let mut old: Vec<(i64, Place)> = Vec::new();
+    let mut copies = restored::Copies::of(ground);
     for rows in doubtful.chunk_by(|a, b| a.rowid == b.rowid) {
         let Some(first) = rows.first() else { continue };
         let settled = settled_cell(ground, &settled, first.rowid);
@@ -148,10 +149,7 @@ pub(super) fn settle(
                 continue;
             }
             let restored = verdicts.get(&winner.0).and_then(|verdict| verdict.restored_from);
-            if other.old
-                && restored.is_none()
-                && restored::has_lost(ground, winner, (other.place, other.cell))
-            {
+            if other.old && restored.is_none() && copies.has_lost(winner, (other.place, other.cell)) {
                 let restored = ((other.place, other.cell), Claim::SectorRestored);
                 verdicts.entry(winner.0).or_default().restored_from = Some(restored);
                 verdicts.entry(other.place).or_default().merged = true;

@@ -208,26 +208,57 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
 }
 
 /// Bytes of a sector, the least that a disk loses.
-pub(super) const SECTOR: u32 = 512;
+const SECTOR: u32 = 512;
+
+/// The sectors of a page. Those of a page of a log or a journal don't begin where it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sectors {
+    /// Bytes of the first one that lie before the page.
+    before: u32,
+}
+
+impl Sectors {
+    /// Of a page at this offset in its file.
+    pub(super) const fn of_page_at(offset: u64) -> Self {
+        Self { before: (offset % SECTOR as u64) as u32 }
+    }
+
+    /// The number of the sector in which a byte of the page lies, from 0.
+    pub(super) const fn of(self, at: u32) -> u32 {
+        (at + self.before) / SECTOR
+    }
+
+    /// The first sector that begins at a byte of the page, or behind it.
+    pub(super) const fn from(self, at: u32) -> u32 {
+        (at + self.before).div_ceil(SECTOR)
+    }
+
+    /// Where on the page a sector begins.
+    pub(super) const fn start(self, sector: u32) -> u32 {
+        (sector * SECTOR).saturating_sub(self.before)
+    }
+
+    /// What a page of so many bytes has of a sector.
+    pub(super) fn extent(self, sector: u32, page: u32) -> Extent {
+        Extent { from: self.start(sector), to: self.start(sector + 1).min(page) }
+    }
+}
 
 /// The least part of a sector, of which the rest lies off the page, that tells by itself of a loss: numbers may hold fewer
 /// zeros.
 pub(super) const LEAST_PART: u32 = 64;
 
-/// The sectors of a page that hold cell content and are all zeros. Those of a page of a log or a journal don't begin where
-/// it does.
+/// The sectors of a page that hold cell content and are all zeros.
 pub(super) fn zero_sectors<'v>(
     version: &PageVersion<'v>,
     content_start: u32,
     geometry: Geometry,
 ) -> impl Iterator<Item = Extent> + use<'v> {
-    let (bytes, before) = (version.bytes, (version.offset % u64::from(SECTOR)) as u32);
-    let from = (content_start + before).next_multiple_of(SECTOR) - before;
-    let to = geometry.usable();
-    (from..to).step_by(SECTOR as usize).filter_map(move |from| {
-        let to = (from + SECTOR).min(to);
-        let sector = bytes.get(from as usize..to as usize)?;
-        all_zero(sector).then_some(Extent { from, to })
+    let (bytes, usable) = (version.bytes, geometry.usable());
+    let sectors = Sectors::of_page_at(version.offset);
+    (sectors.from(content_start)..sectors.from(usable)).filter_map(move |sector| {
+        let extent = sectors.extent(sector, usable);
+        all_zero(bytes.get(extent.from as usize..extent.to as usize)?).then_some(extent)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Sectors of zeros in rows that are gone: what stood there was lost.
 
-use super::super::survey::{LEAST_PART, SECTOR};
+use super::super::survey::{LEAST_PART, Sectors};
 use super::super::view::PageVersion;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::freed::FreedCell;
@@ -10,17 +10,14 @@ use mudlark_parsers::sqlite::serial::SerialKind;
 /// The parts of a cell's payload on its page that lie in sectors of zeros.
 pub(super) fn sectors(page: &PageVersion<'_>, freed: &FreedCell) -> Vec<Extent> {
     let (from, to) = (freed.cell.payload_at, freed.cell.payload_at.saturating_add(freed.cell.local));
-    // Those of a page of a log or a journal don't begin where it does.
-    let before = (page.offset % u64::from(SECTOR)) as u32;
-    let first = (from + before) / SECTOR * SECTOR;
-    let lost = |at: u32| {
-        let end = (at + SECTOR - before).min(page.bytes.len() as u32);
-        let at = at.saturating_sub(before);
+    let sectors = Sectors::of_page_at(page.offset);
+    let lost = |sector: u32| {
+        let Extent { from: at, to: end } = sectors.extent(sector, page.bytes.len() as u32);
         let sector =
             page.bytes.get(at as usize..end as usize).filter(|part| part.len() >= LEAST_PART as usize)?;
         all_zero(sector).then_some(Extent { from: at.max(from), to: to.min(end) })
     };
-    (first..to + before).step_by(SECTOR as usize).filter_map(lost).collect()
+    (sectors.of(from)..sectors.from(to)).filter_map(lost).collect()
 }
 
 /// Whether a cell has lost bytes that way. A BLOB may well hold zeros; text and numbers don't for a whole sector.
