@@ -27,23 +27,38 @@ fn zero(path: &Path, from: usize, length: usize) -> Done {
     Ok(())
 }
 
-#[test]
-fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
+/// The live notes before and after damage to a sector of the first leaf, behind its pointers, which cuts one of them. Their
+/// journal stays, and has every ninth as it was before.
+fn notes_without_a_sector(
+    body: &str,
+    text: &str,
+    damage: impl FnOnce(&mut [u8]),
+) -> Done<[BTreeMap<i64, String>; 2]> {
     let folder = folder()?;
     let path = folder.path().join("store.db");
     store(
         &path,
-        "PRAGMA journal_mode = persist;
-         CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, kind TEXT);
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
-         INSERT INTO notes SELECT i, replace(hex(zeroblob(60)), '00', 'note ' || i || ' '), 'kind' FROM n;
-         UPDATE notes SET kind = 'mine' WHERE id % 9 = 3;",
+        &format!(
+            "PRAGMA journal_mode = persist;
+             CREATE TABLE notes(id INTEGER PRIMARY KEY, body {body}, kind TEXT);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+             INSERT INTO notes SELECT i, {text}, 'kind' FROM n;
+             UPDATE notes SET kind = 'mine' WHERE id % 9 = 3;"
+        ),
     )?;
     let before = live(&recovered_lines(&path, &[])?, "notes");
+    let mut bytes = fs::read(&path)?;
+    let from = 2 * 4096 + 2048;
+    damage(bytes.get_mut(from..from + SECTOR).ok_or("the file is too short")?);
+    fs::write(&path, bytes)?;
+    Ok([before, live(&recovered_lines(&path, &[])?, "notes")])
+}
+
+#[test]
+fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
+    let text = "replace(hex(zeroblob(60)), '00', 'note ' || i || ' ')";
+    let [before, after] = notes_without_a_sector("TEXT", text, |sector| sector.fill(0))?;
     assert_eq!(before.len(), 100);
-    // Behind the pointers of the first leaf lie texts, of which the sector cuts one.
-    zero(&path, 2 * 4096 + 2048, SECTOR)?;
-    let after = live(&recovered_lines(&path, &[])?, "notes");
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     let other: Vec<&i64> = before.keys().filter(|id| before.get(id) != after.get(id)).collect();
     assert!(other.iter().all(|id| *id % 9 == 3), "{other:?}");
@@ -52,26 +67,14 @@ fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Don
 
 #[test]
 fn what_bytes_written_over_a_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
-    let folder = folder()?;
-    let path = folder.path().join("store.db");
-    store(
-        &path,
-        "PRAGMA journal_mode = persist;
-         CREATE TABLE notes(id INTEGER PRIMARY KEY, body BLOB, kind TEXT);
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
-         INSERT INTO notes SELECT i, CAST(replace(hex(zeroblob(20)), '00', 'note ' || i || ' ') AS BLOB), 'kind' FROM n;
-         UPDATE notes SET kind = 'mine' WHERE id % 9 = 3;",
-    )?;
-    let before = live(&recovered_lines(&path, &[])?, "notes");
-    assert_eq!(before.len(), 100);
+    let text = "CAST(replace(hex(zeroblob(20)), '00', 'note ' || i || ' ') AS BLOB)";
     // What stands there now reads in a BLOB as well as what stood there before.
-    let mut bytes = fs::read(&path)?;
-    let from = 2 * 4096 + 2048;
-    for (at, byte) in bytes[from..from + SECTOR].iter_mut().enumerate() {
-        *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
-    }
-    fs::write(&path, bytes)?;
-    let after = live(&recovered_lines(&path, &[])?, "notes");
+    let [before, after] = notes_without_a_sector("BLOB", text, |sector| {
+        for (at, byte) in sector.iter_mut().enumerate() {
+            *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
+        }
+    })?;
+    assert_eq!(before.len(), 100);
     let other: Vec<&i64> = before.keys().filter(|id| before.get(id) != after.get(id)).collect();
     assert!(other.iter().all(|id| *id % 9 == 3), "{other:?}");
     Ok(())

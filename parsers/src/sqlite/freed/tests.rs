@@ -1,19 +1,20 @@
 use super::{Effort, Extent, FreedCell, Geometry, PageKind, RowidLeft, Scratch, Serial, Shape, Space, cells};
 use crate::sqlite::serial::SerialKind;
 
-const PAGE: Geometry = Geometry { page_size: 512, reserved: 0 };
-
-/// Rows of an INTEGER PRIMARY KEY, a text and an integer.
-fn found(page: &[u8], from: u32, to: u32, space: Space) -> Vec<FreedCell> {
-    let fits = |column: usize, serial: Serial| match column {
-        0 => serial == Serial::NULL,
-        1 => serial.kind() == SerialKind::Text,
-        _ => serial.kind() == SerialKind::Int,
+/// Rows of so many columns, the first of which is an INTEGER PRIMARY KEY; `fits` is asked of the others.
+fn found_of(
+    page: &[u8],
+    place: (Extent, Space),
+    columns: usize,
+    fits: impl Fn(usize, Serial) -> bool,
+    reads: impl Fn(&[u8]) -> bool,
+) -> Vec<FreedCell> {
+    let fits = |column: usize, serial: Serial| {
+        if column == 0 { serial == Serial::NULL } else { fits(column, serial) }
     };
-    let reads = |text: &[u8]| text.is_ascii();
     let shape = Shape {
-        least: 3,
-        most: 3,
+        least: columns,
+        most: columns,
         first: Some(Serial::NULL),
         fits: &fits,
         reads: &reads,
@@ -23,8 +24,17 @@ fn found(page: &[u8], from: u32, to: u32, space: Space) -> Vec<FreedCell> {
         rowid_odds: &|_| 0,
         effort: &Effort::of_page(page.len()),
     };
-    let place = (Extent { from, to }, space);
-    cells(page, place, PageKind::TableLeaf, PAGE, &shape, &|_| false, &mut Scratch::default())
+    let geometry = Geometry { page_size: page.len() as u32, reserved: 0 };
+    cells(page, place, PageKind::TableLeaf, geometry, &shape, &|_| false, &mut Scratch::default())
+}
+
+/// Rows of an INTEGER PRIMARY KEY, a text and an integer.
+fn found(page: &[u8], from: u32, to: u32, space: Space) -> Vec<FreedCell> {
+    let fits = |column: usize, serial: Serial| match column {
+        1 => serial.kind() == SerialKind::Text,
+        _ => serial.kind() == SerialKind::Int,
+    };
+    found_of(page, (Extent { from, to }, space), 3, fits, <[u8]>::is_ascii)
 }
 
 fn cell(rowid: &[u8], text: &[u8], number: u8) -> Vec<u8> {
@@ -140,24 +150,8 @@ fn found_of_wide(rowid: &[u8]) -> Vec<FreedCell> {
     let end = 500 + row.len();
     page[500..end].copy_from_slice(&row);
     page[500..504].copy_from_slice(&[0, 0, (row.len() >> 8) as u8, row.len() as u8]);
-    let fits = |column: usize, serial: Serial| {
-        if column == 0 { serial == Serial::NULL } else { serial == Serial(1) }
-    };
-    let shape = Shape {
-        least: 141,
-        most: 141,
-        first: Some(Serial::NULL),
-        fits: &fits,
-        reads: &|_| true,
-        odds: &|_, _, _| 0,
-        prior: &|_, _| 0,
-        least_odds: None,
-        rowid_odds: &|_| 0,
-        effort: &Effort::of_page(page.len()),
-    };
     let place = (Extent { from: 500, to: end as u32 }, Space::Freeblock);
-    let geometry = Geometry { page_size: 1024, reserved: 0 };
-    cells(&page, place, PageKind::TableLeaf, geometry, &shape, &|_| false, &mut Scratch::default())
+    found_of(&page, place, 141, |_, serial| serial == Serial(1), |_| true)
 }
 
 #[test]
@@ -181,25 +175,10 @@ fn zeros_and_noise_hold_no_rows() {
 #[test]
 fn one_serial_type_alone_makes_no_row_in_the_middle_of_free_bytes() {
     // Of a row of an INTEGER PRIMARY KEY and a BLOB four bytes are lost, and any byte can be the fifth.
-    let fits = |column: usize, serial: Serial| match column {
-        0 => serial == Serial::NULL,
-        _ => serial.kind() == SerialKind::Blob || serial.kind() == SerialKind::Int,
-    };
-    let shape = Shape {
-        least: 2,
-        most: 2,
-        first: Some(Serial::NULL),
-        fits: &fits,
-        reads: &|_| true,
-        odds: &|_, _, _| 0,
-        prior: &|_, _| 0,
-        least_odds: None,
-        rowid_odds: &|_| 0,
-        effort: &Effort::of_page(512),
-    };
-    let of = |page: &[u8], to: usize| {
-        let place = (Extent { from: 400, to: to as u32 }, Space::Freeblock);
-        cells(page, place, PageKind::TableLeaf, PAGE, &shape, &|_| false, &mut Scratch::default())
+    let fits = |_, serial: Serial| matches!(serial.kind(), SerialKind::Blob | SerialKind::Int);
+    let of = |page: &[u8], to: u32| {
+        let place = (Extent { from: 400, to }, Space::Freeblock);
+        found_of(page, place, 2, fits, |_| true)
     };
     let mut page = vec![0_u8; 512];
     let row = [9, 7, 3, 0, 24, 1, 2, 3, 4, 5, 6];
