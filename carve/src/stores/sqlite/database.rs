@@ -14,7 +14,7 @@ use super::layout::Layout;
 use super::leaf::Spot;
 use super::lost_entries::LostEntries;
 use super::outdated::Outdated;
-use super::strays::Strays;
+use super::strays::{self, Strays};
 use super::survey::Survey;
 use super::temp::{self, Temp};
 use super::untold::Told;
@@ -235,10 +235,7 @@ impl<'a> Database<'a> {
         let output = self.outputs.get(number)?;
         let tree = self.tree(output)?;
         let bare = tree.gaps.iter().filter(|gap| {
-            let info = self.survey.page(gap.child);
-            info.kind.is_none()
-                && !info.zero
-                && gap.child > 1
+            strays::is_bare(self.ground(), gap)
                 && self.forest.place(gap.child).is_none()
                 && !self.free.trunks.contains(&gap.child)
         });

@@ -41,10 +41,15 @@ pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> 
     if found.kind != given.kind || sql == other && same || !same && !is_new {
         return false;
     }
-    // In UTF-16 a flipped bit makes a character of another length in UTF-8.
-    let differing = sql.chars().zip(other.chars()).filter(|(a, b)| a != b).count();
-    let alike = sql.chars().count() == other.chars().count() && differing <= FEW;
-    alike || same && is_broken(found)
+    differing(sql, other).is_some() || same && is_broken(found)
+}
+
+/// The characters in which two texts of as many differ, each with the other, where they are few. In UTF-16 a flipped bit
+/// makes a character of another length in UTF-8.
+fn differing(one: &str, other: &str) -> Option<Vec<(char, char)>> {
+    let pairs = one.chars().zip(other.chars()).filter(|(a, b)| a != b);
+    let differing: Vec<(char, char)> = pairs.take(FEW + 1).collect();
+    (differing.len() <= FEW && one.chars().count() == other.chars().count()).then_some(differing)
 }
 
 /// Whether two rows are one, in few characters of which bits were flipped. Another name stands at all three places.
@@ -55,10 +60,10 @@ pub(super) fn differ_by_flips(one: &SchemaRow, other: &SchemaRow) -> bool {
     };
     let is_consistent = |row: &SchemaRow| row.sql.as_ref().is_some_and(|sql| sql.contains(&row.name));
     let is_renamed = one.name != other.name && is_consistent(one) && is_consistent(other);
-    let (one_text, other_text) = (text(one), text(other));
-    let mut differing = one_text.chars().zip(other_text.chars()).filter(|(a, b)| a != b);
-    let few = differing.by_ref().take(FEW).all(|(a, b)| is_flipped(a, b)) && differing.next().is_none();
-    one.kind == other.kind && !is_renamed && few && one_text.chars().count() == other_text.chars().count()
+    let differing = differing(&text(one), &text(other));
+    one.kind == other.kind
+        && !is_renamed
+        && differing.is_some_and(|pairs| pairs.iter().all(|(a, b)| is_flipped(*a, *b)))
 }
 
 /// Whether a flipped bit makes one character of another, or of any one that is none.

@@ -96,11 +96,8 @@ impl LostKeys {
         };
         let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
         // What can be read of a root without its header is held against the rows of the leaves.
-        let is_bare = |gap: &Gap| {
-            let info = ground.survey.page(gap.child);
-            gap.child > 1 && gap.child <= ground.view.page_count && info.kind.is_none() && !info.zero
-        };
-        let lost = lost.filter(|gap| !unnamed(gap) || is_bare(gap) || any_lost(ground, chained, gap.child));
+        let is_there = |gap: &Gap| gap.child <= ground.view.page_count && is_bare(ground, gap);
+        let lost = lost.filter(|gap| !unnamed(gap) || is_there(gap) || any_lost(ground, chained, gap.child));
         let interior: HashSet<u32> = tree.interior.iter().copied().collect();
         let is_upper = |page: u32| {
             let children = links(ground, page, KeyRange::default(), true);
@@ -458,6 +455,11 @@ fn any_lost(ground: Ground<'_, '_>, chained: &Chained, beside: u32) -> bool {
 /// Whether a gap stands for a page that can't be read.
 pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
     ground.survey.page(gap.child).kind.is_none()
+}
+
+/// Whether a gap stands for a page that can't be read, but holds something.
+pub(super) fn is_bare(ground: Ground<'_, '_>, gap: &Gap) -> bool {
+    gap.child > 1 && is_lost(ground, gap) && !ground.survey.page(gap.child).zero
 }
 
 /// Rows of a table without a name have all the same number of columns.

@@ -358,9 +358,9 @@ impl<'p> Telling<'p> {
     }
 }
 
-/// The only row that has most of the telling cells or bytes, and more bytes than any other; none where `is_accident` says that one of so
-/// many rows may well share the cells of these columns. With each row comes what it has of these bytes, where it has most
-/// of them.
+/// The only row that has most of the telling cells or bytes, and more bytes than any other; none where `is_accident` says
+/// that one of so many rows may well share the cells of these columns. With each row comes what it has of these bytes,
+/// where it has most of them.
 fn kin<'r, 'c: 'r, R>(
     rows: impl Iterator<Item = (i64, Option<usize>, R)>,
     cells_of: impl FnOnce(R) -> Option<&'r Cells<'c>>,
