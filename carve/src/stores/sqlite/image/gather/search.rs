@@ -141,6 +141,11 @@ impl Index {
                 if table != Some(false) {
                     self.of_table(low, high, &mut ask);
                 }
+                // Behind the last row of the first page others may have been deleted; any page before it is like that.
+                if let (Key::Open, Key::Row(high), true) = (low, high, enough < LEAST_FIT) {
+                    let before = range(&self.last, i64::MIN, high.saturating_sub(1)).rev();
+                    before.take(MOST_ASKED / 4).for_each(|page| ask(page.1, LEAST_FIT));
+                }
                 if table != Some(true) {
                     self.of_index(body, shape.order, low, high, &mut |offset| ask(offset, LEAST_FIT));
                 }
@@ -242,11 +247,6 @@ impl Index {
             }
             (_, Key::Row(high)) => {
                 range(&self.last, high, high).take(MOST_ASKED).for_each(|page| ask(page.1, LEAST_FIT));
-                // Behind the last row of the page others may have been deleted.
-                range(&self.last, i64::MIN, high.saturating_sub(1))
-                    .rev()
-                    .take(MOST_ASKED / 4)
-                    .for_each(|page| ask(page.1, LEAST_FIT));
                 range(&self.interior, i64::MIN, high)
                     .rev()
                     .take(MOST_ASKED)
