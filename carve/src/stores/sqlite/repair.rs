@@ -44,6 +44,23 @@ pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> 
     differing(sql, other).is_some() || same && is_broken(found)
 }
 
+/// Whether what is left of a row in the file states the columns that the table had before others were added, which the row
+/// that the user gives has as well.
+pub(super) fn is_outgrown(remnant: &SchemaRow, given: &SchemaRow) -> bool {
+    let columns = |row: &SchemaRow| match ddl::read(row.sql.as_deref()?.as_bytes()).ok()? {
+        Statement::Table(table) => Some((table.columns, table.without_rowid)),
+        _ => None,
+    };
+    let (Some((old, old_keyed)), Some((new, new_keyed))) = (columns(remnant), columns(given)) else {
+        return false;
+    };
+    let mut pairs = old.iter().zip(&new);
+    is_same(remnant, given)
+        && old_keyed == new_keyed
+        && old.len() < new.len()
+        && pairs.all(|(a, b)| a.name.eq_ignore_ascii_case(&b.name))
+}
+
 /// The characters in which two texts of as many differ, each with the other, where they are few. In UTF-16 a flipped bit
 /// makes a character of another length in UTF-8.
 fn differing(one: &str, other: &str) -> Option<Vec<(char, char)>> {
