@@ -13,8 +13,9 @@ use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::Spot;
 use super::lost_entries::LostEntries;
+use super::lost_keys;
 use super::outdated::Outdated;
-use super::strays::{self, Strays};
+use super::strays::Strays;
 use super::survey::Survey;
 use super::temp::{self, Temp};
 use super::untold::Told;
@@ -235,7 +236,7 @@ impl<'a> Database<'a> {
         let output = self.outputs.get(number)?;
         let tree = self.tree(output)?;
         let bare = tree.gaps.iter().filter(|gap| {
-            strays::is_bare(self.ground(), gap)
+            lost_keys::is_bare(self.ground(), gap)
                 && self.forest.place(gap.child).is_none()
                 && !self.free.trunks.contains(&gap.child)
         });

@@ -4,8 +4,8 @@
 use super::chains;
 use super::forest::{Ground, KeyRange, Tree, links};
 use super::key_order::KeyOrder;
+use super::lost_keys::LostKeys;
 use super::settle::Place;
-use super::strays::LostKeys;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::KeyPart;
 use mudlark_parsers::sqlite::page::{Page, PageKind};

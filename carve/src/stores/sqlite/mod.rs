@@ -37,6 +37,7 @@ mod layout;
 mod leaf;
 mod loss;
 mod lost_entries;
+mod lost_keys;
 mod numbers;
 mod open;
 mod outdated;

@@ -6,8 +6,8 @@
 use super::chains::{self, Chained};
 use super::forest::{Forest, Ground, How};
 use super::leaf::{FoundCell, Spot};
+use super::lost_keys::LostKeys;
 use super::restored;
-use super::strays::LostKeys;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::Page;

@@ -1,0 +1,308 @@
+//! The keys of rows that may be missing from a tree.
+
+use super::chains::Chained;
+use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree, links};
+use super::restored;
+use super::sample;
+use super::survey::{self, PageInfo};
+use mudlark_parsers::sqlite::cell::MIN_CELL;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+
+/// The keys of rows that may be missing from a tree.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostKeys {
+    ranges: Vec<LostRange>,
+    /// The least and the greatest row id of leaves that can be read, in order: all rows between these stand there.
+    spans: Vec<(i64, i64)>,
+    /// The rows of one page, at most.
+    of_page: usize,
+}
+
+/// A range of keys, and how many rows of it can be missing.
+#[derive(Clone, Copy, Debug)]
+struct LostRange {
+    range: KeyRange,
+    /// Where they stood on a page of their own, which is lost: the page that leads to it, or none for a root, and that.
+    link: Option<(u32, u32)>,
+    most: Most,
+}
+
+/// How much can be missing.
+#[derive(Clone, Copy, Debug)]
+enum Most {
+    Rows(usize),
+    /// So many leaves.
+    Leaves(usize),
+}
+
+/// The pages behind the first that can't be read and that are not known to be free or no leaves.
+#[derive(Debug)]
+pub(super) struct LostPages {
+    numbers: Vec<u32>,
+    /// Those that are counted and of which no file holds anything.
+    absent: usize,
+}
+
+/// The least room that a row takes: its cell and the pointer to it.
+const LEAST_ROW: usize = MIN_CELL + 2;
+
+/// Leaves below an interior page, when nothing else bounds their number: 4-byte links and short keys on a large page.
+const MOST_LEAVES: usize = 1024;
+
+impl LostPages {
+    /// Of a file.
+    pub(super) fn of(ground: Ground<'_, '_>, chained: &Chained) -> Self {
+        let is_known = |number: u32| {
+            ground.free.pages.contains(&number) || chained.contains(number) || ground.is_map_page(number)
+        };
+        let unread = ground
+            .survey
+            .iter()
+            .filter(|(number, info)| *number > 1 && info.kind.is_none() && !is_known(*number));
+        Self { numbers: unread.map(|(number, _)| number).collect(), absent: ground.view.absent() as usize }
+    }
+
+    fn count(&self) -> usize {
+        self.numbers.len() + self.absent
+    }
+
+    /// Whether there is one beside this.
+    fn any_beside(&self, number: u32) -> bool {
+        self.absent > 0 || self.numbers.iter().any(|lost| *lost != number)
+    }
+}
+
+impl LostKeys {
+    /// The ranges of pages that can't be read, and of pages some cells of which can't.
+    pub(super) fn of(
+        forest: &Forest,
+        ground: Ground<'_, '_>,
+        tree: &Tree,
+        chained: &Chained,
+        lost_pages: &impl Deref<Target = LostPages>,
+    ) -> Self {
+        let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
+        // A link out of the file leaves no page lost where another one was fitted in.
+        let fitted = |gap: &Gap| {
+            let in_file = (1..=ground.view.page_count).contains(&gap.child);
+            let fits = |page: &u32| {
+                let info = ground.survey.page(*page);
+                let linked = forest.place(*page).is_some_and(|(_, how)| how == How::Linked);
+                !linked && info.cells > 0 && gap.range.holds(info.first, info.last)
+            };
+            (!in_file || !is_lost(ground, gap))
+                && gap.parent != 0
+                && tree.rowids
+                && tree.pages.iter().any(fits)
+        };
+        // A link to a page that stands elsewhere hides the page that it led to.
+        let misled = |gap: &Gap| gap.parent != 0 && tree.rowids && gap.range != KeyRange::default();
+        // Where every other page is there and can be read, the one that a link out of the file meant is one of them, and so
+        // is a root that nothing names: no row is lost.
+        let unnamed = |gap: &Gap| {
+            let nowhere = gap.child > ground.view.page_count && ground.view.is_whole();
+            // More than one leaf hung below the root: it held no row itself.
+            nowhere || gap.parent == 0 && (gap.child == 0 || tree.pages.len() > 1)
+        };
+        let lost = tree.gaps.iter().filter(|gap| (is_lost(ground, gap) || misled(gap)) && !fitted(gap));
+        // What can be read of a root without its header is held against the rows of the leaves.
+        let is_there = |gap: &Gap| gap.child <= ground.view.page_count && is_bare(ground, gap);
+        let lost = lost.filter(|gap| !unnamed(gap) || is_there(gap) || lost_pages.any_beside(gap.child));
+        let interior: HashSet<u32> = tree.interior.iter().copied().collect();
+        let is_upper = |page: u32| {
+            let children = links(ground, page, KeyRange::default(), true);
+            children.iter().any(|(child, _)| ground.survey.page(*child).kind == Some(PageKind::TableInterior))
+        };
+        // A page may have thousands of gaps.
+        let mut upper: HashMap<u32, bool> = HashMap::new();
+        let mut ranges: Vec<LostRange> = lost
+            .map(|gap| {
+                let above_interior = interior.contains(&gap.parent)
+                    && *upper.entry(gap.parent).or_insert_with(|| is_upper(gap.parent));
+                // Below a lost root stands all that the table holds, on pages that are lost as well.
+                let leaves = if above_interior || gap.parent == 0 {
+                    lost_pages.count().clamp(1, MOST_LEAVES)
+                } else {
+                    1
+                };
+                LostRange {
+                    range: gap.range,
+                    link: Some((gap.parent, gap.child)),
+                    most: Most::Leaves(leaves),
+                }
+            })
+            .collect();
+        let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
+        for (index, damaged) in infos().enumerate().filter(|(_, info)| info.bad > 0) {
+            let above = index.checked_sub(1).and_then(info).map(|info| info.last);
+            let upto = info(index + 1).and_then(|info| info.first.checked_sub(1));
+            // Pages of an index b-tree have no row ids.
+            let range = if tree.rowids { KeyRange { above, upto } } else { KeyRange::default() };
+            let runs =
+                tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
+            match runs {
+                Some(runs) => ranges.extend(runs),
+                None => {
+                    ranges.push(LostRange { range, link: None, most: Most::Rows(usize::from(damaged.bad)) })
+                }
+            }
+        }
+        // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
+        let of_rows = || tree.pages.iter().filter(|_| tree.rowids);
+        let broken = of_rows().flat_map(|page| chained.faults_on(*page)).map(|faulty| faulty.cell.rowid);
+        let damaged = of_rows().flat_map(|page| restored::damaged(ground, *page)).map(|cell| cell.rowid);
+        ranges.extend(broken.chain(damaged).map(|rowid| LostRange {
+            range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) },
+            link: None,
+            most: Most::Rows(1),
+        }));
+        let spans = if tree.rowids && !ranges.is_empty() { spans(ground, tree) } else { Vec::new() };
+        // Most trees have lost nothing, and are not asked.
+        let of_page = if ranges.is_empty() { 0 } else { rows_of_page(ground, &tree.pages) };
+        Self { ranges, spans, of_page }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// For each range the link to the page whose rows are missing, where it is one, and how many can be.
+    pub(super) fn links(&self) -> impl Iterator<Item = (Option<(u32, u32)>, usize)> {
+        self.ranges.iter().map(|lost| (lost.link, self.most(lost)))
+    }
+
+    fn most(&self, lost: &LostRange) -> usize {
+        match lost.most {
+            Most::Rows(rows) => rows,
+            Most::Leaves(leaves) => leaves.saturating_mul(self.of_page),
+        }
+    }
+
+    /// Takes the rows of old pages for what those of the tree looked like, which has none that can be read.
+    pub(super) fn look_like(&mut self, ground: Ground<'_, '_>, old: &[u32]) {
+        self.of_page = rows_of_page(ground, old);
+    }
+
+    /// Whether a row with this key may be missing.
+    pub(super) fn hold(&self, tree: &Tree, rowid: i64) -> bool {
+        if !tree.rowids {
+            return true;
+        }
+        let is_held = self.is_held(rowid);
+        let may_hold = |lost: &LostRange| lost.range.holds(rowid, rowid) && !(lost.link.is_some() && is_held);
+        let in_range = self.ranges.iter().any(may_hold);
+        // Only gaps can be covered by parts that were joined later.
+        in_range && (tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid)))
+    }
+
+    /// Whether the row with this id stands on a leaf that can be read, if on any.
+    pub(super) fn is_held(&self, rowid: i64) -> bool {
+        let behind = self.spans.partition_point(|(first, _)| *first <= rowid);
+        behind.checked_sub(1).and_then(|at| self.spans.get(at)).is_some_and(|(_, last)| rowid <= *last)
+    }
+
+    /// Of keys in order, those in ranges for which more were found than so many `quarters` of what can be missing.
+    pub(super) fn too_many(&self, rowids: &[i64], quarters: usize) -> Vec<i64> {
+        let mut fits: HashSet<i64> = HashSet::new();
+        let mut over: Vec<i64> = Vec::new();
+        for lost in &self.ranges {
+            let from = rowids.partition_point(|rowid| lost.range.above.is_some_and(|above| *rowid <= above));
+            let to = rowids.partition_point(|rowid| lost.range.upto.is_none_or(|upto| *rowid <= upto));
+            let inside = rowids.get(from..to).unwrap_or_default();
+            if inside.len().saturating_mul(4) > self.most(lost).saturating_mul(quarters) {
+                over.extend(inside);
+            } else {
+                fits.extend(inside);
+            }
+        }
+        over.retain(|rowid| !fits.contains(rowid));
+        over
+    }
+
+    pub(super) fn meets(&self, info: &PageInfo) -> bool {
+        self.ranges.iter().any(|lost| {
+            lost.range.above.is_none_or(|above| above < info.last)
+                && lost.range.upto.is_none_or(|upto| info.first <= upto)
+        })
+    }
+}
+
+/// The least and the greatest row id of each leaf of a tree that holds them in order, but of those that no other one's lie
+/// between: where leaves overlap, one of them is old.
+fn spans(ground: Ground<'_, '_>, tree: &Tree) -> Vec<(i64, i64)> {
+    let info = |page: &u32| ground.survey.page(*page);
+    let leaves = tree.pages.iter().filter(|page| info(page).cells > 0);
+    let mut all: Vec<(i64, i64, u32)> =
+        leaves.map(|page| (info(page).first, info(page).last, *page)).collect();
+    all.sort_unstable();
+    let mut upto = None;
+    let apart = all.iter().enumerate().filter(|(index, (first, last, _))| {
+        let is_behind = upto.is_none_or(|upto| upto < *first);
+        upto = upto.max(Some(*last));
+        is_behind && all.get(index + 1).is_none_or(|(next, _, _)| last < next)
+    });
+    let in_order = |page| info(&page).sound || bad_runs(ground, page, KeyRange::default()).is_some();
+    apart.filter(|(_, (_, _, page))| in_order(*page)).map(|(_, (first, last, _))| (*first, *last)).collect()
+}
+
+/// How many rows of a tree a page holds, by others: about as many as the fullest of them, or as there is room for such rows,
+/// for there may be few others, and none of them full. Without others, as many as there is room for.
+fn rows_of_page(ground: Ground<'_, '_>, pages: &[u32]) -> usize {
+    let usable = ground.view.geometry.usable() as usize;
+    let Some(fullest) = pages.iter().map(|page| usize::from(ground.survey.page(*page).cells)).max() else {
+        return usable / LEAST_ROW;
+    };
+    let (mut rows, mut bytes) = (0, 0);
+    for page in sample::profile_pages(pages) {
+        sample::records(ground.view, ground.survey, page, sample::ROWS, |_, _, payload| {
+            rows += 1;
+            bytes += LEAST_ROW + payload.len();
+        });
+    }
+    let room = (usable * rows).checked_div(bytes).unwrap_or(0);
+    (fullest + fullest / 4 + 4).max(room)
+}
+
+/// The keys of the bad cells of a leaf, by their neighbours in the pointers' order, which is that of the keys; `None`
+/// where the good ones are not in order.
+fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<LostRange>> {
+    let version = ground.view.page(number)?;
+    let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
+    let (mut runs, mut bad, mut above) = (Vec::new(), 0, range.above);
+    for pointer in page.pointers() {
+        let cell = page.good_cell(pointer);
+        let Some(cell) = cell.filter(|cell| survey::reads(&page, cell, ground.view.page_count)) else {
+            bad += 1;
+            continue;
+        };
+        if above.is_some_and(|above| cell.rowid <= above) {
+            return None;
+        }
+        if bad > 0 {
+            let upto = cell.rowid.checked_sub(1);
+            runs.push(LostRange { range: KeyRange { above, upto }, link: None, most: Most::Rows(bad) });
+            bad = 0;
+        }
+        above = Some(cell.rowid);
+    }
+    if bad > 0 {
+        runs.push(LostRange {
+            range: KeyRange { above, upto: range.upto },
+            link: None,
+            most: Most::Rows(bad),
+        });
+    }
+    Some(runs)
+}
+
+/// Whether a gap stands for a page that can't be read.
+pub(super) fn is_lost(ground: Ground<'_, '_>, gap: &Gap) -> bool {
+    ground.survey.page(gap.child).kind.is_none()
+}
+
+/// Whether a gap stands for a page that can't be read, but holds something.
+pub(super) fn is_bare(ground: Ground<'_, '_>, gap: &Gap) -> bool {
+    gap.child > 1 && is_lost(ground, gap) && !ground.survey.page(gap.child).zero
+}
