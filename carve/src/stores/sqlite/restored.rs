@@ -29,7 +29,7 @@ impl LostSectors {
     /// Of the page that has this number; `None` where no sector shows a loss.
     fn of(ground: Ground<'_, '_>, number: u32) -> Option<Self> {
         let (info, geometry) = (ground.survey.page(number), ground.view.geometry);
-        let is_overwritten = info.bad > 0 && info.kind == Some(PageKind::TableLeaf);
+        let is_overwritten = !info.sound && info.kind == Some(PageKind::TableLeaf);
         if !info.zero_sector && !is_overwritten {
             return None;
         }
