@@ -1,6 +1,7 @@
 //! Links that contradict one another: roots that are children too, pages with two parents, children that were exchanged.
 
 use super::forest::{Ground, KeyRange, links};
+use super::shape::Fit;
 use mudlark_parsers::sqlite::page::PageKind;
 use std::collections::{HashMap, HashSet};
 
@@ -25,6 +26,9 @@ impl Link {
 /// Links that their children contradict and that are held against all others: a file with more has worse damage than
 /// exchanged children.
 const MOST_MISPLACED: usize = 1024;
+
+/// Pages above one another: SQLite's own limit.
+const MAX_DEPTH: usize = 20;
 
 /// What is wrong with links, by parent and child.
 #[derive(Debug, Default)]
@@ -56,6 +60,30 @@ impl Crossed {
                 self.wrong.extend(wrong.map(|link| (link.parent, link.child)));
             }
         }
+    }
+
+    /// Of links of several trees to one page, of which its keys tell none to be right, those of trees that its rows fit less
+    /// than those of another one. `fit` tells by a root page and a page how well.
+    pub(super) fn strangers(&self, links: &[Link], fit: impl Fn(u32, u32) -> Option<Fit>) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        let mut by_child: Vec<&Link> = links.iter().filter(|link| link.holds).collect();
+        by_child.retain(|link| !self.wrong.contains(&(link.parent, link.child)));
+        by_child.sort_by_key(|link| (link.child, link.parent));
+        let parents: HashMap<u32, u32> = by_child.iter().map(|link| (link.child, link.parent)).collect();
+        let root = |link: &Link| {
+            let above = std::iter::successors(Some(link.parent), |page| parents.get(page).copied());
+            above.take(MAX_DEPTH).last().unwrap_or(link.parent)
+        };
+        for group in by_child.chunk_by(|a, b| a.child == b.child).filter(|group| group.len() > 1) {
+            let fits: Vec<(Option<Fit>, &Link)> =
+                group.iter().map(|link| (fit(root(link), link.child), *link)).collect();
+            let Some(best) = fits.iter().map(|(fit, _)| *fit).max() else { continue };
+            if fits.iter().filter(|(fit, _)| *fit == best).count() == 1 {
+                let strangers = fits.iter().filter(|(fit, _)| fit.is_some() && *fit != best);
+                found.extend(strangers.map(|(_, link)| (link.parent, link.child)));
+            }
+        }
+        found
     }
 
     /// Two links each of which gives the last key of the other's child.

@@ -166,6 +166,13 @@ impl Forest {
         forest.exchange_roots(ground);
         let roots: Vec<u32> = forest.trees.iter().map(|tree| tree.root).collect();
         let false_roots = false_roots(ground, &links, &roots);
+        let fit = |root: u32, page: u32| {
+            let tree = forest.trees.iter().find(|tree| tree.root == root)?;
+            let leaf = first_leaf_below(ground, &forest.crossed, page, tree.rowids)?;
+            Some(fit_object(ground, tree.object, leaf))
+        };
+        let strangers = forest.crossed.strangers(&links, fit);
+        forest.crossed.wrong.extend(strangers);
         // A link to another tree's root is wrong, whatever the keys there.
         forest.roots = roots.into_iter().filter(|root| !false_roots.contains(root)).collect();
         for number in 0..forest.trees.len() {
