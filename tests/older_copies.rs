@@ -165,6 +165,46 @@ fn rows_that_were_deleted_from_leaves_that_can_be_read_stay_deleted_when_the_roo
     Ok(())
 }
 
+#[test]
+fn no_more_rows_of_freed_leaves_are_live_than_a_lost_root_that_is_the_only_lost_page_can_hold() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("{ROWS} DELETE FROM notes;"))?;
+    assert_eq!(live(&recovered_lines(&path, &[])?, "notes").len(), 0);
+    zero(&path, 4096, 4096)?;
+    let lines = recovered_lines(&path, &[])?;
+    let deleted = lines.iter().filter(|line| line["state"] == "deleted").count();
+    assert_eq!((live(&lines, "notes").len(), deleted), (0, lines.len()));
+    assert!(deleted > 200, "{deleted}");
+    Ok(())
+}
+
+#[test]
+fn a_sector_in_which_no_row_begins_is_known_to_be_lost_by_the_free_space_in_it() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Of three rows on a page the first, at its end, is deleted: the second reaches from one sector into the other.
+    store(
+        &path,
+        "PRAGMA page_size = 1024; PRAGMA journal_mode = persist;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body BLOB);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO notes SELECT i, CAST(substr(replace(hex(zeroblob(99)), '00', 'note ' || i || ' '), 1, 300) AS BLOB) FROM n;
+         DELETE FROM notes WHERE id % 3 = 1;",
+    )?;
+    let before = live(&recovered_lines(&path, &[])?, "notes");
+    let mut bytes = fs::read(&path)?;
+    let sector = bytes.get_mut(3 * 1024 + SECTOR..4 * 1024).ok_or("the file is too short")?;
+    for (at, byte) in sector.iter_mut().enumerate() {
+        *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
+    }
+    fs::write(&path, bytes)?;
+    let after = live(&recovered_lines(&path, &[])?, "notes");
+    assert_eq!(before.len(), 40);
+    assert_eq!(after, before);
+    Ok(())
+}
+
 /// Flips a bit of a text where it stands on a leaf of a table.
 fn flip_on_leaf(path: &Path, text: &str) -> Done {
     let mut bytes = fs::read(path)?;

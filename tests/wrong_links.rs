@@ -140,3 +140,31 @@ fn roots_that_were_exchanged_before_a_log_wrote_page_1_anew_mix_no_rows_of_their
     assert_eq!(lines.len(), 120);
     Ok(())
 }
+
+#[test]
+fn a_page_that_two_tables_claim_is_of_the_one_that_its_rows_fit() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    Connection::open(&path)?.execute_batch(
+        "PRAGMA page_size = 1024;
+         CREATE TABLE users(number INT, name TEXT, city TEXT); CREATE TABLE log(at TEXT, line TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO users SELECT i * 7, 'a name with the number ' || i, 'Bremen' FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO log(rowid, line, at) SELECT 1000 + i, 'what happened at step ' || i, '2026-01-' || (10 + i % 20) FROM n;",
+    )?;
+    let before = recovered_lines(&path, &[])?;
+    let mut bytes = fs::read(&path)?;
+    // The links to the last children stand in the headers of the two roots, pages 2 and 3.
+    let last_of_log = bytes.get(2048 + 8..2048 + 12).ok_or("no page 3")?.to_vec();
+    assert_eq!([bytes.get(1024), bytes.get(2048)], [Some(&5); 2]);
+    bytes.get_mut(1024 + 8..1024 + 12).ok_or("no page 2")?.copy_from_slice(&last_of_log);
+    fs::write(&path, bytes)?;
+    let count = |lines: &[Json], table: &str| {
+        lines.iter().filter(|line| line["table"] == table && line["state"] == "live").count()
+    };
+    let after = recovered_lines(&path, &[])?;
+    assert_eq!([count(&before, "users"), count(&before, "log")], [60, 60]);
+    assert_eq!([count(&after, "users"), count(&after, "log")], [60, 60]);
+    Ok(())
+}
