@@ -1,5 +1,6 @@
 //! Tests of the whole product, a module for each question.
 
+mod added_columns;
 mod bad_input;
 mod bad_points;
 mod batch;

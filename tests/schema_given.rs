@@ -60,40 +60,6 @@ fn rows_of_a_store_without_its_first_page_are_grouped_by_shape_when_no_names_are
 }
 
 #[test]
-fn a_column_that_was_added_is_there_when_only_the_older_definition_is_left_in_the_file() -> Done {
-    let folder = folder()?;
-    let (path, schema) = (folder.path().join("store.db"), folder.path().join("known.sql"));
-    let filler = "CREATE VIEW quiet AS SELECT id AS id_of_a_customer_who_was_seldom_here FROM customers \
-         WHERE name LIKE '%a part of a name that takes many letters so that the page fills up, and then some%' \
-         OR name LIKE '%another part of a name that takes as many letters, so that the page is full at last%'";
-    store(
-        &path,
-        &format!(
-            "PRAGMA page_size = 1024; CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT); {filler};
-             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
-             INSERT INTO customers SELECT i, 'customer ' || i FROM n;
-             ALTER TABLE customers ADD COLUMN city TEXT DEFAULT 'Bremen';
-             UPDATE customers SET city = 'Ulm' WHERE id > 150;"
-        ),
-    )?;
-    let mut bytes = fs::read(&path)?;
-    bytes[..512].fill(0);
-    fs::write(&path, bytes)?;
-    fs::write(
-        &schema,
-        "CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT, city TEXT DEFAULT 'Bremen');",
-    )?;
-    let out = folder.path().join("out.db").display().to_string();
-    let (source, schema) = (path.display().to_string(), schema.display().to_string());
-    let ran = mudlark(["recover", &source, "--schema", &schema, "-o", &out])?;
-    assert_eq!(ran.status, Some(0), "{}", ran.err);
-    let cities = "SELECT city, count(*) FROM customers GROUP BY city ORDER BY city";
-    let expected = [serde_json::json!(["Bremen", 150]), serde_json::json!(["Ulm", 50])];
-    assert_eq!(rows(&Connection::open(out)?, cities)?, expected);
-    Ok(())
-}
-
-#[test]
 fn a_schema_that_is_not_text_is_refused_by_its_name() -> Done {
     let folder = folder()?;
     let (source, schema) = headless(folder.path())?;

@@ -139,11 +139,11 @@ pub(super) fn read(
         let mut found =
             rows.iter_mut().filter(|(known, origin)| *origin != SchemaOrigin::Given && !as_given(known));
         let is_new = !names.contains(&(row.kind, row.name.clone()));
-        let gives_way = |(known, origin): &&mut (SchemaRow, SchemaOrigin)| {
+        let is_worse = |(known, origin): &&mut (SchemaRow, SchemaOrigin)| {
             repair::is_damaged(known, row, is_new)
                 || *origin == SchemaOrigin::Remnant && repair::is_outgrown(known, row)
         };
-        if let Some((known, origin)) = found.find(gives_way) {
+        if let Some((known, origin)) = found.find(is_worse) {
             names.insert((row.kind, row.name.clone()));
             *known = SchemaRow { root: known.root, ..row.clone() };
             *origin = SchemaOrigin::Given;

@@ -44,21 +44,15 @@ pub(super) fn is_damaged(found: &SchemaRow, given: &SchemaRow, is_new: bool) -> 
     differing(sql, other).is_some() || same && is_broken(found)
 }
 
-/// Whether what is left of a row in the file states the columns that the table had before others were added, which the row
-/// that the user gives has as well.
-pub(super) fn is_outgrown(remnant: &SchemaRow, given: &SchemaRow) -> bool {
-    let columns = |row: &SchemaRow| match ddl::read(row.sql.as_deref()?.as_bytes()).ok()? {
-        Statement::Table(table) => Some((table.columns, table.without_rowid)),
+/// Whether a definition of a table is from before columns were added that another one has.
+pub(super) fn is_outgrown(old: &SchemaRow, new: &SchemaRow) -> bool {
+    let table = |row: &SchemaRow| match row.sql.as_ref().and_then(|sql| ddl::read(sql.as_bytes()).ok()) {
+        Some(Statement::Table(table)) => Some(table),
         _ => None,
     };
-    let (Some((old, old_keyed)), Some((new, new_keyed))) = (columns(remnant), columns(given)) else {
-        return false;
-    };
-    let mut pairs = old.iter().zip(&new);
-    is_same(remnant, given)
-        && old_keyed == new_keyed
-        && old.len() < new.len()
-        && pairs.all(|(a, b)| a.name.eq_ignore_ascii_case(&b.name))
+    let (true, Some(old), Some(new)) = (is_same(old, new), table(old), table(new)) else { return false };
+    let mut names = old.columns.iter().zip(&new.columns).map(|(old, new)| old.name == new.name);
+    old.without_rowid == new.without_rowid && old.columns.len() < new.columns.len() && names.all(|same| same)
 }
 
 /// The characters in which two texts of as many differ, each with the other, where they are few. In UTF-16 a flipped bit

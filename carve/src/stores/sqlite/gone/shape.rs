@@ -332,7 +332,7 @@ impl Kinds {
                     encoding,
                     allowed,
                     possible,
-                    least: most,
+                    least: fewest.min(most),
                     most,
                     first,
                     values,
