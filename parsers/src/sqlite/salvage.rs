@@ -25,6 +25,32 @@ pub fn cells(
     most_bytes(places.filter_map(|at| strict_cell(bounded, at, kind, geometry, accept)).collect())
 }
 
+/// The places of a page at which a cell of `kind` may begin, whatever table it is of: what [`cells_at`] takes when a page is
+/// read as that of many tables.
+#[must_use]
+pub fn places(page: &[u8], kind: PageKind, geometry: Geometry) -> Vec<u16> {
+    let extent = Extent { from: 0, to: geometry.usable() };
+    let Some((from, bounded)) = bounded(page, extent, kind, geometry) else { return Vec::new() };
+    let begins = |at: &usize| strict_cell(bounded, *at, kind, geometry, &|_, _| true).is_some();
+    // A page has 65536 bytes at most.
+    (from..bounded.len()).filter(begins).filter_map(|at| u16::try_from(at).ok()).collect()
+}
+
+/// The same as [`cells`] of a whole page, of which the `places` are known.
+#[must_use]
+pub fn cells_at(
+    page: &[u8],
+    places: &[u16],
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+) -> Vec<Cell> {
+    let extent = Extent { from: 0, to: geometry.usable() };
+    let Some((_, bounded)) = bounded(page, extent, kind, geometry) else { return Vec::new() };
+    let places = places.iter().map(|at| usize::from(*at));
+    most_bytes(places.filter_map(|at| strict_cell(bounded, at, kind, geometry, accept)).collect())
+}
+
 /// The same, of leaves of indexes all of whose records have so many columns: two bytes then rule out most places.
 #[must_use]
 pub fn entries(
@@ -179,6 +205,19 @@ mod tests {
         let two = |_: &Cell, header: &RecordHeader<'_>| header.columns <= 2;
         let found = cells(&page, extent, PageKind::TableLeaf, PAGE, &two);
         assert_eq!(found.iter().map(|cell| cell.rowid).collect::<Vec<_>>(), [5, 6]);
+    }
+
+    #[test]
+    fn places_that_are_known_give_the_same_cells() {
+        let mut page = vec![0_u8; 512];
+        page[300..312].copy_from_slice(&[10, 5, 3, 1, 25, 7, b'a', b'b', b'c', b'd', b'e', b'f']);
+        page[312..317].copy_from_slice(&[3, 6, 2, 1, 77]);
+        let places = super::places(&page, PageKind::TableLeaf, PAGE);
+        assert_eq!(places, [300, 312]);
+        let one = |_: &Cell, header: &RecordHeader<'_>| header.columns == 1;
+        let found = super::cells_at(&page, &places, PageKind::TableLeaf, PAGE, &one);
+        assert_eq!(found, cells(&page, Extent { from: 0, to: 512 }, PageKind::TableLeaf, PAGE, &one));
+        assert_eq!(found.iter().map(|cell| cell.at).collect::<Vec<_>>(), [312]);
     }
 
     #[test]

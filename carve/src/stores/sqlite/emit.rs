@@ -84,7 +84,7 @@ impl<'a> Reader<'_, 'a> {
         let mut pages: Vec<u32> = self.bare.keys().copied().collect();
         let mut remnants = Vec::new();
         if let Some(strays) = self.strays {
-            pages.extend(strays.leaves.iter().chain(&strays.bare));
+            pages.extend(strays.leaves.iter().chain(strays.bare.keys()));
             remnants.extend(strays.gaps.iter().chain(&strays.leaves));
         }
         let in_order = |mut pages: Vec<u32>, remnants: bool| {
@@ -120,20 +120,20 @@ impl<'a> Reader<'_, 'a> {
                 let fits = range.holds(cell.rowid, cell.rowid) && !is_held(cell.rowid);
                 (!self.rowids || fits) && self.accepts(cell, header)
             };
-            leaf::bare_cells(&version, kind, geometry, &accept, out);
+            leaf::bare_cells(&version, None, kind, geometry, &accept, out);
             return;
         }
         let Some(strays) = self.strays.filter(|_| self.is_stray(number)) else {
             leaf::cells(&version, &info, geometry, self.ground.view.page_count, &accept, out);
             return;
         };
-        if strays.bare.contains(&number) {
+        if let Some(places) = strays.bare.get(&number) {
             let is_anothers = |header: &RecordHeader<'_>| {
                 self.def.is_some_and(|def| shape::fits_another(header, def, self.ground.catalogue))
             };
             let accept_own =
                 |cell: &Cell, header: &RecordHeader<'_>| accept_missing(cell, header) && !is_anothers(header);
-            leaf::bare_cells(&version, kind, geometry, &accept_own, out);
+            leaf::bare_cells(&version, Some(places), kind, geometry, &accept_own, out);
             if !leaf::is_convincing(out) {
                 out.clear();
             }
@@ -180,7 +180,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn is_stray(&self, page: u32) -> bool {
-        self.strays.is_some_and(|strays| strays.leaves.contains(&page) || strays.bare.contains(&page))
+        self.strays.is_some_and(|strays| strays.leaves.contains(&page) || strays.bare.contains_key(&page))
     }
 
     /// Whether bytes that nothing points to can be a cell of this table.

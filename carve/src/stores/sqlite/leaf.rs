@@ -154,9 +154,11 @@ impl Slots {
     }
 }
 
-/// Reads the cells of a page whose header is lost, but for those in freeblocks.
+/// Reads the cells of a page whose header is lost, but for those in freeblocks; `places` are those at which cells may begin,
+/// where they are known.
 pub(super) fn bare_cells(
     page: &PageVersion<'_>,
+    places: Option<&[u16]>,
     kind: PageKind,
     geometry: Geometry,
     accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
@@ -165,7 +167,10 @@ pub(super) fn bare_cells(
     out.clear();
     let extent = Extent { from: 0, to: geometry.usable() };
     let claims = Claims::NONE.with(Claim::PageDamaged).with(Claim::PageHeaderLost).with(Claim::PointerLost);
-    let found = salvage::cells(page.bytes, extent, kind, geometry, accept);
+    let found = match places {
+        Some(places) => salvage::cells_at(page.bytes, places, kind, geometry, accept),
+        None => salvage::cells(page.bytes, extent, kind, geometry, accept),
+    };
     let free = freeblock_chain::told(page.bytes, &found, geometry.usable());
     let is_free = |cell: &Cell| free.iter().any(|block| block.from < cell.end && cell.at < block.to);
     let found = found.into_iter().filter(|cell| !is_free(cell));

@@ -8,12 +8,16 @@ use super::below;
 use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Ground, Object, Tree, fit_object};
+use super::leaf;
 use super::lost_keys::{LostKeys, LostPages};
 use super::sample;
 use super::shape::{Fit, Profile};
 use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::salvage;
+use rayon::prelude::*;
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Old pages, and pages without a header, whose rows may have stood on lost pages of a tree.
 #[derive(Debug, Default)]
@@ -22,8 +26,8 @@ pub(super) struct Strays {
     pub leaves: HashSet<u32>,
     /// Pages of the tree itself, below whose cells old rows can lie.
     pub gaps: HashSet<u32>,
-    /// Pages that read as nothing.
-    pub bare: HashSet<u32>,
+    /// Pages that read as nothing, with the places at which cells of the tree may begin: a page may be of many trees.
+    pub bare: HashMap<u32, Arc<[u16]>>,
     /// The keys that may be missing.
     pub keys: LostKeys,
 }
@@ -74,6 +78,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let old = ground.survey.old().filter(|_| !ground.view.is_chosen());
     let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
     let owners = LazyCell::new(|| with_own_versions(forest, ground, &named));
+    let mut bare = Vec::new();
     for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
@@ -86,9 +91,8 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
                 // A page that a link names is no other tree's.
-                for tree in named.get(&number).unwrap_or(&numbers).iter().take(MOST_TREES) {
-                    found.entry(*tree).or_default().bare.insert(number);
-                }
+                let trees = named.get(&number).unwrap_or(&numbers).iter().take(MOST_TREES);
+                bare.push((number, trees.copied().collect::<Vec<usize>>()));
             }
             continue;
         }
@@ -142,7 +146,37 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             strays.keys.look_like(ground, &leaves);
         }
     }
+    add_bare(forest, ground, bare, &mut found);
     found
+}
+
+/// Adds pages that read as nothing to the trees that they may be of. Each is read once for all of them, and most hold nothing
+/// that could be a cell.
+fn add_bare(
+    forest: &Forest,
+    ground: Ground<'_, '_>,
+    pages: Vec<(u32, Vec<usize>)>,
+    found: &mut HashMap<usize, Strays>,
+) {
+    let has_rowids = |tree: &usize| forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
+    let places = |number: u32, rowids: bool| -> Arc<[u16]> {
+        let page = ground.view.page(number).map(|page| page.bytes).unwrap_or_default();
+        salvage::places(page, leaf::leaf_kind(rowids), ground.view.geometry).into()
+    };
+    let read = |(number, trees): (u32, Vec<usize>)| {
+        let of = |rowids: bool| {
+            let own: Vec<usize> = trees.iter().copied().filter(|tree| has_rowids(tree) == rowids).collect();
+            let places = if own.is_empty() { Arc::default() } else { places(number, rowids) };
+            (number, own, places)
+        };
+        [true, false].map(of)
+    };
+    let read: Vec<_> = pages.into_par_iter().flat_map_iter(read).collect();
+    for (number, trees, places) in read.into_iter().filter(|(_, _, places)| !places.is_empty()) {
+        for tree in trees {
+            found.entry(tree).or_default().bare.insert(number, Arc::clone(&places));
+        }
+    }
 }
 
 /// Whether an old page holds the entries of an index: with the rows of whose table they agree, or that has or misses a
