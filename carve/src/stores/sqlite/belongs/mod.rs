@@ -343,6 +343,17 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_gives_a_row_an_id_beyond_the_count_of_its_table_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        let counted = "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+             INSERT INTO t(a) SELECT 'row ' || i FROM n;";
+        let store = store(folder.path(), "a.db", counted, "UPDATE t SET id = id + 1000 WHERE id % 20 = 0;");
+        let judged = judged(&store, &log_of(&store));
+        assert!(!judged.is_left_out(), "{judged:?}");
+    }
+
+    #[test]
     fn damage_to_the_main_file_makes_no_log_foreign() {
         let folder = tempfile::tempdir().unwrap();
         let indexed = people("ada", 300) + "CREATE INDEX by_name ON people(name);";
