@@ -9,6 +9,7 @@ mod damaged;
 mod diff;
 mod dropped_columns;
 mod dump;
+mod emptied;
 mod evidence_untouched;
 mod explain;
 mod findings;

@@ -6,7 +6,9 @@ use super::view::View;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, Page};
+use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::stale_pointers::{self, Stale};
+use std::collections::BTreeSet;
 
 /// Cells to which pointers behind those of the live rows lead, when the page was cleared before these filled it.
 const REFILLED: usize = 5;
@@ -38,6 +40,16 @@ pub(super) fn cells(view: &View<'_>, survey: &Survey, number: u32, rowids: bool)
         }
     };
     stale_pointers::cells(version.bytes, extent, kind, geometry)
+}
+
+/// How many columns the rows have whose pointers a page kept when it was cleared: all the same, or they are of no table
+/// with row ids.
+pub(super) fn width(view: &View<'_>, survey: &Survey, number: u32) -> Option<u16> {
+    let bytes = view.page(number)?.bytes;
+    let cells = cells(view, survey, number, true).cells.into_iter();
+    let width = |cell: Cell| Some(record::header(cell.local_payload(bytes), cell.payload_len).ok()?.columns);
+    let widths: BTreeSet<usize> = cells.filter_map(width).collect();
+    widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
 }
 
 /// What of an extent neither the pointers nor the cells take.

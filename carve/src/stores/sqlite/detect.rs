@@ -8,6 +8,7 @@ use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::serial::SerialKind;
+use mudlark_parsers::sqlite::stale_pointers;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::BTreeMap;
 
@@ -85,8 +86,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
             (None, None) => return None,
         },
     };
-    let borne_out =
-        [Health::Sound, Health::Damaged].into_iter().any(|health| is_borne_out(bytes, geometry, health));
+    let borne_out = HEALTHS.into_iter().any(|health| is_borne_out(bytes, geometry, health));
     Some(Detected { header, geometry, borne_out, notes })
 }
 
@@ -103,7 +103,12 @@ enum Health {
     Sound,
     /// Those of which most cells read, too: where no page is sound.
     Damaged,
+    /// Those that were emptied, and whose pointers still lead to cells: where no row is live.
+    Emptied,
 }
+
+/// All of them, in the order in which they are asked.
+const HEALTHS: [Health; 3] = [Health::Sound, Health::Damaged, Health::Emptied];
 
 /// Good cells of a damaged page that are no accident.
 const CONVINCING_CELLS: u16 = 4;
@@ -114,13 +119,33 @@ fn tree_pages(bytes: &[u8], geometry: Geometry, health: Health) -> impl Iterator
     let pages = bytes.len() / size;
     let mut scratch = Vec::new();
     sample(pages).filter_map(move |index| {
-        let page = bytes.get(index * size..(index + 1) * size)?;
-        let info = look(page, index as u32 + 1, geometry, pages as u32, &mut scratch);
+        let (page, number) = (bytes.get(index * size..(index + 1) * size)?, index as u32 + 1);
+        if health == Health::Emptied {
+            let cells = emptied_cells(page, number, geometry);
+            return (cells >= usize::from(CONVINCING_CELLS)).then_some(cells as u64 + 1);
+        }
+        let info = look(page, number, geometry, pages as u32, &mut scratch);
         // An empty page is easily met by accident, one with cells is not.
         let good = info.sound && info.cells > 0
             || health == Health::Damaged && info.cells >= CONVINCING_CELLS && info.cells > info.bad;
         (info.kind.is_some() && good).then(|| u64::from(info.cells) + 1)
     })
+}
+
+/// Cells to which the pointers of a leaf without rows still lead.
+fn emptied_cells(page: &[u8], number: u32, geometry: Geometry) -> usize {
+    let page = Page::parse(page, number, geometry).filter(|page| {
+        !page.header.kind.is_interior()
+            && page.header.cell_count == 0
+            && page.header.content_start == geometry.usable()
+    });
+    let cells = |page: Page<'_>| {
+        let extent = (page.pointers_at(), geometry.usable() as usize);
+        stale_pointers::cells(page.bytes, extent, page.header.kind, geometry).cells.len()
+    };
+    let n = page.map_or(0, cells);
+    eprintln!("{} {:?} {}", number, geometry, n);
+    n
 }
 
 /// Whether any page of the sample is one: of a sound file the first ones tell.
@@ -138,13 +163,13 @@ pub(super) fn may_be_damaged(bytes: &[u8]) -> bool {
     let Some(geometry) = best_geometry(bytes) else { return false };
     let pages = sample(bytes.len() / geometry.page_size as usize).count();
     let read = |health| tree_pages(bytes, geometry, health).count();
-    SHARE * read(Health::Sound).max(read(Health::Damaged)) >= pages
+    HEALTHS.into_iter().any(|health| SHARE * read(health) >= pages)
 }
 
 /// The geometry under which most pages read, without the header's help.
 fn best_geometry(bytes: &[u8]) -> Option<Geometry> {
     let mut best: Option<(u64, Geometry)> = None;
-    for health in [Health::Sound, Health::Damaged] {
+    for health in HEALTHS {
         for page_size in PAGE_SIZES {
             for reserved in [0, seen_reserved(bytes, page_size)] {
                 let Some(geometry) = Geometry::new(page_size, reserved) else { continue };
@@ -178,11 +203,16 @@ fn seen_reserved(bytes: &[u8], page_size: u32) -> u8 {
     furthest.map_or(0, |end| u8::try_from(page_size.saturating_sub(end)).unwrap_or(0))
 }
 
-/// Where the cells of a table's leaf end that surely don't spill: whether others do depends on the usable bytes.
+/// Where the cells of a table's leaf end that surely don't spill: whether others do depends on the usable bytes. The
+/// header of a page that was emptied says it.
 fn furthest_end(page: &[u8], number: u32, page_size: u32) -> Option<u32> {
     let page = Page::parse(page, number, Geometry::new(page_size, 0)?)?;
     if page.header.kind != PageKind::TableLeaf {
         return None;
+    }
+    if page.header.cell_count == 0 && page.header.first_freeblock == 0 {
+        let end = page.header.content_start;
+        return (end <= page_size && end + u32::from(u8::MAX) >= page_size).then_some(end);
     }
     let cells = page.good_cells();
     let whole = cells.filter(|cell| {

@@ -8,6 +8,7 @@ use super::below;
 use super::catalogue::{self, Catalogue, TableDef};
 use super::chains::Chained;
 use super::chosen::Chosen;
+use super::cleared;
 use super::database::{Database, Output, Roles};
 use super::detect::{self, Detected};
 use super::entries;
@@ -412,11 +413,9 @@ fn outputs(
             Object::Unknown => {
                 let is_index = unnamed.iter().any(|(index, _, _)| *index == number);
                 let columns = tree.pages.iter().map(|page| ground.survey.page(*page).columns).max();
-                if is_index || columns.is_none_or(|columns| columns == 0) {
-                    continue;
-                }
+                let columns = columns.filter(|columns| *columns > 0).or_else(|| emptied_width(ground, tree));
+                let Some(columns) = columns.filter(|_| !is_index).map(usize::from) else { continue };
                 lost += 1;
-                let columns = usize::from(columns.unwrap_or(0));
                 told = if tree.rowids { Told::Rows } else { untold::tell(ground, &tree.pages) };
                 let layout = match told {
                     Told::Entries => Layout::of_entries(columns, encoding),
@@ -430,6 +429,12 @@ fn outputs(
         outputs.push(Output { table, tree: number, def, layout, unnamed_indexes, told });
     }
     outputs
+}
+
+/// How many columns the rows had of a tree without rows that is only a root.
+fn emptied_width(ground: Ground<'_, '_>, tree: &Tree) -> Option<u16> {
+    let [root] = tree.pages[..] else { return None };
+    cleared::width(ground.view, ground.survey, root).filter(|_| tree.rowids)
 }
 
 /// The known tables of which a tree without a name may be one.

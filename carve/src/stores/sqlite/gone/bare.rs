@@ -9,18 +9,10 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::serial::Serial;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Rows that lack a value in their first column by no accident, where nearly all do.
 const SEVERAL_NULLS: usize = 8;
-
-/// How many columns the rows have whose pointers a page kept when it was cleared: all the same, or they are of no table.
-pub(super) fn width_of_cleared(database: &Database<'_>, number: u32) -> Option<u16> {
-    let bytes = database.view.page(number)?.bytes;
-    let cells = cleared::cells(&database.view, &database.survey, number, true).cells.into_iter();
-    let widths: BTreeSet<usize> = cells.filter_map(|cell| Some(whole(bytes, cell)?.serials.len())).collect();
-    widths.first().filter(|_| widths.len() == 1).and_then(|width| u16::try_from(*width).ok())
-}
 
 /// The trees that pages with a header were sorted to.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use super::super::adopt::is_schema;
 use super::super::before;
+use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, fit_object};
 use super::super::sample::{self, Profiles};
@@ -9,7 +10,7 @@ use super::super::shape::Fit;
 use super::super::view::PageVersion;
 use super::agreement::{Agreement, agreement, cells_on};
 use super::aliased::{self, Aliased};
-use super::bare::{Owners, owner_of_bare, owner_of_same, width_of_cleared};
+use super::bare::{Owners, owner_of_bare, owner_of_same};
 use super::entries;
 use super::fitting::Fitting;
 use super::indexes::Indexes;
@@ -381,7 +382,7 @@ pub fn find(database: &Database<'_>) -> Places {
     for (page, tree) in owners {
         if let Some(tree) = tree {
             places.bare.entry(tree).or_default().push(page);
-        } else if let Some(columns) = width_of_cleared(database, page) {
+        } else if let Some(columns) = cleared::width(&database.view, &database.survey, page) {
             *places.strange.entry(columns).or_default() += 1;
         }
     }

@@ -238,10 +238,10 @@ impl Kinds {
         Self::with_places(database, output, &database.places)
     }
 
-    /// The same; of a table without a name and a page that hangs in its tree, what the pages among the `places` tell.
+    /// The same; of a table without a name and a row in its tree, what the pages among the `places` tell.
     pub(super) fn with_places(database: &Database<'_>, output: &Output, places: &Places) -> Self {
         let mut pages = database.tree(output).map(|tree| tree.pages.as_slice()).unwrap_or_default();
-        if pages.is_empty() && output.def.is_none() {
+        if pages.iter().all(|page| database.survey.page(*page).cells == 0) && output.def.is_none() {
             pages = places.of(output.tree).pages;
         }
         let def = output.def.and_then(|def| database.catalogue.tables.get(def));

@@ -1,0 +1,59 @@
+//! Do the rows of emptied tables come back where the first page is lost, and nothing else tells of these tables?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use serde_json::Value as Json;
+use std::fs;
+use std::path::Path;
+
+/// A store with so large pages whose first bytes are lost, as it is read.
+fn recovered(folder: &Path, (page_size, lost): (usize, usize), sql: &str) -> Done<Vec<Json>> {
+    let path = folder.join(format!("store{page_size}.db"));
+    store(&path, &format!("PRAGMA page_size = {page_size}; PRAGMA secure_delete = off; {sql}"))?;
+    let mut bytes = fs::read(&path)?;
+    bytes[..lost].fill(0);
+    fs::write(&path, bytes)?;
+    recovered_lines(&path, &[])
+}
+
+fn table(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO {name} SELECT i, '{name} ' || i, i * 7919 FROM n;"
+    )
+}
+
+fn count(lines: &[Json], table: &str, state: &str, text: &str) -> usize {
+    let is_one = |line: &&Json| {
+        line["table"] == table
+            && line["state"] == state
+            && line["values"].as_object().is_some_and(|values| {
+                values.values().any(|value| value.as_str().is_some_and(|found| found.starts_with(text)))
+            })
+    };
+    lines.iter().filter(is_one).count()
+}
+
+#[test]
+fn the_rows_of_a_store_in_which_no_row_is_live_come_back_without_its_header() -> Done {
+    let folder = folder()?;
+    for (page_size, lost) in [(4096, 100), (4096, 4096), (65536, 65536)] {
+        let sql = table("visits") + "DELETE FROM visits;";
+        let lines = recovered(folder.path(), (page_size, lost), &sql)?;
+        let name = if lost == 100 { "visits" } else { "lost_1" };
+        assert_eq!((count(&lines, name, "deleted", "visits"), lines.len()), (60, 60), "{page_size} {lost}");
+        fs::remove_file(folder.path().join(format!("store{page_size}.db")))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_emptied_table_without_a_name_has_its_rows_to_itself_beside_others_of_its_shape() -> Done {
+    let folder = folder()?;
+    let sql = ["north", "south", "west"].map(table).concat() + "DELETE FROM south;";
+    let lines = recovered(folder.path(), (4096, 4096), &sql)?;
+    let counted = [("lost_1", "live", "north"), ("lost_2", "deleted", "south"), ("lost_3", "live", "west")]
+        .map(|(table, state, text)| count(&lines, table, state, text));
+    assert_eq!((counted, lines.len()), ([60; 3], 180));
+    Ok(())
+}
