@@ -20,6 +20,7 @@ use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::sqlite::serial_list::SerialList;
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -284,8 +285,8 @@ fn counted(
     payload: &[u8],
     (columns, first): (usize, Option<Serial>),
 ) -> Option<Old> {
-    let serials: Vec<Serial> = header.serials().collect();
-    let fits = serials.len() == columns && first.is_none_or(|first| serials.first() == Some(&first));
+    let serials: SerialList = header.serials().collect();
+    let fits = serials.len() == columns && first.is_none_or(|first| serials.iter().next() == Some(first));
     let cells = fits.then(|| apart(&serials, header.len, payload)).flatten()?;
     Some(Old { counted: true, cells })
 }
@@ -349,7 +350,7 @@ fn freed_records(
 
 /// A record's cells; `None` where its bytes end before they do. The integers 0 and 1 have two forms, of which the file's
 /// format may allow one: they get the longer one.
-fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells> {
+fn apart(serials: &SerialList, header_len: usize, payload: &[u8]) -> Option<Cells> {
     let cell = |(serial, bytes): (Serial, Option<&[u8]>)| {
         Some(match serial.0 {
             8 => (Serial(1), vec![0]),
@@ -357,7 +358,7 @@ fn apart(serials: &[Serial], header_len: usize, payload: &[u8]) -> Option<Cells>
             _ => (serial, bytes?.to_vec()),
         })
     };
-    record::cells(serials.iter().copied(), header_len, payload).map(cell).collect()
+    record::cells(serials.iter(), header_len, payload).map(cell).collect()
 }
 
 /// The cells of a record but for one of them; all where there is no such cell.
@@ -390,7 +391,7 @@ fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32], endings: &Endi
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
             // Most records need not be taken apart: they have none of the integers of two forms.
             if header.serials().any(|serial| matches!(serial.0, 8 | 9)) {
-                let serials: Vec<Serial> = header.serials().collect();
+                let serials: SerialList = header.serials().collect();
                 let record = apart(&serials, header.len, &payload.bytes);
                 found.extend(record.and_then(|record| {
                     let body = body(&record, None);

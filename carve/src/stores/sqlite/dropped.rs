@@ -78,7 +78,7 @@ fn free_rows(
         let cells = freed::cells(version.bytes, place, kind, geometry, &shape, &|_| false, &mut scratch);
         for cell in cells {
             let payload = chains::read(view, survey, &version, &cell.cell);
-            let cells = record::cells(cell.serials.iter().copied(), cell.header_len as usize, &payload.bytes);
+            let cells = record::cells(cell.serials.iter(), cell.header_len as usize, &payload.bytes);
             let value = |(serial, bytes): (Serial, Option<_>)| {
                 bytes.map_or(Value::Missing, |bytes| serial.decode(bytes))
             };

@@ -21,7 +21,7 @@ impl Walk<'_> {
         found.retain_mut(|possible| {
             let body_at = (possible.freed.cell.payload_at + possible.freed.header_len) as usize;
             let local_end = (possible.freed.cell.payload_at + possible.freed.cell.local) as usize;
-            let reads = || self.texts_read(possible.freed.serials.iter().copied(), body_at, local_end);
+            let reads = || self.texts_read(possible.freed.serials.iter(), body_at, local_end);
             if !possible.freed.rebuilt && (possible.freed.cut || reads()) {
                 return true;
             }
@@ -40,7 +40,7 @@ impl Walk<'_> {
         freed.cell.overflow = 0;
         freed.cell.local = freed.cell.local.min(end.saturating_sub(payload_at) as u32);
         possible.end = end;
-        body_at < end && self.texts_read(freed.serials.iter().copied(), body_at, end)
+        body_at < end && self.texts_read(freed.serials.iter(), body_at, end)
     }
 
     /// The set of cells that explains most bytes without overlap.
@@ -89,7 +89,7 @@ impl Walk<'_> {
             possible.freed.fitted = begins && touches_behind(possible.end) && !possible.freed.cut;
         }
         // Zeros behind a header's length read as NULLs: a row of nothing else must have others beside it.
-        let is_null = |freed: &FreedCell| freed.serials.iter().all(|serial| *serial == Serial::NULL);
+        let is_null = |freed: &FreedCell| freed.serials.iter().all(|serial| serial == Serial::NULL);
         possible.retain(|possible| possible.freed.fitted || !is_null(&possible.freed));
         possible.sort_by_key(|possible| (possible.end, possible.at));
         self.weigh(possible);

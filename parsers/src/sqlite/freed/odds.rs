@@ -1,7 +1,8 @@
 //! How likely the values of a cell are.
 
 use super::{FreedCell, Walk};
-use crate::sqlite::serial::{Serial, SerialKind};
+use crate::sqlite::serial::SerialKind;
+use crate::sqlite::serial_list::SerialList;
 
 /// Sixteenths of a bit that a cell's values must be less likely to outweigh a sixteenth of a byte that it explains: a
 /// byte that reads as its column's is worth a quarter of its bits. What counts against values of which none reads.
@@ -11,12 +12,12 @@ pub(super) const LEAST_ODDS: i64 = -100_000;
 
 impl Walk<'_> {
     /// How likely any table has the values of a body at `at`, as [`Shape::prior`].
-    pub(super) fn prior(&self, serials: &[Serial], at: usize) -> i64 {
+    pub(super) fn prior(&self, serials: &SerialList, at: usize) -> i64 {
         let mut next = at;
         serials.iter().fold(0, |prior: i64, serial| {
             let from = next;
             next = next.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
-            prior.saturating_add((self.shape.prior)(*serial, self.page.get(from..next).unwrap_or_default()))
+            prior.saturating_add((self.shape.prior)(serial, self.page.get(from..next).unwrap_or_default()))
         })
     }
 
@@ -28,7 +29,7 @@ impl Walk<'_> {
 
     /// How likely these serial types have the values of a body at `at`, as [`Shape::odds`]; of texts that don't read
     /// not at all.
-    pub(super) fn odds(&self, serials: &[Serial], at: usize) -> i64 {
+    pub(super) fn odds(&self, serials: &SerialList, at: usize) -> i64 {
         let mut next = at;
         serials.iter().enumerate().fold(0, |odds: i64, (column, serial)| {
             let from = next;
@@ -39,7 +40,7 @@ impl Walk<'_> {
             odds.saturating_add(if unread {
                 i64::MIN / 1024
             } else {
-                (self.shape.odds)(column, *serial, value)
+                (self.shape.odds)(column, serial, value)
             })
         })
     }

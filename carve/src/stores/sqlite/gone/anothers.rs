@@ -2,6 +2,7 @@
 
 use super::super::database::Output;
 use super::Search;
+use super::method::Method;
 use super::shape::Kinds;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::FreedCell;
@@ -35,7 +36,12 @@ impl Search<'_, '_> {
     }
 
     /// Whether the rows of a page are by far more like those of another table.
-    pub(super) fn is_anothers(&self, kinds: &Kinds, page: &[u8], cells: &[(FreedCell, &str, Claim)]) -> bool {
+    pub(super) fn is_anothers(
+        &self,
+        kinds: &Kinds,
+        page: &[u8],
+        cells: &[(FreedCell, Method, Claim)],
+    ) -> bool {
         // Of a table without a name nothing is known but such pages.
         if self.nameless {
             return false;

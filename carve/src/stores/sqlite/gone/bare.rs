@@ -109,7 +109,7 @@ pub(super) fn owner_of_bare(
         let covered: u64 = cells.iter().map(|freed| u64::from(freed.cell.end - freed.cell.at)).sum();
         let Some(tree) = database.forest.trees.get(*number).filter(|_| covered > 0) else { continue };
         // Without a value in its first column no row is of a table that keeps one there, but of one whose key stands there.
-        let is_null = |freed: &FreedCell| freed.serials.first() == Some(&Serial::NULL);
+        let is_null = |freed: &FreedCell| freed.serials.iter().next() == Some(Serial::NULL);
         let nulls = cells.iter().filter(|freed| is_null(freed)).count();
         let all_null = nulls >= SEVERAL_NULLS && 8 * nulls > 7 * cells.len();
         let covered = if all_null && !kinds.begins_with_null() { covered / 2 } else { covered };

@@ -10,6 +10,7 @@ use super::super::settle;
 use super::ends::Ends;
 use super::kin::{self, Kin};
 use super::live::{EndingsOfPages, Live};
+use super::method::Method;
 use super::places::OfTree;
 use super::repeated::Repeated;
 use super::rowids;
@@ -53,7 +54,7 @@ struct Found<'r, 'a> {
     /// Of the live rows on the tree's own pages.
     endings: EndingsOfPages,
     /// Cells of one page, with the method and the claim of each.
-    cells: Vec<(FreedCell, &'static str, Claim)>,
+    cells: Vec<(FreedCell, Method, Claim)>,
     scratch: Scratch,
 }
 
@@ -227,9 +228,9 @@ fn on_page(
         let mut cells: Vec<FreedCell> =
             between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();
         mark_runs(&mut cells, &cleared.cells);
-        found.extend(pointed.map(|cell| (cell, "bare_page", Claim::PointerStale)));
+        found.extend(pointed.map(|cell| (cell, Method::BarePage, Claim::PointerStale)));
         let cells = if convincing(&cells) || !found.is_empty() { cells } else { Vec::new() };
-        found.extend(cells.into_iter().map(|cell| (cell, "bare_page", Claim::PageHeaderLost)));
+        found.extend(cells.into_iter().map(|cell| (cell, Method::BarePage, Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found, dead);
     };
     if !matches!(role, Role::Own | Role::Before)
@@ -237,9 +238,9 @@ fn on_page(
         && page.header.kind != PageKind::TableInterior
     {
         let method = match role {
-            Role::Earlier if database.view.is_of_temp_file(number) => "statement_journal",
-            Role::Earlier => "earlier_page",
-            _ => "freed_page",
+            Role::Earlier if database.view.is_of_temp_file(number) => Method::StatementJournal,
+            Role::Earlier => Method::EarlierPage,
+            _ => Method::FreedPage,
         };
         let all = *ranks.start() == Rank::LEAST && *ranks.end() == Rank::NONE;
         let is_asked = |cell: &Cell| {
@@ -282,13 +283,13 @@ fn on_page(
     let is_edge = |at: u32| edges.get(at as usize / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1);
     for block in &blocks {
         let cells = read(*block, Space::Freeblock, &is_edge);
-        found.extend(cells.into_iter().map(|cell| (cell, "freeblock", Claim::InFreeblock)));
+        found.extend(cells.into_iter().map(|cell| (cell, Method::Freeblock, Claim::InFreeblock)));
     }
     if used {
         let may_be_copy = role == Role::Before || role == Role::Own && database.auto_vacuum;
         let pointed =
             pointed.filter(|freed| !may_be_copy || !is_live_anywhere(database, version.bytes, &freed.cell));
-        found.extend(pointed.map(|cell| (cell, "gap", Claim::PointerStale)));
+        found.extend(pointed.map(|cell| (cell, Method::Gap, Claim::PointerStale)));
         let between = cleared::between(gap, &cleared).into_iter();
         let is_edge = |at: u32| is_edge(at) || ends(at);
         let mut cells: Vec<FreedCell> =
@@ -297,7 +298,7 @@ fn on_page(
         if role == Role::Before {
             cells.retain(|freed| !is_live_anywhere(database, version.bytes, &freed.cell));
         }
-        found.extend(cells.into_iter().map(|cell| (cell, "gap", Claim::InGap)));
+        found.extend(cells.into_iter().map(|cell| (cell, Method::Gap, Claim::InGap)));
     }
     finish(search, kinds, live, (number, role), found, dead);
 }
@@ -396,7 +397,7 @@ fn finish(
     kinds: &Kinds,
     live: &Live<'_, '_, '_>,
     (number, role): (u32, Role),
-    cells: &mut Vec<(FreedCell, &'static str, Claim)>,
+    cells: &mut Vec<(FreedCell, Method, Claim)>,
     found: &mut Vec<Candidate>,
 ) {
     let view = &search.database.view;
@@ -412,7 +413,7 @@ fn finish(
     let of_temp_file = view.is_of_temp_file(number);
     let is_proved = view.is_proved(number);
     let lost = if search.tree.rowids { 1 } else { 2 };
-    let is_usual = |freed: &FreedCell| kinds.is_usual(freed.serials.iter().copied().take(lost));
+    let is_usual = |freed: &FreedCell| kinds.is_usual(freed.serials.iter().take(lost));
     let is_anothers = role != Role::Own && search.is_anothers(kinds, version.bytes, cells);
     let strange = cells.iter().filter(|(freed, ..)| kinds.is_strange(freed)).count();
     let is_strange = cells.len() >= SEVERAL && 2 * strange > cells.len();
@@ -427,7 +428,7 @@ fn finish(
         }
         let tail = by_bytes(claim).then(|| tail(freed.cell.local_payload(version.bytes)));
         let tail = tail.filter(|_| freed.cell.overflow == 0).flatten();
-        let Fingerprints { content, ending, key, rank, taken } = search.fingerprints(number, &freed);
+        let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
         // What is cut of a row in later free space may be of any row that is live at the point; what was written behind it
         // stands in the frame that wrote it.
         if later && content.is_none() {
@@ -467,7 +468,6 @@ fn finish(
             ending,
             tail,
             key,
-            rank,
             newness,
             uncommitted,
             later,

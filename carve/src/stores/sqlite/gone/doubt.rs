@@ -61,7 +61,7 @@ impl<'d, 's, 'a> Doubt<'d, 's, 'a> {
         }
         let own = dead.freed.cell.local_payload(version.bytes);
         let whole = dead.freed.cell.overflow == 0 && dead.content.is_some();
-        let own = record::cells(dead.freed.serials.iter().copied(), dead.freed.header_len as usize, own);
+        let own = record::cells(dead.freed.serials.iter(), dead.freed.header_len as usize, own);
         whole
             && live.with_record(page, &cell, |header, payload| differ_by_bits(own, header, payload))
                 == Some(true)

@@ -10,6 +10,7 @@ use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
+use mudlark_parsers::sqlite::serial_list::SerialList;
 use std::collections::{HashMap, HashSet};
 
 /// Of tables with more pages the ends of rows are not compared: it would take as much memory as the keys of all rows.
@@ -51,6 +52,10 @@ pub(super) fn of_page(number: u32, page: &Page<'_>) -> impl Iterator<Item = Tail
 impl Ends {
     /// Those among the `live` ends that one of the candidates has.
     pub(super) fn of<'t>(dead: &[Candidate], live: impl Iterator<Item = &'t Tail>) -> Self {
+        let mut live = live.peekable();
+        if live.peek().is_none() {
+            return Self::default();
+        }
         let mut ends: HashMap<u32, Vec<(u32, u32)>, RandomState> =
             dead.iter().filter_map(|dead| Some((dead.tail?, Vec::new()))).collect();
         let (mut seen, mut sample) = (0, HashSet::<u32, RandomState>::default());
@@ -76,7 +81,7 @@ impl Ends {
             return Claims::NONE;
         };
         let payload = dead.freed.cell.local_payload(version.bytes);
-        let own: Vec<Serial> = dead.freed.serials.iter().copied().collect();
+        let own = &dead.freed.serials;
         let told = rows.iter().filter_map(|(number, at)| {
             let version = database.view.page(*number)?;
             let page = Page::parse(version.bytes, version.number, database.view.geometry)?;
@@ -84,10 +89,10 @@ impl Ends {
             let other = cell.local_payload(page.bytes);
             let header = record::header(other, cell.payload_len).ok()?;
             let shared = payload.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
-            let others: Vec<Serial> = header.serials().collect();
-            let are_same = are_same_cells(&own, &others, shared as u64);
+            let others: SerialList = header.serials().collect();
+            let are_same = are_same_cells(own, &others, shared as u64);
             let begins_alike =
-                first(&own, dead.freed.header_len as usize, payload) == first(&others, header.len, other);
+                first(own, dead.freed.header_len as usize, payload) == first(&others, header.len, other);
             let is_another = dead.rowid.is_none_or(|rowid| rowid != cell.rowid) && !begins_alike;
             Some((!are_same, are_same && is_another))
         });
@@ -99,14 +104,14 @@ impl Ends {
 }
 
 /// The first cell of a record that has bytes: its type, and these.
-fn first<'p>(serials: &[Serial], body_at: usize, payload: &'p [u8]) -> Option<(Serial, &'p [u8])> {
-    let serial = *serials.iter().find(|serial| !serial.is_empty())?;
+fn first<'p>(serials: &SerialList, body_at: usize, payload: &'p [u8]) -> Option<(Serial, &'p [u8])> {
+    let serial = serials.iter().find(|serial| !serial.is_empty())?;
     let end = body_at.checked_add(usize::try_from(serial.len()).ok()?)?;
     Some((serial, payload.get(body_at..end)?))
 }
 
 /// Whether so many bytes at the end of two records are the same cells, as far as these begin there.
-fn are_same_cells(own: &[Serial], other: &[Serial], bytes: u64) -> bool {
+fn are_same_cells(own: &SerialList, other: &SerialList, bytes: u64) -> bool {
     // Cells without bytes may be of any number.
     let mut own = own.iter().rev().filter(|serial| !serial.is_empty());
     let mut other = other.iter().rev().filter(|serial| !serial.is_empty());
@@ -123,9 +128,10 @@ fn are_same_cells(own: &[Serial], other: &[Serial], bytes: u64) -> bool {
 mod tests {
     use super::are_same_cells;
     use mudlark_parsers::sqlite::serial::Serial;
+    use mudlark_parsers::sqlite::serial_list::SerialList;
 
     /// Texts of these lengths.
-    fn texts(lengths: &[u64]) -> Vec<Serial> {
+    fn texts(lengths: &[u64]) -> SerialList {
         lengths.iter().map(|len| Serial(13 + 2 * len)).collect()
     }
 

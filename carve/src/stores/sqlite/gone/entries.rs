@@ -14,6 +14,7 @@ use super::super::shape::Fit;
 use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
 use super::collect::whole;
+use super::method::Method;
 use super::projected::Projection;
 use super::repeated::Repeated;
 use super::shape::{Kinds, has_controls, reads};
@@ -297,7 +298,7 @@ fn on_page(
     let dead = cells.drain(..).filter_map(|(freed, claim)| {
         let payload = chains::read(view, &database.survey, &version, &freed.cell);
         let body_at = freed.header_len as usize;
-        let last = record::cells(freed.serials.iter().copied(), body_at, &payload.bytes).last();
+        let last = record::cells(freed.serials.iter(), body_at, &payload.bytes).last();
         let Some((serial, Some(bytes))) = last.filter(|_| freed.serials.len() == fields.len()) else {
             return None;
         };
@@ -313,7 +314,7 @@ fn on_page(
             return None;
         }
         let spilled = freed.cell.overflow != 0;
-        let cells = record::cells(freed.serials.iter().copied(), body_at, &payload.bytes);
+        let cells = record::cells(freed.serials.iter(), body_at, &payload.bytes);
         let print = projection.print(cells, search.alias());
         // Most are copies of entries that still stand.
         if search.ids.is_some() && search.entries.bear_out(index, rowid, print) {
@@ -334,12 +335,11 @@ fn on_page(
         Some(Box::new(Dead {
             page: number,
             freed,
-            method: "index_entry",
+            method: Method::IndexEntry,
             claims,
             rowid: Some(rowid),
             content: None,
             key: None,
-            rank: Rank::NONE,
             newness,
             uncommitted: false,
             later: false,
@@ -379,7 +379,7 @@ fn swallowed(
 /// Whether all values of a cell that lie on its page are like those of the index.
 fn all_like(page: &[u8], freed: &FreedCell, is_like: &IsLike<'_>) -> bool {
     let body_at = (freed.cell.payload_at + freed.header_len) as usize;
-    let mut cells = record::cells(freed.serials.iter().copied(), body_at, page).enumerate();
+    let mut cells = record::cells(freed.serials.iter(), body_at, page).enumerate();
     freed.cell.overflow != 0
         || cells
             .all(|(position, (serial, bytes))| bytes.is_some_and(|bytes| is_like(position, serial, bytes)))

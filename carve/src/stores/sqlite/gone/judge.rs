@@ -55,6 +55,9 @@ const MOST_COMPARED: usize = 512;
 /// Candidates that are too few to share among threads.
 const SHARE: usize = 64;
 
+/// Groups whose versions are judged before those of the next ones are, and take no memory twice.
+const AT_ONCE: usize = 1 << 16;
+
 /// The rows of which committed versions were found.
 pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<Identity> {
     // Of what an index entry holds nothing tells the shape.
@@ -63,9 +66,9 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
         !dead.uncommitted && !dead.later && dead.projection.is_none()
     };
     let committed = judged.iter().filter(is_row);
-    let identity = |judged: &Judged| match (judged.dead.rowid, judged.dead.key) {
+    let identity = |judged: &Judged| match (judged.dead.rowid, &judged.dead.key) {
         (Some(rowid), _) if search.tree.rowids => Some(Identity::Rowid(rowid)),
-        (_, key) => key.map(Identity::Key),
+        (_, key) => key.as_ref().map(|key| Identity::Key(key.key as u64)),
     };
     committed.filter_map(identity).collect()
 }
@@ -112,10 +115,10 @@ pub(super) fn judge(
             && (is_telling(dead) || dead.rowid.is_none_or(|rowid| live.find(rowid).is_none()))
     };
     let identified = |mut dead: Candidate| {
-        let identity = match (dead.rowid, dead.key, dead.content) {
+        let identity = match (dead.rowid, &dead.key, dead.content) {
             (Some(rowid), _, _) if dead.numbering == Numbering::Former => Identity::Former(rowid),
             (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
-            (_, Some(key), _) => Identity::Key(key),
+            (_, Some(key), _) => Identity::Key(key.key as u64),
             (_, _, Some(content)) if is_common(&dead) => {
                 dead.claims = dead.claims.with(Claim::CellsCommon);
                 let page = search.database.view.page(dead.page).map_or(0, |page| page.number);
@@ -150,30 +153,27 @@ pub(super) fn judge(
         keyed.filter_map(|(_, dead)| dead.content).filter(|content| nameless.contains(content)).collect();
     dead.par_sort_by_key(|(identity, _)| *identity);
     let groups: Vec<&[(Identity, Candidate)]> = dead.chunk_by(|(a, _), (b, _)| a == b).collect();
-    let standing = |group: &&[(Identity, Candidate)]| match group.first() {
-        Some((Identity::Rowid(rowid), _)) => live.find(*rowid),
-        _ => None,
-    };
-    let places: Vec<Option<(u32, Cell)>> = groups.par_iter().with_min_len(SHARE).map(standing).collect();
+    let places = Places::of(live, &groups);
     let reused = match search.never_reuses {
-        true => vec![false; groups.len()],
+        true => HashSet::default(),
         false => reused(search, live, &groups, &places),
     };
     // No row was deleted but from the end: what lost its id is a version of a row that lives. VACUUM closes the gaps
     // between ids that no column holds.
     let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
-    let rows = groups.iter().zip(&places);
-    let rows = rows.filter_map(|(group, place)| Some((group.first()?.0, place.is_some())));
+    let rows = groups.iter().enumerate();
+    let rows = rows.filter_map(|(at, group)| Some((group.first()?.0, places.of_group(at).is_some())));
     let are_kept = search.as_live.is_some() && most_went_on(search, rows);
+    drop(groups);
     let mut dead: Vec<(Identity, Option<Candidate>)> =
         dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
     let doubt = Doubt::of(search);
-    type Group<'g> = (&'g mut [(Identity, Option<Candidate>)], (Option<(u32, Cell)>, bool));
+    type Group<'g, 'd> = (usize, &'g mut &'d mut [(Identity, Option<Candidate>)]);
     // The second holds one group after another, to allocate once.
     type Part = (Vec<Judged>, Vec<Candidate>);
-    let judge = |(mut judged, mut group): Part, (dead, (place, reused)): Group<'_>| {
+    let judge = |(mut judged, mut group): Part, (at, dead): Group<'_, '_>| {
         let Some((identity, _)) = dead.first() else { return (judged, group) };
-        let identity = *identity;
+        let (identity, place) = (*identity, places.of_group(at));
         group.clear();
         group.extend(dead.iter_mut().filter_map(|(_, dead)| dead.take()));
         // The latest first; a whole row before a part of it.
@@ -204,7 +204,7 @@ pub(super) fn judge(
         // Altering the table gave the row a version of a later shape, which was found too.
         let went_on = search.went_on.contains(&identity);
         let was_altered = are_kept && matches!(identity, Identity::Rowid(rowid) if search.may_stand(rowid));
-        let replaced = standing.is_some() && !reused || went_on || was_altered;
+        let replaced = standing.is_some() && !reused.contains(&at) || went_on || was_altered;
         let first = judged.len();
         let nowhere = matches!(identity, Identity::Content(_) | Identity::Common(..) | Identity::Part(..));
         let no_id = nowhere && all_taken;
@@ -230,10 +230,15 @@ pub(super) fn judge(
         (judged, group)
     };
     let groups = dead.chunk_by_mut(|(a, _), (b, _)| a == b);
-    let groups: Vec<Group<'_>> = groups.zip(places.into_iter().zip(reused)).collect();
-    let groups = groups.into_par_iter().with_min_len(SHARE);
-    let judged = groups.fold(Part::default, judge).flat_map_iter(|(judged, _)| judged);
-    let mut judged: Vec<Judged> = judged.collect();
+    let mut groups: Vec<&mut [(Identity, Option<Candidate>)]> = groups.collect();
+    let mut judged: Vec<Judged> = Vec::with_capacity(groups.len());
+    for (block, groups) in groups.chunks_mut(AT_ONCE).enumerate() {
+        let groups = groups.par_iter_mut().with_min_len(SHARE).enumerate();
+        let groups = groups.map(|(at, group)| (block * AT_ONCE + at, group));
+        judged.par_extend(groups.fold(Part::default, judge).flat_map_iter(|(judged, _)| judged));
+    }
+    drop(groups);
+    drop(dead);
     judged.par_sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)
     });
@@ -280,7 +285,7 @@ fn know_again(search: &Search<'_, '_>, dead: &mut [Candidate]) {
 fn by_history(history: Option<&OfTable<'_>>, identity: Identity, version: &mut Judged) {
     let key = match identity {
         Identity::Rowid(rowid) | Identity::Former(rowid) => Ranked::of_rowid(rowid),
-        Identity::Key(key) => Ranked { key: key as i64, rank: version.dead.rank },
+        Identity::Key(key) => Ranked { key: key as i64, rank: version.dead.rank() },
         _ => return,
     };
     let is_ended = matches!(version.state, State::Deleted | State::Superseded);
@@ -312,29 +317,46 @@ fn went_to_other_ids(live: &Live<'_, '_, '_>, dead: &[Candidate]) -> bool {
     all >= FEW && 2 * elsewhere > all
 }
 
-/// For each group whether its row id was given to another row since; `places` are those of the live rows with these ids.
+/// The live rows with the row ids of groups, in the order of these: mostly few have one.
+struct Places(Vec<(usize, (u32, Cell))>);
+
+impl Places {
+    fn of(live: &Live<'_, '_, '_>, groups: &[&[(Identity, Candidate)]]) -> Self {
+        let standing = |(at, group): (usize, &&[(Identity, Candidate)])| match group.first() {
+            Some((Identity::Rowid(rowid), _)) => Some((at, live.find(*rowid)?)),
+            _ => None,
+        };
+        Self(groups.par_iter().with_min_len(SHARE).enumerate().filter_map(standing).collect())
+    }
+
+    fn of_group(&self, at: usize) -> Option<(u32, Cell)> {
+        let index = self.0.binary_search_by_key(&at, |(group, _)| *group).ok()?;
+        self.0.get(index).map(|(_, place)| *place)
+    }
+}
+
+/// The groups whose row ids were given to other rows since.
 fn reused(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
     groups: &[&[(Identity, Candidate)]],
-    places: &[Option<(u32, Cell)>],
-) -> Vec<bool> {
-    let pair = |at: usize| {
-        let place = places.get(at).copied().flatten()?;
-        Some((newest(live, groups.get(at)?, place)?, place))
+    places: &Places,
+) -> HashSet<usize, RandomState> {
+    let dead = |at: usize, place| newest(live, groups.get(at)?, place);
+    let shared = |(at, place): &(usize, (u32, Cell))| {
+        Some((*at, kin::shared_with(search, dead(*at, *place)?, *place)?))
     };
-    let shared = |at: usize| pair(at).and_then(|(dead, place)| kin::shared_with(search, dead, place));
-    let of_own: Vec<Option<Shared>> = (0..groups.len()).into_par_iter().map(shared).collect();
+    let of_own: Vec<(usize, Shared)> = places.0.par_iter().filter_map(shared).collect();
     let step = groups.len().div_ceil(MOST_COMPARED).max(1);
     let some: Vec<usize> = (0..groups.len()).step_by(step).collect();
     let of_others = some.into_par_iter().filter_map(|at| {
-        let (dead, place) = pair(at)?;
-        kin::shared_with(search, dead, beside(search, place)?)
+        let place = places.of_group(at)?;
+        kin::shared_with(search, dead(at, place)?, beside(search, place)?)
     });
     let of_others: Vec<Shared> = of_others.collect();
-    let known: Vec<Shared> = of_own.iter().flatten().copied().collect();
+    let known: Vec<Shared> = of_own.iter().map(|(_, shared)| *shared).collect();
     let later = Later::of(&known, &of_others);
-    of_own.iter().map(|shared| shared.is_some_and(|shared| later.is_other_row(&shared))).collect()
+    of_own.iter().filter(|(_, shared)| later.is_other_row(shared)).map(|(at, _)| *at).collect()
 }
 
 /// Whether most rows of an earlier shape that are not hidden by damage went on in the later one. Altering a table writes all

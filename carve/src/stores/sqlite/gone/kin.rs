@@ -456,7 +456,7 @@ fn dead_cells<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cells<'a>> {
     let view = &search.database.view;
     let payload =
         chains::read(view, &search.database.survey, &view.page(dead.page)?.then(), &dead.freed.cell);
-    let serials = dead.freed.serials.iter().copied();
+    let serials = dead.freed.serials.iter();
     let mut cells = apart(serials, dead.freed.header_len as usize, &payload.bytes);
     if let Some(positions) = &search.as_live {
         cells = positions.iter().map(|position| cells.get((*position)?).copied().flatten()).collect();

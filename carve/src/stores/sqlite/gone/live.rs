@@ -404,7 +404,7 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let asked: Vec<(u64, u64, u64)> = asked
             .filter_map(|dead| {
                 let body = dead.freed.cell.payload_len.saturating_sub(dead.freed.header_len.into());
-                Some((dead.content?, dead.ending, ending_of_length(body)))
+                Some((dead.content?, u64::from(dead.ending) << 32, ending_of_length(body)))
             })
             .collect();
         let mut counts: Counts = asked.iter().map(|(content, ..)| (*content, 0)).collect();

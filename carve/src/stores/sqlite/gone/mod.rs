@@ -23,6 +23,7 @@ mod kin;
 mod leaves;
 mod live;
 mod mended;
+mod method;
 mod misread;
 mod numbering;
 mod parts;
@@ -59,7 +60,7 @@ use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
 use super::prints::{Print, content, ending};
-use super::rank::Rank;
+use super::rank::{Rank, Ranked};
 use super::settle::{Contested, Kept as KeptByRowid};
 use super::view::PageVersion;
 use crate::error::Error;
@@ -67,6 +68,7 @@ use crate::model::TableId;
 use crate::stores::RowSink;
 use leaves::Leaves;
 use live::Live;
+use method::Method;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::FreedCell;
@@ -92,19 +94,17 @@ struct Dead {
     /// The page it lies on.
     page: u32,
     freed: FreedCell,
-    method: &'static str,
+    method: Method,
     claims: Claims,
     rowid: Option<i64>,
     /// A fingerprint of its cells; `None` when they are not whole.
     content: Option<u64>,
-    /// What is soon compared of its cells, where they are whole.
-    ending: u64,
+    /// What is soon compared of its cells, where they are whole: the upper half, which tells as much as is asked.
+    ending: u32,
     /// Its last bytes, where others may have come in their place.
     tail: Option<u32>,
-    /// A fingerprint of its primary key, in a table without row ids.
-    key: Option<u64>,
-    /// The rank of that key.
-    rank: Rank,
+    /// A fingerprint of its primary key and its rank, in a table without row ids.
+    key: Option<Box<Ranked>>,
     /// Later ones are of later times, as far as that is known.
     newness: i64,
     /// Written by a transaction that never committed.
@@ -133,6 +133,13 @@ enum Numbering {
     Present,
     /// The row was gone before it did.
     Former,
+}
+
+impl Dead {
+    /// The rank of its primary key, in a table without row ids.
+    fn rank(&self) -> Rank {
+        self.key.as_deref().map_or(Rank::NONE, |key| key.rank)
+    }
 }
 
 /// A row that may be gone, where it can stay while it is sorted among others.
@@ -332,7 +339,10 @@ pub(super) fn rows<'s, 'a: 's>(
     }
     for pass in 0..=last {
         let ranks = passes.ranks(pass);
-        if last > 0 {
+        if last == 0 {
+            // Of so many live rows it takes much memory.
+            seen = Vec::new();
+        } else {
             dead = passes.take(pass);
             dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ranks).0);
             collect::hold_against(&mut live, &mut dead, &seen);
@@ -404,19 +414,12 @@ fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool
 }
 
 /// What is compared of a candidate, as the fields of [`Dead`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Fingerprints {
     content: Option<u64>,
-    ending: u64,
-    key: Option<u64>,
-    rank: Rank,
+    ending: u32,
+    key: Option<Box<Ranked>>,
     taken: bool,
-}
-
-impl Default for Fingerprints {
-    fn default() -> Self {
-        Self { content: None, ending: 0, key: None, rank: Rank::NONE, taken: false }
-    }
 }
 
 impl Search<'_, '_> {
@@ -450,11 +453,14 @@ impl Search<'_, '_> {
         let key_len: u64 = freed.serials.iter().take(self.key_cells).map(|serial| serial.len()).sum();
         let key = usize::try_from(key_len).ok().and_then(|len| body.get(..len));
         let key = key.filter(|_| !self.tree.rowids);
-        let types = || freed.serials.iter().take(self.key_cells).copied();
-        let rank = key.map_or(Rank::NONE, |key| Rank::of_key(types(), key));
-        let key = key.map(|key| content(serials().take(self.key_cells), key));
+        let types = || freed.serials.iter().take(self.key_cells);
+        let ranked = |key: &[u8]| {
+            let print = content(serials().take(self.key_cells), key);
+            Box::new(Ranked { key: print as i64, rank: Rank::of_key(types(), key) })
+        };
+        let key = key.map(ranked);
         let content = whole.then(|| content(serials(), body));
-        Fingerprints { content, ending: ending(body), key, rank, taken }
+        Fingerprints { content, ending: (ending(body) >> 32) as u32, key, taken }
     }
 
     /// The rank of a whole cell on a page.
@@ -470,7 +476,7 @@ impl Search<'_, '_> {
             Some(Rank::of_key(types(), payload.get(header.len..)?.get(..len)?))
         };
         // The key may go on in the cell's chain.
-        let far = || Some(self.fingerprints(page, &collect::whole(bytes, *cell)?).rank);
+        let far = || self.fingerprints(page, &collect::whole(bytes, *cell)?).key.map(|key| key.rank);
         local().or_else(far).unwrap_or(Rank::NONE)
     }
 }

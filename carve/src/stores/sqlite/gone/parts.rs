@@ -62,12 +62,19 @@ pub(super) fn merge(search: &Search<'_, '_>, judged: &mut Vec<Judged>) {
     if of_part.is_empty() {
         return;
     }
-    let mut kept: Vec<Option<Judged>> = std::mem::take(judged).into_iter().map(Some).collect();
     let mut of_part: Vec<(usize, usize)> = of_part.into_iter().collect();
     of_part.sort_unstable();
-    for (part, whole) in of_part {
-        let Some(part) = kept.get_mut(part).and_then(Option::take) else { continue };
-        let Some(whole) = kept.get_mut(whole).and_then(Option::as_mut) else { continue };
+    let mut next = of_part.iter().peekable();
+    let mut numbers = 0..;
+    let is_of_row = |_: &mut Judged| {
+        let number = numbers.next();
+        next.next_if(|(part, _)| Some(*part) == number).is_some()
+    };
+    let parts: Vec<Judged> = judged.extract_if(.., is_of_row).collect();
+    for (part, (_, whole)) in parts.into_iter().zip(&of_part) {
+        // So many that stood before it were taken out.
+        let before = of_part.partition_point(|(part, _)| part < whole);
+        let Some(whole) = judged.get_mut(whole - before) else { continue };
         if whole.dead.rowid.is_none() && part.dead.rowid.is_some() {
             whole.dead.rowid = part.dead.rowid;
             whole.dead.claims = whole.dead.claims.with(Claim::RowidInferred);
@@ -75,7 +82,6 @@ pub(super) fn merge(search: &Search<'_, '_>, judged: &mut Vec<Judged>) {
         whole.also.push(part.dead);
         whole.also.extend(part.also);
     }
-    judged.extend(kept.into_iter().flatten());
 }
 
 /// Whether the end of a row was overwritten.
@@ -96,7 +102,7 @@ fn cells<'p>(
     let body_at = (freed.cell.payload_at + freed.header_len) as usize;
     let to = (freed.cell.payload_at + freed.cell.local) as usize;
     let page = search.database.view.page(judged.dead.page).and_then(|version| version.bytes.get(..to));
-    record::cells(freed.serials.iter().copied(), body_at, page.unwrap_or_default())
+    record::cells(freed.serials.iter(), body_at, page.unwrap_or_default())
 }
 
 /// The longest cell of a part that tells whose it is.

@@ -122,7 +122,7 @@ impl Passes {
     /// The rank of a candidate.
     fn rank(&self, dead: &Dead) -> Rank {
         let of_rowid = || dead.rowid.map_or(Rank::NONE, Rank::of_rowid);
-        if self.by_rowid { of_rowid() } else { dead.rank }
+        if self.by_rowid { of_rowid() } else { dead.rank() }
     }
 
     /// The ranks of all passes.
@@ -179,7 +179,7 @@ impl Passes {
         // meets it in the same pass.
         let has_rank = |dead: &Dead| match self.by_rowid {
             true => matches!(dead.freed.rowid, RowidLeft::Whole(_)),
-            false => dead.rank != Rank::NONE,
+            false => dead.rank() != Rank::NONE,
         };
         let is_freed = |dead: &Dead| !is_open(dead) && !has_rank(dead);
         self.stood.extend(dead.iter().filter(|dead| is_freed(dead)).filter_map(|dead| place(dead)));

@@ -178,7 +178,7 @@ pub(super) fn settle_entries(search: &Search<'_, '_>, judged: &mut [Judged], ent
     let holds_same = |row: &Dead, entry: &Dead| {
         let Some(projection) = entry.projection.as_deref() else { return false };
         let Some(payload) = payload(search, row) else { return false };
-        let (serials, body_at) = (row.freed.serials.iter().copied(), row.freed.header_len as usize);
+        let (serials, body_at) = (row.freed.serials.iter(), row.freed.header_len as usize);
         let cells: Vec<_> = record::cells(serials, body_at, &payload).collect();
         let cell = |column: usize| cells.get(as_live.get(column).copied().flatten()?).copied();
         projection.print_of(alias, cell).shows(entry.print)
@@ -268,7 +268,7 @@ fn told<'a>(
         None => {
             let row = found.dead(of_id.start).filter(|_| !of_id.is_empty())?;
             let (payload, body_at) = (payload(search, row)?, row.freed.header_len as usize);
-            let cells = || record::cells(row.freed.serials.iter().copied(), body_at, &payload);
+            let cells = || record::cells(row.freed.serials.iter(), body_at, &payload);
             Some(projection.print_of(alias, |column| cells().nth(column)))
         }
     };
@@ -390,7 +390,7 @@ fn payload<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Option<Cow<'a, [u8]>> {
 /// The stored columns that a candidate holds whole.
 fn known<'a>(search: &Search<'_, 'a>, dead: &Dead) -> Known<'a> {
     let Some(payload) = payload(search, dead) else { return Vec::new() };
-    let serials = dead.freed.serials.iter().copied();
+    let serials = dead.freed.serials.iter();
     let cells = cells(serials, dead.freed.header_len as usize, payload);
     let alias = search.alias();
     let whole = |(column, cell): (usize, RowCell<'a>)| {

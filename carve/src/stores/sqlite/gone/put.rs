@@ -142,7 +142,7 @@ fn cells<'s, 'a: 's>(
     let columns = dead.freed.serials.iter().map(|serial| {
         let here = at;
         at = at.saturating_add(serial.len());
-        Some((*serial, here))
+        Some((serial, here))
     });
     solution.columns.clear();
     solution.columns.extend(columns);
@@ -160,7 +160,7 @@ fn cells<'s, 'a: 's>(
     };
     let lost = zeroed::sectors(&version, &dead.freed);
     if !lost.is_empty() && dead.projection.is_none() {
-        let record = (dead.freed.header_len as usize, dead.freed.serials.iter().copied());
+        let record = (dead.freed.header_len as usize, dead.freed.serials.iter());
         let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
         target.layout.blank(record, &dead.freed.cell, &lost, false, row);
     }
@@ -197,8 +197,7 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Cow<'static, [Lifetime
             Some(version.source) == roles.journal || in_main && of_table.is_base(version.number)
         })
     });
-    let of_key = || dead.key.map(|key| Ranked { key: key as i64, rank: dead.rank });
-    let key = if target.rowids { dead.rowid.map(Ranked::of_rowid) } else { of_key() };
+    let key = if target.rowids { dead.rowid.map(Ranked::of_rowid) } else { dead.key.as_deref().copied() };
     let sure = key.is_some() && !dead.claims.has(Claim::RowidInferred);
     Cow::Owned(of_table.of_gone(key, sure, dead.content, in_base))
 }
@@ -228,5 +227,5 @@ fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let spans = from as u32..batch.spans.len() as u32;
     // What a sorter spills lies on no page.
     let (page, commit) = (Some(version.number).filter(|page| *page > 0), version.commit);
-    batch.evidence.push(Evidence { method: dead.method, page, commit, spans });
+    batch.evidence.push(Evidence { method: dead.method.name(), page, commit, spans });
 }

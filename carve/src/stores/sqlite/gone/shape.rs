@@ -19,6 +19,7 @@ use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
+use mudlark_parsers::sqlite::serial_list::SerialList;
 use mudlark_parsers::sqlite::varint::varint_len;
 use mudlark_parsers::value::{TextEncoding, Value};
 use std::collections::{HashMap, HashSet};
@@ -437,20 +438,20 @@ impl Kinds {
     }
 
     /// Whether a record can be one of the table's.
-    pub(super) fn fit(&self, serials: &[Serial]) -> bool {
+    pub(super) fn fit(&self, serials: &SerialList) -> bool {
         (self.least..=self.most).contains(&serials.len())
-            && serials.iter().enumerate().all(|(column, serial)| self.fits(column, *serial))
+            && serials.iter().enumerate().all(|(column, serial)| self.fits(column, serial))
     }
 
     /// Whether no rule forbids that a record is one of the table's.
-    pub(super) fn allow(&self, serials: &[Serial]) -> bool {
-        let kinds = self.possible.iter().zip(serials);
+    pub(super) fn allow(&self, serials: &SerialList) -> bool {
+        let kinds = self.possible.iter().zip(serials.iter());
         (self.least..=self.most).contains(&serials.len())
             && kinds.into_iter().all(|(possible, serial)| possible & bit(serial.kind()) != 0)
     }
 
     /// Whether a record whose header stands whole is one of the table's, rather than one of the `rivals`.
-    pub(super) fn own(&self, serials: &[Serial], rivals: &[Self]) -> bool {
+    pub(super) fn own(&self, serials: &SerialList, rivals: &[Self]) -> bool {
         self.fit(serials) || self.allow(serials) && !rivals.iter().any(|rival| rival.allow(serials))
     }
 
@@ -509,7 +510,7 @@ impl Kinds {
     /// Whether a cell has a kind of value that none has in this column.
     pub(super) fn is_strange(&self, freed: &FreedCell) -> bool {
         let mut cells = self.values.iter().zip(freed.serials.iter());
-        cells.any(|(values, serial)| self.is_new_kind(values, *serial))
+        cells.any(|(values, serial)| self.is_new_kind(values, serial))
     }
 
     /// Whether some text of the rows that were looked at is not valid.
@@ -575,7 +576,7 @@ impl Kinds {
 /// The cells of a record, as far as they lie on its page.
 fn own_cells<'p>(page: &'p [u8], freed: &FreedCell) -> impl Iterator<Item = (Serial, Option<&'p [u8]>)> {
     let payload = freed.cell.local_payload(page);
-    record::cells(freed.serials.iter().copied(), freed.header_len as usize, payload)
+    record::cells(freed.serials.iter(), freed.header_len as usize, payload)
 }
 
 /// Whether a row id of which this is left can be one between these.

@@ -97,7 +97,7 @@ fn cells(search: &Search<'_, '_>, judged: &Judged) -> Option<Cells> {
     let view = &search.database.view;
     let version = view.page(dead.page).map(PageVersion::then)?;
     let payload = chains::read(view, &search.database.survey, &version, &dead.freed.cell);
-    apart(dead.freed.serials.iter().copied(), dead.freed.header_len as usize, &payload.bytes)
+    apart(dead.freed.serials.iter(), dead.freed.header_len as usize, &payload.bytes)
 }
 
 fn apart(serials: impl Iterator<Item = Serial>, header_len: usize, payload: &[u8]) -> Option<Cells> {

@@ -14,6 +14,7 @@ use super::super::prints::{Print, content};
 use super::super::settle;
 use super::super::temp::{self, Temp};
 use super::collect::whole;
+use super::method::Method;
 use super::projected::Projection;
 use super::shape::Kinds;
 use super::{Candidate, Dead, Fingerprints, Numbering, Search};
@@ -45,7 +46,7 @@ struct Stream {
     page: u32,
     source: SourceId,
     cells: Vec<Cell>,
-    method: &'static str,
+    method: Method,
     /// They have row ids of their own.
     rowids: bool,
     columns: usize,
@@ -66,7 +67,7 @@ const CONVINCING: usize = 3;
 const STRETCH: usize = 1 << 30;
 
 /// What streams of one kind share: the file, how they are read, whether they have row ids, and their width.
-type Likeness = (SourceId, &'static str, bool, usize);
+type Likeness = (SourceId, Method, bool, usize);
 
 /// What a stream is of: a tree, and where the columns stand, unless the records are the table's own.
 type Owner = (usize, Option<Arc<Projection>>);
@@ -127,7 +128,7 @@ pub fn find(database: &mut Database<'_>) -> Streams {
                     };
                     let cells = taken.iter().filter(|spilled| fits(spilled.end()));
                     let cells = cells.map(|spilled| cell(spilled.record_at, spilled.at, spilled.len));
-                    all.extend(streams(database, page, cells.collect(), "spilled_record", false));
+                    all.extend(streams(database, page, cells.collect(), Method::SpilledRecord, false));
                 }
             }
             Temp::Database(geometry) => {
@@ -143,7 +144,7 @@ pub fn find(database: &mut Database<'_>) -> Streams {
                     let Some(page) = Page::parse(version.bytes, number, geometry) else { continue };
                     let rowids = page.header.kind.is_table();
                     let cells = page.good_cells().collect();
-                    all.extend(streams(database, view_number, cells, "temp_page", rowids));
+                    all.extend(streams(database, view_number, cells, Method::TempPage, rowids));
                 }
             }
         }
@@ -156,7 +157,7 @@ fn streams(
     database: &Database<'_>,
     page: u32,
     cells: Vec<Cell>,
-    method: &'static str,
+    method: Method,
     rowids: bool,
 ) -> Vec<Stream> {
     let Some(version) = database.view.page(page) else { return Vec::new() };
@@ -466,7 +467,8 @@ fn by_shape(database: &Database<'_>, tables: &[Table<'_>], stream: &Stream) -> O
     for table in tables.iter().filter(|table| table.def.is_some()) {
         let columns = (0..table.stored).map(|column| Some(column).filter(|_| table.alias != Some(column)));
         let own = |rowid| Arc::new(Projection { columns: columns.clone().collect(), rowid });
-        let is_row = stream.columns == table.stored && sample.iter().all(|serials| table.kinds.fit(serials));
+        let fits = |serials: &Vec<Serial>| table.kinds.fit(&serials.iter().copied().collect());
+        let is_row = stream.columns == table.stored && sample.iter().all(fits);
         if is_row && stream.rowids == table.rowids {
             found.push((table.tree, table.rowids.then(|| own(None))));
             continue;
@@ -552,7 +554,7 @@ pub(super) fn dead(search: &Search<'_, '_>, tree: usize) -> Vec<Candidate> {
 fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Candidate> {
     let version = search.database.view.page(stream.page)?;
     let freed = whole(version.bytes, *cell)?;
-    let Fingerprints { content, ending, key, rank, taken } = match stream.projection {
+    let Fingerprints { content, ending, key, taken } = match stream.projection {
         None => search.fingerprints(stream.page, &freed),
         Some(_) => Fingerprints::default(),
     };
@@ -583,7 +585,6 @@ fn candidate(search: &Search<'_, '_>, stream: &Stream, cell: &Cell) -> Option<Ca
         rowid,
         content,
         key,
-        rank,
         newness: -1,
         uncommitted: false,
         later: false,
