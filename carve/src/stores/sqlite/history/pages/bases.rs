@@ -123,12 +123,16 @@ impl Pages<'_> {
             let Some(last) = versions.last().filter(|last| last.state > before_current) else { continue };
             let image = |version: &Version| self.framed(*page, version).image().map(|image| image.bytes);
             let same = versions.iter().rfind(|version| image(version) == Some(main.bytes));
+            let is_left =
+                |version: &Version| version.state <= before_current && image(version) == Some(main.bytes);
             if *page == 1 {
                 let copied = same.map(|same| same.state).filter(|state| *state > before_current);
                 first = Some(copied).filter(|copied| copied.is_none() || is_counted);
             }
             match same {
                 None => strange.push(last.state),
+                // As an older generation left it, or that and no checkpoint of this one.
+                Some(same) if same.state <= before_current || versions.iter().any(is_left) => {}
                 // What was something else in between is so by a copy rather than by accident.
                 Some(same)
                     if *page == 1 && is_counted
