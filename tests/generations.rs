@@ -175,3 +175,36 @@ fn rows_of_a_dropped_table_whose_page_another_one_took_have_no_points_in_that() 
     }
     Ok(())
 }
+
+#[test]
+fn the_last_state_is_reached_where_a_new_generation_wrote_page_1_as_the_one_before_left_it() -> Done {
+    for (page_size, kept) in [(1024, 150), (1024, 200), (2048, 250), (4096, 250)] {
+        let folder = folder()?;
+        let connection = Connection::open(folder.path().join("live.db"))?;
+        let made = |from: i64| {
+            format!(
+                "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+                 INSERT INTO t SELECT i, 'row ' || i || ' as it was' FROM n;"
+            )
+        };
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = {page_size}; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT); CREATE TABLE u(id INTEGER PRIMARY KEY, body TEXT);
+             {} INSERT INTO u SELECT * FROM t; PRAGMA wal_checkpoint(TRUNCATE);
+             UPDATE t SET body = body || '!'; UPDATE u SET body = body || '!';
+             UPDATE t SET body = body || '?' WHERE id % 3 = 0; PRAGMA wal_checkpoint(PASSIVE);
+             DELETE FROM t WHERE id > {kept}; {}",
+            made(1),
+            made(kept + 1),
+        ))?;
+        let store = copied(folder.path())?;
+        let out = folder.path().join("last.db").display().to_string();
+        let ran = mudlark(["replay", &store.display().to_string(), "--until", "last", "-o", &out])?;
+        assert_eq!(ran.status, Some(0), "pages of {page_size} bytes, {kept} rows kept: {}", ran.err);
+        for table in ["t", "u"] {
+            let all = format!("SELECT * FROM {table} ORDER BY id");
+            assert_eq!(rows(&Connection::open(&out)?, &all)?, rows(&connection, &all)?);
+        }
+    }
+    Ok(())
+}

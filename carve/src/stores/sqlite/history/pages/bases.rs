@@ -133,12 +133,12 @@ impl Pages<'_> {
                 None => strange.push(last.state),
                 // As an older generation left it, or that and no checkpoint of this one.
                 Some(same) if same.state <= before_current || versions.iter().any(is_left) => {}
+                Some(same) if *page == 1 => copied.extend(is_counted.then_some(same.state)),
                 // What was something else in between is so by a copy rather than by accident.
                 Some(same)
-                    if *page == 1 && is_counted
-                        || versions
-                            .iter()
-                            .any(|other| other.state < same.state && image(other) != Some(main.bytes)) =>
+                    if versions
+                        .iter()
+                        .any(|other| other.state < same.state && image(other) != Some(main.bytes)) =>
                 {
                     copied.push(same.state)
                 }
