@@ -36,7 +36,7 @@ impl<'i> Body<'i> {
 }
 
 /// A bound of the keys of a page, as the page above it has it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// No bound is known.
     Open,
@@ -47,7 +47,7 @@ pub(super) enum Key {
 }
 
 /// What a page is expected to be, from what leads to it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Expect {
     /// Nothing that is known leads to it.
     Unknown,

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 const COLUMNS: usize = u32::BITS as usize;
 
 /// The order of the first columns of a key; of none by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Order {
     /// Columns whose order is known, from the first on.
     known: u8,

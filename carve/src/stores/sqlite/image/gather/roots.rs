@@ -164,9 +164,10 @@ impl Tree<'_, '_> {
         below
     }
 
+    /// The best place of a page. Links are taken for such up to a power of two, so that databases of about the same size share what is
+    /// found.
     fn find(&self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
-        let found = self.body.index.find(self.body, number, expect, 1);
-        let offset = found.first().copied()?;
-        Some((offset, self.body.fit(offset, number, expect)))
+        let linked = self.body.linked.checked_next_power_of_two().unwrap_or(u32::MAX);
+        self.body.index.best(&Body { linked, ..*self.body }, number, expect)
     }
 }

@@ -1,5 +1,7 @@
 //! Finds pages by their content: by the row ids, entries and links that a page of a certain number must have.
 
+mod answers;
+mod copies;
 mod levels;
 
 pub(super) use levels::follows;
@@ -11,6 +13,8 @@ use super::keys;
 use super::lay::{Guess, base_of};
 use super::links::Links;
 use super::order::Order;
+use answers::Answers;
+use copies::{Copies, Shown};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::geometry::Geometry;
@@ -22,14 +26,17 @@ const MOST_ASKED: usize = 96;
 /// The same where nothing but the pages themselves tell them apart.
 const MOST_ALIKE: usize = 2048;
 
+/// Places of a page that lies many times which are asked for the run that it lies in.
+const MOST_COPIES: usize = 32;
+
 /// A page whose fit is less is not worth a break of the file's run.
 const LEAST_FIT: f32 = 2.0;
 
 /// The same of an interior page, which leads to others.
 const LEAST_INTERIOR: f32 = 1.6;
 
-/// The pages of one size by their content. It takes 16 bytes a page, and as many again for a page of a table.
-#[derive(Debug, Default)]
+/// The pages of one size by their content. It takes 24 bytes a page, and 16 more for a page of a table.
+#[derive(Debug)]
 pub(super) struct Index {
     /// Last row ids of the leaves of tables, with the first ones.
     last: Vec<(i64, u64, i64)>,
@@ -51,23 +58,30 @@ pub(super) struct Index {
     trunks: Vec<(u32, u64)>,
     /// Pages that may be of a pointer map.
     maps: Vec<u64>,
+    /// Where else the pages of trees lie: the lists have the first of those that hold the same bytes.
+    copies: Copies,
+    answers: Answers,
 }
 
 /// Of no page.
-pub(super) static EMPTY: Index = Index {
-    last: Vec::new(),
-    first: Vec::new(),
-    interior: Vec::new(),
-    interior_first: Vec::new(),
-    entries: Vec::new(),
-    inner: Vec::new(),
-    links: Vec::new(),
-    ends: Vec::new(),
-    trunks: Vec::new(),
-    maps: Vec::new(),
-};
+pub(super) static EMPTY: Index = Index::NONE;
 
 impl Index {
+    const NONE: Self = Self {
+        last: Vec::new(),
+        first: Vec::new(),
+        interior: Vec::new(),
+        interior_first: Vec::new(),
+        entries: Vec::new(),
+        inner: Vec::new(),
+        links: Vec::new(),
+        ends: Vec::new(),
+        trunks: Vec::new(),
+        maps: Vec::new(),
+        copies: Copies::NONE,
+        answers: Answers::NONE,
+    };
+
     /// Reads what the pages of one size hold, without those that are `taken`; `links` are those of the same size.
     pub(super) fn of(
         image: &[u8],
@@ -78,7 +92,7 @@ impl Index {
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
         let Links { links, ends, trunks, maps } = links;
-        let mut index = Self { links, ends, trunks, maps, ..Self::default() };
+        let mut index = Self { links, ends, trunks, maps, ..Self::NONE };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {
@@ -90,10 +104,12 @@ impl Index {
                 if page.header.kind.is_table() { 0 } else { keys::prefix(cell.local_payload(bytes)) }
             };
             let prefixes = (prefix(&first), prefix(&last));
-            Some((hit.offset(), page.header.kind, first.rowid, last.rowid, prefixes))
+            let (offset, kind) = (hit.offset(), page.header.kind);
+            Some(Shown { offset, kind, first: first.rowid, last: last.rowid, prefixes })
         };
-        let pages: Vec<_> = hits.par_iter().filter(wanted).filter_map(read).collect();
-        for (offset, kind, first, last, prefixes) in pages {
+        let mut pages: Vec<Shown> = hits.par_iter().filter(wanted).filter_map(read).collect();
+        index.copies = Copies::collapse(image, page_size, &mut pages);
+        for Shown { offset, kind, first, last, prefixes } in pages {
             if !kind.is_table() {
                 let entry = (prefixes.0, offset, prefixes.1);
                 index.entries.push(entry);
@@ -130,10 +146,47 @@ impl Index {
         enough: f32,
     ) -> Vec<u64> {
         let mut found: Vec<(f32, u64)> = Vec::new();
+        self.ask(body, number, expect, enough, &mut |offset, fit| {
+            found.extend(self.nearest(offset, body.first.unwrap_or(0), most).map(|place| (fit, place)));
+        });
+        best(found, most)
+    }
+
+    /// The best place of a page of a tree, and how well it fits there; kept for those that ask again.
+    pub(super) fn best(&self, body: &Body<'_>, number: u32, expect: &Expect) -> Option<(u64, f32)> {
+        self.answers.of(body, number, expect, || {
+            let offset = self.find_contents(body, number, expect, 1).first().copied()?;
+            Some((offset, body.fit(offset, number, expect)))
+        })
+    }
+
+    /// Where a page may lie, the best places first, so many at most; of those with the same content one.
+    pub(super) fn find_contents(
+        &self,
+        body: &Body<'_>,
+        number: u32,
+        expect: &Expect,
+        most: usize,
+    ) -> Vec<u64> {
+        let mut found: Vec<(f32, u64)> = Vec::new();
+        self.ask(body, number, expect, f32::INFINITY, &mut |offset, fit| found.push((fit, offset)));
+        best(found, most)
+    }
+
+    /// Asks pages of which one may be of this number, and tells of those that fit well enough, or as well as they must where nothing
+    /// else does; of pages with the same content only the first.
+    fn ask(
+        &self,
+        body: &Body<'_>,
+        number: u32,
+        expect: &Expect,
+        enough: f32,
+        found: &mut dyn FnMut(u64, f32),
+    ) {
         let mut ask = |offset: u64, least: f32| {
             let fit = body.fit(offset, number, expect);
-            if fit >= least.min(enough) && !found.iter().any(|(_, known)| *known == offset) {
-                found.push((fit, offset));
+            if fit >= least.min(enough) {
+                found(offset, fit);
             }
         };
         match *expect {
@@ -175,9 +228,6 @@ impl Index {
             }
             _ => {}
         }
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        found.truncate(most);
-        found.into_iter().map(|(_, offset)| offset).collect()
     }
 
     /// Where the last page of a chain may lie that holds so many bytes.
@@ -212,7 +262,8 @@ impl Index {
             let Expect::Tree { low: Key::Row(low), high: Key::Row(high), .. } = *expect else { continue };
             let before = bases.len();
             let leaves = range(&self.last, high, high).filter(|page| page.2 > low);
-            bases.extend(leaves.map(|page| base_of(Guess { number: *number, offset: page.1 }, size)));
+            let places = leaves.take(MOST_ASKED).flat_map(|page| self.places(page.1).take(MOST_COPIES));
+            bases.extend(places.map(|offset| base_of(Guess { number: *number, offset }, size)));
             found += usize::from(bases.len() > before);
         }
         bases.sort_unstable();
@@ -220,14 +271,33 @@ impl Index {
         (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))
     }
 
-    /// The interior pages of tables, of indexes, or of both.
+    /// All places of the page that is the first of its content.
+    pub(super) fn places(&self, first: u64) -> impl DoubleEndedIterator<Item = u64> + '_ {
+        let copies = self.copies.of(first);
+        let alone = copies.is_none().then_some(first);
+        copies.unwrap_or_default().iter().copied().chain(alone)
+    }
+
+    /// So many places of the page that is the first of its content, those next to an offset: they are likelier to be of the file
+    /// that lies there, and each file has others.
+    fn nearest(&self, first: u64, offset: u64, most: usize) -> impl Iterator<Item = u64> + '_ {
+        let copies = self.copies.of(first);
+        let alone = copies.is_none().then_some(first);
+        let copies = copies.unwrap_or_default();
+        let behind = copies.partition_point(|copy| *copy < offset);
+        let from = behind.saturating_sub(most / 2).min(copies.len().saturating_sub(most));
+        let near = copies.get(from..copies.len().min(from.saturating_add(most)));
+        near.unwrap_or_default().iter().copied().chain(alone)
+    }
+
+    /// The interior pages of tables, of indexes, or of both, one of each content.
     pub(super) fn interior_pages(&self, table: Option<bool>) -> impl Iterator<Item = u64> + '_ {
         let of_tables = self.interior.iter().map(|page| page.1).filter(move |_| table != Some(false));
         let of_indexes = self.inner.iter().map(|page| page.1).filter(move |_| table != Some(true));
         of_tables.chain(of_indexes)
     }
 
-    /// The leaves of tables, of indexes, or of both.
+    /// The leaves of tables, of indexes, or of both, one of each content.
     pub(super) fn leaves(&self, table: Option<bool>) -> impl Iterator<Item = u64> + '_ {
         let of_tables = self.last.iter().map(|page| page.1).filter(move |_| table != Some(false));
         let of_indexes = self.entries.iter().map(|page| page.1).filter(move |_| table != Some(true));
@@ -283,6 +353,14 @@ impl Index {
             }
         }
     }
+}
+
+/// The best places, so many at most, each once.
+fn best(mut found: Vec<(f32, u64)>, most: usize) -> Vec<u64> {
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    found.dedup_by_key(|page| page.1);
+    found.truncate(most);
+    found.into_iter().map(|(_, offset)| offset).collect()
 }
 
 /// An entry of a sorted list: its key, and an offset.

@@ -18,7 +18,7 @@ const BITS: usize = 4;
 const COLUMNS: usize = u64::BITS as usize / BITS;
 
 /// What a definition says of its records; nothing is known by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     /// Values of a record; 0 where that is not known.
     columns: u16,

@@ -162,7 +162,9 @@ impl Draft<'_> {
             }
             let found = if (low, high) == (Key::Open, Key::Open) {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
-                let mut found = self.nearest(self.body.index.leaves(table).filter(fits).collect());
+                let leaves = self.body.index.leaves(table).filter(fits);
+                let places = leaves.flat_map(|leaf| self.body.index.places(leaf));
+                let mut found = self.nearest(places.collect());
                 found.truncate(MOST_ELSEWHERE);
                 found
             } else {

@@ -59,9 +59,11 @@ impl Draft<'_> {
                 self.body.index.interior_pages(table).collect()
             } else {
                 let expect = Expect::Tree { table, leaf: Some(false), shape, low, high, parent };
-                self.body.index.find(&self.body, number, &expect, MOST_ELSEWHERE)
+                self.body.index.find_contents(&self.body, number, &expect, MOST_ELSEWHERE)
             };
-            let pages = pages.into_iter().filter(|offset| is_free(*offset));
+            // There is one page of each content here: the last that is free stands for it.
+            let free = |offset: u64| self.body.index.places(offset).rev().find(|offset| is_free(*offset));
+            let pages = pages.into_iter().filter_map(free);
             wanted.push((number, *expect, pages.collect::<Vec<u64>>()));
         }
         let mut found = Vec::new();
