@@ -6,6 +6,7 @@ use super::body::{Body, Key};
 use super::fit::EVIDENCE;
 use super::known::Known;
 use super::schema::Indexed;
+use super::work;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
@@ -29,6 +30,7 @@ impl Placed<'_> {
     /// How many entries of the page at an offset hold the same values as the rows that they name, and how many don't; those whose
     /// rows are not found, or that hold nothing of them, don't count.
     pub(super) fn agree(&mut self, offset: u64, indexed: &Indexed) -> (usize, usize) {
+        self.known.work.add(work::AGREE);
         let bytes = self.body.bytes(offset).unwrap_or_default();
         let Some(page) = Page::parse(bytes, 2, self.body.geometry) else { return (0, 0) };
         let cells = page.some_pointers(ENTRIES).filter_map(|pointer| page.good_cell(pointer));

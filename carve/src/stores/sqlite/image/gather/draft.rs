@@ -16,6 +16,7 @@ use super::known::Known;
 use super::lay::{self, Field, Guess, Laid};
 use super::search::EMPTY;
 use super::walk::{self, Start, Walked};
+use super::work;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::header::{self, Header};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -170,6 +171,10 @@ impl<'i> Draft<'i> {
         let mut tries = Tries::default();
         let mut unbarred = false;
         for _ in 0..MOST_ROUNDS {
+            if self.known.work.is_over() {
+                self.let_go();
+                break;
+            }
             let mut before = self.walk();
             if self.learn_levels() {
                 self.moved = true;
@@ -180,6 +185,7 @@ impl<'i> Draft<'i> {
                 let at = number as usize - 1;
                 let Some(before) = &before else { break };
                 if before.get(at) != Some(expect) && Some(number) != self.body.first.map(|_| 1) {
+                    self.known.work.add(work::FIND);
                     let mut found = self.body.index.find(&self.body, number, expect, MOST_KEPT);
                     found.extend(
                         self.starts
@@ -344,6 +350,7 @@ impl<'i> Draft<'i> {
             return None;
         }
         self.held = None;
+        self.known.work.add(self.places.len() as u64 / work::WALK);
         let mut expects = vec![Expect::Unknown; self.places.len()];
         let mut fits = vec![0.0; self.places.len()];
         let place = |number: u32| self.places.get(number as usize - 1).copied().flatten();

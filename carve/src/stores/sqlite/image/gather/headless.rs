@@ -7,6 +7,7 @@ use super::fit::{EVIDENCE, tree_page};
 use super::known::Known;
 use super::search::Index;
 use super::walk::{self, Start};
+use super::work::Work;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
@@ -43,14 +44,16 @@ struct Seed {
 }
 
 /// Puts together what is left of databases without a first page; `indexes` are of all sizes of which there are interior
-/// pages.
+/// pages, and `all` the work that may be done.
 pub(super) fn drafts<'i>(
     image: &'i [u8],
     hits: &[Hit],
     indexes: &'i BTreeMap<u32, Index>,
     most_pages: &BTreeMap<u32, u32>,
+    all: u64,
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Draft<'i>> {
+    let mut work = Work::of_most(all);
     let mut found: Vec<Draft<'i>> = Vec::new();
     let mut own: HashSet<u64, RandomState> = HashSet::default();
     for (page_size, index) in indexes {
@@ -70,7 +73,7 @@ pub(super) fn drafts<'i>(
         for group in groups(&seeds, index, u64::from(*page_size)) {
             let group: Vec<usize> =
                 group.into_iter().filter(|at| seeds.get(*at).is_some_and(|seed| !seed.used)).collect();
-            if found.len() >= MOST_DATABASES {
+            if found.len() >= MOST_DATABASES || work.is_over() {
                 break;
             }
             if group.is_empty() {
@@ -79,7 +82,7 @@ pub(super) fn drafts<'i>(
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
             let reserved = reserved(&body, group.iter().filter_map(|at| seeds.get(*at)));
             let body = Body { geometry: Geometry { reserved, ..geometry }, ..body };
-            let draft = database(body, &mut seeds, group, &taken);
+            let draft = database(body, &mut seeds, group, &mut work, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
         }
@@ -153,13 +156,14 @@ fn database<'i>(
     body: Body<'i>,
     seeds: &mut [Seed],
     group: Vec<usize>,
+    work: &mut Work,
     claimed: &dyn Fn(u64) -> bool,
 ) -> Option<Draft<'i>> {
     let mut members = group;
     // The draft of each round: one that begins as one before does comes to the same.
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     let mut last: Option<usize> = None;
-    let mut known = Known::default();
+    let mut known = Known::of_work(*work);
     for _ in 0..MOST_ROUNDS {
         let draft = last.and_then(|last| drafts.get(last));
         let chosen: Vec<&Seed> = members.iter().filter_map(|member| seeds.get(*member)).collect();
@@ -191,6 +195,7 @@ fn database<'i>(
         last = Some(drafts.len());
         drafts.push(next);
     }
+    *work = known.work;
     for member in &members {
         if let Some(seed) = seeds.get_mut(*member) {
             seed.used = true;

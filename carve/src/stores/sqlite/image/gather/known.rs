@@ -4,6 +4,7 @@ use super::body::{Body, Expect, Key};
 use super::order::Keys;
 use super::schema::{self, Tree};
 use super::walk;
+use super::work::Work;
 use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::header;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 /// The first schema format in which keys fall where their definition says so (SQLite file format, section 1.3.10).
 const DESCENDS: u32 = 4;
 
+/// Places of one page that are kept: of more, asking for the bytes costs no more than finding the answer.
+const MOST_PLACES: usize = 256;
+
 /// How well places fit, and what the pages in them lead to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
@@ -27,6 +31,8 @@ pub(super) struct Known {
     levels: HashMap<u64, Option<bool>, RandomState>,
     /// The trees that the schema names, with the leaves of `sqlite_schema` that were read.
     trees: (Vec<u64>, Arc<Vec<Tree>>),
+    /// The work that was done for the database.
+    pub work: Work,
 }
 
 /// How well places fit a page, as long as the same is expected of it.
@@ -72,6 +78,11 @@ impl Known {
         let fits = Fits { expect: Expect::Unknown, places: Vec::new() };
         let len = self.fits.len().max(count as usize + 1);
         self.fits.resize(len, fits);
+    }
+
+    /// Nothing, for a database on which so much work may be done.
+    pub(super) fn of_work(work: Work) -> Self {
+        Self { work, ..Self::default() }
     }
 
     /// How well the page at `offset` fits what is expected of the page `number`.
@@ -169,6 +180,9 @@ impl PageFits<'_> {
         let Some(known) = &mut self.known else { return asked() };
         if let Some((_, fit)) = known.iter().find(|(place, _)| *place == offset) {
             return *fit;
+        }
+        if known.len() >= MOST_PLACES {
+            known.clear();
         }
         let fit = asked();
         known.push((offset, fit));

@@ -197,7 +197,7 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
     let standing = |base: i64| State { base, forward: 0.0, backward: 0.0, fit: 0.0 };
     let standing: Option<State> = field.fixed(from - 1).map(standing);
     let runs = field.runs(from, to + 1);
-    let mut ahead = 0;
+    let (mut ahead, mut tried) = (0, 0);
     let mut states: Vec<State> = Vec::new();
     for number in from..=to {
         let before = match steps.len().checked_sub(1) {
@@ -225,6 +225,7 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
                 states.push(page.state(base, f32::NEG_INFINITY, start));
             }
         }
+        tried += states.len() as u64;
         // Of equals the one that was there first.
         states.sort_by(|a, b| b.forward.total_cmp(&a.forward));
         states.truncate(MOST_BASES);
@@ -233,6 +234,7 @@ pub(super) fn lay(field: &mut Field<'_, '_>, from: u32, to: u32) -> Vec<Laid> {
         states.retain(|state| state.forward >= worst);
         steps.push(&states);
     }
+    field.known.work.add(tried);
     let behind = field.fixed(to + 1);
     if let Some((last, behind)) = steps.last_mut().zip(behind) {
         for state in last.iter_mut().filter(|state| state.base != behind) {

@@ -22,6 +22,7 @@ mod schema;
 mod search;
 mod shape;
 mod walk;
+mod work;
 
 use super::hits::{Hit, HitKind};
 use crate::progress::Progress;
@@ -33,6 +34,7 @@ use mudlark_parsers::sqlite::header::Header;
 use rayon::prelude::*;
 use search::Index;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use work::Work;
 
 /// How many times the pages that an image has room for its headers may count in all: each page is of one database, but
 /// some of them may be lost, and headers that count more are lies.
@@ -195,6 +197,14 @@ fn most_pages(image: &[u8], hits: &[Hit]) -> BTreeMap<u32, u32> {
     PAGE_SIZES.into_iter().map(|size| (size, most(size))).collect()
 }
 
+/// Shares out the work that may be done for databases.
+fn share(all: u64, drafts: &mut [Draft<'_>]) {
+    let counts: Vec<u32> = drafts.iter().map(|draft| draft.body.count).collect();
+    for (draft, work) in drafts.iter_mut().zip(Work::shares(all, &counts)) {
+        draft.known.work = work;
+    }
+}
+
 /// Puts together what the hits of an image, in the order of their offsets, are parts of; `logs` are runs of it that are
 /// of logs and journals.
 pub(in super::super) fn gather(
@@ -254,6 +264,8 @@ pub(in super::super) fn gather(
     let of_size = |(size, links)| (size, Index::of(image, hits, size, links, &taken));
     let indexes: BTreeMap<u32, Index> = links.into_iter().map(of_size).collect();
     let mut drafts: Vec<Draft<'_>> = drafts;
+    let all = Work::of_image(image.len() as u64);
+    share(all, &mut drafts);
     for draft in &mut drafts {
         if let Some(index) = indexes.get(&draft.body.geometry.page_size) {
             draft.body.index = index;
@@ -271,7 +283,9 @@ pub(in super::super) fn gather(
         return Gathered::default();
     }
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
-    drafts.extend(headless::drafts(image, hits, &indexes, &most_pages, &|offset| held.has(offset)));
+    let mut headless = headless::drafts(image, hits, &indexes, &most_pages, all, &|offset| held.has(offset));
+    share(all, &mut headless);
+    drafts.extend(headless);
     contest::settle(&mut drafts, &|offset| claimed.has(offset));
     // Where no other database of its size lies in pieces, nothing reaches its end.
     ended.retain_mut(|(_, ended)| {

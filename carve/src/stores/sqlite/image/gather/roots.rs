@@ -4,6 +4,7 @@ use super::body::{Body, Expect, Key};
 use super::fit::STRONG;
 use super::known::{Known, Links};
 use super::shape::Shape;
+use super::work;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -68,6 +69,10 @@ pub(super) fn root(
     let Expect::Tree { shape, low, high, .. } = *expect else { return None };
     let mut best: Option<Root> = None;
     for offset in pages {
+        known.work.add(1);
+        if known.work.is_over() {
+            break;
+        }
         if body.fit(offset, number, expect) < 0.0 {
             continue;
         }
@@ -166,7 +171,8 @@ impl Tree<'_, '_> {
 
     /// The best place of a page. Links are taken for such up to a power of two, so that databases of about the same size share what is
     /// found.
-    fn find(&self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
+    fn find(&mut self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
+        self.known.work.add(work::FIND);
         let linked = self.body.linked.checked_next_power_of_two().unwrap_or(u32::MAX);
         self.body.index.best(&Body { linked, ..*self.body }, number, expect)
     }

@@ -53,6 +53,9 @@ impl Draft<'_> {
         let loose: Vec<(u32, u64)> = loose.filter(|(number, _)| self.fit(*number) >= 0.0).collect();
         let mut any = false;
         for (number, offset) in loose {
+            if self.known.work.is_over() {
+                break;
+            }
             if self.agrees(number, offset) != Some(false) || !self.refuted.insert((number, offset)) {
                 continue;
             }

@@ -286,7 +286,7 @@ impl Draft<'_> {
             || self.place(number + 1) == Some(offset + size)
     }
 
-    fn take_away(&mut self, number: u32) {
+    pub(super) fn take_away(&mut self, number: u32) {
         let at = number as usize - 1;
         if let (Some(place), Some(laid), Some(fit)) =
             (self.places.get_mut(at), self.laid.get_mut(at), self.fits.get_mut(at))

@@ -68,6 +68,9 @@ impl Draft<'_> {
         }
         let mut found = Vec::new();
         for (number, expect, mut pages) in wanted {
+            if self.known.work.is_over() {
+                break;
+            }
             let agree: Vec<Option<bool>> = pages.iter().map(|offset| self.agrees(number, *offset)).collect();
             let least = if agree.contains(&Some(true)) { Some(true) } else { None };
             let mut agree = agree.into_iter();

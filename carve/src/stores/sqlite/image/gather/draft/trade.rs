@@ -41,6 +41,17 @@ impl Draft<'_> {
         self.barred.len() < before
     }
 
+    /// Lets go of places to which others have the better claim, with nothing in their stead.
+    pub(super) fn let_go(&mut self) {
+        self.unfix();
+        let placed: Vec<(u32, u64)> = self.placed().collect();
+        for (number, offset) in placed {
+            if self.lost.contains(&offset) || self.barred.contains(&(number, offset)) {
+                self.take_away(number);
+            }
+        }
+    }
+
     /// Lets go of pages that stand in places to which others have the better claim.
     pub(super) fn unfix(&mut self) {
         let size = self.body.size();
