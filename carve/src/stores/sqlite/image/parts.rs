@@ -46,7 +46,10 @@ fn part(image: &[u8], assembly: &Assembly) -> Option<Part> {
             "of some pages only the run that they lie in tells the place: with {percent:.0} % one lies elsewhere"
         ));
     }
-    let standing = match (assembly.whole, open == 0 && !doubt) {
+    if assembly.unasked {
+        reasons.push("so many places would do for its pages that not all were looked at".to_owned());
+    }
+    let standing = match (assembly.whole, open == 0 && !doubt && !assembly.unasked) {
         (true, true) => Standing::Intact,
         (true, false) => Standing::Ambiguous,
         (false, _) => Standing::Damaged,

@@ -1,7 +1,7 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
 use super::draft::{Draft, Left, Rank};
-use super::{Assembly, Pool};
+use super::{Assembly, Pool, share};
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,6 +11,9 @@ const MOST_ROUNDS: usize = 24;
 
 /// Times that places are given back which their claimants don't hold any more.
 const MOST_RETURNS: usize = 2;
+
+/// Looks at what is sure of others for what that leaves open.
+const MOST_LOOKS: usize = 64;
 
 /// A claim of a database to a place.
 #[derive(Clone, Copy, Debug)]
@@ -177,12 +180,16 @@ impl Ended<'_> {
 pub(super) fn finish(
     mut drafts: Vec<Draft<'_>>,
     ended: &mut [Ended<'_>],
+    all: u64,
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Assembly> {
     let of_ends: HashSet<u64> = ended.iter().flat_map(Ended::offsets).collect();
     let held = claimed;
     let claimed = |offset: u64| held(offset) && !of_ends.contains(&offset);
+    share(all, drafts.iter_mut());
     fill(&mut drafts, held);
+    share(all, drafts.iter_mut());
+    share(all, ended.iter_mut().map(|ended| &mut ended.draft));
     let mut sure: BTreeMap<u64, (usize, u32)> = BTreeMap::new();
     // Places beside the runs of databases, of which they may be pages as well, by the database; `None` where there are several.
     let mut reached: HashMap<u64, Option<usize>, RandomState> = HashMap::default();
@@ -196,7 +203,7 @@ pub(super) fn finish(
             *known = known.filter(|known| *known == owner);
         }
     }
-    for Ended { draft, untold, pools } in ended {
+    for Ended { draft, untold, pools } in ended.iter_mut() {
         *pools = draft.reached_pools(untold, &claimed, &|offset| reached.contains_key(&offset));
     }
     let finish = |(owner, draft): (usize, Draft<'_>)| {
@@ -204,7 +211,11 @@ pub(super) fn finish(
         draft.finish(&claimed, &of_others)
     };
     let mut assemblies: Vec<Assembly> = drafts.into_par_iter().enumerate().map(finish).collect();
-    loop {
+    // A run that was not followed to its end may be that of a page of any.
+    let cut = assemblies.iter().any(|assembly| assembly.unasked);
+    assemblies.iter_mut().for_each(|assembly| assembly.unasked |= cut);
+    ended.iter_mut().for_each(|ended| ended.draft.unasked |= cut);
+    for _ in 0..MOST_LOOKS {
         let open: Vec<HashSet<u32>> = assemblies
             .iter()
             .map(|assembly| {
@@ -231,7 +242,8 @@ pub(super) fn finish(
             changed |= assembly.choices() < before;
         }
         if !changed {
-            return assemblies;
+            break;
         }
     }
+    assemblies
 }

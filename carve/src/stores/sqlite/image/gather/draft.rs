@@ -113,6 +113,8 @@ pub(super) struct Draft<'i> {
     walked: Walked,
     /// Whether a page lies elsewhere since the last walk.
     moved: bool,
+    /// Not all places that pages may have were asked: too many would do.
+    pub unasked: bool,
     /// The places whose bytes told at the last walk which page they are.
     held: Option<Arc<Held>>,
 }
@@ -159,6 +161,7 @@ impl<'i> Draft<'i> {
             refuted: HashSet::default(),
             walked: Walked::default(),
             moved: true,
+            unasked: false,
             held: None,
         }
     }

@@ -70,7 +70,7 @@ pub(super) fn drafts<'i>(
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
         seeds.truncate(MOST_SEEDS);
-        for group in groups(&seeds, index, u64::from(*page_size)) {
+        for group in groups(&seeds, index, u64::from(*page_size), &mut work) {
             let group: Vec<usize> =
                 group.into_iter().filter(|at| seeds.get(*at).is_some_and(|seed| !seed.used)).collect();
             if found.len() >= MOST_DATABASES || work.is_over() {
@@ -92,11 +92,12 @@ pub(super) fn drafts<'i>(
 
 /// Interior pages of which one may be the first of a database, those first that say most: such as have their children in the
 /// same run go together.
-fn groups(seeds: &[Seed], index: &Index, size: u64) -> Vec<Vec<usize>> {
+fn groups(seeds: &[Seed], index: &Index, size: u64, work: &mut Work) -> Vec<Vec<usize>> {
     let mut runs: BTreeMap<i64, (usize, Vec<usize>)> = BTreeMap::new();
     let mut lone = Vec::new();
     for (at, seed) in seeds.iter().enumerate() {
-        match index.common_base(&seed.children, size) {
+        let base = if work.is_over() { None } else { index.common_base(&seed.children, size, work) };
+        match base {
             Some((base, votes)) => {
                 let run = runs.entry(base).or_default();
                 run.0 += votes;
@@ -187,6 +188,7 @@ fn database<'i>(
         std::mem::swap(&mut next.known, &mut known);
         next.run(claimed);
         std::mem::swap(&mut next.known, &mut known);
+        known.work.add(seeds.len() as u64);
         for (number, seed) in seeds.iter().enumerate() {
             if !seed.used && !members.contains(&number) && goes_with(&next, seed) {
                 members.push(number);

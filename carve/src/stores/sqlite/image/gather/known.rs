@@ -18,7 +18,7 @@ use std::sync::Arc;
 const DESCENDS: u32 = 4;
 
 /// Places of one page that are kept: of more, asking for the bytes costs no more than finding the answer.
-const MOST_PLACES: usize = 256;
+const MOST_PLACES: usize = 64;
 
 /// How well places fit, and what the pages in them lead to.
 #[derive(Clone, Debug, Default)]

@@ -62,6 +62,8 @@ pub(in super::super) struct Assembly {
     pub of_trees: Vec<OfTree>,
     /// How likely a page lies elsewhere of which nothing but the run that it lies in tells.
     pub elsewhere: f64,
+    /// Not all places were asked for: too many would do.
+    pub unasked: bool,
     /// Pages that must be there and are not.
     pub missing: Vec<u32>,
     /// All links hold, and each page has its use.
@@ -197,10 +199,30 @@ fn most_pages(image: &[u8], hits: &[Hit]) -> BTreeMap<u32, u32> {
     PAGE_SIZES.into_iter().map(|size| (size, most(size))).collect()
 }
 
+/// Leaves out the databases that count most pages where all of them count more than so many.
+fn drop_liars(drafts: &mut Vec<Draft<'_>>, most: u64) {
+    let mut counts: Vec<u32> = drafts.iter().map(|draft| draft.body.count).collect();
+    counts.sort_unstable();
+    let mut counted = 0;
+    counts.retain(|count| {
+        counted += u64::from(*count);
+        counted <= most
+    });
+    // Of those that count as many as the greatest that is kept the first ones stay.
+    let mut of_greatest = counts.iter().filter(|count| Some(*count) == counts.last()).count();
+    let greatest = counts.last().copied().unwrap_or(0);
+    drafts.retain(|draft| {
+        let stays = draft.body.count < greatest || draft.body.count == greatest && of_greatest > 0;
+        of_greatest -= usize::from(stays && draft.body.count == greatest);
+        stays
+    });
+}
+
 /// Shares out the work that may be done for databases.
-fn share(all: u64, drafts: &mut [Draft<'_>]) {
+fn share<'d, 'i: 'd>(all: u64, drafts: impl Iterator<Item = &'d mut Draft<'i>>) {
+    let drafts: Vec<&mut Draft<'_>> = drafts.collect();
     let counts: Vec<u32> = drafts.iter().map(|draft| draft.body.count).collect();
-    for (draft, work) in drafts.iter_mut().zip(Work::shares(all, &counts)) {
+    for (draft, work) in drafts.into_iter().zip(Work::shares(all, &counts)) {
         draft.known.work = work;
     }
 }
@@ -220,11 +242,7 @@ pub(in super::super) fn gather(
     let most_pages = most_pages(image, hits);
     let begin = |hit: &Hit| Draft::at(image, hit.offset(), &most_pages);
     let mut begun: Vec<Draft<'_>> = heads.filter_map(begin).collect();
-    let (mut counted, most) = (0, MOST_TIMES * (image.len() as u64 / 512 + 1));
-    begun.retain(|draft| {
-        counted += u64::from(draft.body.count);
-        counted <= most
-    });
+    drop_liars(&mut begun, MOST_TIMES * (image.len() as u64 / 512 + 1));
     let tried: Vec<(Draft<'_>, Option<Whole>)> = begun
         .into_par_iter()
         .map(|draft| {
@@ -265,7 +283,7 @@ pub(in super::super) fn gather(
     let indexes: BTreeMap<u32, Index> = links.into_iter().map(of_size).collect();
     let mut drafts: Vec<Draft<'_>> = drafts;
     let all = Work::of_image(image.len() as u64);
-    share(all, &mut drafts);
+    share(all, drafts.iter_mut());
     for draft in &mut drafts {
         if let Some(index) = indexes.get(&draft.body.geometry.page_size) {
             draft.body.index = index;
@@ -284,7 +302,7 @@ pub(in super::super) fn gather(
     }
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
     let mut headless = headless::drafts(image, hits, &indexes, &most_pages, all, &|offset| held.has(offset));
-    share(all, &mut headless);
+    share(all, headless.iter_mut());
     drafts.extend(headless);
     contest::settle(&mut drafts, &|offset| claimed.has(offset));
     // Where no other database of its size lies in pieces, nothing reaches its end.
@@ -293,10 +311,11 @@ pub(in super::super) fn gather(
         index.map(|index| ended.draft.body.index = index).is_some()
     });
     let (of, mut ended): (Vec<usize>, Vec<Ended<'_>>) = ended.into_iter().unzip();
-    let others = contest::finish(drafts, &mut ended, &|offset| claimed.has(offset));
+    let others = contest::finish(drafts, &mut ended, all, &|offset| claimed.has(offset));
     for (of, ended) in of.into_iter().zip(ended) {
         if let Some(assembly) = assemblies.get_mut(of) {
             assembly.pools = ended.pools;
+            assembly.unasked = ended.draft.unasked;
         }
     }
     assemblies.extend(others);

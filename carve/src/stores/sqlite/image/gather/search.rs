@@ -13,6 +13,7 @@ use super::keys;
 use super::lay::{Guess, base_of};
 use super::links::Links;
 use super::order::Order;
+use super::work::Work;
 use answers::Answers;
 use copies::{Copies, Shown};
 use mudlark_parsers::bytes::slice_at;
@@ -247,6 +248,16 @@ impl Index {
         self.links.iter().copied()
     }
 
+    /// How many there are.
+    pub(super) const fn link_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many leaves there are.
+    pub(super) const fn leaf_count(&self) -> usize {
+        self.last.len() + self.entries.len()
+    }
+
     /// Pages that may be of a pointer map.
     pub(super) fn maps(&self) -> &[u64] {
         &self.maps
@@ -254,7 +265,12 @@ impl Index {
 
     /// The run in which most of these children of one page lie, when it is that of most of those that are found: the place of its
     /// page 1, and how many of the children lie in it.
-    pub(super) fn common_base(&self, children: &[(u32, Expect)], size: u64) -> Option<(i64, usize)> {
+    pub(super) fn common_base(
+        &self,
+        children: &[(u32, Expect)],
+        size: u64,
+        work: &mut Work,
+    ) -> Option<(i64, usize)> {
         let mut bases: Vec<i64> = Vec::new();
         let mut found = 0;
         let step = children.len().div_ceil(MOST_ASKED).max(1);
@@ -266,6 +282,7 @@ impl Index {
             bases.extend(places.map(|offset| base_of(Guess { number: *number, offset }, size)));
             found += usize::from(bases.len() > before);
         }
+        work.add(bases.len() as u64);
         bases.sort_unstable();
         let most = bases.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
         (most.len() >= 2 && most.len() * 2 >= found).then_some((*most.first()?, most.len()))

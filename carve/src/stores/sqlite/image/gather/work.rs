@@ -2,7 +2,7 @@
 //! over and over.
 
 /// The places that are tried, or as much work, for all databases of an image together: what is put together comes to a thousandth.
-const FOR_ALL: u64 = 1 << 25;
+const FOR_ALL: u64 = 1 << 23;
 
 /// The same for each sector that the image has.
 const FOR_A_SECTOR: u64 = 128;
@@ -12,6 +12,9 @@ pub(super) const FIND: u64 = 16;
 
 /// Holding a page of an index against the rows of a table.
 pub(super) const AGREE: u64 = 12;
+
+/// Holding a page of the pointer map against what is known of the pages that it is of.
+pub(super) const MAP: u64 = 16;
 
 /// Pages that are walked over for as much as a place is tried.
 pub(super) const WALK: u64 = 4;

@@ -65,6 +65,7 @@ impl Draft<'_> {
             rivals: rivals.into_values().filter(|rival| !claimed(rival.offset) && differs(rival)).collect(),
             pools,
             elsewhere: doubt,
+            unasked: self.unasked,
             missing,
             broken_links: self.walked.broken,
             places: self.places,
@@ -87,6 +88,11 @@ impl Draft<'_> {
                 }
                 let placed = self.places.get(at).copied().flatten().is_some();
                 let own = if placed { self.fits.get(at).copied().unwrap_or(0.0) } else { 0.0 };
+                self.known.work.add(1);
+                if self.known.work.is_over() {
+                    self.unasked = true;
+                    return false;
+                }
                 let fit = self.known.fit(&self.body, offset, number, expect);
                 let crosses = self.body.crosses(offset, number, expect, &self.expects);
                 if fit >= 0.0 && own - fit < DECIDED && !crosses {

@@ -8,6 +8,7 @@ use super::super::Pool;
 use super::super::body::{Expect, Key};
 use super::super::fit::{EVIDENCE, MISFIT, PAGE};
 use super::super::lay::{self, Guess, Laid};
+use super::super::work;
 use super::runs::odds;
 use super::{ALIKE, DECIDED, Draft, MOST_ELSEWHERE};
 use foldhash::fast::RandomState;
@@ -99,6 +100,10 @@ impl Draft<'_> {
             if self.place(number).is_some() && self.fit(number) >= 0.0 {
                 continue;
             }
+            self.known.work.add(work::MAP * self.body.index.maps().len() as u64);
+            if self.known.work.is_over() {
+                break;
+            }
             let free =
                 self.body.index.maps().iter().filter(|offset| !taken(**offset) && !own.contains(*offset));
             let agrees =
@@ -129,6 +134,10 @@ impl Draft<'_> {
         if open.is_empty() {
             return false;
         }
+        self.known.work.add(self.body.index.link_count() as u64 / work::WALK);
+        if self.known.work.is_over() {
+            return false;
+        }
         let mut own: HashSet<u64, RandomState> = self.placed().map(|(_, offset)| offset).collect();
         let leads_on = |next: u32| {
             let expect = self.expects.get((next as usize).wrapping_sub(1));
@@ -140,9 +149,16 @@ impl Draft<'_> {
         let links = self.nearest(links);
         let mut any = false;
         for (number, expect) in open {
-            let fits =
-                |offset: &&u64| !own.contains(*offset) && self.body.fit(**offset, number, &expect) >= 0.0;
+            let mut asked = 0;
+            let fits = |offset: &&u64| {
+                asked += 1;
+                !own.contains(*offset) && self.body.fit(**offset, number, &expect) >= 0.0
+            };
             let free: Vec<u64> = links.iter().filter(fits).take(MOST_ELSEWHERE).copied().collect();
+            self.known.work.add(asked);
+            if self.known.work.is_over() {
+                break;
+            }
             any |= self.fill_one(number, which, free, &mut own);
         }
         any
@@ -160,7 +176,12 @@ impl Draft<'_> {
             if self.place(number).is_some() && self.fit(number) >= 0.0 {
                 continue;
             }
-            let found = if (low, high) == (Key::Open, Key::Open) {
+            let is_open = (low, high) == (Key::Open, Key::Open);
+            self.known.work.add(if is_open { self.body.index.leaf_count() as u64 } else { work::FIND });
+            if self.known.work.is_over() {
+                break;
+            }
+            let found = if is_open {
                 let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
                 let leaves = self.body.index.leaves(table).filter(fits);
                 let places = leaves.flat_map(|leaf| self.body.index.places(leaf));
@@ -202,6 +223,10 @@ impl Draft<'_> {
             if open.is_empty() {
                 continue;
             }
+            self.known.work.add(self.body.index.ends(held.0).count() as u64);
+            if self.known.work.is_over() {
+                return;
+            }
             let ends = self.ends(held, &|offset| taken(offset) || own.contains(&offset));
             let mut lonely = Vec::new();
             for number in open {
@@ -236,8 +261,16 @@ impl Draft<'_> {
             let Some(expect) = self.expects.get(number as usize - 1).copied() else { continue };
             let free =
                 self.body.index.longer_ends(left).filter(|offset| !taken(*offset) && !own.contains(offset));
-            let fits = |offset: &u64| self.body.fit(*offset, number, &expect) >= 0.0;
+            let mut asked = 0;
+            let fits = |offset: &u64| {
+                asked += 1;
+                self.body.fit(*offset, number, &expect) >= 0.0
+            };
             let free: Vec<u64> = free.filter(fits).take(MOST_ELSEWHERE).collect();
+            self.known.work.add(asked);
+            if self.known.work.is_over() {
+                return;
+            }
             self.fill_one(number, which, self.nearest(free), &mut own);
         }
     }
@@ -312,7 +345,7 @@ impl Draft<'_> {
     /// The pools of pages of which it is not `sure` where they lie, and how likely one of those lies elsewhere of which nothing
     /// but its run tells: where the run of another database may reach as well, as `reached` says, it tells nothing.
     pub(super) fn pools(
-        &self,
+        &mut self,
         sure: &[bool],
         claimed: &dyn Fn(u64) -> bool,
         reached: &dyn Fn(u64) -> bool,
@@ -332,6 +365,11 @@ impl Draft<'_> {
             numbers.retain(|number| !is_sure(*number));
             if numbers.is_empty() {
                 continue;
+            }
+            self.known.work.add(2 * self.body.index.ends(held.0).count() as u64);
+            if self.known.work.is_over() {
+                self.unasked = true;
+                break;
             }
             let offsets = self.ends(held, &|offset| claimed(offset) || of_sure.contains(&offset));
             let expect = Expect::Chain { left: held.0, text: held.1, guessed: false, parent: 0 };

@@ -58,6 +58,11 @@ impl Draft<'_> {
         if place == offset {
             return false;
         }
+        self.known.work.add(1);
+        if self.known.work.is_over() {
+            self.unasked = true;
+            return false;
+        }
         let fit = self.known.fit(&self.body, offset, number, &expect);
         if fit < 0.0 || self.body.crosses(offset, number, &expect, &self.expects) {
             return false;

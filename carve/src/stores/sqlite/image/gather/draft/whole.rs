@@ -45,6 +45,7 @@ impl Draft<'_> {
             pools: Vec::new(),
             of_trees: Vec::new(),
             elsewhere: 0.0,
+            unasked: false,
             missing: Vec::new(),
             whole: true,
             broken_links: 0,
