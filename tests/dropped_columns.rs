@@ -2,6 +2,7 @@
 
 use crate::support::{Done, folder, recovered_lines, store};
 use serde_json::Value as Json;
+use std::fs;
 
 #[test]
 fn a_dropped_column_is_told_by_the_rows_that_a_root_had_before_it_got_leaves() -> Done {
@@ -46,5 +47,32 @@ fn an_index_entry_of_a_row_is_no_later_version_of_it_though_the_row_has_a_column
     assert!(whole >= 10, "{whole} of {} whole", deleted.len());
     let wrong: Vec<&&Json> = deleted.iter().filter(|line| line["state"] != "deleted").collect();
     assert!(wrong.is_empty(), "{} of {}: {:?}", wrong.len(), deleted.len(), wrong.first());
+    Ok(())
+}
+
+#[test]
+fn a_dropped_column_is_told_by_the_rows_that_a_journal_has_of_a_page_that_is_lost() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 16384; PRAGMA secure_delete = off; PRAGMA journal_mode = persist;
+         CREATE TABLE numbers(id INTEGER PRIMARY KEY, a INTEGER, b INTEGER, c INTEGER, fax TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO numbers SELECT i, 1000000007 * i, 900000011 * i, 20000 * (i % 7), 't' || i FROM n;
+         DELETE FROM numbers WHERE id % 3 = 0;
+         ALTER TABLE numbers DROP COLUMN fax;
+         UPDATE numbers SET a = 0 WHERE id = 1;",
+    )?;
+    let mut bytes = fs::read(&path)?;
+    bytes[16384..32768].fill(0x90);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone: Vec<&Json> = lines.iter().filter(|line| line["state"] != "live").collect();
+    let of =
+        |line: &&&Json| Some((line["values"]["a"].as_i64()?, line["values"]["dropped"].as_str()?.to_owned()));
+    let is_right = |(a, fax): &(i64, String)| *fax == format!("t{}", a / 1_000_000_007);
+    let right = gone.iter().filter_map(|line| of(&line)).filter(is_right).count();
+    assert!(right >= 80 && gone.len() - right <= 3, "{right} of {}", gone.len());
     Ok(())
 }

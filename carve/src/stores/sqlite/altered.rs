@@ -97,9 +97,12 @@ pub(super) fn add_shapes(catalogue: &mut Catalogue, forest: &mut Forest, view: &
 }
 
 /// Pages on which rows of earlier shapes may stand, gathered once for all tables.
+#[derive(Default)]
 struct Loose {
     /// Old versions of pages that are a tree's now, by what it holds.
     earlier: HashMap<Object, Vec<u32>>,
+    /// Those of pages that a tree lacks: their rows stand in for the lost ones.
+    stand_ins: HashMap<Object, Vec<u32>>,
     /// Sound pages that hang in no tree, by the width of their records and whether those have row ids.
     freed: HashMap<(usize, bool), Vec<u32>>,
     /// Cells of pages that were cleared, each with its page, the same way.
@@ -110,12 +113,16 @@ struct Loose {
 
 impl Loose {
     fn of(forest: &Forest, view: &View<'_>, survey: &Survey) -> Self {
-        let (earlier, freed) = (HashMap::new(), HashMap::new());
-        let mut loose = Self { earlier, freed, cleared: HashMap::new(), trees: HashMap::new() };
+        let mut loose = Self::default();
+        let lacking = forest.lacking();
         for (number, _) in survey.old() {
-            let place = view.page(number).and_then(|page| forest.place(page.number));
-            if let Some(tree) = place.and_then(|(tree, _)| forest.trees.get(tree as usize)) {
-                loose.earlier.entry(tree.object).or_default().push(number);
+            let Some(page) = view.page(number).map(|page| page.number) else { continue };
+            let place = forest.place(page).map(|(tree, _)| tree as usize);
+            let lacks = || lacking.get(&page).copied().flatten();
+            let Some(tree) = place.or_else(lacks).and_then(|tree| forest.trees.get(tree)) else { continue };
+            loose.earlier.entry(tree.object).or_default().push(number);
+            if place.is_none() {
+                loose.stand_ins.entry(tree.object).or_default().push(number);
             }
         }
         let freed = survey.iter().filter(|(number, info)| info.sound && forest.standing(*number).is_none());
@@ -203,7 +210,9 @@ fn dropped(
     // Of a large table the pages are asked whose free space was, as an altered row mostly stays on its page, and the first
     // ones, which hold the rows that a root had before it got leaves.
     let some = || spare.iter().chain(tree.pages.iter().take(PAGES)).copied().collect();
-    let asked = if spare.len() < PAGES { tree.pages.clone() } else { some() };
+    let mut asked = if spare.len() < PAGES { tree.pages.clone() } else { some() };
+    let stand_ins = loose.stand_ins.get(&tree.object).map(Vec::as_slice).unwrap_or_default();
+    asked.extend(stand_ins.iter().step_by(stand_ins.len().div_ceil(PAGES).max(1)));
     let positions = match position {
         Some(position) => position..position + 1,
         None if alias => 1..columns,

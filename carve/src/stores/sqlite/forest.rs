@@ -16,7 +16,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::{record, salvage};
 use rayon::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a tree holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -269,6 +269,20 @@ impl Forest {
     pub(super) fn standing(&self, page: u32) -> Option<&Tree> {
         let (number, _) = self.place(page)?;
         self.trees.get(number as usize).filter(|tree| tree.object != Object::Stale)
+    }
+
+    /// The pages that trees name and that can't be read, each with its tree; `None` where several name it.
+    pub(super) fn lacking(&self) -> HashMap<u32, Option<usize>> {
+        let trees = self.trees.iter().enumerate().filter(|(_, tree)| tree.object != Object::Stale);
+        let gaps = trees.flat_map(|(number, tree)| tree.gaps.iter().map(move |gap| (gap.child, number)));
+        let mut lacking: HashMap<u32, Option<usize>> = HashMap::new();
+        for (page, tree) in gaps.filter(|(page, _)| *page > 0) {
+            lacking
+                .entry(page)
+                .and_modify(|known| *known = known.filter(|known| *known == tree))
+                .or_insert(Some(tree));
+        }
+        lacking
     }
 
     /// Grows a new part of a tree from a page that nothing links to.

@@ -182,7 +182,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .collect();
     let (lacks_a_table, may_lack_a_table) =
         (before::lacks_a_table(database), before::may_lack_a_table(database));
-    let lacking = lacking(database);
+    let lacking = database.forest.lacking();
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     let mut aliased = Aliased::default();
     let mut strangers: Vec<u32> = Vec::new();
@@ -387,21 +387,6 @@ pub fn find(database: &Database<'_>) -> Places {
         }
     }
     places
-}
-
-/// The pages that trees name and that can't be read, each with its tree; `None` where several name it.
-fn lacking(database: &Database<'_>) -> HashMap<u32, Option<usize>> {
-    let trees = database.forest.trees.iter().enumerate();
-    let trees = trees.filter(|(_, tree)| tree.object != Object::Stale);
-    let gaps = trees.flat_map(|(number, tree)| tree.gaps.iter().map(move |gap| (gap.child, number)));
-    let mut lacking: HashMap<u32, Option<usize>> = HashMap::new();
-    for (page, tree) in gaps.filter(|(page, _)| *page > 0) {
-        lacking
-            .entry(page)
-            .and_modify(|known| *known = known.filter(|known| *known == tree))
-            .or_insert(Some(tree));
-    }
-    lacking
 }
 
 /// The tree of the table that had a page while it was as this version of it is.
