@@ -83,8 +83,10 @@ pub(super) fn judge(
 ) -> Vec<Judged> {
     history.into_iter().for_each(|history| renumber(search, history, &mut dead));
     know_again(search, &mut dead);
-    // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells.
+    // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells. It
+    // writes all pages anew: only versions of them that are older may have other ids.
     let renumbered = search.layout.alias().is_none();
+    let may_have_other_id = |dead: &Dead| renumbered && search.database.view.is_old(dead.page);
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
     let is_short = |dead: &Dead| dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING;
     let is_common = |dead: &Dead| {
@@ -93,7 +95,10 @@ pub(super) fn judge(
             && is_short(dead)
             && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
     };
-    let has_own_id = |dead: &Dead| dead.rowid.is_some() && is_short(dead) && !renumbered;
+    let has_own_id = |dead: &Dead| {
+        let is_sure = !renumbered || !dead.freed.first_solved && !may_have_other_id(dead);
+        dead.rowid.is_some() && is_short(dead) && is_sure
+    };
     let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
     let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
@@ -107,7 +112,7 @@ pub(super) fn judge(
     let is_copy = |dead: &Dead| {
         search.tree.rowids
             && dead.numbering == Numbering::Unknown
-            && (renumbered || !is_read(dead))
+            && (may_have_other_id(dead) || !is_read(dead))
             && !has_ended(dead)
             && !is_common(dead)
             && !has_own_id(dead)
