@@ -153,6 +153,8 @@ pub(super) fn settle(
                 let restored = ((other.place, other.cell), Claim::SectorRestored);
                 verdicts.entry(winner.0).or_default().restored_from = Some(restored);
                 verdicts.entry(other.place).or_default().merged = true;
+                // What else is found of the row is held against what it was before.
+                kept.insert(first.rowid, (other.place, other.cell));
                 continue;
             }
             let like = restored.map_or(winner, |(copy, _)| copy);
