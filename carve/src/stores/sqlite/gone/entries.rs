@@ -15,6 +15,7 @@ use super::super::survey::PageInfo;
 use super::super::view::PageVersion;
 use super::collect::whole;
 use super::method::Method;
+use super::noted::{Noted, newness};
 use super::projected::Projection;
 use super::repeated::Repeated;
 use super::shape::{Kinds, has_controls, reads};
@@ -131,49 +132,96 @@ pub(super) fn agreement(database: &Database<'_>, index: &Index<'_>, number: u32)
     (agrees, known)
 }
 
+/// The indexes of a table whose entries are read.
+#[derive(Default)]
+pub(super) struct Indexes<'i>(Vec<Of<'i>>);
+
+/// An index whose entries are read.
+struct Of<'i> {
+    /// Its number in the catalogue.
+    number: u32,
+    projection: Arc<Projection>,
+    fields: &'i [IndexField],
+}
+
+impl<'i> Indexes<'i> {
+    pub(super) fn of(database: &'i Database<'_>, table: usize) -> Self {
+        let own = (0..).zip(&database.catalogue.indexes).filter(|(_, def)| def.table == table);
+        let with_fields = own.filter_map(|(number, def)| {
+            let projection = of_index(database.catalogue.tables.get(table), &def.fields)?;
+            Some(Of { number, projection: Arc::new(projection), fields: &def.fields })
+        });
+        Self(with_fields.collect())
+    }
+
+    fn get(&self, number: u32) -> Option<&Of<'i>> {
+        self.0.iter().find(|index| index.number == number)
+    }
+
+    /// Where the columns of the table stand in the entries of an index.
+    pub(super) fn projection(&self, number: u32) -> Option<&Projection> {
+        self.get(number).map(|index| &*index.projection)
+    }
+}
+
 /// The entries of a table's indexes that no live row explains by its place, of rows with some of the ranks.
-pub(super) fn dead(
+pub(super) fn noted(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    table: usize,
+    Indexes(indexes): &Indexes<'_>,
     ranks: &RangeInclusive<Rank>,
-) -> Vec<Candidate> {
+) -> Vec<Noted> {
     let database = search.database;
     let rowids = Rowids::of(search);
     let mut found = Vec::new();
-    for (number, def) in database.catalogue.indexes.iter().enumerate().filter(|(_, def)| def.table == table) {
-        let Some(projection) = of_index(database.catalogue.tables.get(table), &def.fields) else { continue };
-        let projection = Arc::new(projection);
+    for index in indexes {
+        let number = index.number as usize;
         let own = database.forest.trees.iter().filter(|tree| tree.object == Object::Index(number));
         let own = own.flat_map(|tree| &tree.pages).map(|page| (*page, true));
         let further = database.places.of_index(number).iter().map(|page| (*page, false));
         let pages: Vec<(u32, bool)> = own.chain(further).collect();
-        let index = Of { number, projection: &projection, fields: &def.fields };
-        let on_page = |mut found: Found, page: &(u32, bool)| {
-            on_page(search, kinds, index, (rowids, ranks), *page, &mut found);
-            found
+        let on_page = |(mut noted, mut scratch): (Vec<Noted>, Scratch), page: &(u32, bool)| {
+            on_page(search, kinds, index, (rowids, ranks), *page, &mut scratch);
+            noted.extend(scratch.entries.drain(..).map(|(noted, _)| noted));
+            (noted, scratch)
         };
-        let parts = pages.par_iter().with_min_len(8).fold(Found::default, on_page);
-        found.par_extend(parts.flat_map_iter(|part| part.dead));
+        let parts = pages.par_iter().with_min_len(8).fold(Default::default, on_page);
+        found.par_extend(parts.flat_map_iter(|(noted, _)| noted));
     }
     found
 }
 
-/// The entries of some pages, and what is kept from one to the next, to allocate once.
-#[derive(Default)]
-struct Found {
-    dead: Vec<Candidate>,
-    /// What one page may hold.
-    cells: Vec<(FreedCell, Claim)>,
+/// Reads entries again that were noted, as candidates.
+pub(super) fn again(
+    search: &Search<'_, '_>,
+    kinds: &Kinds,
+    indexes: &Indexes<'_>,
+    ranks: &RangeInclusive<Rank>,
+    mut noted: Vec<Noted>,
+) -> Vec<Candidate> {
+    let rowids = Rowids::of(search);
+    let page = |noted: &Noted| (noted.index, noted.page, noted.own);
+    noted.par_sort_by_key(page);
+    let pages = noted.par_chunk_by(|a, b| page(a) == page(b));
+    let read = pages.fold(Default::default, |(mut found, mut scratch): (Vec<Candidate>, Scratch), noted| {
+        let index = noted.first().and_then(|noted| Some((indexes.get(noted.index)?, noted)));
+        if let Some((index, first)) = index {
+            on_page(search, kinds, index, (rowids, ranks), (first.page, first.own), &mut scratch);
+            let of_one = |noted| scratch.entries.iter().find(|(entry, _)| entry == noted);
+            let read = noted.iter().filter_map(of_one);
+            found.extend(read.map(|(noted, cell)| candidate(search, index, noted, cell)));
+        }
+        scratch.entries.clear();
+        (found, scratch)
+    });
+    read.flat_map_iter(|(found, _)| found).collect()
 }
 
-/// The index whose entries are read.
-#[derive(Clone, Copy)]
-struct Of<'i> {
-    /// Its number in the catalogue.
-    number: usize,
-    projection: &'i Arc<Projection>,
-    fields: &'i [IndexField],
+/// What one page may hold, and the entries that it does; kept from one to the next, to allocate once.
+#[derive(Default)]
+struct Scratch {
+    cells: Vec<(FreedCell, Claim)>,
+    entries: Vec<(Noted, (FreedCell, Claim))>,
 }
 
 /// The row ids that a table's rows can have.
@@ -202,10 +250,10 @@ impl Rowids {
 fn on_page(
     search: &Search<'_, '_>,
     kinds: &Kinds,
-    Of { number: index, projection, fields }: Of<'_>,
+    Of { number: index, projection, fields }: &Of<'_>,
     (rowids, ranks): (Rowids, &RangeInclusive<Rank>),
     (number, own): (u32, bool),
-    Found { dead: found, cells }: &mut Found,
+    Scratch { cells, entries }: &mut Scratch,
 ) {
     let database = search.database;
     let view = &database.view;
@@ -288,14 +336,7 @@ fn on_page(
         let found = swallowed(&version, gap, view.geometry, fields.len(), &is_like);
         cells.extend(found.into_iter().map(|freed| (freed, Claim::InGap)));
     }
-    let newness = match (earlier, version.commit) {
-        (true, Some(commit)) => 2 * i64::from(commit),
-        (true, None) => -1,
-        (false, Some(commit)) => 2 * i64::from(commit) - 1,
-        (false, None) => 0,
-    };
-    let of_temp_file = view.is_of_temp_file(number);
-    let dead = cells.drain(..).filter_map(|(freed, claim)| {
+    let read = cells.drain(..).filter_map(|(freed, claim)| {
         let payload = chains::read(view, &database.survey, &version, &freed.cell);
         let body_at = freed.header_len as usize;
         let last = record::cells(freed.serials.iter(), body_at, &payload.bytes).last();
@@ -313,46 +354,71 @@ fn on_page(
         if freed.cut || !payload.whole || may_be_cut {
             return None;
         }
-        let spilled = freed.cell.overflow != 0;
         let cells = record::cells(freed.serials.iter(), body_at, &payload.bytes);
         let print = projection.print(cells, search.alias());
         // Most are copies of entries that still stand.
-        if search.ids.is_some() && search.entries.bear_out(index, rowid, print) {
+        if search.ids.is_some() && search.entries.bear_out(*index as usize, rowid, print) {
             return None;
         }
-        let claims = Claims::NONE
-            .with(Claim::FromIndex)
-            .with(claim)
-            .with_if(earlier, Claim::EarlierVersion)
-            .with_if(!own && !earlier, Claim::OldPage)
-            .with_if(freed.rebuilt, Claim::HeadRebuilt)
-            .with_if(freed.first_solved, Claim::FirstSolved)
-            .with_if(freed.fitted, Claim::Fitted)
-            .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
-            .with_if(freed.in_run, Claim::InRun)
-            .with_if(spilled, Claim::ChainWhole)
-            .with_if(of_temp_file, Claim::FromTempFile);
-        Some(Box::new(Dead {
+        let Cell { at, end, overflow, .. } = freed.cell;
+        let noted = Noted {
+            rowid,
+            index: *index,
             page: number,
-            freed,
-            method: Method::IndexEntry,
-            claims,
-            rowid: Some(rowid),
-            content: None,
-            key: None,
-            newness,
-            uncommitted: false,
-            later: false,
-            undecided: of_temp_file,
-            numbering: Numbering::Unknown,
+            at: u16::try_from(at).ok()?,
+            len: u16::try_from(end - at).ok()?,
             print,
-            projection: Some(Arc::clone(projection)),
-            ending: 0,
-            tail: None,
-            taken: false,
-        }))
+            own,
+            rebuilt: freed.rebuilt,
+            spilled: overflow != 0,
+        };
+        Some((noted, (freed, claim)))
     });
-    found.extend(dead);
+    entries.extend(read);
+}
+
+/// An entry as a candidate.
+fn candidate(
+    search: &Search<'_, '_>,
+    index: &Of<'_>,
+    noted: &Noted,
+    (freed, claim): &(FreedCell, Claim),
+) -> Candidate {
+    let view = &search.database.view;
+    let earlier = view.is_old(noted.page);
+    let of_temp_file = view.is_of_temp_file(noted.page);
+    let claims = Claims::NONE
+        .with(Claim::FromIndex)
+        .with(*claim)
+        .with_if(earlier, Claim::EarlierVersion)
+        .with_if(!noted.own && !earlier, Claim::OldPage)
+        .with_if(freed.rebuilt, Claim::HeadRebuilt)
+        .with_if(freed.first_solved, Claim::FirstSolved)
+        .with_if(freed.fitted, Claim::Fitted)
+        .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
+        .with_if(freed.in_run, Claim::InRun)
+        .with_if(noted.spilled, Claim::ChainWhole)
+        .with_if(of_temp_file, Claim::FromTempFile);
+    let version = view.page(noted.page);
+    Box::new(Dead {
+        page: noted.page,
+        freed: freed.clone(),
+        method: Method::IndexEntry,
+        claims,
+        rowid: Some(noted.rowid),
+        content: None,
+        key: None,
+        newness: version.map_or(0, |version| newness(search.database, noted.page, &version)),
+        uncommitted: false,
+        later: false,
+        undecided: of_temp_file,
+        numbering: Numbering::Unknown,
+        print: noted.print,
+        projection: Some(Arc::clone(&index.projection)),
+        ending: 0,
+        tail: None,
+        taken: false,
+    })
 }
 
 /// The entries that stand whole in a run of free bytes, each beside another one or at its end.

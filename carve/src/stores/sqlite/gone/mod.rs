@@ -25,6 +25,7 @@ mod live;
 mod mended;
 mod method;
 mod misread;
+mod noted;
 mod numbering;
 mod parts;
 mod passes;
@@ -43,6 +44,7 @@ mod unclaimed;
 mod zeroed;
 
 use collect::Pages;
+use entries::Indexes;
 use judge::{Identity, Judged};
 pub(super) use mended::find as mended;
 use passes::Passes;
@@ -73,7 +75,8 @@ use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use mudlark_parsers::sqlite::record;
-use projected::Projection;
+use noted::Matched;
+use projected::{OfIndexes, Projection};
 use put::Target;
 use shape::Kinds;
 use std::collections::{HashMap, HashSet};
@@ -207,7 +210,8 @@ impl Altered {
             let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
             let (layout, table) = (&output.layout, TableId(number as u32));
             let lifetimes = database.lifetimes_of(output);
-            put::all(&Target { database, layout, table, rowids, claims, lifetimes }, &judged, sink)?;
+            let target = Target { database, layout, table, rowids, claims, lifetimes };
+            put::all(&target, &judged, &Matched::default(), sink)?;
         }
         Ok(())
     }
@@ -337,6 +341,9 @@ pub(super) fn rows<'s, 'a: 's>(
         rowids::restore(&search, &live, &mut dead);
         passes.wait(&search, None, &mut dead);
     }
+    // One without a name may have the definition of another, whose indexes are not its own.
+    let indexed = output.def.filter(|_| !search.nameless && search.tree.rowids);
+    let indexes = indexed.map(|def| Indexes::of(database, def)).unwrap_or_default();
     for pass in 0..=last {
         let ranks = passes.ranks(pass);
         if last == 0 {
@@ -349,11 +356,7 @@ pub(super) fn rows<'s, 'a: 's>(
         }
         let live = &live;
         let lifetimes = lifetimes.clone().map(|of_table| of_table.in_range(pass));
-        let of_indexes = || {
-            // One without a name may have the definition of another, whose indexes are not its own.
-            let def = output.def.filter(|_| !search.nameless && search.tree.rowids);
-            def.map(|def| entries::dead(&search, &kinds, def, &ranks)).unwrap_or_default()
-        };
+        let of_indexes = || entries::noted(&search, &kinds, &indexes, &ranks);
         let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
         let any_rows = !dead.is_empty() || !rows.is_empty();
         let mut dead = std::mem::take(&mut dead);
@@ -372,17 +375,18 @@ pub(super) fn rows<'s, 'a: 's>(
             judged
         };
         // Neither asks the other, and where the one has nothing to share among the threads the other has.
-        let (mut judged, of_indexes) = rayon::join(of_rows, of_indexes);
+        let (mut judged, noted) = rayon::join(of_rows, of_indexes);
         let is_of_pass = |dead: &mut Candidate| {
             pass == last || dead.rowid.is_some_and(|id| ranks.contains(&Rank::of_rowid(id)))
         };
-        let mut projected: Vec<Candidate> = projected.extract_if(.., is_of_pass).collect();
-        projected.extend(of_indexes);
-        if !any_rows && projected.is_empty() {
+        let projected: Vec<Candidate> = projected.extract_if(.., is_of_pass).collect();
+        if !any_rows && projected.is_empty() && noted.is_empty() {
             continue;
         }
         parts::merge(&search, &mut judged);
-        projected::judge(&search, live, projected, &mut judged);
+        let again = |noted| entries::again(&search, &kinds, &indexes, &ranks, noted);
+        let entries = OfIndexes { indexes: &indexes, noted, again: &again, are_all_asked: is_altered };
+        let matched = projected::judge(&search, live, projected, entries, &mut judged);
         for (_, _, entries) in altered.waiting.iter_mut().filter(|(waits, ..)| Some(*waits) == later_number) {
             projected::settle_entries(&search, &mut judged, entries);
         }
@@ -391,7 +395,8 @@ pub(super) fn rows<'s, 'a: 's>(
             altered.waiting.push((number, claims, judged));
             return Ok(());
         }
-        put::all(&Target { database, layout, table, rowids: tree.rowids, claims, lifetimes }, &judged, sink)?;
+        let target = Target { database, layout, table, rowids: tree.rowids, claims, lifetimes };
+        put::all(&target, &judged, &matched, sink)?;
         if pass == last {
             // Giving back the memory of so many takes long, and nothing waits for it.
             rayon::spawn(move || drop(judged));
@@ -436,6 +441,11 @@ impl Search<'_, '_> {
     fn may_stand(&self, rowid: i64) -> bool {
         let strays = self.database.strays.get(&self.searched);
         strays.is_some_and(|strays| strays.keys.hold(self.tree, rowid))
+    }
+
+    /// Whether a row that is not found may stand all the same: its page is lost and an index names it, or may be lost.
+    fn may_be_named(&self, rowid: i64) -> bool {
+        self.may_stand(rowid) || self.entries.names(rowid)
     }
 
     /// The fingerprints of a candidate.

@@ -7,11 +7,14 @@ use super::super::agree::same;
 use super::super::chains;
 use super::super::entries::cells;
 use super::super::prints::Print;
+use super::entries::Indexes;
 use super::judge::Judged;
 use super::live::Live;
+use super::noted::{Matched, Noted};
 use super::{Candidate, Dead, Search};
 use crate::model::{Cell as RowCell, State, Transaction};
 use mudlark_parsers::claim::Claim;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
@@ -95,27 +98,43 @@ const MOST_NAMELESS: usize = 64;
 /// Groups that a thread takes at a time.
 const SHARE: usize = 64;
 
+/// The index entries of rows that may be gone.
+pub(super) struct OfIndexes<'e> {
+    pub indexes: &'e Indexes<'e>,
+    pub noted: Vec<Noted>,
+    /// Reads them again, as candidates.
+    pub again: &'e dyn Fn(Vec<Noted>) -> Vec<Candidate>,
+    /// The rows will be held against other ones: nothing of them is kept by its place only.
+    pub are_all_asked: bool,
+}
+
 /// Adds what is left of rows to those that were found, which are in the order of their row ids; records that are copies
-/// of these become their evidence.
+/// of these become their evidence. Returns the entries that are, and are not among it.
 pub(super) fn judge<'a>(
     search: &Search<'_, 'a>,
     live: &Live<'_, '_, 'a>,
     mut projected: Vec<Candidate>,
+    entries: OfIndexes<'_>,
     judged: &mut Vec<Judged>,
-) {
+) -> Matched {
     projected.retain(|dead| !dead.uncommitted && !dead.later && dead.rowid.is_some());
+    if projected.is_empty() && entries.noted.is_empty() {
+        return Matched::default();
+    }
+    let found = Found::of(search, judged);
+    let (matched, asked) = match entries.are_all_asked {
+        true => (Matched::default(), entries.noted),
+        false => Matched::of(search, live, &found, entries.indexes, entries.noted),
+    };
+    projected.extend((entries.again)(asked));
     // They lie all over memory: each is asked once.
     projected.par_sort_by_cached_key(|dead| {
         let place = (dead.page, dead.freed.cell.at);
         (dead.rowid, Reverse(dead.newness), dead.freed.rebuilt, place)
     });
-    if projected.is_empty() {
-        return;
-    }
-    let found = Found::of(search, judged);
     let groups: Vec<&[Candidate]> = projected.chunk_by(|a, b| a.rowid == b.rowid).collect();
     let told: Vec<Told<'_>> =
-        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, &found, group)).collect();
+        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, &found, (&matched, entries.indexes), group)).collect();
     let mut parts: Vec<Judged> = Vec::new();
     let mut projected = projected.into_iter();
     for told in told {
@@ -166,6 +185,7 @@ pub(super) fn judge<'a>(
         }));
     }
     judged.append(&mut parts);
+    matched
 }
 
 /// Holds index entries against rows of an earlier shape, which `judged` are: those that hold the same become their evidence.
@@ -243,15 +263,14 @@ fn told<'a>(
     search: &Search<'_, 'a>,
     live: &Live<'_, '_, 'a>,
     found: &Found<'_, 'a>,
+    matched: (&Matched, &Indexes<'_>),
     group: &[Candidate],
 ) -> Told<'a> {
     let Some(rowid) = group.first().and_then(|dead| dead.rowid) else {
         return Told { stands: false, known_gone: false, said: Vec::new(), contradicted: Vec::new() };
     };
     let standing = live.find(rowid);
-    // A row whose page is lost stands as long as an index names it, and one whose page may be lost is no row that is gone.
-    let may_stand = || search.may_stand(rowid) || search.entries.names(rowid);
-    let may_stand = standing.is_none() && may_stand();
+    let may_stand = standing.is_none() && search.may_be_named(rowid);
     let of_id = found.of_id(rowid);
     // What the live row and those that were found hold, where prints don't show that it is the same.
     let live_cells = LazyCell::new(|| live.cells_of(rowid));
@@ -259,19 +278,7 @@ fn told<'a>(
         let known = of_id.clone().filter_map(|number| Some((number, known(search, found.dead(number)?))));
         known.collect::<Vec<(usize, Known<'a>)>>()
     });
-    let alias = search.alias();
-    let print = |projection: &Projection| match standing {
-        Some((page, cell)) => live.with_record(page, &cell, |header, payload| {
-            let cells = || record::cells(header.serials(), header.len, payload);
-            projection.print_of(alias, |column| cells().nth(column))
-        }),
-        None => {
-            let row = found.dead(of_id.start).filter(|_| !of_id.is_empty())?;
-            let (payload, body_at) = (payload(search, row)?, row.freed.header_len as usize);
-            let cells = || record::cells(row.freed.serials.iter(), body_at, &payload);
-            Some(projection.print_of(alias, |column| cells().nth(column)))
-        }
-    };
+    let print = |projection: &Projection| print_of(search, live, standing, found.first(&of_id), projection);
     let of_one = |dead: &Candidate| {
         if may_stand {
             return Said::Nothing;
@@ -291,20 +298,49 @@ fn told<'a>(
         same.map_or(Said::New(known), Said::Again)
     };
     let said: Vec<Said<'_>> = group.iter().map(of_one).collect();
-    let contradicted = of_id.clone().filter(|number| is_contradicted(*number, group, &said)).collect();
+    let contradicted = of_id.clone().filter(|number| is_contradicted(*number, matched, group, &said)).collect();
     Told { stands: standing.is_some(), known_gone: !of_id.is_empty(), said, contradicted }
+}
+
+/// The print that a record would have that holds these columns of the live row, or else of one that was found.
+pub(super) fn print_of(
+    search: &Search<'_, '_>,
+    live: &Live<'_, '_, '_>,
+    standing: Option<(u32, Cell)>,
+    row: Option<&Dead>,
+    projection: &Projection,
+) -> Option<Print> {
+    let alias = search.alias();
+    match standing {
+        Some((page, cell)) => live.with_record(page, &cell, |header, payload| {
+            let cells = || record::cells(header.serials(), header.len, payload);
+            projection.print_of(alias, |column| cells().nth(column))
+        }),
+        None => {
+            let row = row?;
+            let (payload, body_at) = (payload(search, row)?, row.freed.header_len as usize);
+            let cells = || record::cells(row.freed.serials.iter(), body_at, &payload);
+            Some(projection.print_of(alias, |column| cells().nth(column)))
+        }
+    }
 }
 
 /// Whether an index has entries with cells that no row that was found has under this id, and none of the row with this
 /// number.
-fn is_contradicted(number: usize, group: &[Candidate], said: &[Said<'_>]) -> bool {
+fn is_contradicted(
+    number: usize,
+    (matched, indexes): (&Matched, &Indexes<'_>),
+    group: &[Candidate],
+    said: &[Said<'_>],
+) -> bool {
     let entries = || group.iter().zip(said).filter(|(dead, _)| dead.claims.has(Claim::FromIndex));
     let is_of_row =
         |(_, said): &(&Candidate, &Said<'_>)| matches!(said, Said::Again(other) if *other == number);
     let mut others = entries().filter(|(_, said)| matches!(said, Said::New(_)));
     others.any(|(dead, _)| {
         let mut of_index = entries().filter(|(other, _)| other.projection == dead.projection);
-        !of_index.any(|entry| is_of_row(&entry))
+        let mut matched = matched.of_row(number).map(|noted| indexes.projection(noted.index));
+        !of_index.any(|entry| is_of_row(&entry)) && !matched.any(|other| other == dead.projection.as_deref())
     })
 }
 
@@ -328,7 +364,7 @@ fn join(versions: &mut Vec<(Known<'_>, Judged)>) {
 }
 
 /// The rows that were found, to be asked for those that hold what a record does.
-struct Found<'j, 'a> {
+pub(super) struct Found<'j, 'a> {
     judged: &'j [Judged],
     /// The row ids of those that have one, which come first.
     ids: Vec<i64>,
@@ -352,10 +388,15 @@ impl<'j, 'a> Found<'j, 'a> {
     }
 
     /// The numbers of the rows with this id.
-    fn of_id(&self, rowid: i64) -> Range<usize> {
+    pub(super) fn of_id(&self, rowid: i64) -> Range<usize> {
         let from = self.ids.partition_point(|id| *id < rowid);
         let same = self.ids.get(from..).unwrap_or_default().iter().take_while(|id| **id == rowid);
         from..from + same.count()
+    }
+
+    /// The first of these rows.
+    pub(super) fn first(&self, rows: &Range<usize>) -> Option<&'j Dead> {
+        self.dead(rows.start).filter(|_| !rows.is_empty())
     }
 
     fn dead(&self, number: usize) -> Option<&'j Dead> {

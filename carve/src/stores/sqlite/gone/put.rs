@@ -9,6 +9,8 @@ use super::super::solve::Solution;
 use super::super::view::PageVersion;
 use super::super::windows;
 use super::judge::Judged;
+use super::method::Method;
+use super::noted::{Matched, Noted, Order};
 use super::{Candidate, Dead, zeroed};
 use crate::confidence;
 use crate::error::Error;
@@ -20,6 +22,7 @@ use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::{Claim, Claims};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// Where rows are put out.
 pub(super) struct Target<'t, 'a> {
@@ -56,27 +59,35 @@ fn touch_ahead(target: &Target<'_, '_>, judged: &Judged) {
 pub(super) fn all<'s, 'a: 's>(
     target: &Target<'_, 'a>,
     judged: &[Judged],
+    matched: &Matched,
     sink: &mut RowSink<'_, 's>,
 ) -> Result<(), Error> {
     let empty = || Batch::new(target.table, target.database.encoding);
     let width = 2 * rayon::current_num_threads();
-    let fill = |window: &[Judged], batches: &mut Vec<Batch<'s>>| {
+    let fill = |(first, window): (usize, &[Judged]), batches: &mut Vec<Batch<'s>>| {
         batches.resize_with(window.len().div_ceil(ROWS), empty);
-        window.par_chunks(ROWS).zip(&mut *batches).for_each(|(versions, batch)| {
+        window.par_chunks(ROWS).zip(&mut *batches).enumerate().for_each(|(chunk, (versions, batch))| {
             batch.clear();
             batch.reserve(versions.len(), target.layout.columns.len());
             let mut solution = Solution { columns: Vec::new() };
+            let mut numbers = first + chunk * ROWS..;
             for few in versions.chunks(AHEAD) {
                 few.iter().for_each(|version| touch_ahead(target, version));
-                few.iter().for_each(|version| put(target, version, &mut solution, batch));
+                for (version, number) in few.iter().zip(&mut numbers) {
+                    let noted = matched.of_row(number).copied().collect();
+                    put(target, (version, noted), &mut solution, batch);
+                }
             }
         });
     };
-    windows::put(judged.chunks(ROWS * width), fill, sink)
+    let firsts = (0..).step_by(ROWS * width);
+    windows::put(firsts.zip(judged.chunks(ROWS * width)), fill, sink)
 }
 
-fn put<'s, 'a: 's>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solution, batch: &mut Batch<'s>) {
+/// Adds a version to a batch, with the index entries that hold the same.
+fn put<'s, 'a: 's>(target: &Target<'_, 'a>, (judged, noted): (&Judged, Vec<Noted>), solution: &mut Solution, batch: &mut Batch<'s>) {
     let dead = &judged.dead;
+    let is_entry = |also: &Candidate| also.projection.is_some() && also.claims.has(Claim::FromIndex);
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
     let row_index = batch.rows.len() as u32;
     let rowid = dead.rowid;
@@ -92,17 +103,14 @@ fn put<'s, 'a: 's>(target: &Target<'_, 'a>, judged: &Judged, solution: &mut Solu
             *cell = other;
         }
     }
-    for dead in std::iter::once(dead).chain(&judged.also) {
-        evidence(target, dead, batch);
-    }
+    let in_index = dead.projection.is_none() && (!noted.is_empty() || judged.also.iter().any(is_entry));
+    places(target, judged, noted, batch);
     if dead.claims.has(Claim::RowidInferred)
         && let Some(alias) = target.layout.alias()
     {
         batch.inferred.push((row_index, Inferred { column: alias, from: "the row ids beside it" }));
     }
     let unknown = target.rowids && rowid.is_none();
-    let is_entry = |also: &Candidate| also.projection.is_some() && also.claims.has(Claim::FromIndex);
-    let in_index = dead.projection.is_none() && judged.also.iter().any(is_entry);
     let claims = dead
         .claims
         .and(doubt)
@@ -215,6 +223,34 @@ fn settled(state: State, full: bool, claims: Claims) -> (State, Claims) {
     } else {
         (state, claims)
     }
+}
+
+/// Adds all places where a version was seen: those of index entries in their order among others of records.
+fn places(target: &Target<'_, '_>, judged: &Judged, noted: Vec<Noted>, batch: &mut Batch<'_>) {
+    evidence(target, &judged.dead, batch);
+    let first = judged.also.iter().position(|also| also.projection.is_some() && !noted.is_empty());
+    let (rows, records) = judged.also.split_at(first.unwrap_or(judged.also.len()));
+    rows.iter().for_each(|dead| evidence(target, dead, batch));
+    let mut noted: Vec<(Order, Noted)> =
+        noted.into_iter().map(|noted| (noted.order(target.database), noted)).collect();
+    noted.sort_by_key(|(order, _)| *order);
+    let mut noted = noted.into_iter().peekable();
+    for record in records {
+        let order = (Reverse(record.newness), record.freed.rebuilt, (record.page, record.freed.cell.at));
+        while let Some((_, entry)) = noted.next_if(|(entry, _)| *entry < order) {
+            of_entry(target, &entry, batch);
+        }
+        evidence(target, record, batch);
+    }
+    noted.for_each(|(_, entry)| of_entry(target, &entry, batch));
+}
+
+fn of_entry(target: &Target<'_, '_>, entry: &Noted, batch: &mut Batch<'_>) {
+    let Some(version) = target.database.view.page(entry.page) else { return };
+    let from = batch.spans.len() as u32;
+    batch.spans.push(version.span(entry.at.into(), entry.len.into()));
+    let (page, commit, spans) = (Some(version.number), version.commit, from..from + 1);
+    batch.evidence.push(Evidence { method: Method::IndexEntry.name(), page, commit, spans });
 }
 
 fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
