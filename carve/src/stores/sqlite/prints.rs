@@ -5,6 +5,7 @@ use foldhash::quality::FixedState;
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::Value;
 use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU32;
 
 /// A hash of key cells; cells that are the same to an index have the same. Zeros stand for none: then the cells
 /// themselves have to be compared.
@@ -128,9 +129,10 @@ pub(super) fn ending(body: &[u8]) -> u64 {
 const LEAST_WITH_TAIL: usize = 24;
 
 /// A fingerprint of the last bytes of a record that lies on its page as a whole.
-pub(super) fn tail(payload: &[u8]) -> Option<u32> {
+pub(super) fn tail(payload: &[u8]) -> Option<NonZeroU32> {
     let last = payload.last_chunk().filter(|_| payload.len() >= LEAST_WITH_TAIL)?;
-    Some((u64::from_le_bytes(*last).wrapping_mul(SPREAD) >> 32) as u32)
+    let print = (u64::from_le_bytes(*last).wrapping_mul(SPREAD) >> 32) as u32;
+    NonZeroU32::new(print.max(1))
 }
 
 /// What stands for the ending of a body of which only the length is known.

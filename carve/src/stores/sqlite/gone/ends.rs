@@ -12,6 +12,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::sqlite::serial_list::SerialList;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 
 /// Of tables with more pages the ends of rows are not compared: it would take as much memory as the keys of all rows.
 const MOST_PAGES: usize = 1 << 14;
@@ -27,13 +28,13 @@ const FEWEST: usize = 16;
 const ONE_OF: usize = 64;
 
 /// The end of a live row: a fingerprint, its page, and where it lies on it.
-pub(super) type Tail = (u32, u32, u32);
+pub(super) type Tail = (NonZeroU32, u32, u32);
 
 /// The live rows that end as candidates do.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     /// Their places, by these ends.
-    rows: HashMap<u32, Vec<(u32, u32)>, RandomState>,
+    rows: HashMap<NonZeroU32, Vec<(u32, u32)>, RandomState>,
     /// Hardly any two live rows end alike.
     telling: bool,
 }
@@ -56,9 +57,9 @@ impl Ends {
         if live.peek().is_none() {
             return Self::default();
         }
-        let mut ends: HashMap<u32, Vec<(u32, u32)>, RandomState> =
+        let mut ends: HashMap<NonZeroU32, Vec<(u32, u32)>, RandomState> =
             dead.iter().filter_map(|dead| Some((dead.tail?, Vec::new()))).collect();
-        let (mut seen, mut sample) = (0, HashSet::<u32, RandomState>::default());
+        let (mut seen, mut sample) = (0, HashSet::<NonZeroU32, RandomState>::default());
         if !ends.is_empty() {
             for (tail, page, at) in live {
                 if seen < SAMPLE {

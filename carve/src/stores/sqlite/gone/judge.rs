@@ -119,19 +119,21 @@ pub(super) fn judge(
             && dead.content.is_some_and(|content| live.holds(content) > 0)
             && (is_telling(dead) || dead.rowid.is_none_or(|rowid| live.find(rowid).is_none()))
     };
+    let identity = |dead: &Dead| match (dead.rowid, &dead.key, dead.content) {
+        (Some(rowid), _, _) if dead.numbering == Numbering::Former => Identity::Former(rowid),
+        (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
+        (_, Some(key), _) => Identity::Key(key.key as u64),
+        (_, _, Some(content)) if is_common(dead) => {
+            let page = search.database.view.page(dead.page).map_or(0, |page| page.number);
+            Identity::Common(content, page, dead.freed.cell.at)
+        }
+        (_, _, Some(content)) => Identity::Content(content),
+        _ => Identity::Part(dead.page, dead.freed.cell.at),
+    };
     let identified = |mut dead: Candidate| {
-        let identity = match (dead.rowid, &dead.key, dead.content) {
-            (Some(rowid), _, _) if dead.numbering == Numbering::Former => Identity::Former(rowid),
-            (Some(rowid), _, _) if search.tree.rowids => Identity::Rowid(rowid),
-            (_, Some(key), _) => Identity::Key(key.key as u64),
-            (_, _, Some(content)) if is_common(&dead) => {
-                dead.claims = dead.claims.with(Claim::CellsCommon);
-                let page = search.database.view.page(dead.page).map_or(0, |page| page.number);
-                Identity::Common(content, page, dead.freed.cell.at)
-            }
-            (_, _, Some(content)) => Identity::Content(content),
-            _ => Identity::Part(dead.page, dead.freed.cell.at),
-        };
+        let identity = identity(&dead);
+        let is_common = matches!(identity, Identity::Common(..));
+        dead.claims = dead.claims.with_if(is_common, Claim::CellsCommon);
         (identity, dead)
     };
     // What stood at its place already when a transaction began is no work of that one.
@@ -169,18 +171,22 @@ pub(super) fn judge(
     let rows = groups.iter().enumerate();
     let rows = rows.filter_map(|(at, group)| Some((group.first()?.0, places.of_group(at).is_some())));
     let are_kept = search.as_live.is_some() && most_went_on(search, rows);
+    let lengths: Vec<u32> = groups.iter().map(|group| group.len() as u32).collect();
     drop(groups);
-    let mut dead: Vec<(Identity, Option<Candidate>)> =
-        dead.into_iter().map(|(identity, dead)| (identity, Some(dead))).collect();
+    // What tells a row from others follows from any of its versions.
+    let mut dead: Vec<Option<Candidate>> = dead.into_iter().map(|(_, dead)| Some(dead)).collect();
+    dead.shrink_to_fit();
     let doubt = Doubt::of(search);
-    type Group<'g, 'd> = (usize, &'g mut &'d mut [(Identity, Option<Candidate>)]);
+    type Group<'g> = (usize, &'g mut [Option<Candidate>]);
     // The second holds one group after another, to allocate once.
     type Part = (Vec<Judged>, Vec<Candidate>);
-    let judge = |(mut judged, mut group): Part, (at, dead): Group<'_, '_>| {
-        let Some((identity, _)) = dead.first() else { return (judged, group) };
-        let (identity, place) = (*identity, places.of_group(at));
+    let judge = |(mut judged, mut group): Part, (at, dead): Group<'_>| {
+        let Some(identity) = dead.first().and_then(|dead| dead.as_deref()).map(identity) else {
+            return (judged, group);
+        };
+        let place = places.of_group(at);
         group.clear();
-        group.extend(dead.iter_mut().filter_map(|(_, dead)| dead.take()));
+        group.extend(dead.iter_mut().filter_map(Option::take));
         // The latest first; a whole row before a part of it.
         group.sort_by_key(|dead| {
             let place = (dead.page, dead.freed.cell.at);
@@ -234,15 +240,19 @@ pub(super) fn judge(
         }
         (judged, group)
     };
-    let groups = dead.chunk_by_mut(|(a, _), (b, _)| a == b);
-    let mut groups: Vec<&mut [(Identity, Option<Candidate>)]> = groups.collect();
-    let mut judged: Vec<Judged> = Vec::with_capacity(groups.len());
-    for (block, groups) in groups.chunks_mut(AT_ONCE).enumerate() {
-        let groups = groups.par_iter_mut().with_min_len(SHARE).enumerate();
+    let mut judged: Vec<Judged> = Vec::with_capacity(lengths.len());
+    let mut rest = dead.as_mut_slice();
+    for (block, lengths) in lengths.chunks(AT_ONCE).enumerate() {
+        let next = |length: &u32| {
+            let (group, behind) = std::mem::take(&mut rest).split_at_mut(*length as usize);
+            rest = behind;
+            group
+        };
+        let groups: Vec<&mut [Option<Candidate>]> = lengths.iter().map(next).collect();
+        let groups = groups.into_par_iter().with_min_len(SHARE).enumerate();
         let groups = groups.map(|(at, group)| (block * AT_ONCE + at, group));
         judged.par_extend(groups.fold(Part::default, judge).flat_map_iter(|(judged, _)| judged));
     }
-    drop(groups);
     drop(dead);
     judged.par_sort_by_key(|judged| {
         (judged.dead.rowid.is_none(), judged.dead.rowid, judged.dead.page, judged.dead.freed.cell.at)

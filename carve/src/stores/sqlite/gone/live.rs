@@ -400,17 +400,17 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         let is_sure = |dead: &Dead| {
             self.search.tree.rowids && !renumbered && matches!(dead.freed.rowid, RowidLeft::Whole(_))
         };
-        let asked = dead.iter().filter(|dead| dead.taken || !is_sure(dead));
-        let asked: Vec<(u64, u64, u64)> = asked
-            .filter_map(|dead| {
+        let asked = || dead.iter().filter(|dead| dead.content.is_some() && (dead.taken || !is_sure(dead)));
+        let most = asked().count();
+        let mut counts = Counts::with_capacity_and_hasher(most, RandomState::default());
+        counts.extend(asked().filter_map(|dead| Some((dead.content?, 0))));
+        if most > 0 {
+            let mut endings = Endings::room(2 * most);
+            for dead in asked() {
                 let body = dead.freed.cell.payload_len.saturating_sub(dead.freed.header_len.into());
-                Some((dead.content?, u64::from(dead.ending) << 32, ending_of_length(body)))
-            })
-            .collect();
-        let mut counts: Counts = asked.iter().map(|(content, ..)| (*content, 0)).collect();
-        if !counts.is_empty() {
-            let mut endings = Endings::room(2 * asked.len());
-            asked.iter().flat_map(|(_, ending, length)| [*ending, *length]).for_each(|of| endings.note(of));
+                endings.note(u64::from(dead.ending) << 32);
+                endings.note(ending_of_length(body));
+            }
             let known: Vec<Vec<(u32, bool)>> =
                 seen.par_iter().map(|seen| seen.split(&endings).collect()).collect();
             let mut known = known.into_iter().flatten().peekable();
@@ -424,6 +424,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             }
         }
         self.asked = counts;
+    }
+
+    /// Gives back what it takes to answer how many live rows have the cells of candidates.
+    pub(super) fn forget_counts(&mut self) {
+        self.asked = Counts::default();
     }
 
     /// Whether a sound page tells of this row id whether a row has it.

@@ -80,6 +80,7 @@ use projected::{OfIndexes, Projection};
 use put::Target;
 use shape::Kinds;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 /// The live rows that were compared, because their pages are lost or damaged: they are not gone.
@@ -105,7 +106,7 @@ struct Dead {
     /// What is soon compared of its cells, where they are whole: the upper half, which tells as much as is asked.
     ending: u32,
     /// Its last bytes, where others may have come in their place.
-    tail: Option<u32>,
+    tail: Option<NonZeroU32>,
     /// A fingerprint of its primary key and its rank, in a table without row ids.
     key: Option<Box<Ranked>>,
     /// Later ones are of later times, as far as that is known.
@@ -354,7 +355,7 @@ pub(super) fn rows<'s, 'a: 's>(
             dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ranks).0);
             collect::hold_against(&mut live, &mut dead, &seen);
         }
-        let live = &live;
+        let judging = &live;
         let lifetimes = lifetimes.clone().map(|of_table| of_table.in_range(pass));
         let of_indexes = || entries::noted(&search, &kinds, &indexes, &ranks);
         let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
@@ -364,18 +365,19 @@ pub(super) fn rows<'s, 'a: 's>(
             if !any_rows {
                 return Vec::new();
             }
-            kin::restore(&search, live, &mut dead);
-            rowids::restore(&search, live, &mut dead);
+            kin::restore(&search, judging, &mut dead);
+            rowids::restore(&search, judging, &mut dead);
             passes.wait(&search, Some(pass), &mut dead);
             dead.extend(rows);
             let of_journal = if lifetimes.is_none() { of_journal() } else { None };
             let history = lifetimes.as_ref().or(of_journal.as_ref());
-            let mut judged = judge::judge(&search, live, (history, &passes.known()), dead);
-            spoilt::leave_out(&search, live, &mut judged);
+            let mut judged = judge::judge(&search, judging, (history, &passes.known()), dead);
+            spoilt::leave_out(&search, judging, &mut judged);
             judged
         };
         // Neither asks the other, and where the one has nothing to share among the threads the other has.
         let (mut judged, noted) = rayon::join(of_rows, of_indexes);
+        live.forget_counts();
         let is_of_pass = |dead: &mut Candidate| {
             pass == last || dead.rowid.is_some_and(|id| ranks.contains(&Rank::of_rowid(id)))
         };
@@ -386,7 +388,7 @@ pub(super) fn rows<'s, 'a: 's>(
         parts::merge(&search, &mut judged);
         let again = |noted| entries::again(&search, &kinds, &indexes, &ranks, noted);
         let entries = OfIndexes { indexes: &indexes, noted, again: &again, are_all_asked: is_altered };
-        let matched = projected::judge(&search, live, projected, entries, &mut judged);
+        let matched = projected::judge(&search, &live, projected, entries, &mut judged);
         for (_, _, entries) in altered.waiting.iter_mut().filter(|(waits, ..)| Some(*waits) == later_number) {
             projected::settle_entries(&search, &mut judged, entries);
         }

@@ -36,7 +36,8 @@ pub(super) type Order = (Reverse<i64>, bool, (u32, u32));
 
 impl Noted {
     pub(super) fn order(&self, database: &Database<'_>) -> Order {
-        let newness = database.view.page(self.page).map_or(0, |version| newness(database, self.page, &version));
+        let newness =
+            database.view.page(self.page).map_or(0, |version| newness(database, self.page, &version));
         (Reverse(newness), self.rebuilt, (self.page, u32::from(self.at)))
     }
 }
@@ -51,9 +52,23 @@ pub(super) fn newness(database: &Database<'_>, number: u32, version: &PageVersio
     }
 }
 
-/// Entries that hold what rows that were found do, with the numbers of these, in their order.
+/// What more has to be done with an entry.
+#[derive(Clone, Copy)]
+enum Said {
+    /// Nothing: it tells of a row that stands, or may.
+    Nothing,
+    /// It holds what this row that was found does.
+    Again(u32),
+    /// It has to be read again.
+    Asked,
+}
+
+/// Entries that hold what rows that were found do, and the numbers of these, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Matched(Vec<(u32, Noted)>);
+pub(super) struct Matched {
+    rows: Vec<u32>,
+    entries: Vec<Noted>,
+}
 
 impl Matched {
     /// Holds entries against the rows that were found and those that are live. Returns those that hold the same as the
@@ -65,42 +80,43 @@ impl Matched {
         indexes: &Indexes<'_>,
         mut noted: Vec<Noted>,
     ) -> (Self, Vec<Noted>) {
-        noted.par_sort_by_key(|noted| noted.rowid);
-        type Parts = (Vec<(u32, Noted)>, Vec<Noted>);
-        let of_row = |(mut matched, mut asked): Parts, group: &[Noted]| {
-            let Some(rowid) = group.first().map(|noted| noted.rowid) else { return (matched, asked) };
+        noted.par_sort_unstable_by_key(|noted| (noted.rowid, noted.page, noted.at));
+        let of_row = |group: &[Noted]| -> Vec<Said> {
+            let rowid = group.first().map_or(0, |noted| noted.rowid);
             let standing = live.find(rowid);
             if standing.is_none() && search.may_be_named(rowid) {
-                return (matched, asked);
+                return vec![Said::Nothing; group.len()];
             }
             let of_id = found.of_id(rowid);
-            for noted in group {
+            let said = group.iter().map(|noted| {
                 let projection = indexes.projection(noted.index).filter(|_| noted.print != Print::NONE);
-                let print = projection.and_then(|of| print_of(search, live, standing, found.first(&of_id), of));
-                let is_same = print.is_some_and(|print| print.shows(noted.print));
+                let print =
+                    projection.and_then(|of| print_of(search, live, standing, found.first(&of_id), of));
                 match u32::try_from(of_id.start) {
-                    _ if !is_same => asked.push(*noted),
-                    _ if standing.is_some() => {}
-                    Ok(row) if !noted.spilled => matched.push((row, *noted)),
-                    _ => asked.push(*noted),
+                    _ if !print.is_some_and(|print| print.shows(noted.print)) => Said::Asked,
+                    _ if standing.is_some() => Said::Nothing,
+                    Ok(row) if !noted.spilled => Said::Again(row),
+                    _ => Said::Asked,
                 }
-            }
-            (matched, asked)
+            });
+            said.collect()
         };
-        let groups = noted.par_chunk_by(|a, b| a.rowid == b.rowid);
-        let parts: Vec<Parts> = groups.fold(Parts::default, of_row).collect();
-        let (mut matched, mut asked) = Parts::default();
-        for (of_part, asked_of_part) in parts {
-            matched.extend(of_part);
-            asked.extend(asked_of_part);
-        }
-        (Self(matched), asked)
+        let said: Vec<Said> = noted.par_chunk_by(|a, b| a.rowid == b.rowid).flat_map_iter(of_row).collect();
+        let asked = noted.iter().zip(&said).filter(|(_, said)| matches!(said, Said::Asked));
+        let asked: Vec<Noted> = asked.map(|(noted, _)| *noted).collect();
+        let again = |said: &Said| match said {
+            Said::Again(row) => Some(*row),
+            _ => None,
+        };
+        let mut of_each = said.iter();
+        noted.retain(|_| of_each.next().and_then(again).is_some());
+        (Self { rows: said.iter().filter_map(again).collect(), entries: noted }, asked)
     }
 
     /// The entries that hold what a row does, by the row's number.
-    pub(super) fn of_row(&self, number: usize) -> impl Iterator<Item = &Noted> {
-        let from = self.0.partition_point(|(row, _)| (*row as usize) < number);
-        let rest = self.0.get(from..).unwrap_or_default().iter();
-        rest.take_while(move |(row, _)| *row as usize == number).map(|(_, noted)| noted)
+    pub(super) fn of_row(&self, number: usize) -> &[Noted] {
+        let from = self.rows.partition_point(|row| (*row as usize) < number);
+        let count = self.rows.iter().skip(from).take_while(|row| **row as usize == number).count();
+        self.entries.get(from..from + count).unwrap_or_default()
     }
 }

@@ -133,8 +133,11 @@ pub(super) fn judge<'a>(
         (dead.rowid, Reverse(dead.newness), dead.freed.rebuilt, place)
     });
     let groups: Vec<&[Candidate]> = projected.chunk_by(|a, b| a.rowid == b.rowid).collect();
-    let told: Vec<Told<'_>> =
-        groups.par_iter().with_min_len(SHARE).map(|group| told(search, live, &found, (&matched, entries.indexes), group)).collect();
+    let told: Vec<Told<'_>> = groups
+        .par_iter()
+        .with_min_len(SHARE)
+        .map(|group| told(search, live, &found, (&matched, entries.indexes), group))
+        .collect();
     let mut parts: Vec<Judged> = Vec::new();
     let mut projected = projected.into_iter();
     for told in told {
@@ -298,7 +301,8 @@ fn told<'a>(
         same.map_or(Said::New(known), Said::Again)
     };
     let said: Vec<Said<'_>> = group.iter().map(of_one).collect();
-    let contradicted = of_id.clone().filter(|number| is_contradicted(*number, matched, group, &said)).collect();
+    let contradicted =
+        of_id.clone().filter(|number| is_contradicted(*number, matched, group, &said)).collect();
     Told { stands: standing.is_some(), known_gone: !of_id.is_empty(), said, contradicted }
 }
 
@@ -339,7 +343,7 @@ fn is_contradicted(
     let mut others = entries().filter(|(_, said)| matches!(said, Said::New(_)));
     others.any(|(dead, _)| {
         let mut of_index = entries().filter(|(other, _)| other.projection == dead.projection);
-        let mut matched = matched.of_row(number).map(|noted| indexes.projection(noted.index));
+        let mut matched = matched.of_row(number).iter().map(|noted| indexes.projection(noted.index));
         !of_index.any(|entry| is_of_row(&entry)) && !matched.any(|other| other == dead.projection.as_deref())
     })
 }

@@ -74,8 +74,7 @@ pub(super) fn all<'s, 'a: 's>(
             for few in versions.chunks(AHEAD) {
                 few.iter().for_each(|version| touch_ahead(target, version));
                 for (version, number) in few.iter().zip(&mut numbers) {
-                    let noted = matched.of_row(number).copied().collect();
-                    put(target, (version, noted), &mut solution, batch);
+                    put(target, (version, matched.of_row(number)), &mut solution, batch);
                 }
             }
         });
@@ -85,7 +84,12 @@ pub(super) fn all<'s, 'a: 's>(
 }
 
 /// Adds a version to a batch, with the index entries that hold the same.
-fn put<'s, 'a: 's>(target: &Target<'_, 'a>, (judged, noted): (&Judged, Vec<Noted>), solution: &mut Solution, batch: &mut Batch<'s>) {
+fn put<'s, 'a: 's>(
+    target: &Target<'_, 'a>,
+    (judged, noted): (&Judged, &[Noted]),
+    solution: &mut Solution,
+    batch: &mut Batch<'s>,
+) {
     let dead = &judged.dead;
     let is_entry = |also: &Candidate| also.projection.is_some() && also.claims.has(Claim::FromIndex);
     let (first_cell, first_evidence) = (batch.cells.len() as u32, batch.evidence.len() as u32);
@@ -226,13 +230,13 @@ fn settled(state: State, full: bool, claims: Claims) -> (State, Claims) {
 }
 
 /// Adds all places where a version was seen: those of index entries in their order among others of records.
-fn places(target: &Target<'_, '_>, judged: &Judged, noted: Vec<Noted>, batch: &mut Batch<'_>) {
+fn places(target: &Target<'_, '_>, judged: &Judged, noted: &[Noted], batch: &mut Batch<'_>) {
     evidence(target, &judged.dead, batch);
     let first = judged.also.iter().position(|also| also.projection.is_some() && !noted.is_empty());
     let (rows, records) = judged.also.split_at(first.unwrap_or(judged.also.len()));
     rows.iter().for_each(|dead| evidence(target, dead, batch));
     let mut noted: Vec<(Order, Noted)> =
-        noted.into_iter().map(|noted| (noted.order(target.database), noted)).collect();
+        noted.iter().map(|noted| (noted.order(target.database), *noted)).collect();
     noted.sort_by_key(|(order, _)| *order);
     let mut noted = noted.into_iter().peekable();
     for record in records {
