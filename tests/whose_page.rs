@@ -87,3 +87,69 @@ fn rows_of_a_narrow_table_are_no_rows_of_a_wide_one_where_bytes_were_inserted() 
     assert!(live("visits").count() <= 20);
     Ok(())
 }
+
+/// Edges of a graph with an index on their ends, whose entries look like edges.
+fn edges() -> String {
+    format!(
+        "PRAGMA page_size = 1024; PRAGMA secure_delete = off;
+         CREATE TABLE edges(a INTEGER, b INTEGER, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         CREATE TABLE settings(name BLOB PRIMARY KEY, value) WITHOUT ROWID;
+         {} INSERT INTO edges SELECT i * 7, 5000 + i * 13 % 401 FROM n;
+         INSERT INTO settings VALUES (x'01', 2), (x'02', 3);
+         CREATE INDEX by_end ON edges(b);",
+        numbers(400)
+    )
+}
+
+#[test]
+fn entries_of_a_dropped_index_that_name_rows_that_stand_are_no_deleted_rows() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &format!("{} DROP INDEX by_end;", edges()))?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    assert_eq!(lines.iter().filter(|line| line["state"] == "live").count(), 402);
+    let turned = lines.iter().filter(|line| line["values"]["a"].as_i64() >= Some(5000)).count();
+    assert_eq!(turned, 0, "of {} rows", lines.len());
+    Ok(())
+}
+
+#[test]
+fn entries_on_pages_that_lost_their_headers_are_no_rows() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, &edges())?;
+    let mut bytes = fs::read(&path)?;
+    // All leaves and roots of trees without row ids, but for the one of the settings.
+    for page in bytes.chunks_exact_mut(1024).filter(|page| matches!(page[0], 2 | 10) && page[4] > 2) {
+        page[..8].fill(0);
+    }
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    let settings = lines.iter().filter(|line| line["table"] == "settings").count();
+    assert_eq!(settings, 2, "of {} rows", lines.len());
+    let edges = lines.iter().filter(|line| line["table"] == "edges" && line["state"] == "live").count();
+    assert!(edges >= 380, "{edges} edges");
+    Ok(())
+}
+
+#[test]
+fn entries_of_an_index_that_went_with_its_table_are_no_settings_of_a_full_text_index() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // As FTS5 makes it: with one row, of columns without types.
+    store(
+        &path,
+        &format!(
+            "PRAGMA page_size = 1024; PRAGMA secure_delete = off;
+             CREATE TABLE 'mail_config'(k PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO mail_config VALUES ('version', 4);
+             CREATE TABLE mail(id INTEGER PRIMARY KEY, sender TEXT UNIQUE, subject TEXT);
+             {} INSERT INTO mail SELECT i, 'sender ' || (i * 7919 % 400), 'subject ' || i FROM n;
+             DROP TABLE mail;",
+            numbers(400)
+        ),
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(gone(&lines, "mail_config").len(), 0, "of {} rows", lines.len());
+    assert!(gone(&lines, "mail").len() >= 350, "{} rows of mail", gone(&lines, "mail").len());
+    Ok(())
+}

@@ -33,6 +33,7 @@ mod image;
 mod inspect;
 mod key_order;
 mod keyed;
+mod keyed_entries;
 mod layout;
 mod leaf;
 mod loss;

@@ -8,6 +8,7 @@ use super::below;
 use super::catalogue::TableDef;
 use super::chains::Chained;
 use super::forest::{Forest, Ground, Object, Tree, fit_object};
+use super::keyed_entries::KeyedEntries;
 use super::leaf;
 use super::lost_keys::{LostKeys, LostPages};
 use super::sample;
@@ -79,6 +80,8 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
     let owners = LazyCell::new(|| with_own_versions(forest, ground, &named));
     let mut bare = Vec::new();
+    let entries = KeyedEntries::of(forest, ground);
+    let has_rowids = |tree: &usize| forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
     for (number, info) in ground.survey.iter().chain(old) {
         let placed = forest.place(number);
         let stale = placed.is_some_and(|(tree, _)| {
@@ -91,7 +94,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let there = ground.view.page(number).is_some();
             if there && !ground.free.trunks.contains(&number) && number > 1 {
                 // A page that a link names is no other tree's.
-                let trees = named.get(&number).unwrap_or(&numbers).iter().take(MOST_TREES);
+                let trees = named.get(&number).unwrap_or(&numbers);
+                let of_index = LazyCell::new(|| entries.are_on(number));
+                let trees = trees.iter().filter(|tree| has_rowids(tree) || !*of_index).take(MOST_TREES);
                 bare.push((number, trees.copied().collect::<Vec<usize>>()));
             }
             continue;
@@ -100,7 +105,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         if !old || info.cells == 0 {
             continue;
         }
-        if !kind.is_table() && is_of_index(forest, ground, number) {
+        if !kind.is_table() && (is_of_index(forest, ground, number) || entries.are_on(number)) {
             continue;
         }
         let owner = ground.view.is_old(number).then(|| owner_of_old(forest, ground, number)).flatten();

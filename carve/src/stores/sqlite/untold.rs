@@ -85,6 +85,18 @@ impl Ends {
     }
 }
 
+/// Whether the integers at the end of a page's records number rows, as they do in entries of an index.
+pub(super) fn number_rows(ends: &[i64]) -> bool {
+    let mut all = Ends::default();
+    for (print, end) in (0..).zip(ends) {
+        all.add(0, *end, print);
+    }
+    if let Some((first, last)) = ends.iter().min().zip(ends.iter().max()) {
+        all.end_page(ends.len(), *first, *last);
+    }
+    all.told() == Told::Entries
+}
+
 /// Tells what the pages of a tree without row ids hold, that has no name and points to no table that is known.
 pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
     let mut ends = Ends::default();

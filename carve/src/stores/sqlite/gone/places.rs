@@ -5,6 +5,7 @@ use super::super::before;
 use super::super::cleared;
 use super::super::database::{Database, Output};
 use super::super::forest::{Object, fit_object};
+use super::super::keyed_entries::KeyedEntries;
 use super::super::sample::{self, Profiles};
 use super::super::shape::Fit;
 use super::super::view::PageVersion;
@@ -149,6 +150,7 @@ pub fn find(database: &Database<'_>) -> Places {
     let mut places = Places { by_index, ..Places::default() };
     let mut profiles = Profiles::default();
     let mut indexes = Indexes::of(database);
+    let entries = KeyedEntries::of(&database.forest, ground);
     let records = Fitting::of(database);
     let outputs: Vec<(usize, usize)> =
         database.outputs.iter().map(|output| (output.tree, output.layout.columns.len())).collect();
@@ -232,7 +234,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 })
         };
         // The commits of a log tell whose the page was when it was so.
-        if !kind.is_table() && is_of_index_by_log(database, number) {
+        if !kind.is_table() && (is_of_index_by_log(database, number) || entries.are_on(number)) {
             continue;
         }
         let owner = owner_by_log(database, number).filter(|owner| {
@@ -260,6 +262,7 @@ pub fn find(database: &Database<'_>) -> Places {
                 fitting = kept;
             }
         }
+        fitting.retain(|tree| !entries.are_rather_on(number, *tree));
         // A table without row ids has pages like those of an index.
         let of_index =
             if kind.is_table() || fitting.is_empty() { None } else { indexes.likeness(number, own) };
@@ -376,7 +379,10 @@ pub fn find(database: &Database<'_>) -> Places {
         .map(|page| {
             let known = dropped.get(&page).copied().or_else(|| owner_of_same(database, page, &sorted));
             let known = known.or_else(|| traces.only(page));
-            (page, known.or_else(|| owner_of_bare(database, page, &tables, &sorted)))
+            let owner = || owner_of_bare(database, page, &tables, &sorted);
+            let has_rowids = |tree: &usize| database.forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
+            let is_index = |tree: &usize| entries.are_on(page) || entries.are_rather_on(page, *tree);
+            (page, known.or_else(owner).filter(|owner| has_rowids(owner) || !is_index(owner)))
         })
         .collect();
     for (page, tree) in owners {
