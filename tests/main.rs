@@ -37,6 +37,7 @@ mod points;
 mod replay;
 mod same_output;
 mod schema_given;
+mod shifted;
 mod summary;
 mod support;
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::model::{Batch, LossKind, SchemaOrigin, State, Table};
 use crate::progress::Progress;
 use crate::source::Source;
-use crate::stores::{Options, PageCounts, Store};
+use crate::stores::{self, Options, PageCounts, Store};
 use crate::words::{count as counted, grouped_count};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -138,9 +138,10 @@ pub fn assess(
     progress: &dyn Progress,
 ) -> Result<Assessment, Error> {
     let started = Instant::now();
+    let placed = stores::in_place(store, sources);
     // On a worker's own thread, which the parallel parts then need not wake.
     rayon::scope(|_| {
-        let instance = store.open(sources, options, progress)?;
+        let instance = store.open(&placed, options, progress)?;
         let tables = instance.tables();
         let mut counts = vec![Count::default(); tables.len()];
         progress.stage("reading rows", tables.len() as u64);

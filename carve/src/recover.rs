@@ -6,7 +6,7 @@ use crate::model::{Batch, Cell, Loss, Stand, State, Table};
 use crate::progress::Progress;
 use crate::sinks::{Ending, Sink, Story, Weighed};
 use crate::source::{HashChoice, Source, hash};
-use crate::stores::{Instance, Options, Store};
+use crate::stores::{self, Instance, Options, Store};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -98,18 +98,19 @@ pub fn recover(
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     let started = now();
+    let placed = stores::in_place(store, sources);
     std::thread::scope(|scope| {
         // Hashing runs beside the work: it reads the same pages from the cache.
         let hashing = scope
             .spawn(|| sources.iter().map(|source| hash(source, request.hash).text()).collect::<Vec<_>>());
         // On a worker's own thread, which the parallel parts then need not wake.
         rayon::scope(|_| {
-            let instance = store.open(sources, &request.options, progress)?;
+            let instance = store.open(&placed, &request.options, progress)?;
             let story = Story {
                 store: store.name(),
                 instance: name.to_owned(),
                 what: instance.what(),
-                sources,
+                sources: &placed,
                 taken_for: instance.taken_for(),
                 tables: instance.tables(),
                 kept_sql: instance.kept_sql(),

@@ -6,6 +6,7 @@ use super::{Common, Exit};
 use crate::error::Error;
 use crate::model::Finding;
 use crate::source::{SourceHash, hash};
+use crate::stores;
 use crate::words;
 use serde_json::json;
 use std::fmt::Write;
@@ -34,7 +35,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut all = Vec::new();
     let mut damaged = false;
     for found in &gathered.stores {
-        let instance = found.store.open(&found.sources, &options, &bar)?;
+        let placed = stores::in_place(found.store, &found.sources);
+        let instance = found.store.open(&placed, &options, &bar)?;
         // Reading every row finds what only records show, as overflow chains that break.
         instance.rows(&|_| true, &mut |_| Ok(()))?;
         let findings = instance.findings();

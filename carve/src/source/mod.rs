@@ -35,7 +35,7 @@ pub struct Span {
 }
 
 /// A file that is read and never written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     path: PathBuf,
     name: String,
@@ -51,6 +51,8 @@ pub struct Source {
     role: Option<PartRole>,
     /// Offsets of pages that were found in an image and may be of another file.
     guessed: Vec<u64>,
+    /// Where the bytes lie, if elsewhere than where they belong.
+    moved: Vec<Extent>,
 }
 
 /// Logs that lie in pieces are read up to here: SQLite begins them anew long before.
@@ -93,6 +95,7 @@ impl Source {
             joined: None,
             role: None,
             guessed: Vec::new(),
+            moved: Vec::new(),
         })
     }
 
@@ -141,7 +144,26 @@ impl Source {
             joined: None,
             role: None,
             guessed: Vec::new(),
+            moved: Vec::new(),
         }
+    }
+
+    /// This file, of which the bytes lie elsewhere than where they belong.
+    #[must_use]
+    pub fn moved(&self, extents: &[Extent], page_size: u32) -> Self {
+        Self { trusted: self.trusted, moved: extents.to_vec(), ..self.part(extents, page_size) }
+    }
+
+    /// Where the bytes of this file lie, if elsewhere than where they belong.
+    #[must_use]
+    pub fn moves(&self) -> &[Extent] {
+        &self.moved
+    }
+
+    /// Bytes of the file as it was given.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        if self.moved.is_empty() { self.len() } else { self.mapping().len() as u64 }
     }
 
     /// A database that was found in this image, as far as it is decided what its pages are.

@@ -9,6 +9,7 @@ use crate::model::{
 use crate::progress::Progress;
 use crate::scan::{Mark, Scanner};
 use crate::source::Source;
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,10 @@ pub trait Store: Sync {
 
     /// Paths beside `main` that may hold logs and journals of it.
     fn sidecars(&self, main: &Path) -> Vec<PathBuf>;
+
+    /// The main file with its pages in their places, where bytes were inserted into it or some are lost, so that those
+    /// behind lie elsewhere; `None` where that can't be told.
+    fn in_place(&self, main: &Source) -> Option<Source>;
 
     /// Whether `source` can be a log or a journal of a store, by its content or its name.
     fn is_log(&self, source: &Source) -> bool;
@@ -251,6 +256,16 @@ pub trait Instance: Sync {
 
     /// Rows by table, without putting them out.
     fn table_counts(&self) -> Vec<TableCount>;
+}
+
+/// The sources of a store, the pages of the first in their places.
+#[must_use]
+pub fn in_place<'s>(store: &dyn Store, sources: &'s [Source]) -> Cow<'s, [Source]> {
+    let Some((first, others)) = sources.split_first() else { return Cow::Borrowed(sources) };
+    match store.in_place(first) {
+        Some(first) => Cow::Owned(std::iter::once(first).chain(others.iter().cloned()).collect()),
+        None => Cow::Borrowed(sources),
+    }
 }
 
 /// The store that `source` belongs to, and what it was taken for.

@@ -64,7 +64,7 @@ impl DatabaseSink {
     fn begin_tables(&mut self, story: &Story<'_>) -> rusqlite::Result<()> {
         schema::create(&self.connection)?;
         for (number, source) in story.sources.iter().enumerate() {
-            let size = source.len() as i64;
+            let size = source.size() as i64;
             self.connection.execute(
                 "INSERT INTO mudlark_source VALUES (?, ?, ?, ?, NULL, ?)",
                 params![

@@ -4,6 +4,7 @@ use super::chain_faults;
 use super::cut;
 use super::database::Database;
 use super::forest::{Gap, Object};
+use super::shifted;
 use super::view::PageVersion;
 use crate::model::Finding;
 use crate::source::SourceId;
@@ -16,6 +17,7 @@ use mudlark_parsers::sqlite::record;
 pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     let mut found = database.findings.clone();
     found.extend(cut::finding(database));
+    found.extend(shifted::findings(database));
     let cut_page = database.view.cut_page().map(|(number, _)| number);
     for (number, source) in database.sources.iter().enumerate() {
         for (offset, length) in source.holes() {

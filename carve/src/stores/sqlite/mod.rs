@@ -52,6 +52,7 @@ mod restored;
 mod sample;
 mod settle;
 mod shape;
+mod shifted;
 mod solve;
 mod strays;
 mod survey;
@@ -127,6 +128,11 @@ impl Store for Sqlite {
             PathBuf::from(name)
         };
         SIDECARS.iter().map(|ending| with(ending)).collect()
+    }
+
+    fn in_place(&self, main: &Source) -> Option<Source> {
+        let (extents, page_size) = shifted::extents(main)?;
+        Some(main.moved(&extents, page_size))
     }
 
     fn is_log(&self, source: &Source) -> bool {
