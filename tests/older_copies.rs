@@ -330,3 +330,38 @@ fn an_older_generation_of_a_log_stands_in_for_a_lost_main_file_page_by_page() ->
     }
     Ok(())
 }
+
+#[test]
+fn a_flag_that_one_row_changed_stays_as_it_is_in_a_damaged_file_whatever_older_copies_say() -> Done {
+    for journal in ["wal", "persist"] {
+        let folder = folder()?;
+        let (path, taken) = (folder.path().join("live.db"), folder.path().join("store.db"));
+        let connection = Connection::open(&path)?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE flags(id INTEGER PRIMARY KEY, flag INTEGER);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+             INSERT INTO flags SELECT i, 0 FROM n; PRAGMA wal_checkpoint(TRUNCATE);
+             UPDATE flags SET flag = 7 WHERE id = 3; PRAGMA journal_mode = {journal};
+             UPDATE flags SET flag = 1 WHERE id = 83; UPDATE flags SET flag = 9 WHERE id = 4;"
+        ))?;
+        for (from, to) in [
+            ("live.db", "store.db"),
+            ("live.db-wal", "store.db-wal"),
+            ("live.db-journal", "store.db-journal"),
+        ] {
+            if folder.path().join(from).exists() {
+                fs::copy(folder.path().join(from), folder.path().join(to))?;
+            }
+        }
+        // The reserved bytes that the header counts.
+        let mut bytes = fs::read(&taken)?;
+        *bytes.get_mut(20).ok_or("no header")? = 2;
+        fs::write(&taken, bytes)?;
+        let live = live(&recovered_lines(&taken, &[])?, "flags");
+        let flag = |id: i64| live.get(&id).map(String::as_str);
+        assert_eq!(live.len(), 100, "{journal}");
+        assert_eq!(flag(83), Some(r#"{"id":83,"flag":1}"#), "{journal}");
+    }
+    Ok(())
+}

@@ -1,7 +1,8 @@
 //! Live rows in which bits were flipped, and an older copy that still has them as they were.
 //!
 //! That two copies of a row differ in single bits says that one of them is damaged, and not which. An index can, whose entry
-//! has the value of the one; so can text that is not valid in its encoding, and a third copy.
+//! has the value of the one; so can text that is not valid in its encoding, and a third copy. Numbers are updated by a single
+//! bit as often as damaged, a flag always: there a third copy tells nothing.
 
 use super::super::chains;
 use super::super::database::{Database, Output};
@@ -14,6 +15,8 @@ use crate::model::Batch;
 use crate::model::TableId;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
+use mudlark_parsers::sqlite::record;
+use mudlark_parsers::sqlite::serial::SerialKind;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -46,9 +49,13 @@ pub(in super::super) fn find(
         kept.or_else(|| settle::settled_cell(ground, &settled, rowid))
     };
     let local = |(place, cell): Found| Some(cell.local_payload(ground.view.page(place.0)?.bytes));
+    // No bit of a frame whose checksum holds was flipped.
+    let is_proved = |page: u32| {
+        ground.view.page(page).is_some_and(|shown| shown.commit.is_some() && ground.view.is_proved(page))
+    };
     let says = |copy: Found| -> Option<Says> {
         let rowid = copy.1.rowid;
-        let row = standing(rowid).filter(|row| row.0 != copy.0)?;
+        let row = standing(rowid).filter(|row| row.0 != copy.0 && !is_proved(row.0.0))?;
         let alike = row.1.payload_len == copy.1.payload_len && row.1.overflow == 0 && copy.1.overflow == 0;
         let (one, other) = local(row).zip(local(copy)).filter(|_| alike)?;
         match flips(one, other)? {
@@ -104,7 +111,12 @@ pub(in super::super) fn find(
                 changes.get(&change).is_some_and(|rows| rows.len() == 1) && !same.contains(&rowid)
             });
             let alike = |other: &&(i64, Found, Found)| local(other.2) == local(copy);
-            let by_third = is_own && !of_row.index.agrees && copies.iter().filter(alike).count() > 1;
+            let in_words = || {
+                let pair = local(row).zip(local(copy));
+                pair.is_some_and(|(one, other)| is_in_words(one, other, row.1.payload_len))
+            };
+            let is_third = || copies.iter().filter(alike).count() > 1 && in_words();
+            let by_third = is_own && !of_row.index.agrees && is_third();
             by_index || by_text || by_third
         };
         let copy = copies.iter().map(|(_, _, copy)| *copy).find(|copy| vouched(*copy))?;
@@ -153,9 +165,24 @@ fn flips(one: &[u8], other: &[u8]) -> Option<usize> {
     (one.len() == other.len()).then_some(count)
 }
 
+/// Whether two records of one length differ in texts and BLOBs only.
+fn is_in_words(one: &[u8], other: &[u8], payload_len: u64) -> bool {
+    let Ok(header) = record::header(one, payload_len) else { return false };
+    if one.get(..header.len) != other.get(..header.len) {
+        return false;
+    }
+    let mut at = header.len;
+    header.serials().all(|serial| {
+        let from = at;
+        at = usize::try_from(serial.len()).map_or(usize::MAX, |len| at.saturating_add(len));
+        matches!(serial.kind(), SerialKind::Text | SerialKind::Blob)
+            || one.get(from..at.min(one.len())) == other.get(from..at.min(other.len()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::flips;
+    use super::{flips, is_in_words};
 
     #[test]
     fn few_single_bits_are_flips_and_another_word_is_another_version() {
@@ -163,5 +190,17 @@ mod tests {
         assert_eq!(flips(b"paid late", b"qaid late"), Some(1));
         assert_eq!(flips(b"paid late", b"sent late"), None);
         assert_eq!(flips(b"paid late", b"qahd late"), None);
+    }
+
+    #[test]
+    fn numbers_and_types_are_no_words() {
+        // A flag as a type, a number of one byte, a text of two.
+        let row = [4, 8, 1, 17, 20, b'o', b'k'];
+        let with = |at: usize, byte: u8| {
+            let mut other = row;
+            other[at] = byte;
+            is_in_words(&row, &other, row.len() as u64)
+        };
+        assert_eq!([with(5, b'm'), with(4, 21), with(1, 9)], [true, false, false]);
     }
 }
