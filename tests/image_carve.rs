@@ -341,3 +341,33 @@ fn an_index_whose_keys_fall_and_a_chain_that_goes_back_are_in_their_places() -> 
     assert!(fs::read(out.join(found[0]["file"].as_str().ok_or("name")?))? == original, "{}", found[0]);
     Ok(())
 }
+
+#[test]
+fn thousands_of_equal_pages_in_no_order_are_looked_through_in_bounded_time() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("small.db");
+    store(
+        &path,
+        "PRAGMA page_size = 1024; CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b INT); CREATE INDEX i ON t(a);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO t SELECT i, printf('%06d', i) || ' the tide goes out, and what lies there', i FROM n",
+    )?;
+    let bytes = fs::read(&path)?;
+    let mut pages: Vec<&[u8]> = bytes.chunks(1024).cycle().take(4096).collect();
+    let mut state = 7_u64;
+    for at in (1..pages.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        pages.swap(at, (state >> 33) as usize % (at + 1));
+    }
+    let image = folder.path().join("disk.img");
+    fs::write(&image, pages.concat())?;
+    // Each run is ended when it takes half a minute: it took hours.
+    let found = databases(&carved(&image, &folder.path().join("found"), &[])?).len();
+    assert!(found > 10, "{found}");
+    let (image, out) = (image.display().to_string(), folder.path().join("rows/").display().to_string());
+    for arguments in [vec!["assess", &image], vec!["recover", &image, "-o", &out]] {
+        let ran = mudlark(arguments)?;
+        assert!(matches!(ran.status, Some(0 | 3)), "{:?} {}", ran.status, ran.err);
+    }
+    Ok(())
+}

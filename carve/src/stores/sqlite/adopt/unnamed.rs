@@ -9,10 +9,14 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::Value;
 use std::collections::HashMap;
 
+/// Tables of one shape that are told apart by keys that overlap: a database has fewer whose names are lost, and thousands of copies of one
+/// page are no tables.
+const MOST_ALIKE: usize = 256;
+
 /// Joins fragments without a name that are of one tree.
 pub(super) fn gather(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, profiles: &mut Profiles) {
     let numbers = loose(forest, named);
-    let mut groups: Vec<usize> = Vec::new();
+    let mut groups: HashMap<(bool, u16), Vec<usize>> = HashMap::new();
     let mut key_ranges: HashMap<usize, Vec<KeyRange>> = HashMap::new();
     let mut asked = numbers.len().saturating_mul(GROUPS_ASKED).saturating_add(1 << 16);
     for number in numbers {
@@ -32,16 +36,12 @@ pub(super) fn gather(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, 
             false => tree.pages.iter().filter_map(|page| KeyRange::of(ground, *page)).collect(),
         };
         let mut home = None;
-        for group in &groups {
+        let alike = groups.entry((rowids, columns)).or_default();
+        for (before, group) in alike.iter().enumerate() {
             let Some(other) = forest.trees.get(*group) else { continue };
-            let other_columns =
-                first_leaf(forest, ground, *group).map(|page| ground.survey.page(page).columns);
-            if other.rowids != rowids || other_columns != Some(columns) {
-                continue;
-            }
             // So many tables of one shape are told apart no further.
             asked = asked.saturating_sub(1);
-            if asked == 0 {
+            if asked == 0 || before + 1 == MOST_ALIKE {
                 home = Some((*group, false));
                 break;
             }
@@ -75,7 +75,7 @@ pub(super) fn gather(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, 
                 }
             }
             _ => {
-                groups.push(number);
+                alike.push(number);
                 key_ranges.insert(number, keys);
             }
         }

@@ -44,16 +44,15 @@ struct Seed {
 }
 
 /// Puts together what is left of databases without a first page; `indexes` are of all sizes of which there are interior
-/// pages, and `all` the work that may be done.
+/// pages.
 pub(super) fn drafts<'i>(
     image: &'i [u8],
     hits: &[Hit],
     indexes: &'i BTreeMap<u32, Index>,
     most_pages: &BTreeMap<u32, u32>,
-    all: u64,
+    work: &mut Work,
     claimed: &(dyn Fn(u64) -> bool + Sync),
 ) -> Vec<Draft<'i>> {
-    let mut work = Work::of_most(all);
     let mut found: Vec<Draft<'i>> = Vec::new();
     let mut own: HashSet<u64, RandomState> = HashSet::default();
     for (page_size, index) in indexes {
@@ -70,7 +69,7 @@ pub(super) fn drafts<'i>(
         // Those with most children say most.
         seeds.sort_by_key(|seed| (std::cmp::Reverse(seed.children.len()), seed.offset));
         seeds.truncate(MOST_SEEDS);
-        for group in groups(&seeds, index, u64::from(*page_size), &mut work) {
+        for group in groups(&seeds, index, u64::from(*page_size), work) {
             let group: Vec<usize> =
                 group.into_iter().filter(|at| seeds.get(*at).is_some_and(|seed| !seed.used)).collect();
             if found.len() >= MOST_DATABASES || work.is_over() {
@@ -82,7 +81,7 @@ pub(super) fn drafts<'i>(
             let taken = |offset: u64| claimed(offset) || own.contains(&offset);
             let reserved = reserved(&body, group.iter().filter_map(|at| seeds.get(*at)));
             let body = Body { geometry: Geometry { reserved, ..geometry }, ..body };
-            let draft = database(body, &mut seeds, group, &mut work, &taken);
+            let draft = database(body, &mut seeds, group, work, &taken);
             own.extend(draft.iter().flat_map(Draft::placed).map(|(_, offset)| offset));
             found.extend(draft);
         }
@@ -205,6 +204,7 @@ fn database<'i>(
     }
     let mut draft = last.filter(|last| *last < drafts.len()).map(|last| drafts.swap_remove(last))?;
     draft.known = known;
+    draft.known.work = Work::default();
     let placed: HashSet<u64, RandomState> = draft.placed().map(|(_, offset)| offset).collect();
     for seed in seeds.iter_mut().filter(|seed| placed.contains(&seed.offset)) {
         seed.used = true;

@@ -222,8 +222,8 @@ fn drop_liars(drafts: &mut Vec<Draft<'_>>, most: u64) {
 fn share<'d, 'i: 'd>(all: u64, drafts: impl Iterator<Item = &'d mut Draft<'i>>) {
     let drafts: Vec<&mut Draft<'_>> = drafts.collect();
     let counts: Vec<u32> = drafts.iter().map(|draft| draft.body.count).collect();
-    for (draft, work) in drafts.into_iter().zip(Work::shares(all, &counts)) {
-        draft.known.work = work;
+    for (draft, share) in drafts.into_iter().zip(Work::shares(all, &counts)) {
+        draft.known.work.allow(share);
     }
 }
 
@@ -235,6 +235,16 @@ pub(in super::super) fn gather(
     logs: &[(u64, u64)],
     progress: &dyn Progress,
 ) -> Gathered {
+    put_together(source, hits, logs, progress).0
+}
+
+/// The same, with the work that it took until nothing was left but to fill gaps.
+fn put_together(
+    source: &Source,
+    hits: &[Hit],
+    logs: &[(u64, u64)],
+    progress: &dyn Progress,
+) -> (Gathered, u64) {
     let image = source.bytes();
     progress.stage("putting databases together", 1);
     let of_logs = Claimed::of([].into_iter(), logs);
@@ -294,17 +304,20 @@ pub(in super::super) fn gather(
     });
     // What is half done is of no use, and the caller tells that the user stopped it.
     if progress.interrupted() {
-        return Gathered::default();
+        return (Gathered::default(), 0);
     }
     contest::settle(&mut drafts, &|offset| claimed.has(offset));
     if progress.interrupted() {
-        return Gathered::default();
+        return (Gathered::default(), 0);
     }
     let held = Claimed::of(held(&drafts).into_iter(), &claimed.0);
-    let mut headless = headless::drafts(image, hits, &indexes, &most_pages, all, &|offset| held.has(offset));
+    let mut work = Work::of_most(all);
+    let mut headless =
+        headless::drafts(image, hits, &indexes, &most_pages, &mut work, &|offset| held.has(offset));
     share(all, headless.iter_mut());
     drafts.extend(headless);
     contest::settle(&mut drafts, &|offset| claimed.has(offset));
+    let work = work.done() + drafts.iter().map(|draft| draft.known.work.done()).sum::<u64>();
     // Where no other database of its size lies in pieces, nothing reaches its end.
     ended.retain_mut(|(_, ended)| {
         let index = indexes.get(&ended.draft.body.geometry.page_size);
@@ -326,5 +339,8 @@ pub(in super::super) fn gather(
     let is_orphan = |hit: &Hit| !claimed.has(hit.offset()) || untold.contains(&hit.offset());
     let orphans = hits.iter().filter(|hit| is_orphan(hit)).copied().collect();
     progress.advance(1);
-    Gathered { assemblies, orphans }
+    (Gathered { assemblies, orphans }, work)
 }
+
+#[cfg(test)]
+mod tests;
