@@ -7,6 +7,7 @@ use super::sample;
 use super::survey::{self, PageInfo};
 use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
@@ -190,16 +191,14 @@ impl LostKeys {
         if !tree.rowids {
             return true;
         }
-        let holds = |lost: &&LostRange| lost.range.holds(rowid, rowid);
-        let mut ranges = self.ranges.iter().filter(holds).map(|lost| lost.link.is_some()).peekable();
-        if ranges.peek().is_none() {
-            return false;
-        }
-        // Of rows on a leaf that is there one may be lost; a page whose rows stand elsewhere, or for which parts that were
-        // joined later stand in, misses none.
-        let is_open =
-            || tree.covered.is_empty() || tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid));
-        ranges.any(|of_page| !of_page) || !self.is_held(rowid) && is_open()
+        // Only pages that are lost can be covered by parts that were joined later; what is damaged of a page that stands
+        // is nowhere else.
+        let is_open = LazyCell::new(|| {
+            let in_gap = |gap: &Gap| tree.is_open(gap, rowid, rowid);
+            !self.is_held(rowid) && (tree.covered.is_empty() || tree.gaps.iter().any(in_gap))
+        });
+        let mut ranges = self.ranges.iter().filter(|lost| lost.range.holds(rowid, rowid));
+        ranges.any(|lost| lost.link.is_none() || *is_open)
     }
 
     /// Whether the row with this id stands on a leaf that can be read, if on any.
