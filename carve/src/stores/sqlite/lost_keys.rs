@@ -5,6 +5,7 @@ use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree, links};
 use super::restored;
 use super::sample;
 use super::survey::{self, PageInfo};
+use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::cell::LazyCell;
@@ -207,18 +208,27 @@ impl LostKeys {
         behind.checked_sub(1).and_then(|at| self.spans.get(at)).is_some_and(|(_, last)| rowid <= *last)
     }
 
-    /// Of keys in order, those in ranges for which more were found than so many `quarters` of what can be missing.
-    pub(super) fn too_many(&self, rowids: &[i64], quarters: usize) -> Vec<i64> {
-        let mut fits: HashSet<i64> = HashSet::new();
+    /// Of keys in order, those in ranges for which more were found than so many `quarters` of what can be missing. Rows that
+    /// `stand` on a damaged page, as its pointers tell, leave the others that much less room.
+    pub(super) fn too_many(
+        &self,
+        rowids: &[i64],
+        stand: &HashSet<i64, RandomState>,
+        quarters: usize,
+    ) -> Vec<i64> {
+        let mut fits: HashSet<i64, RandomState> = stand.clone();
         let mut over: Vec<i64> = Vec::new();
         for lost in &self.ranges {
             let from = rowids.partition_point(|rowid| lost.range.above.is_some_and(|above| *rowid <= above));
             let to = rowids.partition_point(|rowid| lost.range.upto.is_none_or(|upto| *rowid <= upto));
             let inside = rowids.get(from..to).unwrap_or_default();
-            if inside.len().saturating_mul(4) > self.most(lost).saturating_mul(quarters) {
-                over.extend(inside);
+            let others = inside.iter().filter(|rowid| !stand.contains(rowid));
+            let count = others.clone().count();
+            let taken = if lost.link.is_none() { inside.len() - count } else { 0 };
+            if count.saturating_mul(4) > self.most(lost).saturating_sub(taken).saturating_mul(quarters) {
+                over.extend(others);
             } else {
-                fits.extend(inside);
+                fits.extend(others);
             }
         }
         over.retain(|rowid| !fits.contains(rowid));

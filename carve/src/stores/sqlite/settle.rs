@@ -8,9 +8,10 @@ use super::forest::{Forest, Ground, How};
 use super::leaf::{FoundCell, Spot};
 use super::lost_keys::LostKeys;
 use super::restored;
+use super::survey;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use std::collections::{HashMap, HashSet};
 
@@ -170,8 +171,9 @@ pub(super) fn settle(
         }
     }
     let rowids: Vec<i64> = old.iter().map(|(rowid, _)| *rowid).collect();
+    let stand = old.iter().filter(|(_, place)| stands(ground, *place)).map(|(rowid, _)| *rowid).collect();
     let over = |quarters: usize| -> HashSet<i64> {
-        lost.map(|lost| lost.too_many(&rowids, quarters)).unwrap_or_default().into_iter().collect()
+        lost.map(|lost| lost.too_many(&rowids, &stand, quarters)).unwrap_or_default().into_iter().collect()
     };
     let (some, most) = (over(SOME_DELETED), over(MOSTLY_DELETED));
     for (rowid, place) in old.iter().filter(|(rowid, _)| some.contains(rowid)) {
@@ -183,6 +185,19 @@ pub(super) fn settle(
         }
     }
     (verdicts, kept, contested)
+}
+
+/// Whether a row of an earlier version of a page stands on it as it is now: where its cell lay lies one that can't be read.
+fn stands(ground: Ground<'_, '_>, (earlier, at): Place) -> bool {
+    let number = ground.view.page(earlier).filter(|_| ground.view.is_old(earlier)).map(|page| page.number);
+    let Some(number) = number.filter(|number| ground.survey.page(*number).bad > 0) else { return false };
+    let Some(version) = ground.view.page(number) else { return false };
+    Page::parse(version.bytes, version.number, ground.view.geometry).is_some_and(|page| {
+        let reads = |cell: &Cell| survey::reads(&page, cell, ground.view.page_count);
+        page.header.kind == PageKind::TableLeaf
+            && page.pointers().any(|pointer| pointer == at as usize)
+            && page.good_cell(at as usize).is_none_or(|cell| !reads(&cell))
+    })
 }
 
 /// Whether a whole cell is an older copy of one whose record header is damaged: as long, and with mostly the same body.
