@@ -340,6 +340,7 @@ impl<'a> Database<'a> {
             }
             sink(&[batch])?;
         }
+        witnesses.entries.forget_places();
         let shared = reader.claims;
         gone::rows(self, number, shared, &kept, &witnesses, altered, sink)?;
         if let Ok(mut missing) = self.missing.lock() {

@@ -36,6 +36,22 @@ pub(super) struct Entry {
     print: Print,
 }
 
+/// What an entry says: the row, the index, and the print of its key cells.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    rowid: i64,
+    index: u16,
+    print: Print,
+}
+
+/// Where an entry lies: the page, the offset there, and the bytes of its cell.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    page: u32,
+    at: u16,
+    len: u16,
+}
+
 /// An index of the table, as its entries are read.
 #[derive(Clone, Debug)]
 pub(super) struct Keyed {
@@ -51,7 +67,9 @@ pub(super) struct Keyed {
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub indexes: Vec<Keyed>,
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
+    /// Where each of them lies.
+    places: Vec<Place>,
     /// The row id of each first one of so many: a search looks at these before it looks at them.
     firsts: Vec<i64>,
     /// The row ids that they name.
@@ -149,9 +167,16 @@ impl Entries {
             });
             let parts: Vec<Vec<Entry>> = parts.collect();
             entries.reserve(parts.iter().map(Vec::len).sum());
-            parts.iter().for_each(|part| entries.extend_from_slice(part));
+            parts.into_iter().for_each(|part| entries.extend_from_slice(&part));
         }
         entries.par_sort_unstable();
+        let named =
+            |Entry { rowid, index, print, .. }: &Entry| Named { rowid: *rowid, index: *index, print: *print };
+        let named: Vec<Named> = entries.iter().map(named).collect();
+        let place = |Entry { page, at, len, .. }| Place { page, at, len };
+        let mut places: Vec<Place> = entries.into_iter().map(place).collect();
+        places.shrink_to_fit();
+        let entries = named;
         let firsts = entries.iter().step_by(BLOCK).map(|entry| entry.rowid).collect();
         let no_bits = || (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (seen, borne_out) = (no_bits(), no_bits());
@@ -162,11 +187,23 @@ impl Entries {
         Self {
             indexes: trees.into_iter().map(|(_, keyed)| keyed).collect(),
             entries,
+            places,
             firsts,
             ids,
             seen,
             borne_out,
         }
+    }
+
+    /// Gives back what tells where the entries lie. What they say is told as before.
+    pub(super) fn forget_places(&mut self) {
+        self.places = Vec::new();
+    }
+
+    fn entry(&self, number: usize, named: &Named) -> Option<Entry> {
+        let Named { rowid, index, print } = *named;
+        let Place { page, at, len } = *self.places.get(number)?;
+        Some(Entry { rowid, index, at, page, len, print })
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -204,9 +241,11 @@ impl Entries {
             let Some(index) = self.indexes.get(usize::from(entry.index)) else { continue };
             let shown = entry.print.shows(Print::of_row(row, &index.keys));
             near.borne_out |= u64::from(shown && settled) << (number % 64);
-            let agrees = if shown { Some(true) } else { agrees(ground, entry, index, row) };
+            let entry = self.entry(number, entry);
+            let held = || agrees(ground, entry.as_ref()?, index, row);
+            let agrees = if shown { Some(true) } else { held() };
             if agrees == Some(true) {
-                seen.push(*entry);
+                seen.extend(entry);
             }
             testimony.agrees |= agrees == Some(true);
             testimony.disagrees |= agrees == Some(false);
@@ -244,10 +283,10 @@ impl Entries {
     }
 
     /// The entries that name a row.
-    pub(super) fn of_row(&self, rowid: i64) -> &[Entry] {
-        let behind = self.entries.get(self.first_from(rowid)..).unwrap_or_default();
-        let count = behind.iter().take_while(|entry| entry.rowid == rowid).count();
-        behind.get(..count).unwrap_or_default()
+    pub(super) fn of_row(&self, rowid: i64) -> Vec<Entry> {
+        let behind = self.entries.iter().enumerate().skip(self.first_from(rowid));
+        let of_row = behind.take_while(|(_, entry)| entry.rowid == rowid);
+        of_row.filter_map(|(number, entry)| self.entry(number, entry)).collect()
     }
 
     /// Whether an index of the catalogue has an entry of this print for a row, and the row bears it out.
@@ -257,7 +296,7 @@ impl Entries {
         }
         let from = self.first_from(rowid);
         let of_row = self.entries.iter().enumerate().skip(from).take_while(|(_, entry)| entry.rowid == rowid);
-        let same = |entry: &Entry| {
+        let same = |entry: &Named| {
             let keyed = self.indexes.get(usize::from(entry.index));
             entry.print == print && keyed.is_some_and(|keyed| keyed.number == Some(index))
         };
@@ -272,7 +311,8 @@ impl Entries {
 
     /// Whether any entry names a row.
     pub(super) fn names(&self, rowid: i64) -> bool {
-        self.ids.may_hold(rowid) && !self.of_row(rowid).is_empty()
+        let first = || self.entries.get(self.first_from(rowid));
+        self.ids.may_hold(rowid) && first().is_some_and(|entry| entry.rowid == rowid)
     }
 
     /// The number of the first entry with this row id or a greater one.
@@ -305,7 +345,7 @@ impl Entries {
             .iter()
             .enumerate()
             .filter(|(number, _)| !is_seen(*number))
-            .map(|(_, entry)| *entry)
+            .filter_map(|(number, entry)| self.entry(number, entry))
             .collect();
         unseen.chunk_by(|a, b| a.rowid == b.rowid).map(<[Entry]>::to_vec).collect()
     }

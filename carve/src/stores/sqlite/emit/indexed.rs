@@ -44,7 +44,7 @@ impl<'a> Reader<'_, 'a> {
         if row.iter().all(RowCell::is_whole) {
             return;
         }
-        let known = witnesses.entries.cells(self.ground, witnesses.entries.of_row(rowid));
+        let known = witnesses.entries.cells(self.ground, &witnesses.entries.of_row(rowid));
         for (column, value) in known {
             if let Some(cell) = batch.cells.get_mut(first_cell + column)
                 && !cell.is_whole()

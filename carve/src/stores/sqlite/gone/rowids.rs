@@ -22,11 +22,12 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
         return;
     }
     let by_page = dead.par_iter().with_min_len(SHARE).enumerate();
-    let mut by_page: Vec<(u32, usize)> = by_page.map(|(index, dead)| (dead.page, index)).collect();
+    let mut by_page: Vec<(u32, u32)> = by_page.map(|(index, dead)| (dead.page, index as u32)).collect();
     by_page.sort_unstable();
-    let is_open = |(_, index): &(u32, usize)| dead.get(*index).is_some_and(|dead| dead.rowid.is_none());
+    let is_open =
+        |(_, index): &(u32, u32)| dead.get(*index as usize).is_some_and(|dead| dead.rowid.is_none());
     let pages = by_page.chunk_by(|(a, _), (b, _)| a == b);
-    let pages: Vec<&[(u32, usize)]> = pages.filter(|indexes| indexes.iter().any(is_open)).collect();
+    let pages: Vec<&[(u32, u32)]> = pages.filter(|indexes| indexes.iter().any(is_open)).collect();
     if pages.is_empty() {
         return;
     }
@@ -37,9 +38,9 @@ pub(super) fn restore(search: &Search<'_, '_>, live: &Live<'_, '_, '_>, dead: &m
         on_page(search, live, known, page, indexes, bounds.of(page), &mut scratch);
         scratch
     });
-    let restored: Vec<(usize, i64)> = restored.flat_map_iter(|scratch| scratch.found).collect();
-    for (index, rowid) in restored {
-        if let Some(dead) = dead.get_mut(index) {
+    let restored: Vec<Vec<(u32, i64)>> = restored.map(|scratch| scratch.found).collect();
+    for (index, rowid) in restored.into_iter().flatten() {
+        if let Some(dead) = dead.get_mut(index as usize) {
             dead.rowid = Some(rowid);
             dead.claims = dead.claims.with(Claim::RowidInferred);
         }
@@ -108,9 +109,9 @@ pub(super) fn bounds<'s>(search: &'s Search<'_, '_>, dead: &[Candidate]) -> Boun
 /// The candidates whose row ids were restored, with these; and what is kept from one page to the next, to allocate once.
 #[derive(Default)]
 struct Scratch<'d> {
-    found: Vec<(usize, i64)>,
+    found: Vec<(u32, i64)>,
     placed: Placed,
-    open: Vec<(usize, &'d Dead)>,
+    open: Vec<(u32, &'d Dead)>,
     taken: Vec<i64>,
 }
 
@@ -154,7 +155,7 @@ fn on_page<'d>(
     live: &Live<'_, '_, '_>,
     dead: &'d [Candidate],
     number: u32,
-    indexes: &[(u32, usize)],
+    indexes: &[(u32, u32)],
     bounds: Option<(i64, i64)>,
     Scratch { found, placed, open, taken }: &mut Scratch<'d>,
 ) {
@@ -171,7 +172,7 @@ fn on_page<'d>(
         _ => return,
     };
     open.clear();
-    for (index, dead) in indexes.iter().filter_map(|(_, index)| Some((*index, dead.get(*index)?))) {
+    for (index, dead) in indexes.iter().filter_map(|(_, index)| Some((*index, dead.get(*index as usize)?))) {
         match dead.rowid {
             Some(rowid) => placed.insert(dead.freed.cell.at, rowid),
             None => open.push((index, dead)),
