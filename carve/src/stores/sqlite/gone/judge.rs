@@ -17,6 +17,7 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::Page;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 
 /// A version of a row that is not live, with all places where it was seen.
 #[derive(Debug)]
@@ -25,7 +26,34 @@ pub(super) struct Judged {
     pub transaction: Transaction,
     pub dead: Candidate,
     /// Further places: page and candidate.
-    pub also: Vec<Candidate>,
+    pub also: Also,
+}
+
+/// Further candidates of a version: most have none, and take no memory for it.
+#[derive(Debug, Default)]
+pub(super) struct Also(Option<Box<Further>>);
+
+#[derive(Debug, Default)]
+struct Further(Vec<Candidate>);
+
+impl Also {
+    pub(super) fn push(&mut self, dead: Candidate) {
+        self.0.get_or_insert_default().0.push(dead);
+    }
+
+    pub(super) fn append(&mut self, Self(other): Self) {
+        if let Some(other) = other {
+            self.0.get_or_insert_default().0.extend(other.0);
+        }
+    }
+}
+
+impl Deref for Also {
+    type Target = [Candidate];
+
+    fn deref(&self) -> &[Candidate] {
+        self.0.as_ref().map(|further| further.0.as_slice()).unwrap_or_default()
+    }
 }
 
 /// What tells one row from another.
@@ -455,7 +483,7 @@ fn versions(
             state: State::Unknown,
             transaction: Transaction::Committed,
             dead,
-            also: Vec::new(),
+            also: Also::default(),
         });
     }
     let mut gone = replaced;

@@ -29,8 +29,9 @@ pub(super) struct Live<'l, 's, 'a> {
     /// There also, with such a key: the fingerprints of rows as they would have been before columns were added whose
     /// defaults they hold.
     grown: HashSet<(u64, u64)>,
-    /// Fingerprints that were asked for in advance, and how many rows have them.
-    asked: Counts,
+    /// Fingerprints that were asked for in advance, and how many rows have those that any has.
+    asked: HashSet<u64, RandomState>,
+    counted: Counts,
     /// Fingerprints of all rows, and how many have them.
     contents: OnceLock<Counts>,
     /// The live rows that end as candidates do.
@@ -147,7 +148,8 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             kept,
             keyed: HashMap::new(),
             grown: HashSet::new(),
-            asked: Counts::default(),
+            asked: HashSet::default(),
+            counted: Counts::default(),
             contents: OnceLock::new(),
             ends: Ends::default(),
         };
@@ -402,8 +404,9 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         };
         let asked = || dead.iter().filter(|dead| dead.content.is_some() && (dead.taken || !is_sure(dead)));
         let most = asked().count();
-        let mut counts = Counts::with_capacity_and_hasher(most, RandomState::default());
-        counts.extend(asked().filter_map(|dead| Some((dead.content?, 0))));
+        let mut contents = HashSet::with_capacity_and_hasher(most, RandomState::default());
+        contents.extend(asked().filter_map(|dead| dead.content));
+        let mut counts = Counts::default();
         if most > 0 {
             let mut endings = Endings::room(2 * most);
             for dead in asked() {
@@ -417,18 +420,22 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
             let may_have = |page: &u32| known.next_if(|(known, _)| known == page).is_none_or(|(_, has)| has);
             let pages: Vec<u32> = self.search.tree.pages.iter().copied().filter(may_have).collect();
             for content in self.fingerprints(&pages, &|ending| endings.contain(ending)) {
-                counts.entry(content).and_modify(|count| *count += 1);
+                if contents.contains(&content) {
+                    *counts.entry(content).or_default() += 1;
+                }
             }
             for content in self.kept_contents() {
-                counts.entry(content).and_modify(|count| *count = (*count).max(1));
+                if contents.contains(&content) {
+                    counts.entry(content).or_insert(1);
+                }
             }
         }
-        self.asked = counts;
+        (self.asked, self.counted) = (contents, counts);
     }
 
     /// Gives back what it takes to answer how many live rows have the cells of candidates.
     pub(super) fn forget_counts(&mut self) {
-        self.asked = Counts::default();
+        (self.asked, self.counted) = Default::default();
     }
 
     /// Whether a sound page tells of this row id whether a row has it.
@@ -440,8 +447,8 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
 
     /// How many live rows have these cells.
     pub(super) fn holds(&self, fingerprint: u64) -> u32 {
-        if let Some(count) = self.asked.get(&fingerprint) {
-            return *count;
+        if self.asked.contains(&fingerprint) {
+            return self.counted.get(&fingerprint).copied().unwrap_or(0);
         }
         let contents = self.contents.get_or_init(|| {
             let mut contents = Counts::default();

@@ -360,6 +360,8 @@ pub(super) fn rows<'s, 'a: 's>(
         let of_indexes = || entries::noted(&search, &kinds, &indexes, &ranks);
         let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
         let any_rows = !dead.is_empty() || !rows.is_empty();
+        // Of so many it takes much memory.
+        let are_many = dead.len() > MANY;
         let mut dead = std::mem::take(&mut dead);
         let of_rows = || {
             if !any_rows {
@@ -376,7 +378,10 @@ pub(super) fn rows<'s, 'a: 's>(
             judged
         };
         // Neither asks the other, and where the one has nothing to share among the threads the other has.
-        let (mut judged, noted) = rayon::join(of_rows, of_indexes);
+        let (mut judged, noted) = match are_many {
+            true => (of_rows(), of_indexes()),
+            false => rayon::join(of_rows, of_indexes),
+        };
         live.forget_counts();
         let is_of_pass = |dead: &mut Candidate| {
             pass == last || dead.rowid.is_some_and(|id| ranks.contains(&Rank::of_rowid(id)))
@@ -406,6 +411,9 @@ pub(super) fn rows<'s, 'a: 's>(
     }
     Ok(())
 }
+
+/// So many candidates are judged before the entries of indexes are read, and not while they are.
+const MANY: usize = 1 << 18;
 
 /// Sure rows from which a table's values are known.
 const SURE: usize = 4;

@@ -80,7 +80,7 @@ pub(super) fn merge(search: &Search<'_, '_>, judged: &mut Vec<Judged>) {
             whole.dead.claims = whole.dead.claims.with(Claim::RowidInferred);
         }
         whole.also.push(part.dead);
-        whole.also.extend(part.also);
+        whole.also.append(part.also);
     }
 }
 

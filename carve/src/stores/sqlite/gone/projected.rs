@@ -8,7 +8,7 @@ use super::super::chains;
 use super::super::entries::cells;
 use super::super::prints::Print;
 use super::entries::Indexes;
-use super::judge::Judged;
+use super::judge::{Also, Judged};
 use super::live::Live;
 use super::noted::{Matched, Noted};
 use super::{Candidate, Dead, Search};
@@ -166,7 +166,7 @@ pub(super) fn judge<'a>(
                 continue;
             }
             let (state, transaction) = (State::Deleted, Transaction::Committed);
-            versions.push((known, Judged { state, transaction, dead, also: Vec::new() }));
+            versions.push((known, Judged { state, transaction, dead, also: Also::default() }));
         }
         if !told.stands && !told.known_gone {
             join(&mut versions);
@@ -231,7 +231,7 @@ pub(super) fn settle_entries(search: &Search<'_, '_>, judged: &mut [Judged], ent
         same.insert(row);
         if let Some(row) = judged.get_mut(row) {
             row.also.push(entry.dead);
-            row.also.extend(entry.also);
+            row.also.append(entry.also);
         }
     }
     for row in later.difference(&same) {
@@ -362,7 +362,7 @@ fn join(versions: &mut Vec<(Known<'_>, Judged)>) {
     for (_, part) in versions.split_off(versions.len().min(1)) {
         if let Some((_, first)) = versions.first_mut() {
             first.also.push(part.dead);
-            first.also.extend(part.also);
+            first.also.append(part.also);
         }
     }
 }

@@ -199,7 +199,7 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Cow<'static, [Lifetime
     }
     let view = &target.database.view;
     let own = |dead: &&Candidate| dead.projection.is_none();
-    let mut places = std::iter::once(dead).chain(&judged.also).filter(own);
+    let mut places = std::iter::once(dead).chain(judged.also.iter()).filter(own);
     let in_base = places.any(|dead| {
         let version = view.page(dead.page).filter(|_| !dead.uncommitted);
         let roles = &target.database.roles;
