@@ -36,7 +36,7 @@ fn check(path: &Path) -> Done {
     let bytes = fs::read(path)?;
     for table in ["members", "visits"] {
         let rows = live(&lines, table).len();
-        assert!(rows >= ROWS - 60 && rows <= ROWS, "{rows} rows of {table}");
+        assert!((ROWS - 60..=ROWS).contains(&rows), "{rows} rows of {table}");
     }
     let gone = lines.iter().filter(|line| line["state"] != "live").count();
     assert!(gone <= 10, "{gone} rows told as gone");
