@@ -120,3 +120,26 @@ impl Matched {
         self.entries.get(from..from + count).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Matched, Noted, Print};
+
+    fn noted(rowid: i64, at: u16) -> Noted {
+        let print = Print::NONE;
+        Noted { rowid, index: 0, page: 7, at, len: 30, print, own: true, rebuilt: false, spilled: false }
+    }
+
+    #[test]
+    fn a_row_has_the_entries_that_were_noted_for_it() {
+        let entries = vec![noted(10, 100), noted(10, 200), noted(40, 300)];
+        let matched = Matched { rows: vec![1, 1, 4], entries };
+        let places = |row| matched.of_row(row).iter().map(|noted| noted.at).collect::<Vec<u16>>();
+        assert_eq!([0, 1, 2, 4, 5].map(places), [vec![], vec![100, 200], vec![], vec![300], vec![]]);
+    }
+
+    #[test]
+    fn what_is_noted_of_an_entry_takes_little_memory() {
+        assert_eq!(size_of::<Noted>(), 32);
+    }
+}
