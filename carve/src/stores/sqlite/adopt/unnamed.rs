@@ -74,6 +74,9 @@ pub(super) fn gather(forest: &mut Forest, ground: Ground<'_, '_>, named: usize, 
                     tree.object = Object::Stale;
                 }
             }
+            Some((group, true)) if alike.len() >= MOST_ALIKE => {
+                forest.join(ground, number, group, How::Shape);
+            }
             _ => {
                 alike.push(number);
                 key_ranges.insert(number, keys);
