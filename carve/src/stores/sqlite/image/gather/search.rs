@@ -65,23 +65,25 @@ pub(super) struct Index {
 }
 
 /// Of no page.
-pub(super) static EMPTY: Index = Index::NONE;
+pub(super) static EMPTY: Index = Index::none();
 
 impl Index {
-    const NONE: Self = Self {
-        last: Vec::new(),
-        first: Vec::new(),
-        interior: Vec::new(),
-        interior_first: Vec::new(),
-        entries: Vec::new(),
-        inner: Vec::new(),
-        links: Vec::new(),
-        ends: Vec::new(),
-        trunks: Vec::new(),
-        maps: Vec::new(),
-        copies: Copies::NONE,
-        answers: Answers::NONE,
-    };
+    const fn none() -> Self {
+        Self {
+            last: Vec::new(),
+            first: Vec::new(),
+            interior: Vec::new(),
+            interior_first: Vec::new(),
+            entries: Vec::new(),
+            inner: Vec::new(),
+            links: Vec::new(),
+            ends: Vec::new(),
+            trunks: Vec::new(),
+            maps: Vec::new(),
+            copies: Copies::NONE,
+            answers: Answers::none(),
+        }
+    }
 
     /// Reads what the pages of one size hold, without those that are `taken`; `links` are those of the same size.
     pub(super) fn of(
@@ -93,7 +95,7 @@ impl Index {
     ) -> Self {
         let geometry = Geometry { page_size, reserved: 0 };
         let Links { links, ends, trunks, maps } = links;
-        let mut index = Self { links, ends, trunks, maps, ..Self::NONE };
+        let mut index = Self { links, ends, trunks, maps, ..Self::none() };
         let wanted =
             |hit: &&Hit| hit.is_page_of(page_size) && hit.kind() != HitKind::Header && !taken(hit.offset());
         let read = |hit: &Hit| {

@@ -28,7 +28,9 @@ pub(super) struct Answers(Mutex<Option<HashMap<Question, Answer, RandomState>>>)
 
 impl Answers {
     /// None.
-    pub(super) const NONE: Self = Self(Mutex::new(None));
+    pub(super) const fn none() -> Self {
+        Self(Mutex::new(None))
+    }
 
     /// The answer to a question, which is the same whoever asks: `answer` is asked when it is not known.
     pub(super) fn of(
