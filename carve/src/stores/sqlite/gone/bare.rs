@@ -9,7 +9,7 @@ use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RowidLeft};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::serial::Serial;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Rows that lack a value in their first column by no accident, where nearly all do.
 const SEVERAL_NULLS: usize = 8;
@@ -82,17 +82,18 @@ fn shares(database: &Database<'_>, (number, bytes): (u32, &[u8]), owners: &Owner
     shares
 }
 
-/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like, and
-/// `sorted` the trees that pages with a header belong to.
+/// The tree as whose rows most of a page without a header reads; `tables` are all, with what their records look like, of
+/// which some were `emptied` and must have left their rows somewhere, and `sorted` the trees that pages with a header belong
+/// to.
 pub(super) fn owner_of_bare(
     database: &Database<'_>,
     number: u32,
-    tables: &[(usize, bool, Kinds)],
+    (tables, emptied): (&[(usize, bool, Kinds)], &HashSet<usize>),
     sorted: &Owners,
 ) -> Option<usize> {
     let version = database.view.page(number)?;
     let shares = shares(database, (number, version.bytes), sorted);
-    let mut best: Option<(f64, usize)> = None;
+    let mut best: Option<(f64, bool, usize)> = None;
     let effort = Effort::shared(version.bytes.len());
     let cleared = |rowids: bool| -> Vec<FreedCell> {
         let cells = cleared::cells(&database.view, &database.survey, number, rowids).cells.into_iter();
@@ -119,9 +120,13 @@ pub(super) fn owner_of_bare(
         let share = shares.get(number).copied().unwrap_or(0.0);
         let worth =
             covered as f64 * (1.0 + agreement(database, tree, &rows).likeness() / 16.0 + share / 16.0);
-        if best.is_none_or(|(most, _)| worth > most) {
-            best = Some((worth, *number));
+        let is_emptied = emptied.contains(number);
+        let is_better = |(most, was_emptied, _): (f64, bool, usize)| {
+            worth > most || worth == most && is_emptied && !was_emptied
+        };
+        if best.is_none_or(is_better) {
+            best = Some((worth, is_emptied, *number));
         }
     }
-    best.map(|(_, tree)| tree)
+    best.map(|(.., tree)| tree)
 }

@@ -379,7 +379,7 @@ pub fn find(database: &Database<'_>) -> Places {
         .map(|page| {
             let known = dropped.get(&page).copied().or_else(|| owner_of_same(database, page, &sorted));
             let known = known.or_else(|| traces.only(page));
-            let owner = || owner_of_bare(database, page, &tables, &sorted);
+            let owner = || owner_of_bare(database, page, (&tables, &emptied), &sorted);
             let has_rowids = |tree: &usize| database.forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
             let is_index = |tree: &usize| entries.are_on(page) || entries.are_rather_on(page, *tree);
             (page, known.or_else(owner).filter(|owner| has_rowids(owner) || !is_index(owner)))
