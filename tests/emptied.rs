@@ -82,3 +82,28 @@ fn rows_on_a_page_that_was_freed_are_of_the_emptied_one_of_tables_of_one_shape()
     assert!(count(&lines, "west", "deleted", "west") >= 140, "{}", count(&lines, "west", "deleted", "west"));
     Ok(())
 }
+
+#[test]
+fn an_emptied_table_of_a_given_schema_gets_its_rows_under_its_name() -> Done {
+    const SCHEMA: &str = "CREATE TABLE visits(who TEXT, amount INTEGER, at INTEGER, note TEXT);
+         CREATE TABLE log(at TEXT, line INTEGER);";
+    for rows in [60, 900] {
+        let folder = folder()?;
+        let (path, known) = (folder.path().join("store.db"), folder.path().join("known.sql"));
+        let sql = format!(
+            "PRAGMA secure_delete = off; {SCHEMA}
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO visits SELECT 'person ' || i, i * 7919, i, 'note' FROM n;
+             INSERT INTO log VALUES ('today', 1), ('later', 2);
+             DELETE FROM visits;"
+        );
+        store(&path, &sql)?;
+        let mut bytes = fs::read(&path)?;
+        bytes[..4096].fill(0);
+        fs::write(&path, bytes)?;
+        fs::write(&known, SCHEMA)?;
+        let lines = recovered_lines(&path, &["--schema", &known.display().to_string()])?;
+        assert_eq!((count(&lines, "visits", "deleted", "person"), lines.len()), (rows, rows + 2));
+    }
+    Ok(())
+}

@@ -5,6 +5,7 @@
 //! they bring gaps of their own. What fits nowhere is a table of which no name survives, when the catalogue is not
 //! whole; else it is an old page that holds nothing live.
 
+mod emptied;
 mod unnamed;
 
 use super::agree::{self, Agreement};
@@ -65,6 +66,7 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
             }
         }
     }
+    emptied::join(forest, ground, named);
     unnamed::gather(forest, ground, named, &mut profiles);
     sort_pages(forest, ground);
 }

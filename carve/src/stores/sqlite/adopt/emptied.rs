@@ -1,0 +1,38 @@
+//! Roots of emptied tables whose names are known and whose roots are not: what their pointers still lead to tells them.
+
+use super::super::catalogue::TableDef;
+use super::super::cleared;
+use super::super::forest::{Forest, Ground, How, Object};
+use super::super::shape::{self, Fit};
+use super::loose;
+use mudlark_parsers::sqlite::record;
+
+/// Gives roots without rows to the one table without a page that can have had the rows which stood there.
+pub(super) fn join(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
+    for number in loose(forest, named) {
+        let Some(tree) = forest.trees.get(number).filter(|tree| tree.rowids) else { continue };
+        let [root] = tree.pages[..] else { continue };
+        if ground.survey.page(root).cells > 0 {
+            continue;
+        }
+        let lost = forest.trees.iter().enumerate().take(named).filter(|(_, tree)| tree.pages.is_empty());
+        let mut lost = lost.filter(|(_, tree)| tree.rowids && may_be(ground, tree.object, root));
+        if let (Some((target, _)), None) = (lost.next(), lost.next()) {
+            forest.join(ground, number, target, How::Shape);
+        }
+    }
+}
+
+/// Whether all rows to which the pointers of an emptied page lead can be those of a table that is not dropped.
+fn may_be(ground: Ground<'_, '_>, object: Object, root: u32) -> bool {
+    let Object::Table(def @ 1..) = object else { return false };
+    let table = ground.catalogue.tables.get(def).filter(|table| !table.dropped);
+    let cells = cleared::cells(ground.view, ground.survey, root, true).cells;
+    let Some((table, version)) = table.zip(ground.view.page(root)).filter(|_| !cells.is_empty()) else {
+        return false;
+    };
+    let fits = |table: &TableDef, payload, len| {
+        record::header(payload, len).is_ok_and(|header| shape::fit(&header, table) != Fit::No)
+    };
+    cells.iter().all(|cell| fits(table, cell.local_payload(version.bytes), cell.payload_len))
+}
