@@ -1,8 +1,10 @@
 //! The catalogue: tables and indexes, from `sqlite_schema`, its remnants, and DDL that the user gives.
 
 use super::altered::Dropped;
+use super::bare_width;
 use super::chains;
 use super::dropped;
+use super::leaf;
 use super::remnants;
 use super::repair;
 use super::survey::Survey;
@@ -156,6 +158,26 @@ pub(super) fn read(
             catalogue.add_table(row, *origin);
         }
     }
+    for def in catalogue.tables.iter_mut().skip(1) {
+        let kind = def.root.and_then(|root| survey.page(root).kind);
+        if kind.is_some_and(|kind| !kind.is_table()) {
+            def.ddl.take_for_without_rowid();
+            def.stored = def.ddl.stored_columns();
+        }
+        let width = || def.root.map_or(0, |root| width_of_rows(view, survey, root, def.ddl.without_rowid));
+        // What was overwritten may have parted columns: those behind it are others than they seem.
+        if let Some(at) = def.sql.find(char::REPLACEMENT_CHARACTER)
+            && def.ddl.complete
+            && width() > def.stored.len()
+        {
+            let read = ddl::read_cut(def.sql.get(..at).unwrap_or_default().as_bytes());
+            def.ddl = match read {
+                Some(Statement::Table(ddl)) if !ddl.columns.is_empty() => ddl,
+                _ => TableDdl::unknown(def.name.clone()),
+            };
+            def.stored = def.ddl.stored_columns();
+        }
+    }
     for row in dropped::schema_rows(view, survey, encoding) {
         catalogue.add_dropped(&row);
     }
@@ -228,6 +250,11 @@ impl Catalogue {
                 let name = row.name.clone();
                 self.tables.push(TableDef::new(name, ddl, row.root, origin, sql.clone()));
             }
+            // The name and the root are known where no column is; of a virtual table nothing is stored.
+            None | Some(Statement::Table(_)) if row.root.is_some_and(|root| root > 1) => {
+                let ddl = TableDdl::unknown(row.name.clone());
+                self.tables.push(TableDef::new(row.name.clone(), ddl, row.root, origin, sql.clone()));
+            }
             _ => self.kept.push(row.clone()),
         }
     }
@@ -267,6 +294,23 @@ impl Catalogue {
         });
     }
 }
+
+/// How many columns the rows of the table with this root have; 0 when that can't be told.
+fn width_of_rows(view: &View<'_>, survey: &Survey, root: u32, without_rowid: bool) -> usize {
+    let (mut number, mut left) = (root, MOST_DEPTH);
+    while survey.page(number).kind == Some(PageKind::TableInterior) && left > 0 {
+        let page = view.page(number).and_then(|page| Page::parse(page.bytes, number, view.geometry));
+        (number, left) = (page.map_or(0, |page| page.header.right_child), left - 1);
+    }
+    match survey.page(number) {
+        info if info.kind.is_some() => usize::from(info.columns),
+        info if info.zero => 0,
+        _ => bare_width::on(view, number, leaf::leaf_kind(!without_rowid)),
+    }
+}
+
+/// The deepest tree that is followed: one of 2^32 pages with two children each.
+const MOST_DEPTH: usize = 32;
 
 /// The key of `sqlite_autoindex_TABLE_N`: the N-th of the table's unique constraints.
 fn automatic_parts(name: &str, table: &TableDef) -> Option<Vec<ddl::KeyPart>> {

@@ -299,7 +299,7 @@ impl<'a> Database<'a> {
                     kept.by_rowid.insert(rowid, copy);
                 }
             }
-        } else if let Some(def) = reader.def {
+        } else if let Some(def) = reader.def.filter(|def| !def.ddl.primary_key.is_empty()) {
             let read = |place: Spot, out: &mut Vec<_>| reader.cells(place, out);
             let (ground, keys) = (self.ground(), def.ddl.primary_key.len());
             if let Some(strays) = self.strays.get(&output.tree) {

@@ -3,6 +3,7 @@
 mod adopt;
 mod agree;
 mod altered;
+mod bare_width;
 mod before;
 mod belongs;
 mod below;

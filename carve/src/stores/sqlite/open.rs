@@ -2,6 +2,7 @@
 
 use super::adopt;
 use super::altered;
+use super::bare_width;
 use super::before;
 use super::belongs::Judged;
 use super::below;
@@ -88,7 +89,8 @@ pub(super) fn open<'a>(
     for tree in &forest.trees {
         if let Object::Table(table) = tree.object {
             let widest = tree.pages.iter().map(|page| survey.page(*page).columns).max();
-            catalogue.widen(table, usize::from(widest.unwrap_or(0)));
+            let widest = widest.map_or_else(|| bare_width::of_lost(&view, &survey, tree), usize::from);
+            catalogue.widen(table, widest);
         }
     }
     altered::add_shapes(&mut catalogue, &mut forest, &view, &survey);

@@ -44,7 +44,13 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let mut found: HashMap<usize, Strays> = HashMap::new();
     let mut profiles: HashMap<usize, Profile> = HashMap::new();
     let lost_pages = LazyCell::new(|| LostPages::of(ground, chained));
-    for (number, tree) in live_trees(forest) {
+    let has_key = |tree: &Tree| match tree.object {
+        Object::Table(def) => {
+            ground.catalogue.tables.get(def).is_some_and(|def| !def.ddl.primary_key.is_empty())
+        }
+        _ => false,
+    };
+    for (number, tree) in live_trees(forest).filter(|(_, tree)| tree.rowids || has_key(tree)) {
         let keys = LostKeys::of(forest, ground, tree, chained, &lost_pages);
         if !keys.is_empty() {
             let gaps = tree.pages.iter().chain(&tree.interior).copied().collect();

@@ -110,6 +110,40 @@ pub struct TableDdl {
 }
 
 impl TableDdl {
+    /// A table of which nothing but the name is known.
+    #[must_use]
+    pub fn unknown(name: String) -> Self {
+        Self {
+            name,
+            columns: vec![Column::unknown(0)],
+            without_rowid: false,
+            strict: false,
+            autoincrement: false,
+            primary_key: Vec::new(),
+            rowid_alias: None,
+            uniques: Vec::new(),
+            primary_key_unique: None,
+            checks: 0,
+            foreign_keys: 0,
+            references: Vec::new(),
+            conflict_clause: false,
+            complete: false,
+        }
+    }
+
+    /// Takes a table whose definition is cut off for one without row ids, as its root shows. Rows begin with the key there:
+    /// where that is not known, neither is which column stands where.
+    pub fn take_for_without_rowid(&mut self) {
+        if self.complete || self.without_rowid {
+            return;
+        }
+        self.without_rowid = true;
+        self.rowid_alias = None;
+        if self.primary_key.is_empty() {
+            self.columns = (0..self.columns.len()).map(Column::unknown).collect();
+        }
+    }
+
     /// The column at each position of a record of the table's b-tree. In a rowid table that is declaration order, in
     /// a WITHOUT ROWID table the primary key comes first (<https://www.sqlite.org/fileformat2.html>, section 2.4).
     /// Virtual columns are nowhere. A column stands twice when it is in the primary key under two collations.
