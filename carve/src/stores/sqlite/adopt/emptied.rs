@@ -12,13 +12,20 @@ pub(super) fn join(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
     for number in loose(forest, named) {
         let Some(tree) = forest.trees.get(number).filter(|tree| tree.rowids) else { continue };
         let [root] = tree.pages[..] else { continue };
-        if ground.survey.page(root).cells > 0 {
+        let info = ground.survey.page(root);
+        // What a damaged page holds between its cells may be live.
+        if info.cells > 0 || !info.sound {
             continue;
         }
         let lost = forest.trees.iter().enumerate().take(named).filter(|(_, tree)| tree.pages.is_empty());
-        let mut lost = lost.filter(|(_, tree)| tree.rowids && may_be(ground, tree.object, root));
+        let lost = lost.filter(|(_, tree)| tree.rowids && tree.root == 0);
+        let mut lost = lost.filter(|(_, tree)| may_be(ground, tree.object, root));
         if let (Some((target, _)), None) = (lost.next(), lost.next()) {
             forest.join(ground, number, target, How::Shape);
+            // No other page was the root, so none is lost with the rows of the table.
+            if let Some(tree) = forest.trees.get_mut(target) {
+                tree.gaps.retain(|gap| gap.parent != 0);
+            }
         }
     }
 }
