@@ -143,9 +143,7 @@ fn emptied_cells(page: &[u8], number: u32, geometry: Geometry) -> usize {
         let extent = (page.pointers_at(), geometry.usable() as usize);
         stale_pointers::cells(page.bytes, extent, page.header.kind, geometry).cells.len()
     };
-    let n = page.map_or(0, cells);
-    eprintln!("{} {:?} {}", number, geometry, n);
-    n
+    page.map_or(0, cells)
 }
 
 /// Whether any page of the sample is one: of a sound file the first ones tell.

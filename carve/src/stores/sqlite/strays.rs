@@ -151,7 +151,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         }
     }
     for (number, strays) in &mut found {
-        if forest.trees.get(*number).is_some_and(|tree| tree.pages.is_empty()) && !strays.leaves.is_empty() {
+        // Where the root is there its links bound what is missing, and it may be of other rows than old pages hold.
+        let is_root_lost = |tree: &Tree| tree.pages.is_empty() && tree.interior.is_empty();
+        if forest.trees.get(*number).is_some_and(is_root_lost) && !strays.leaves.is_empty() {
             let mut leaves: Vec<u32> = strays.leaves.iter().copied().collect();
             leaves.sort_unstable();
             strays.keys.look_like(ground, &leaves);
