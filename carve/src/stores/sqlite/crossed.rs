@@ -37,6 +37,8 @@ pub(super) struct Crossed {
     pub wrong: HashSet<(u32, u32)>,
     /// Links whose children were exchanged, with the true child.
     pub instead: HashMap<(u32, u32), u32>,
+    /// Links of several parents to one page, of which its keys tell none to be right.
+    undecided: Vec<Vec<Link>>,
 }
 
 impl Crossed {
@@ -58,6 +60,8 @@ impl Crossed {
             if exact == 1 {
                 let wrong = group.iter().filter(|link| !link.is_exact(ground));
                 self.wrong.extend(wrong.map(|link| (link.parent, link.child)));
+            } else {
+                self.undecided.push(group.iter().copied().copied().collect());
             }
         }
     }
@@ -66,17 +70,19 @@ impl Crossed {
     /// than those of another one. `fit` tells by a root page and a page how well.
     pub(super) fn strangers(&self, links: &[Link], fit: impl Fn(u32, u32) -> Option<Fit>) -> Vec<(u32, u32)> {
         let mut found = Vec::new();
-        let mut by_child: Vec<&Link> = links.iter().filter(|link| link.holds).collect();
-        by_child.retain(|link| !self.wrong.contains(&(link.parent, link.child)));
-        by_child.sort_by_key(|link| (link.child, link.parent));
-        let parents: HashMap<u32, u32> = by_child.iter().map(|link| (link.child, link.parent)).collect();
+        if self.undecided.is_empty() {
+            return found;
+        }
+        let right =
+            links.iter().filter(|link| link.holds && !self.wrong.contains(&(link.parent, link.child)));
+        let parents: HashMap<u32, u32> = right.map(|link| (link.child, link.parent)).collect();
         let root = |link: &Link| {
             let above = std::iter::successors(Some(link.parent), |page| parents.get(page).copied());
             above.take(MAX_DEPTH).last().unwrap_or(link.parent)
         };
-        for group in by_child.chunk_by(|a, b| a.child == b.child).filter(|group| group.len() > 1) {
+        for group in &self.undecided {
             let fits: Vec<(Option<Fit>, &Link)> =
-                group.iter().map(|link| (fit(root(link), link.child), *link)).collect();
+                group.iter().map(|link| (fit(root(link), link.child), link)).collect();
             let Some(best) = fits.iter().map(|(fit, _)| *fit).max() else { continue };
             if fits.iter().filter(|(fit, _)| *fit == best).count() == 1 {
                 let strangers = fits.iter().filter(|(fit, _)| fit.is_some() && *fit != best);

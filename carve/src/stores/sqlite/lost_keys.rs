@@ -10,7 +10,6 @@ use mudlark_parsers::sqlite::cell::MIN_CELL;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
 
 /// The keys of rows that may be missing from a tree.
 #[derive(Clone, Debug, Default)]
@@ -26,17 +25,26 @@ pub(super) struct LostKeys {
 #[derive(Clone, Copy, Debug)]
 struct LostRange {
     range: KeyRange,
-    /// Where they stood on a page of their own, which is lost: the page that leads to it, or none for a root, and that.
-    link: Option<(u32, u32)>,
-    most: Most,
+    missing: Missing,
 }
 
-/// How much can be missing.
+/// What is missing of a range.
 #[derive(Clone, Copy, Debug)]
-enum Most {
+enum Missing {
+    /// So many rows, of a page that is there.
     Rows(usize),
-    /// So many leaves.
-    Leaves(usize),
+    /// So many leaves: the page that leads to them, or none for a root, and the one that it leads to, which is lost.
+    Leaves((u32, u32), usize),
+}
+
+impl LostRange {
+    /// Where its rows stood on a page of their own.
+    const fn link(&self) -> Option<(u32, u32)> {
+        match self.missing {
+            Missing::Rows(_) => None,
+            Missing::Leaves(link, _) => Some(link),
+        }
+    }
 }
 
 /// The pages behind the first that can't be read and that are not known to be free or no leaves.
@@ -83,7 +91,7 @@ impl LostKeys {
         ground: Ground<'_, '_>,
         tree: &Tree,
         chained: &Chained,
-        lost_pages: &impl Deref<Target = LostPages>,
+        lost_pages: &LazyCell<LostPages, impl FnOnce() -> LostPages>,
     ) -> Self {
         let infos = || tree.pages.iter().map(|page| ground.survey.page(*page));
         // A link out of the file leaves no page lost where another one was fitted in.
@@ -129,11 +137,7 @@ impl LostKeys {
                 } else {
                     1
                 };
-                LostRange {
-                    range: gap.range,
-                    link: Some((gap.parent, gap.child)),
-                    most: Most::Leaves(leaves),
-                }
+                LostRange { range: gap.range, missing: Missing::Leaves((gap.parent, gap.child), leaves) }
             })
             .collect();
         let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
@@ -146,9 +150,7 @@ impl LostKeys {
                 tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
             match runs {
                 Some(runs) => ranges.extend(runs),
-                None => {
-                    ranges.push(LostRange { range, link: None, most: Most::Rows(usize::from(damaged.bad)) })
-                }
+                None => ranges.push(LostRange { range, missing: Missing::Rows(usize::from(damaged.bad)) }),
             }
         }
         // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
@@ -157,12 +159,12 @@ impl LostKeys {
         let damaged = of_rows().flat_map(|page| restored::damaged(ground, *page)).map(|cell| cell.rowid);
         ranges.extend(broken.chain(damaged).map(|rowid| LostRange {
             range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) },
-            link: None,
-            most: Most::Rows(1),
+            missing: Missing::Rows(1),
         }));
         let spans = if tree.rowids && !ranges.is_empty() { spans(ground, tree) } else { Vec::new() };
         // Most trees have lost nothing, and are not asked.
-        let of_page = if ranges.is_empty() { 0 } else { rows_of_page(ground, &tree.pages) };
+        let any_page = ranges.iter().any(|lost| lost.link().is_some());
+        let of_page = if any_page { rows_of_page(ground, &tree.pages) } else { 0 };
         Self { ranges, spans, of_page }
     }
 
@@ -172,13 +174,13 @@ impl LostKeys {
 
     /// For each range the link to the page whose rows are missing, where it is one, and how many can be.
     pub(super) fn links(&self) -> impl Iterator<Item = (Option<(u32, u32)>, usize)> {
-        self.ranges.iter().map(|lost| (lost.link, self.most(lost)))
+        self.ranges.iter().map(|lost| (lost.link(), self.most(lost)))
     }
 
     fn most(&self, lost: &LostRange) -> usize {
-        match lost.most {
-            Most::Rows(rows) => rows,
-            Most::Leaves(leaves) => leaves.saturating_mul(self.of_page),
+        match lost.missing {
+            Missing::Rows(rows) => rows,
+            Missing::Leaves(_, leaves) => leaves.saturating_mul(self.of_page),
         }
     }
 
@@ -199,7 +201,7 @@ impl LostKeys {
             !self.is_held(rowid) && (tree.covered.is_empty() || tree.gaps.iter().any(in_gap))
         });
         let mut ranges = self.ranges.iter().filter(|lost| lost.range.holds(rowid, rowid));
-        ranges.any(|lost| lost.link.is_none() || *is_open)
+        ranges.any(|lost| lost.link().is_none() || *is_open)
     }
 
     /// Whether the row with this id stands on a leaf that can be read, if on any.
@@ -224,7 +226,7 @@ impl LostKeys {
             let inside = rowids.get(from..to).unwrap_or_default();
             let others = inside.iter().filter(|rowid| !stand.contains(rowid));
             let count = others.clone().count();
-            let taken = if lost.link.is_none() { inside.len() - count } else { 0 };
+            let taken = if lost.link().is_none() { inside.len() - count } else { 0 };
             if count.saturating_mul(4) > self.most(lost).saturating_sub(taken).saturating_mul(quarters) {
                 over.extend(others);
             } else {
@@ -296,17 +298,13 @@ fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<
         }
         if bad > 0 {
             let upto = cell.rowid.checked_sub(1);
-            runs.push(LostRange { range: KeyRange { above, upto }, link: None, most: Most::Rows(bad) });
+            runs.push(LostRange { range: KeyRange { above, upto }, missing: Missing::Rows(bad) });
             bad = 0;
         }
         above = Some(cell.rowid);
     }
     if bad > 0 {
-        runs.push(LostRange {
-            range: KeyRange { above, upto: range.upto },
-            link: None,
-            most: Most::Rows(bad),
-        });
+        runs.push(LostRange { range: KeyRange { above, upto: range.upto }, missing: Missing::Rows(bad) });
     }
     Some(runs)
 }

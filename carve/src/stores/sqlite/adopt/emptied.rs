@@ -1,10 +1,10 @@
 //! Roots of emptied tables whose names are known and whose roots are not: what their pointers still lead to tells them.
 
-use super::super::catalogue::TableDef;
 use super::super::cleared;
 use super::super::forest::{Forest, Ground, How, Object};
 use super::super::shape::{self, Fit};
 use super::loose;
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::record;
 
 /// Gives roots without rows to the one table without a page that can have had the rows which stood there.
@@ -17,9 +17,11 @@ pub(super) fn join(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
         if info.cells > 0 || !info.sound {
             continue;
         }
+        let Some(version) = ground.view.page(root) else { continue };
+        let cells = cleared::cells(ground.view, ground.survey, root, true).cells;
         let lost = forest.trees.iter().enumerate().take(named).filter(|(_, tree)| tree.pages.is_empty());
         let lost = lost.filter(|(_, tree)| tree.rowids && tree.root == 0);
-        let mut lost = lost.filter(|(_, tree)| may_be(ground, tree.object, root));
+        let mut lost = lost.filter(|(_, tree)| may_be(ground, tree.object, (version.bytes, &cells)));
         if let (Some((target, _)), None) = (lost.next(), lost.next()) {
             forest.join(ground, number, target, How::Shape);
             // No other page was the root, so none is lost with the rows of the table.
@@ -31,15 +33,12 @@ pub(super) fn join(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
 }
 
 /// Whether all rows to which the pointers of an emptied page lead can be those of a table that is not dropped.
-fn may_be(ground: Ground<'_, '_>, object: Object, root: u32) -> bool {
+fn may_be(ground: Ground<'_, '_>, object: Object, (page, cells): (&[u8], &[Cell])) -> bool {
     let Object::Table(def @ 1..) = object else { return false };
-    let table = ground.catalogue.tables.get(def).filter(|table| !table.dropped);
-    let cells = cleared::cells(ground.view, ground.survey, root, true).cells;
-    let Some((table, version)) = table.zip(ground.view.page(root)).filter(|_| !cells.is_empty()) else {
-        return false;
+    let Some(table) = ground.catalogue.tables.get(def).filter(|table| !table.dropped) else { return false };
+    let fits = |cell: &Cell| {
+        let header = record::header(cell.local_payload(page), cell.payload_len);
+        header.is_ok_and(|header| shape::fit(&header, table) != Fit::No)
     };
-    let fits = |table: &TableDef, payload, len| {
-        record::header(payload, len).is_ok_and(|header| shape::fit(&header, table) != Fit::No)
-    };
-    cells.iter().all(|cell| fits(table, cell.local_payload(version.bytes), cell.payload_len))
+    !cells.is_empty() && cells.iter().all(fits)
 }

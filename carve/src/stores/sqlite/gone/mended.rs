@@ -171,12 +171,10 @@ fn is_in_words(one: &[u8], other: &[u8], payload_len: u64) -> bool {
     if one.get(..header.len) != other.get(..header.len) {
         return false;
     }
-    let mut at = header.len;
-    header.serials().all(|serial| {
-        let from = at;
-        at = usize::try_from(serial.len()).map_or(usize::MAX, |len| at.saturating_add(len));
-        matches!(serial.kind(), SerialKind::Text | SerialKind::Blob)
-            || one.get(from..at.min(one.len())) == other.get(from..at.min(other.len()))
+    let cells = |record| record::cells(header.serials(), header.len, record);
+    let mut pairs = cells(one).zip(cells(other));
+    pairs.all(|((serial, one), (_, other))| {
+        matches!(serial.kind(), SerialKind::Text | SerialKind::Blob) || one == other
     })
 }
 

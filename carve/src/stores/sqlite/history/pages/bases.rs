@@ -131,8 +131,8 @@ impl Pages<'_> {
             }
             match same {
                 None => strange.push(last.state),
-                // As an older generation left it, or that and no checkpoint of this one.
-                Some(same) if same.state <= before_current || versions.iter().any(is_left) => {}
+                // An older generation left it so, and perhaps no checkpoint of this one.
+                Some(_) if versions.iter().any(is_left) => {}
                 Some(same) if *page == 1 => copied.extend(is_counted.then_some(same.state)),
                 // What was something else in between is so by a copy rather than by accident.
                 Some(same)
