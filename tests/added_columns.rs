@@ -1,6 +1,6 @@
 //! Are rows from before a column was added known for what they are, where the first page is lost?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
@@ -56,8 +56,7 @@ fn a_schema_with_a_later_column_counts_before_a_definition_that_is_left_from_bef
     let sql = format!("PRAGMA secure_delete = off; PRAGMA page_size = 1024; {}", rows("north", &others));
     let lines = recovered(folder.path(), &sql, 512, &["north"])?;
     let added = |value: &str| {
-        let rows = lines.iter().filter(|line| line["table"] == "north" && line["state"] == "live");
-        rows.filter(|line| line["values"]["added"] == value).count()
+        rows_in_state(&lines, "north", "live").filter(|line| line["values"]["added"] == value).count()
     };
     assert_eq!((added("none"), added("told")), (200, 20));
     Ok(())

@@ -1,6 +1,6 @@
 //! How much of generated damaged stores comes back, and is what comes back right?
 
-use crate::support::{Done, MUDLARK, folder, plan, recovered_lines, store};
+use crate::support::{Done, MUDLARK, folder, plan, recovered_lines, rows_in_state, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::{self, Counts, Emitted, Options, report};
@@ -195,7 +195,7 @@ fn the_words_of_the_schema_tell_the_encoding_when_the_header_is_wrong() -> Done 
     bytes[56..60].copy_from_slice(&2_u32.to_be_bytes());
     fs::write(&path, bytes)?;
     let lines = recovered_lines(&path, &[])?;
-    assert_eq!(lines.iter().filter(|line| line["table"] == "t" && line["state"] == "live").count(), 2);
+    assert_eq!(rows_in_state(&lines, "t", "live").count(), 2);
     Ok(())
 }
 

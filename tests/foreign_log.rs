@@ -1,6 +1,6 @@
 //! Is a log that belongs to another database told from one that belongs, and nothing of it mixed in?
 
-use crate::support::{Done, Ran, folder, mudlark, recovered_lines, snapshot};
+use crate::support::{Done, Ran, folder, mudlark, recovered_lines, rows_in_state, snapshot};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::fs;
@@ -134,8 +134,7 @@ fn the_log_of_a_database_that_was_empty_is_its_own() -> Done {
     )?;
     let lines = ran("recover", &path, &["--jsonl", "-"])?.lines()?;
     drop(connection);
-    let live = lines.iter().filter(|line| line["table"] == "members" && line["state"] == "live");
-    assert_eq!(live.count(), 2);
+    assert_eq!(rows_in_state(&lines, "members", "live").count(), 2);
     Ok(())
 }
 

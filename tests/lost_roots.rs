@@ -1,14 +1,13 @@
 //! Does a table get back its own rows when its root was exchanged, lost, or can't be told from free pages?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
 /// Rows of a table in a state, by their names.
 fn names<'l>(lines: &'l [Json], table: &str, state: &str) -> Vec<&'l str> {
-    let of_table = lines.iter().filter(|line| line["table"] == table && line["state"] == state);
-    of_table.filter_map(|line| line["values"]["name"].as_str()).collect()
+    rows_in_state(lines, table, state).filter_map(|line| line["values"]["name"].as_str()).collect()
 }
 
 /// Two tables of one shape and their rows.

@@ -1,6 +1,6 @@
 //! Are rows and entries kept apart where nothing but their bytes tells whose they are?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 
@@ -53,7 +53,7 @@ fn what_the_catalogue_left_on_a_page_is_no_row_of_the_table_that_has_the_page_no
     let lines = recovered_lines(&path, &[])?;
     let definitions = |line: &&Json| line["values"].to_string().contains("CREATE TABLE");
     assert_eq!(lines.iter().find(definitions), None);
-    assert_eq!(lines.iter().filter(|line| line["table"] == "notes" && line["state"] == "live").count(), 60);
+    assert_eq!(rows_in_state(&lines, "notes", "live").count(), 60);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Do older copies give back what damage took of live rows, and no more?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -15,9 +15,16 @@ const ROWS: &str = "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, kind T
 
 /// The whole live rows of a table, by id.
 fn live(lines: &[Json], table: &str) -> BTreeMap<i64, String> {
-    let of_table = lines.iter().filter(|line| line["table"] == table && line["state"] == "live");
-    let whole = of_table.filter(|line| line["partial"] == json!({}) && line["missing"] == json!([]));
+    let whole = rows_in_state(lines, table, "live")
+        .filter(|line| line["partial"] == json!({}) && line["missing"] == json!([]));
     whole.filter_map(|line| Some((line["values"]["id"].as_i64()?, line["values"].to_string()))).collect()
+}
+
+/// Writes over a sector.
+fn scramble(sector: &mut [u8]) {
+    for (at, byte) in sector.iter_mut().enumerate() {
+        *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
+    }
 }
 
 fn zero(path: &Path, from: usize, length: usize) -> Done {
@@ -69,11 +76,7 @@ fn what_a_lost_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Don
 fn what_bytes_written_over_a_sector_took_of_rows_comes_back_from_a_journal_that_stays() -> Done {
     let text = "CAST(replace(hex(zeroblob(20)), '00', 'note ' || i || ' ') AS BLOB)";
     // What stands there now reads in a BLOB as well as what stood there before.
-    let [before, after] = notes_without_a_sector("BLOB", text, |sector| {
-        for (at, byte) in sector.iter_mut().enumerate() {
-            *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
-        }
-    })?;
+    let [before, after] = notes_without_a_sector("BLOB", text, scramble)?;
     assert_eq!(before.len(), 100);
     let other: Vec<&i64> = before.keys().filter(|id| before.get(id) != after.get(id)).collect();
     assert!(other.iter().all(|id| *id % 9 == 3), "{other:?}");
@@ -194,10 +197,7 @@ fn a_sector_in_which_no_row_begins_is_known_to_be_lost_by_the_free_space_in_it()
     )?;
     let before = live(&recovered_lines(&path, &[])?, "notes");
     let mut bytes = fs::read(&path)?;
-    let sector = bytes.get_mut(3 * 1024 + SECTOR..4 * 1024).ok_or("the file is too short")?;
-    for (at, byte) in sector.iter_mut().enumerate() {
-        *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
-    }
+    scramble(bytes.get_mut(3 * 1024 + SECTOR..4 * 1024).ok_or("the file is too short")?);
     fs::write(&path, bytes)?;
     let after = live(&recovered_lines(&path, &[])?, "notes");
     assert_eq!(before.len(), 40);
@@ -323,7 +323,7 @@ fn an_older_generation_of_a_log_stands_in_for_a_lost_main_file_page_by_page() ->
     for (table, column, start) in
         [("cache", "id", "page "), ("items", "key", "item "), ("settings", "name", "setting ")]
     {
-        let live = lines.iter().filter(|line| line["table"] == table && line["state"] == "live");
+        let live = rows_in_state(&lines, table, "live");
         let keys: Vec<&str> = live.filter_map(|line| line["values"][column].as_str()).collect();
         assert_eq!(keys.len(), 12, "{table}: {keys:?}");
         assert!(keys.iter().all(|key| key.starts_with(start)), "{table}: {keys:?}");

@@ -77,6 +77,15 @@ pub fn recovered_lines(source: &Path, further: &[&str]) -> Done<Vec<Json>> {
     ran.lines()
 }
 
+/// The rows of a table that are in a state.
+pub fn rows_in_state<'l>(
+    lines: &'l [Json],
+    table: &str,
+    state: &str,
+) -> impl Iterator<Item = &'l Json> + Clone {
+    lines.iter().filter(move |line| line["table"] == table && line["state"] == state)
+}
+
 /// A folder that vanishes with its value.
 pub fn folder() -> Done<TempDir> {
     Ok(tempfile::tempdir()?)

@@ -1,6 +1,6 @@
 //! Is a page outside of the trees read as one of the table that had it, and as no other's?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 
@@ -80,7 +80,7 @@ fn rows_of_a_narrow_table_are_no_rows_of_a_wide_one_where_bytes_were_inserted() 
     bytes.splice(4096..4096, [0; 100]);
     fs::write(&path, bytes)?;
     let lines = recovered_lines(&path, &[])?;
-    let live = |table| lines.iter().filter(move |line| line["table"] == table && line["state"] == "live");
+    let live = |table| rows_in_state(&lines, table, "live");
     assert!(live("terms").count() >= 195, "{} of 200", live("terms").count());
     let notes = live("visits").filter_map(|row| row["values"]["note"].as_str());
     assert!(notes.clone().all(|note| note.starts_with("note ")), "{:?}", notes.collect::<Vec<_>>());
@@ -127,7 +127,7 @@ fn entries_on_pages_that_lost_their_headers_are_no_rows() -> Done {
     let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
     let settings = lines.iter().filter(|line| line["table"] == "settings").count();
     assert_eq!(settings, 2, "of {} rows", lines.len());
-    let edges = lines.iter().filter(|line| line["table"] == "edges" && line["state"] == "live").count();
+    let edges = rows_in_state(&lines, "edges", "live").count();
     assert!(edges >= 380, "{edges} edges");
     Ok(())
 }

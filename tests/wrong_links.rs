@@ -1,6 +1,6 @@
 //! What comes back where a page's own numbers are wrong: links to overflow pages, and how many cells there are?
 
-use crate::support::{Done, folder, recovered_lines};
+use crate::support::{Done, folder, recovered_lines, rows_in_state};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use rusqlite::Connection;
@@ -132,9 +132,7 @@ fn roots_that_were_exchanged_before_a_log_wrote_page_1_anew_mix_no_rows_of_their
     fs::write(&taken, main)?;
     fs::copy(folder.path().join("live.db-wal"), folder.path().join("store.db-wal"))?;
     let lines = recovered_lines(&taken, &[])?;
-    let count = |table: &str, state: &str| {
-        lines.iter().filter(|line| line["table"] == table && line["state"] == state).count()
-    };
+    let count = |table, state| rows_in_state(&lines, table, state).count();
     assert_eq!([count("flags", "live"), count("flags", "deleted")], [40, 20]);
     assert_eq!([count("letters", "live"), count("letters", "deleted")], [45, 15]);
     assert_eq!(lines.len(), 120);
@@ -160,9 +158,7 @@ fn a_page_that_two_tables_claim_is_of_the_one_that_its_rows_fit() -> Done {
     assert_eq!([bytes.get(1024), bytes.get(2048)], [Some(&5); 2]);
     bytes.get_mut(1024 + 8..1024 + 12).ok_or("no page 2")?.copy_from_slice(&last_of_log);
     fs::write(&path, bytes)?;
-    let count = |lines: &[Json], table: &str| {
-        lines.iter().filter(|line| line["table"] == table && line["state"] == "live").count()
-    };
+    let count = |lines, table| rows_in_state(lines, table, "live").count();
     let after = recovered_lines(&path, &[])?;
     assert_eq!([count(&before, "users"), count(&before, "log")], [60, 60]);
     assert_eq!([count(&after, "users"), count(&after, "log")], [60, 60]);
