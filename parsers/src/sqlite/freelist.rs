@@ -50,6 +50,16 @@ pub fn plausible_trunk(page: &[u8], usable: u32, pages: u32) -> Option<Trunk> {
     (distinct && in_range && next_fits).then_some(read)
 }
 
+/// Whether a page was made a trunk without leaves: its first eight bytes are such a trunk's, and those behind are still
+/// what stood there before, which no lost sector leaves.
+#[must_use]
+pub fn is_bare_trunk(page: &[u8], pages: u32) -> bool {
+    let behind = page.get(8..16).unwrap_or_default();
+    be_u32_at(page, 4) == Some(0)
+        && be_u32_at(page, 0).is_some_and(|next| next != 1 && next <= pages)
+        && behind.iter().any(|byte| *byte != 0)
+}
+
 /// Where the list of a plausible trunk page ends, with what is left behind it of a longer one: page numbers; 0 for other
 /// pages.
 #[must_use]
@@ -64,7 +74,20 @@ pub fn list_end(page: &[u8], usable: u32, pages: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{list_end, plausible_trunk, trunk};
+    use super::{is_bare_trunk, list_end, plausible_trunk, trunk};
+
+    #[test]
+    fn a_page_with_an_empty_list_over_its_header_is_a_trunk_and_a_zeroed_sector_is_none() {
+        let mut page = vec![0_u8; 512];
+        page[300] = 7;
+        assert!(!is_bare_trunk(&page, 9));
+        page[9] = 0x1f;
+        assert!(is_bare_trunk(&page, 9));
+        page[3] = 5;
+        assert!(is_bare_trunk(&page, 9) && !is_bare_trunk(&page, 4));
+        page[7] = 1;
+        assert!(!is_bare_trunk(&page, 9));
+    }
 
     #[test]
     fn the_list_of_a_trunk_ends_behind_the_numbers_that_a_longer_one_left() {

@@ -17,6 +17,12 @@ use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
 
+/// Free pages that are too few for a count of them to tell anything.
+const FEW_FREE: usize = 4;
+
+/// Of the pages that nothing accounts for, one of so many may be in use where the rest are taken for free ones.
+const MOSTLY_FREE: usize = 4;
+
 /// How much less a page may look like a table than the table's own pages do, in mean log-likelihood of a cell.
 const LIKENESS_SLACK: f64 = 1.0;
 
@@ -56,6 +62,7 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
             break;
         }
     }
+    free_of_counted(forest, ground, named);
     if ground.catalogue.whole {
         // What could be at several places is put out without a name; what fits nowhere holds nothing live.
         for number in loose(forest, named) {
@@ -75,7 +82,38 @@ pub(super) fn adopt(forest: &mut Forest, ground: Ground<'_, '_>) {
 /// broken list of free pages doesn't name any more. The count is believed where most of what it counts was found, and
 /// where it counts just the pages that nothing else accounts for.
 fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
-    let Some(unlisted) = ground.free.unlisted.filter(|unlisted| *unlisted > 0) else { return };
+    let Some((unlisted, others)) = uncounted(forest, ground, named) else { return };
+    if !ground.free.mostly_found && others != unlisted {
+        return;
+    }
+    let room = others.saturating_sub(unlisted);
+    forest.all_named = room == 0;
+    for tree in forest.trees.iter_mut().skip(named) {
+        if tree.pages.len() + tree.interior.len() > room {
+            tree.object = Object::Stale;
+        }
+    }
+}
+
+/// Takes all fragments that found no place for free pages where nearly all pages without a place are, by the count in
+/// the header: what is in use of them is few of many.
+fn free_of_counted(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
+    let Some((unlisted, others)) = uncounted(forest, ground, named) else { return };
+    // No random number is so near to the number of pages that have no place, unless there are few of these.
+    if unlisted > others || unlisted < FEW_FREE || others - unlisted > others / MOSTLY_FREE {
+        return;
+    }
+    for number in loose(forest, named) {
+        if let Some(tree) = forest.trees.get_mut(number) {
+            tree.object = Object::Stale;
+        }
+    }
+}
+
+/// Free pages that the header counts beyond those that were found, and the pages that may be these: nothing accounts for
+/// them. `None` where the header counts no more than were found.
+fn uncounted(forest: &Forest, ground: Ground<'_, '_>, named: usize) -> Option<(usize, usize)> {
+    let unlisted = ground.free.unlisted.filter(|unlisted| *unlisted > 0)? as usize;
     let linked: HashSet<u32> = forest
         .trees
         .iter()
@@ -87,18 +125,7 @@ fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) 
         !ground.free.pages.contains(&page) && (ground.is_map_page(page) || linked.contains(&page) || hangs())
     };
     let used = 1 + (2..=ground.view.page_count).filter(|page| is_used(*page)).count();
-    let others = (ground.view.page_count as usize).saturating_sub(used + ground.free.pages.len());
-    let unlisted = unlisted as usize;
-    if !ground.free.mostly_found && others != unlisted {
-        return;
-    }
-    let room = others.saturating_sub(unlisted);
-    forest.all_named = room == 0;
-    for tree in forest.trees.iter_mut().skip(named) {
-        if tree.pages.len() + tree.interior.len() > room {
-            tree.object = Object::Stale;
-        }
-    }
+    Some((unlisted, (ground.view.page_count as usize).saturating_sub(used + ground.free.pages.len())))
 }
 
 /// Takes back exchanged roots: a table whose root names a part that fits another table only, while that other

@@ -13,6 +13,7 @@ use super::leaf;
 use super::lost_keys::{LostKeys, LostPages};
 use super::sample;
 use super::shape::{Fit, Profile};
+use mudlark_parsers::sqlite::freelist::is_bare_trunk;
 use mudlark_parsers::sqlite::page::PageKind;
 use mudlark_parsers::sqlite::salvage;
 use rayon::prelude::*;
@@ -96,8 +97,10 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
         let is_free = ground.free.pages.contains(&number) && placed.is_none();
         let old = ground.view.is_old(number) || stale || is_free;
         if info.kind.is_none() && !info.zero && placed.is_none() && !chained.contains(number) {
-            // A log can count pages that no file holds.
-            let there = ground.view.page(number).is_some();
+            // A log can count pages that no file holds, and a trunk holds no rows.
+            let there = ground.view.page(number).is_some_and(|page| {
+                !ground.view.is_old(number) || !is_bare_trunk(page.bytes, ground.view.page_count)
+            });
             if there && !ground.free.trunks.contains(&number) && number > 1 {
                 // A page that a link names is no other tree's.
                 let trees = named.get(&number).unwrap_or(&numbers);
