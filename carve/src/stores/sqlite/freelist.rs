@@ -6,6 +6,7 @@ use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::damage::{Damage, DamageKind};
 use mudlark_parsers::sqlite::freelist::{plausible_trunk, trunk};
 use mudlark_parsers::sqlite::header::Header;
+use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
 use std::collections::HashSet;
 
 /// The free pages, as far as trunks tell.
@@ -28,13 +29,17 @@ pub(super) struct Freelist {
 /// Offset of the first trunk's number in the database header.
 const FIRST_TRUNK_AT: u64 = 32;
 
-/// Follows the chain of trunks. Where it is broken, pages that can only be trunks stand in.
-pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>) -> Freelist {
+/// Follows the chain of trunks. Where it is broken, pages that can only be trunks stand in, and those that the pointer map
+/// calls free where the database has one (`is_mapped`).
+pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>, is_mapped: bool) -> Freelist {
     let mut list = Freelist::default();
     list.whole = header.is_some_and(|header| list.follow(view, header));
     if !list.whole {
         let is_chain = list.gather(view, survey);
         list.whole = header.is_none() && is_chain;
+        if is_mapped {
+            list.add_mapped(view, header);
+        }
     }
     let found = u32::try_from(list.pages.len()).unwrap_or(u32::MAX);
     if let Some(header) = header.filter(|header| header.page_count == view.page_count) {
@@ -65,6 +70,20 @@ impl Freelist {
         let is_chain = next.iter().all(|next| *next == 0 || self.trunks.contains(next));
         let ends = next.iter().filter(|next| **next == 0).count();
         others == 0 && view.absent() == 0 && is_chain && ends == usize::from(!next.is_empty())
+    }
+
+    /// Takes the pages that the pointer map calls free, if the header doesn't count fewer.
+    fn add_mapped(&mut self, view: &View<'_>, header: Option<&Header>) {
+        let is_free = |number: &u32| {
+            let map = ptrmap::map_page_of(*number, view.geometry).and_then(|map| Some((map, view.page(map)?)));
+            map.and_then(|(map, page)| ptrmap::entry(page.bytes, map, *number, view.geometry))
+                .is_some_and(|entry| entry.kind == PointerKind::Free && entry.parent == 0)
+        };
+        let mut pages = self.pages.clone();
+        pages.extend((2..=view.last_held()).filter(is_free));
+        if header.is_none_or(|header| pages.len() as u64 <= u64::from(header.freelist_count)) {
+            self.pages = pages;
+        }
     }
 
     fn follow(&mut self, view: &View<'_>, header: &Header) -> bool {

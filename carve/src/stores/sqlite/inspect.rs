@@ -36,8 +36,8 @@ pub(super) fn inspect(sources: &[Source], place: Place) -> Result<String, Error>
         let _ = writeln!(text, "{head:#?}");
     }
     let survey = Survey::of(&view, &|_| {});
-    let free = freelist::read(&view, &survey, detected.header.as_ref());
     let auto_vacuum = detected.header.is_some_and(|header| header.auto_vacuum());
+    let free = freelist::read(&view, &survey, detected.header.as_ref(), auto_vacuum);
     let geometry = detected.geometry;
     let (what, found): (&str, Vec<Region>) = if free.trunks.contains(&number) {
         ("freelist trunk page", regions::trunk(page.bytes, geometry))

@@ -77,8 +77,8 @@ pub(super) fn open<'a>(
     // Earlier versions hold rows that are gone, and an older page 1 may still name the tables.
     add_old_versions(sources, &roles, log.as_ref(), chosen.as_ref(), &mut view, &mut survey);
     let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
-    let free = freelist::read(&view, &survey, header.as_ref());
     let auto_vacuum = header.is_none_or(|header| header.auto_vacuum()) && has_pointer_map(&view);
+    let free = freelist::read(&view, &survey, header.as_ref(), auto_vacuum);
     let ground = Ground { view: &view, survey: &survey, catalogue: &catalogue, free: &free, auto_vacuum };
     let mut forest = Forest::grow(ground);
     adopt::adopt(&mut forest, ground);
