@@ -104,7 +104,12 @@ impl<'a> Reader<'_, 'a> {
         let info = self.ground.survey.page(number);
         let accept = |_: &Cell, header: &RecordHeader<'_>| self.accepts_record(header);
         let kind = leaf::leaf_kind(self.rowids);
-        let missing = |cell: &Cell| self.strays.is_some_and(|strays| strays.keys.hold(self.tree, cell.rowid));
+        let missing = |cell: &Cell| {
+            let keys = self.strays.map(|strays| &strays.keys);
+            keys.is_some_and(|keys| {
+                keys.hold(self.tree, cell.rowid) && !keys.was_gone(self.ground, number, cell)
+            })
+        };
         let accept_missing =
             |cell: &Cell, header: &RecordHeader<'_>| missing(cell) && self.accepts(cell, header);
         if place.remnants {

@@ -75,7 +75,8 @@ impl Freelist {
     /// Takes the pages that the pointer map calls free, if the header doesn't count fewer.
     fn add_mapped(&mut self, view: &View<'_>, header: Option<&Header>) {
         let is_free = |number: &u32| {
-            let map = ptrmap::map_page_of(*number, view.geometry).and_then(|map| Some((map, view.page(map)?)));
+            let map =
+                ptrmap::map_page_of(*number, view.geometry).and_then(|map| Some((map, view.page(map)?)));
             map.and_then(|(map, page)| ptrmap::entry(page.bytes, map, *number, view.geometry))
                 .is_some_and(|entry| entry.kind == PointerKind::Free && entry.parent == 0)
         };

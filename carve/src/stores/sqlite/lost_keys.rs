@@ -6,7 +6,7 @@ use super::restored;
 use super::sample;
 use super::survey::{self, PageInfo};
 use foldhash::fast::RandomState;
-use mudlark_parsers::sqlite::cell::MIN_CELL;
+use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,10 @@ pub(super) struct LostKeys {
     spans: Vec<(i64, i64)>,
     /// The rows of one page, at most.
     of_page: usize,
+    /// For each lost leaf of which a journal has a sound version, the row ids of all of these, in order.
+    earlier: HashMap<u32, Vec<i64>>,
+    /// The pages that were written since, with their earlier versions.
+    rewritten: HashMap<u32, Vec<u32>>,
 }
 
 /// A range of keys, and how many rows of it can be missing.
@@ -165,7 +169,34 @@ impl LostKeys {
         // Most trees have lost nothing, and are not asked.
         let any_page = ranges.iter().any(|lost| lost.link().is_some());
         let of_page = if any_page { rows_of_page(ground, &tree.pages) } else { 0 };
-        Self { ranges, spans, of_page }
+        Self { ranges, spans, of_page, ..Self::default() }
+    }
+
+    /// Takes in which rows earlier versions of the lost leaves had, of these pages.
+    pub(super) fn add_earlier(&mut self, ground: Ground<'_, '_>, leaves: &HashSet<u32>) {
+        let lost: HashSet<u32> = self.ranges.iter().filter_map(|lost| Some(lost.link()?.1)).collect();
+        for number in leaves.iter().filter(|number| ground.view.is_of_journal(**number)) {
+            let info = ground.survey.page(*number);
+            let Some(version) = ground.view.page(*number).filter(|version| lost.contains(&version.number))
+            else {
+                continue;
+            };
+            let page = Page::parse(version.bytes, version.number, ground.view.geometry);
+            if let Some(page) = page.filter(|page| info.sound && page.header.kind == PageKind::TableLeaf) {
+                let cells = page.pointers().filter_map(|pointer| page.good_cell(pointer));
+                self.earlier.entry(version.number).or_default().extend(cells.map(|cell| cell.rowid));
+            }
+        }
+        for rowids in self.earlier.values_mut() {
+            rowids.sort_unstable();
+        }
+        if !self.earlier.is_empty() {
+            for (old, _) in ground.survey.old().filter(|(old, _)| ground.view.is_of_journal(*old)) {
+                if let Some(version) = ground.view.page(old) {
+                    self.rewritten.entry(version.number).or_default().push(old);
+                }
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -202,6 +233,19 @@ impl LostKeys {
         });
         let mut ranges = self.ranges.iter().filter(|lost| lost.range.holds(rowid, rowid));
         ranges.any(|lost| lost.link().is_none() || *is_open)
+    }
+
+    /// Whether a lost leaf didn't have the row when it was last seen, and had rows before and behind it: this cell of another
+    /// page, where no bytes were written since, is older.
+    pub(super) fn was_gone(&self, ground: Ground<'_, '_>, page: u32, cell: &Cell) -> bool {
+        let was_absent = self.earlier.values().any(|rowids| {
+            let is_within =
+                rowids.first().is_some_and(|first| *first < cell.rowid) && rowids.last() > Some(&cell.rowid);
+            is_within && rowids.binary_search(&cell.rowid).is_err()
+        });
+        let bytes = |page: u32| Some(cell.local_payload(ground.view.page(page)?.bytes));
+        let stood = |earlier: &[u32]| earlier.iter().any(|old| bytes(*old) == bytes(page));
+        was_absent && self.rewritten.get(&page).is_none_or(|earlier| stood(earlier))
     }
 
     /// Whether the row with this id stands on a leaf that can be read, if on any.

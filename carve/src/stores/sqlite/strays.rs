@@ -161,6 +161,9 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             leaves.sort_unstable();
             strays.keys.look_like(ground, &leaves);
         }
+        if forest.trees.get(*number).is_some_and(|tree| tree.rowids) {
+            strays.keys.add_earlier(ground, &strays.leaves);
+        }
     }
     add_bare(forest, ground, bare, &mut found);
     found

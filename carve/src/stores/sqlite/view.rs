@@ -130,6 +130,8 @@ pub(super) struct View<'a> {
     /// Old versions of pages, numbered from [`FIRST_OLD`], and the numbers of each page's.
     old: Vec<Old>,
     old_by_page: HashMap<u32, Vec<u32>, RandomState>,
+    /// The rollback journal among the sources.
+    journal: Option<SourceId>,
     /// Stretches of temp files, numbered from [`FIRST_STRETCH`].
     stretches: Vec<Stretch>,
     /// The greatest page number of a statement journal.
@@ -176,6 +178,7 @@ impl<'a> View<'a> {
             overlay: HashMap::default(),
             old: Vec::new(),
             old_by_page: HashMap::default(),
+            journal: None,
             stretches: Vec::new(),
             last_of_statement: 0,
             applied: Applied::Nothing,
@@ -415,6 +418,13 @@ impl<'a> View<'a> {
         number >= FIRST_STRETCH && self.page_count < FIRST_OLD || old.is_some_and(|old| old.of_statement)
     }
 
+    /// Whether a number is that of a version which a rollback journal holds: a page as it was before the last transaction, or
+    /// before one of those that came before it.
+    pub(super) fn is_of_journal(&self, number: u32) -> bool {
+        let old = number.checked_sub(FIRST_OLD).and_then(|index| self.old.get(index as usize));
+        old.is_some_and(|old| Some(old.at.source) == self.journal && !old.of_statement)
+    }
+
     /// The greatest page number that a link on a version of a page can name.
     pub(super) fn last_linked(&self, number: u32) -> u32 {
         // A statement journal tells nothing of how many pages there were.
@@ -572,6 +582,7 @@ impl<'a> View<'a> {
                 }
             }
         }
+        self.journal = journal.map(|(source, _)| source);
         for record in journal.map(|(_, records)| records).unwrap_or_default() {
             let source = journal.map_or(SourceId(0), |(source, _)| source);
             if shown(record.page, source, record.offset) {
