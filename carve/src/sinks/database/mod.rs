@@ -43,7 +43,7 @@ impl DatabaseSink {
         let connection = Connection::open(pending.temporary()).map_err(failed)?;
         // The file is not yet under its name: a crash leaves nothing to repair.
         connection
-            .execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536; BEGIN")
+            .execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16384; BEGIN")
             .map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(256);
         Ok(Self {
