@@ -29,6 +29,7 @@ mod lifetimes;
 mod live_rows;
 mod lost_roots;
 mod lost_schema;
+mod not_live;
 mod older_copies;
 mod output_database;
 mod output_folder;

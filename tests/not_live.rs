@@ -1,0 +1,116 @@
+//! Are rows that are gone kept from passing as live where damage hides that they are?
+
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use std::fs;
+use std::path::Path;
+
+fn overwrite(path: &Path, from: usize, length: usize, byte: u8) -> Done {
+    let mut bytes = fs::read(path)?;
+    bytes.get_mut(from..from + length).ok_or("the file is too short")?.fill(byte);
+    fs::write(path, bytes)?;
+    Ok(())
+}
+
+/// The number in four bytes of a file.
+fn number(path: &Path, at: usize) -> Done<usize> {
+    let bytes = fs::read(path)?;
+    let found = bytes.get(at..at + 4).ok_or("the file is too short")?;
+    Ok(u32::from_be_bytes(found.try_into()?) as usize)
+}
+
+/// Makes a store of 1024-byte pages, and takes the definitions on its first page and the first list of free pages.
+fn without_list(path: &Path, sql: &str) -> Done {
+    store(path, &format!("PRAGMA page_size = 1024; {sql}"))?;
+    let trunk = number(path, 32)?;
+    assert!(trunk > 1, "nothing is free");
+    overwrite(path, 512, 512, 0)?;
+    overwrite(path, (trunk - 1) * 1024, 512, 0)
+}
+
+const NOTES: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)";
+
+#[test]
+fn a_dropped_table_is_not_live_where_the_count_of_free_pages_tells_that_its_pages_are_free() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let script = format!(
+        "CREATE TABLE orders(id INTEGER PRIMARY KEY, customer TEXT, total REAL, status TEXT);
+         CREATE TABLE items(id INTEGER PRIMARY KEY, sku TEXT);
+         {NOTES} INSERT INTO orders SELECT i, 'customer ' || i, i * 1.25, 'paid' FROM n;
+         {NOTES} INSERT INTO items SELECT i, 'item ' || i FROM n;
+         DROP TABLE orders;"
+    );
+    without_list(&path, &script)?;
+    let schema = folder.path().join("schema.sql");
+    fs::write(&schema, "CREATE TABLE items(id INTEGER PRIMARY KEY, sku TEXT);")?;
+    let lines = recovered_lines(&path, &["--schema", schema.to_str().ok_or("no text")?])?;
+    assert_eq!(rows_in_state(&lines, "items", "live").count(), 1200);
+    assert_eq!(rows_in_state(&lines, "lost_1", "live").count(), 0);
+    let deleted = rows_in_state(&lines, "lost_1", "deleted").count();
+    assert!(deleted > 1100, "{deleted} of 1200");
+    Ok(())
+}
+
+#[test]
+fn rows_on_pages_that_the_pointer_map_calls_free_are_not_live_where_the_list_of_them_is_lost() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let table = "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, kind TEXT);";
+    let script = format!(
+        "PRAGMA auto_vacuum = incremental; {table}
+         {NOTES} INSERT INTO notes SELECT i, 'note ' || i || ' about ' || (i * i), 'kind' FROM n;
+         DELETE FROM notes;"
+    );
+    without_list(&path, &script)?;
+    let schema = folder.path().join("schema.sql");
+    fs::write(&schema, table)?;
+    let lines = recovered_lines(&path, &["--schema", schema.to_str().ok_or("no text")?])?;
+    assert_eq!(rows_in_state(&lines, "notes", "live").count(), 0);
+    let deleted = rows_in_state(&lines, "notes", "deleted").count();
+    assert!(deleted > 1100, "{deleted} of 1200");
+    Ok(())
+}
+
+#[test]
+fn a_page_that_was_free_before_the_last_transaction_stands_in_for_no_page() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let table = "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);";
+    store(
+        &path,
+        &format!(
+            "PRAGMA journal_mode = persist; {table}
+             {NOTES} INSERT INTO notes SELECT i, 'note ' || i FROM n WHERE i < 100;
+             DROP TABLE notes;
+             BEGIN; {table} INSERT INTO notes VALUES (200, 'the only one'); COMMIT;"
+        ),
+    )?;
+    overwrite(&path, 4096, 4096, 0xa5)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(rows_in_state(&lines, "notes", "live").count(), 0);
+    let deleted = rows_in_state(&lines, "notes", "deleted").count();
+    assert!(deleted > 90, "{deleted} of 99");
+    Ok(())
+}
+
+#[test]
+fn a_row_that_its_leaf_had_lost_already_is_not_live_when_the_leaf_is_lost() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        &format!(
+            "PRAGMA journal_mode = persist; CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+             {NOTES} INSERT INTO notes SELECT i, 'note ' || i FROM n;
+             DELETE FROM notes WHERE id % 3 = 2;
+             UPDATE notes SET body = 'mine' WHERE id % 50 = 1;"
+        ),
+    )?;
+    overwrite(&path, 2 * 4096, 4096, 0xa5)?;
+    let lines = recovered_lines(&path, &[])?;
+    let live = rows_in_state(&lines, "notes", "live").filter_map(|line| line["values"]["id"].as_i64());
+    let gone: Vec<i64> = live.filter(|id| id % 3 == 2).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+    assert!(rows_in_state(&lines, "notes", "live").count() >= 790);
+    Ok(())
+}
