@@ -1,14 +1,16 @@
 //! The keys of rows that may be missing from a table without row ids: those between the entries on both sides of a link to a
-//! page that is lost.
+//! page that is lost, and those between the cells on both sides of some that can't be read.
 
 use super::chains;
 use super::forest::{Ground, KeyRange, Tree, links};
 use super::key_order::KeyOrder;
 use super::lost_keys::LostKeys;
 use super::settle::Place;
+use super::survey;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::KeyPart;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::record;
 use mudlark_parsers::value::TextEncoding;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -57,6 +59,7 @@ impl<'g, 'a> LostEntries<'g, 'a> {
         encoding: TextEncoding,
     ) -> Self {
         let mut lost = Self { ground, order: KeyOrder::new(key, encoding), ranges: Vec::new() };
+        let damaged = || tree.pages.iter().copied().filter(|page| ground.survey.page(*page).bad > 0);
         if keys.links().nth(MOST_RANGES).is_some() {
             let most = keys.links().fold(0, |sum: usize, (_, most)| sum.saturating_add(most));
             lost.ranges.push(LostRange { above: None, below: None, most });
@@ -64,12 +67,65 @@ impl<'g, 'a> LostEntries<'g, 'a> {
         }
         let parents = parents(ground, tree);
         let range = |(link, most): (Option<(u32, u32)>, usize)| {
-            let (above, below) = link.map_or((None, None), |link| lost.beside(&parents, link, 0));
-            LostRange { above, below, most }
+            let (above, below) = lost.beside(&parents, link?, 0);
+            Some(LostRange { above, below, most })
         };
-        let ranges: Vec<LostRange> = keys.links().map(range).collect();
+        let mut ranges: Vec<LostRange> = keys.links().filter_map(range).collect();
+        ranges.extend(damaged().flat_map(|page| lost.bad_runs(&parents, page)));
         lost.ranges = ranges;
         lost
+    }
+
+    /// The ranges of the cells of a page that can't be read, by those beside them in the order of its pointers, which is that
+    /// of the keys.
+    fn bad_runs(&self, parents: &HashMap<u32, u32>, number: u32) -> Vec<LostRange> {
+        let ground = self.ground;
+        let bad = usize::from(ground.survey.page(number).bad);
+        let anywhere = || vec![LostRange { above: None, below: None, most: bad }];
+        let Some(version) = ground.view.page(number) else { return anywhere() };
+        let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else {
+            return anywhere();
+        };
+        // A row of an interior page is read also where its link leads nowhere.
+        let is_read = |cell: &Cell| match page.header.kind {
+            PageKind::IndexInterior => {
+                record::header(cell.local_payload(page.bytes), cell.payload_len).is_ok()
+            }
+            _ => survey::reads(&page, cell, ground.view.page_count),
+        };
+        let read = |pointer: usize| {
+            let cell = page.good_cell(pointer).filter(is_read)?;
+            Some(((number, cell.at), cell))
+        };
+        let cells: Vec<Option<Entry>> = page.pointers().map(read).collect();
+        let known: Vec<Entry> = cells.iter().flatten().copied().collect();
+        if !self.rise(&known) {
+            return anywhere();
+        }
+        let (first, last) = match parents.get(&number) {
+            Some(parent) => self.beside(parents, (*parent, number), 0),
+            None => (None, None),
+        };
+        let (mut runs, mut above, mut most) = (Vec::new(), first, 0);
+        for cell in cells {
+            match cell {
+                None => most += 1,
+                Some(_) => {
+                    runs.extend((most > 0).then_some(LostRange { above, below: cell, most }));
+                    (above, most) = (cell, 0);
+                }
+            }
+        }
+        runs.extend((most > 0).then_some(LostRange { above, below: last, most }));
+        runs
+    }
+
+    /// Whether the keys of entries rise, as far as they can be compared.
+    fn rise(&self, entries: &[Entry]) -> bool {
+        entries.windows(2).all(|pair| match pair {
+            [one, other] => self.compare(*one, *other).is_none_or(Ordering::is_lt),
+            _ => true,
+        })
     }
 
     /// The entries on both sides of the link from a page to another; `None` where there is none, or none in order.
@@ -87,11 +143,7 @@ impl<'g, 'a> LostEntries<'g, 'a> {
         let entry = |cell: Cell| ((parent, cell.at), cell);
         let cells: Vec<Option<Entry>> = page.cells().map(|cell| cell.ok().map(entry)).collect();
         let known: Vec<Entry> = cells.iter().flatten().copied().collect();
-        let rises = |pair: &[Entry]| match pair {
-            [one, other] => self.compare(*one, *other).is_none_or(Ordering::is_lt),
-            _ => true,
-        };
-        if !known.windows(2).all(rises) {
+        if !self.rise(&known) {
             return unknown;
         }
         let leads = |entry: &Option<Entry>| entry.is_some_and(|(_, cell)| cell.left_child == child);
