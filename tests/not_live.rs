@@ -1,6 +1,7 @@
 //! Are rows that are gone kept from passing as live where damage hides that they are?
 
 use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
@@ -112,5 +113,32 @@ fn a_row_that_its_leaf_had_lost_already_is_not_live_when_the_leaf_is_lost() -> D
     let gone: Vec<i64> = live.filter(|id| id % 3 == 2).collect();
     assert!(gone.is_empty(), "{gone:?}");
     assert!(rows_in_state(&lines, "notes", "live").count() >= 790);
+    Ok(())
+}
+
+#[test]
+fn only_rows_between_the_cells_beside_lost_ones_come_back_live_of_a_without_rowid_table() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        &format!(
+            "CREATE TABLE words(id INTEGER PRIMARY KEY, word TEXT) WITHOUT ROWID;
+             {NOTES} INSERT INTO words SELECT i, 'word ' || i || ' of ' || (i * i) FROM n WHERE i < 300;
+             DELETE FROM words WHERE id < 40;"
+        ),
+    )?;
+    let ids = |lines: &[Json]| -> Vec<i64> {
+        rows_in_state(lines, "words", "live").filter_map(|line| line["values"]["id"].as_i64()).collect()
+    };
+    let mut before = ids(&recovered_lines(&path, &[])?);
+    before.sort_unstable();
+    assert_eq!(before.len(), 260);
+    // The root still has the rows that stood on it before it led to leaves, those that were deleted since too. A sector of
+    // the first leaf goes.
+    overwrite(&path, 2 * 4096 + 2048, 512, 0)?;
+    let mut after = ids(&recovered_lines(&path, &[])?);
+    after.sort_unstable();
+    assert_eq!(after, before);
     Ok(())
 }
