@@ -148,17 +148,21 @@ impl Tree<'_, '_> {
         for (child, low, high) in children.step_by(count.div_ceil(most).max(1)) {
             let expect = |leaf| Expect::Tree { table: Some(links.is_table), shape, leaf, low, high, parent };
             below.asked += 1;
-            let interior = if leaf == Some(true) { None } else { self.find(child, &expect(Some(false))) };
-            // The last leaf below an interior page ends as this does.
-            let interior = interior.filter(|(_, fit)| leaf == Some(false) || *fit >= STRONG);
-            let links = interior.filter(|_| levels > 0).and_then(|(offset, _)| self.take(child, offset));
-            if let Some((links, (_, fit))) = links.zip(interior) {
+            let wanted = leaf != Some(true) && levels > 0;
+            let mut interior = wanted.then(|| self.find(child, &expect(Some(false)))).into_iter().flatten();
+            // The last leaf below an interior page ends as this does. The best one may be that of another state of the database,
+            // whose children are pages of other trees in this one.
+            let taken = interior.find_map(|(offset, fit)| {
+                let told = leaf == Some(false) || fit >= STRONG;
+                told.then(|| self.take(child, offset)).flatten().map(|links| (links, fit))
+            });
+            if let Some((links, fit)) = taken {
                 below.found += 1;
                 below.fits += fit;
                 let page = Page { number: child, shape, low, high };
                 below.pages += 1.0 + self.below(&links, page, levels - 1).pages;
             } else if let Some((_, fit)) =
-                self.find(child, &expect(Some(true))).filter(|_| leaf != Some(false))
+                (leaf != Some(false)).then(|| self.find(child, &expect(Some(true))).next()).flatten()
             {
                 below.found += 1;
                 below.fits += fit;
@@ -169,9 +173,9 @@ impl Tree<'_, '_> {
         below
     }
 
-    /// The best place of a page. Links are taken for such up to a power of two, so that databases of about the same size share what is
+    /// The best places of a page, the best one first. Links are taken for such up to a power of two, so that databases of about the same size share what is
     /// found.
-    fn find(&mut self, number: u32, expect: &Expect) -> Option<(u64, f32)> {
+    fn find(&mut self, number: u32, expect: &Expect) -> impl Iterator<Item = (u64, f32)> + use<> {
         self.known.work.add(work::FIND);
         let linked = self.body.linked.checked_next_power_of_two().unwrap_or(u32::MAX);
         self.body.index.best(&Body { linked, ..*self.body }, number, expect)

@@ -14,7 +14,7 @@ use super::lay::{Guess, base_of};
 use super::links::Links;
 use super::order::Order;
 use super::work::Work;
-use answers::Answers;
+use answers::{Answers, PLACES};
 use copies::{Copies, Shown};
 use mudlark_parsers::bytes::slice_at;
 use mudlark_parsers::sqlite::cell::Cell;
@@ -148,31 +148,37 @@ impl Index {
         most: usize,
         enough: f32,
     ) -> Vec<u64> {
-        let mut found: Vec<(f32, u64)> = Vec::new();
+        let mut found: Vec<(u64, f32)> = Vec::new();
         self.ask(body, number, expect, enough, &mut |offset, fit| {
-            found.extend(self.nearest(offset, body.first.unwrap_or(0), most).map(|place| (fit, place)));
+            found.extend(self.nearest(offset, body.first.unwrap_or(0), most).map(|place| (place, fit)));
         });
-        best(found, most)
+        best(found, most).into_iter().map(|(offset, _)| offset).collect()
     }
 
-    /// The best place of a page of a tree, and how well it fits there; kept for those that ask again.
-    pub(super) fn best(&self, body: &Body<'_>, number: u32, expect: &Expect) -> Option<(u64, f32)> {
-        self.answers.of(body, number, expect, || {
-            let offset = self.find_contents(body, number, expect, 1).first().copied()?;
-            Some((offset, body.fit(offset, number, expect)))
-        })
+    /// The best places of a page of a tree, one of each content, and how well it fits there; kept for those that ask again.
+    pub(super) fn best(
+        &self,
+        body: &Body<'_>,
+        number: u32,
+        expect: &Expect,
+    ) -> impl Iterator<Item = (u64, f32)> + use<> {
+        let places = self.answers.of(body, number, expect, || {
+            let mut found = self.find_contents(body, number, expect, PLACES).into_iter();
+            std::array::from_fn(|_| found.next())
+        });
+        places.into_iter().flatten()
     }
 
-    /// Where a page may lie, the best places first, so many at most; of those with the same content one.
+    /// Where a page may lie, and how well it fits there, the best places first, so many at most; of those with the same content one.
     pub(super) fn find_contents(
         &self,
         body: &Body<'_>,
         number: u32,
         expect: &Expect,
         most: usize,
-    ) -> Vec<u64> {
-        let mut found: Vec<(f32, u64)> = Vec::new();
-        self.ask(body, number, expect, f32::INFINITY, &mut |offset, fit| found.push((fit, offset)));
+    ) -> Vec<(u64, f32)> {
+        let mut found: Vec<(u64, f32)> = Vec::new();
+        self.ask(body, number, expect, f32::INFINITY, &mut |offset, fit| found.push((offset, fit)));
         best(found, most)
     }
 
@@ -375,11 +381,11 @@ impl Index {
 }
 
 /// The best places, so many at most, each once.
-fn best(mut found: Vec<(f32, u64)>, most: usize) -> Vec<u64> {
-    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    found.dedup_by_key(|page| page.1);
+fn best(mut found: Vec<(u64, f32)>, most: usize) -> Vec<(u64, f32)> {
+    found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    found.dedup_by_key(|page| page.0);
     found.truncate(most);
-    found.into_iter().map(|(_, offset)| offset).collect()
+    found
 }
 
 /// An entry of a sorted list: its key, and an offset.

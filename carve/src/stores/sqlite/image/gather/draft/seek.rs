@@ -59,7 +59,8 @@ impl Draft<'_> {
                 self.body.index.interior_pages(table).collect()
             } else {
                 let expect = Expect::Tree { table, leaf: Some(false), shape, low, high, parent };
-                self.body.index.find_contents(&self.body, number, &expect, MOST_ELSEWHERE)
+                let found = self.body.index.find_contents(&self.body, number, &expect, MOST_ELSEWHERE);
+                found.into_iter().map(|(offset, _)| offset).collect()
             };
             // There is one page of each content here: the last that is free stands for it.
             let free = |offset: u64| self.body.index.places(offset).rev().find(|offset| is_free(*offset));

@@ -6,8 +6,11 @@ use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Answers that are kept, of 150 bytes each: those of 100,000 interior pages.
+/// Answers that are kept, of 200 bytes each: those of 100,000 interior pages.
 const MOST_KEPT: usize = 1 << 20;
+
+/// Places that an answer names: one state of a database beside another has a page of the same keys, and so may others.
+pub(super) const PLACES: usize = 4;
 
 /// What an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,8 +22,8 @@ struct Question {
     encoding: TextEncoding,
 }
 
-/// The best place of a page, and how well it fits.
-type Answer = Option<(u64, f32)>;
+/// The best places of a page, the best one first, and how well it fits there.
+pub(in super::super) type Answer = [Option<(u64, f32)>; PLACES];
 
 /// Answers to questions.
 #[derive(Debug)]
