@@ -1,7 +1,7 @@
 //! Places that more than one database claims: a page of the image is of one database only.
 
 use super::draft::{Draft, Left, Rank};
-use super::{Assembly, Pool, share};
+use super::{Assembly, Pool, exchange, share};
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,6 +11,9 @@ const MOST_ROUNDS: usize = 24;
 
 /// Times that places are given back which their claimants don't hold any more.
 const MOST_RETURNS: usize = 2;
+
+/// Times that databases exchange pages, and are settled anew.
+const MOST_EXCHANGES: usize = 2;
 
 /// Looks at what is sure of others for what that leaves open.
 const MOST_LOOKS: usize = 64;
@@ -187,6 +190,12 @@ pub(super) fn finish(
     let held = claimed;
     let claimed = |offset: u64| held(offset) && !of_ends.contains(&offset);
     share(all, drafts.iter_mut());
+    for _ in 0..MOST_EXCHANGES {
+        if !exchange::exchange(&mut drafts) {
+            break;
+        }
+        settle(&mut drafts, held);
+    }
     fill(&mut drafts, held);
     share(all, drafts.iter_mut());
     share(all, ended.iter_mut().map(|ended| &mut ended.draft));

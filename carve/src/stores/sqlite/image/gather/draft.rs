@@ -2,6 +2,7 @@
 
 mod claims;
 mod entries;
+mod exchange;
 mod finish;
 mod pools;
 mod runs;

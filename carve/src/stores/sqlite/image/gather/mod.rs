@@ -9,6 +9,7 @@ mod agree;
 mod body;
 mod contest;
 mod draft;
+mod exchange;
 mod fit;
 mod headless;
 mod keys;

@@ -9,7 +9,7 @@ const MOST_STEPS: i32 = 64;
 
 impl Draft<'_> {
     /// The runs in which its pages lie: indexes of `places`.
-    pub(super) fn runs(&self) -> Vec<Range<usize>> {
+    pub(in super::super) fn runs(&self) -> Vec<Range<usize>> {
         let size = self.body.size();
         let mut runs: Vec<Range<usize>> = Vec::new();
         let mut before: Option<u64> = None;
