@@ -196,6 +196,7 @@ pub(super) fn finish(
         }
         settle(&mut drafts, held);
     }
+    exchange::weigh(&mut drafts);
     fill(&mut drafts, held);
     share(all, drafts.iter_mut());
     share(all, ended.iter_mut().map(|ended| &mut ended.draft));

@@ -111,6 +111,8 @@ pub(super) struct Draft<'i> {
     barred: HashSet<(u32, u64), RandomState>,
     /// Places of pages of indexes whose entries are not those of their tables.
     refuted: HashSet<(u32, u64), RandomState>,
+    /// How much better pages lie where they do than in places that they could exchange with other databases.
+    exchanges: HashMap<(u32, u64), f32, RandomState>,
     walked: Walked,
     /// Whether a page lies elsewhere since the last walk.
     moved: bool,
@@ -160,6 +162,7 @@ impl<'i> Draft<'i> {
             lost: HashSet::default(),
             barred: HashSet::default(),
             refuted: HashSet::default(),
+            exchanges: HashMap::default(),
             walked: Walked::default(),
             moved: true,
             unasked: false,

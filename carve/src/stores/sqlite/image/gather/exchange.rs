@@ -65,16 +65,9 @@ impl Step {
 
 /// Has two databases exchange pages when that is better for both together; whether they did.
 fn exchanged(one: &mut Draft<'_>, other: &mut Draft<'_>) -> bool {
-    let size = one.body.size();
-    if other.body.size() != size || one.known.work.is_over() || other.known.work.is_over() {
-        return false;
-    }
-    let last = one.body.count.min(other.body.count);
-    // What neither of them has ends no run.
-    let known = (1..=last).filter(|number| one.place(*number).or(other.place(*number)).is_some());
-    let known: Vec<u32> = known.collect();
-    let steps: Vec<Step> = known.into_iter().map(|number| step(one, other, number)).collect();
-    let pages = steps.iter().zip(best(&steps, size)).filter(|(_, exchanged)| *exchanged);
+    let steps = steps(one, other);
+    let ways = Ways::of(&steps, one.body.size());
+    let pages = steps.iter().zip(ways.best).filter(|(_, exchanged)| *exchanged);
     let pages = pages.map(|(step, _)| (step.number, step.places));
     let pages: Vec<(u32, [Option<u64>; 2])> = pages.filter(|(_, [own, other])| own != other).collect();
     if pages.is_empty() {
@@ -95,6 +88,32 @@ fn exchanged(one: &mut Draft<'_>, other: &mut Draft<'_>) -> bool {
     better
 }
 
+/// Notes how much better the pages of databases lie where they do than exchanged.
+pub(super) fn weigh(drafts: &mut [Draft<'_>]) {
+    for (one, other) in pairs(drafts) {
+        if let Ok([one, other]) = drafts.get_disjoint_mut([one, other]) {
+            let steps = steps(one, other);
+            let ways = Ways::of(&steps, one.body.size());
+            for (step, lead) in steps.iter().zip(ways.leads()) {
+                let (Some(lead), [Some(own), Some(of_other)]) = (lead, step.places) else { continue };
+                one.note_lead(step.number, of_other, lead);
+                other.note_lead(step.number, own, lead);
+            }
+        }
+    }
+}
+
+/// The numbers of which one of two databases at least has a page: what neither has ends no run.
+fn steps(one: &mut Draft<'_>, other: &mut Draft<'_>) -> Vec<Step> {
+    if one.body.size() != other.body.size() || one.known.work.is_over() || other.known.work.is_over() {
+        return Vec::new();
+    }
+    let numbers = 1..=one.body.count.min(other.body.count);
+    let known = numbers.filter(|number| one.place(*number).or(other.place(*number)).is_some());
+    let known: Vec<u32> = known.collect();
+    known.into_iter().map(|number| step(one, other, number)).collect()
+}
+
 fn step(one: &mut Draft<'_>, other: &mut Draft<'_>, number: u32) -> Step {
     let places = [one.place(number), other.place(number)];
     let [own, of_other] = places;
@@ -106,51 +125,75 @@ fn step(one: &mut Draft<'_>, other: &mut Draft<'_>, number: u32) -> Step {
     Step { number, places, own: own_fit + other_fit, other: exchanged }
 }
 
-/// Which pages to exchange, so that all fit as well as they can in as few runs as they can.
-fn best(steps: &[Step], size: u64) -> Vec<bool> {
-    let breaks = |before: &Step, was: bool, step: &Step, is: bool| {
-        let of = |of: usize| match (before.base(of, was, size), step.base(of, is, size)) {
-            (before, base) if before == base => 0.0,
-            (Some(_), Some(_)) => BREAK,
-            _ => BREAK / 2.0,
-        };
-        of(0) + of(1)
+/// What it costs that the files go on elsewhere from one number to the next.
+fn breaks((before, was): (&Step, bool), (step, is): (&Step, bool), size: u64) -> f32 {
+    let of = |of: usize| match (before.base(of, was, size), step.base(of, is, size)) {
+        (before, base) if before == base => 0.0,
+        (Some(_), Some(_)) => BREAK,
+        _ => BREAK / 2.0,
     };
-    // For each number the best sum as they are held and exchanged, and how the page before is held then.
-    let mut sums: [Option<f32>; 2] = [Some(0.0), None];
-    let mut came: Vec<[bool; 2]> = Vec::with_capacity(steps.len());
-    let mut before: Option<&Step> = None;
-    for step in steps {
-        let mut next: [(Option<f32>, bool); 2] = [(None, false); 2];
-        for (is, next) in [false, true].into_iter().zip(&mut next) {
-            let Some(fit) = (if is { step.other } else { Some(step.own) }) else { continue };
-            for (was, sum) in [false, true].into_iter().zip(sums) {
-                let cost = before.map_or(0.0, |before| breaks(before, was, step, is));
-                let sum = sum.map(|sum| sum + fit - cost);
-                // Of ways that are as good the one that changes nothing.
-                if sum.is_some_and(|sum| next.0.is_none_or(|best| sum > best + 0.01)) {
-                    *next = (sum, was);
-                }
-            }
+    of(0) + of(1)
+}
+
+/// The ways through the numbers: which pages are held as they are, and which exchanged.
+struct Ways {
+    /// For each number the best sum of a way through it, as it is held and exchanged.
+    through: Vec<[f32; 2]>,
+    /// The best way: where pages are exchanged. Of ways that are as good the one that changes less.
+    best: Vec<bool>,
+}
+
+impl Ways {
+    fn of(steps: &[Step], size: u64) -> Self {
+        let fit = |step: &Step| [step.own, step.other.unwrap_or(f32::NEG_INFINITY)];
+        let on = |sums: [f32; 2], fits: [f32; 2], cost: &dyn Fn(bool, bool) -> f32| {
+            [false, true].map(|is| {
+                let [own, other] = [false, true].map(|was| {
+                    let sum = if was { sums[1] } else { sums[0] };
+                    sum - cost(was, is)
+                });
+                own.max(other) + fits[usize::from(is)]
+            })
+        };
+        let mut forward: Vec<[f32; 2]> = Vec::with_capacity(steps.len());
+        for (at, step) in steps.iter().enumerate() {
+            let before = at.checked_sub(1).and_then(|at| steps.get(at).zip(forward.get(at)));
+            forward.push(before.map_or(fit(step), |(before, sums)| {
+                on(*sums, fit(step), &|was, is| breaks((before, was), (step, is), size))
+            }));
         }
-        sums = next.map(|(sum, _)| sum);
-        came.push(next.map(|(_, was)| was));
-        before = Some(step);
+        let mut through = forward;
+        let mut onward = vec![[0.0; 2]; steps.len()];
+        let mut behind: Option<([f32; 2], &Step)> = None;
+        for ((step, sums), onward) in steps.iter().zip(&mut through).zip(&mut onward).rev() {
+            let backward = behind.map_or([0.0; 2], |(sums, next)| {
+                on(sums, [0.0; 2], &|was, is| breaks((step, is), (next, was), size))
+            });
+            let [own, other] = fit(step);
+            *onward = [backward[0] + own, backward[1] + other];
+            behind = Some((*onward, step));
+            *sums = [sums[0] + backward[0], sums[1] + backward[1]];
+        }
+        let mut best = Vec::with_capacity(steps.len());
+        let mut before: Option<(&Step, bool)> = None;
+        for (step, [own, other]) in steps.iter().zip(onward) {
+            let cost = |is| before.map_or(0.0, |before| breaks(before, (step, is), size));
+            let exchanged = other - cost(true) > own - cost(false) + 0.01;
+            best.push(exchanged);
+            before = Some((step, exchanged));
+        }
+        Self { through, best }
     }
-    let [own, other] = sums;
-    let mut is = other.is_some_and(|other| own.is_none_or(|own| other > own + 0.01));
-    let mut exchanged = Vec::with_capacity(came.len());
-    for [own, other] in came.into_iter().rev() {
-        exchanged.push(is);
-        is = if is { other } else { own };
+
+    /// How much better each page lies where it does than exchanged; `None` where it can't be exchanged.
+    fn leads(&self) -> impl Iterator<Item = Option<f32>> + '_ {
+        self.through.iter().map(|[own, other]| other.is_finite().then_some(own - other))
     }
-    exchanged.reverse();
-    exchanged
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, best};
+    use super::{Step, Ways};
 
     #[test]
     fn runs_of_two_states_go_back_to_those_that_they_go_on_from() {
@@ -161,12 +204,13 @@ mod tests {
             Step { number, places, own: 4.0, other: Some(4.0) }
         };
         let steps: Vec<Step> = (1..8).map(step).collect();
-        assert_eq!(best(&steps, 10), [false, false, true, true, false, false, false]);
+        let best = |steps: &[Step]| Ways::of(steps, 10).best;
+        assert_eq!(best(&steps), [false, false, true, true, false, false, false]);
         // Neither of them has a page between.
         let gap: Vec<Step> = steps.iter().filter(|step| step.number != 5).copied().collect();
-        assert_eq!(best(&gap, 10), [false, false, true, true, false, false]);
+        assert_eq!(best(&gap), [false, false, true, true, false, false]);
         let fits_worse = |step: &Step| Step { other: Some(-40.0), ..*step };
         let steps: Vec<Step> = steps.iter().map(fits_worse).collect();
-        assert_eq!(best(&steps, 10), [false; 7]);
+        assert_eq!(best(&steps), [false; 7]);
     }
 }

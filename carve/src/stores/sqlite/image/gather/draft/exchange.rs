@@ -49,6 +49,11 @@ impl Draft<'_> {
         i64::from(self.walked.fitting) - 2 * i64::from(self.walked.broken)
     }
 
+    /// Notes how much better a page lies where it does than in a place that it could exchange with another database.
+    pub(in super::super) fn note_lead(&mut self, number: u32, offset: u64, lead: f32) {
+        self.exchanges.insert((number, offset), lead);
+    }
+
     /// Where its pages lie.
     pub(in super::super) fn state(&self) -> State {
         let (places, laid) = (self.places.clone(), self.laid.clone());

@@ -45,6 +45,12 @@ impl Draft<'_> {
         for rival in self.over_breaks(&sure).into_iter().chain(elsewhere).chain(in_twins) {
             rivals.entry((rival.number, rival.offset)).or_insert(rival);
         }
+        // What another database holds is of this one only if that goes on elsewhere too.
+        for rival in rivals.values_mut() {
+            if let Some(lead) = self.exchanges.get(&(rival.number, rival.offset)) {
+                rival.weight = 1.0 / (1.0 + f64::from(*lead).exp());
+            }
+        }
         // Where both hold the same bytes, either will do.
         let differs = |rival: &Rival| {
             let at = self.place(rival.number);
