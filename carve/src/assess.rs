@@ -150,7 +150,8 @@ pub fn assess(
                 return Err(Error::Interrupted);
             }
             let table = |batch: &Batch<'_>| tables.get(batch.table.0 as usize);
-            let each: Vec<Count> = batches.par_iter().map(|batch| count(batch, table(batch))).collect();
+            let each: Vec<Count> =
+                batches.par_iter().map(|batch| count(&placed, batch, table(batch))).collect();
             for (batch, more) in batches.iter().zip(each) {
                 if let Some(count) = counts.get_mut(batch.table.0 as usize) {
                     count.gone += more.gone;
@@ -201,11 +202,11 @@ pub fn assess(
 }
 
 /// Counts the rows of a batch.
-fn count(batch: &Batch<'_>, table: Option<&Table>) -> Count {
+fn count(sources: &[Source], batch: &Batch<'_>, table: Option<&Table>) -> Count {
     let mut count = Count::default();
     for row in &batch.rows {
         let full = table.is_none_or(|table| table.is_full(batch.cells_of(row)));
-        let confidence = confidence::weigh(row.state, full, row.claims).confidence;
+        let confidence = confidence::weigh_row(sources, batch, row, full).confidence;
         count.expected.add(confidence);
         count.gone += u64::from(row.state != State::Live && confidence >= LEAST);
     }

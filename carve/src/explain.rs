@@ -22,6 +22,8 @@ pub struct Explanation {
     pub transaction: String,
     /// Where it was seen: method and page of each place.
     pub places: Vec<(String, Option<i64>)>,
+    /// How likely the page that it stands on is of its file, which was found in an image.
+    pub share: f64,
     /// How sure it is.
     pub confidence: Confidence,
     /// What each term adds to the log-odds of each [`Part`]; `None` where too few rows like it were seen.
@@ -36,6 +38,9 @@ impl Explanation {
         Some((sum, probability(sum)))
     }
 }
+
+/// How exactly products of probabilities come out.
+const NEAR: f64 = 1e-9;
 
 /// What a recovered database says of a row.
 struct Stored {
@@ -80,17 +85,36 @@ pub fn explain(path: &Path, version: i64) -> Result<Explanation, Error> {
     let Stored { table, state, transaction, weights, full, claims } = stored;
     let named = State::ALL.into_iter().find(|other| other.name() == state);
     let named = named.ok_or_else(|| refused(format!("version {version} has an unknown state {state:?}")))?;
-    let is_stored = |full: &bool| {
-        let said = confidence::weigh(named, *full, claims);
-        [said.confidence, said.content, said.placement].map(|part| said.known(part)) == weights
-    };
     // A row that lacks nothing but a name of its row id counts as full: the numbers tell.
-    let full = [full, true].into_iter().find(is_stored);
-    let full = full.ok_or_else(|| refused(format!("the numbers of version {version} were changed")))?;
+    let stored = [full, true]
+        .into_iter()
+        .find_map(|full| Some((full, share(confidence::weigh(named, full, claims), weights)?)));
+    let (full, share) =
+        stored.ok_or_else(|| refused(format!("the numbers of version {version} were changed")))?;
     let taken = Taken::of(named, claims);
     let terms = Term::of(taken, full, claims).map(|term| Some((term, MODEL.weights(term)?))).collect();
     let confidence = confidence::weigh(named, full, claims);
-    Ok(Explanation { version, table, state, transaction, places, confidence, terms })
+    Ok(Explanation { version, table, state, transaction, places, share, confidence, terms })
+}
+
+/// How likely the page of a row is of its file when these weights were stored of it; `None` where the numbers are not those of the
+/// model.
+fn share(said: Confidence, stored: [Option<f64>; 3]) -> Option<f64> {
+    let parts =
+        |said: Confidence| [said.confidence, said.content, said.placement].map(|part| said.known(part));
+    if parts(said) == stored {
+        return Some(1.0);
+    }
+    let share = stored.last().copied().flatten()? / said.placement;
+    let near = |one: Option<f64>, other: Option<f64>| {
+        one.zip(other).is_some_and(|(one, other)| (one - other).abs() <= NEAR)
+    };
+    let is_stored = |on_several: &bool| {
+        let parts = parts(said.shared(share, *on_several));
+        parts.into_iter().zip(stored).all(|(one, other)| near(one, other))
+    };
+    let any = (0.0..1.0).contains(&share) && [false, true].iter().any(is_stored);
+    any.then_some(share)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {

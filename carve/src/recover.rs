@@ -283,6 +283,15 @@ impl Tally {
 fn weigh(story: &Story<'_>, batch: &Batch<'_>, least: f64) -> (Vec<Confidence>, Tally) {
     let number = batch.table.0 as usize;
     let (mut weights, mut tally) = (Vec::with_capacity(batch.rows.len()), Tally::default());
+    if story.sources.iter().any(Source::has_guesses) {
+        for row in &batch.rows {
+            let full = is_full(story, number, batch.cells_of(row));
+            let weight = confidence::weigh_row(story.sources, batch, row, full);
+            weights.push(weight);
+            tally.count(1, (row.state, full, weight), least);
+        }
+        return (weights, tally);
+    }
     let mut rows = batch.rows.iter().map(|row| {
         let full = is_full(story, number, batch.cells_of(row));
         (row.state, full, row.claims)

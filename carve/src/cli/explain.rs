@@ -34,7 +34,7 @@ const PARTS: [(Part, &str); 3] =
     [(Part::Content, "content"), (Part::Placement, "placement"), (Part::Standing, "state")];
 
 fn text(explained: &Explanation) -> String {
-    let Explanation { version, table, state, transaction, places, confidence, terms } = explained;
+    let Explanation { version, table, state, transaction, places, share, confidence, terms } = explained;
     let mut text = String::new();
     // Writing to a string can't fail.
     let _ = writeln!(text, "version {version} of {}: {state}, {transaction}", printable(table));
@@ -62,11 +62,18 @@ fn text(explained: &Explanation) -> String {
         "\n  content {:.4}, placement {:.4}, confidence {:.4}: as often as such rows were right where the truth is known",
         confidence.content, confidence.placement, confidence.confidence
     );
+    if *share < 1.0 {
+        let _ = writeln!(
+            text,
+            "  times {share:.4}: how likely its page is of this file, as one elsewhere in the image may be; confidence {:.4}",
+            confidence.shared(*share, false).confidence
+        );
+    }
     text
 }
 
 fn json(explained: &Explanation) -> String {
-    let Explanation { version, table, state, transaction, places, confidence, terms } = explained;
+    let Explanation { version, table, state, transaction, places, share, confidence, terms } = explained;
     let parts = |weights: &dyn Fn(Part) -> f64| {
         let parts = PARTS.map(|(part, name)| (name.to_owned(), json!(weights(part))));
         serde_json::Value::Object(parts.into_iter().collect())
@@ -82,7 +89,7 @@ fn json(explained: &Explanation) -> String {
     let known = |part| confidence.known(part);
     let all = json!({
         "version": version, "table": table, "state": state, "transaction": transaction, "seen": places,
-        "confidence": known(confidence.confidence), "content": known(confidence.content),
+        "page_share": share, "confidence": known(confidence.shared(*share, false).confidence), "content": known(confidence.content),
         "placement": known(confidence.placement), "terms": terms,
         "sum": terms.as_ref().map(|_| parts(&|part| explained.sum(part).unwrap_or_default().0)),
     });

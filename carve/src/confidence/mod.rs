@@ -9,7 +9,8 @@ mod numbers;
 
 pub use model::{Confidence, Model, Taken, Term};
 
-use crate::model::State;
+use crate::model::{Batch, Row, State};
+use crate::source::{Source, Span};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claims;
 use std::cell::RefCell;
@@ -29,6 +30,27 @@ thread_local! {
 #[must_use]
 pub fn weigh(state: State, full: bool, claims: Claims) -> Confidence {
     weighed(state, full, claims).0
+}
+
+/// Weighs a row of a batch. On pages of a file found in an image that may be those of another one it is as sure as they are.
+#[must_use]
+pub fn weigh_row(sources: &[Source], batch: &Batch<'_>, row: &Row, full: bool) -> Confidence {
+    let confidence = weigh(row.state, full, row.claims);
+    let of_spans = |spans: &[Span]| {
+        let of = |span: &Span| {
+            let source = sources.get(usize::from(span.source.0)).filter(|source| source.has_guesses());
+            source.map_or(1.0, |source| source.share(span.offset, u64::from(span.length)))
+        };
+        spans.iter().map(of).fold(1.0, f64::min)
+    };
+    // One place of which it is sure is enough.
+    let spans = batch.evidence_of(row).iter().map(|evidence| batch.spans_of(evidence));
+    let best =
+        spans.map(|spans| (of_spans(spans), spans.len() > 1)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match best {
+        Some((share, on_several)) if share < 1.0 => confidence.shared(share, on_several),
+        _ => confidence,
+    }
 }
 
 fn weighed(state: State, full: bool, claims: Claims) -> (Confidence, f64) {

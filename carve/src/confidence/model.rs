@@ -16,9 +16,25 @@ pub struct Confidence {
     pub calibrated: bool,
 }
 
+/// Even odds.
+const EVEN: f64 = 0.5;
+
 impl Confidence {
     /// What is said of rows of which too few were seen.
     pub const UNKNOWN: Self = Self { content: 0.5, placement: 0.5, confidence: 0.5, calibrated: false };
+
+    /// The same of a row that stands where it does with such a probability, on one page or on several.
+    #[must_use]
+    pub fn shared(self, share: f64, on_several: bool) -> Self {
+        if !self.calibrated {
+            return self;
+        }
+        let content = if on_several { self.content * share } else { self.content };
+        // Of places that are as good one was chosen, which is right as often as not: what stands there is told, at even odds.
+        let least = if share >= EVEN { self.confidence.min(EVEN) } else { 0.0 };
+        let confidence = (self.confidence * share).max(least);
+        Self { content, placement: self.placement * share, confidence, ..self }
+    }
 
     /// The confidence, if it is calibrated.
     #[must_use]

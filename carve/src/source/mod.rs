@@ -3,6 +3,7 @@
 mod guard;
 mod hash;
 mod mapped;
+mod open;
 mod pieces;
 mod sectors;
 
@@ -11,6 +12,7 @@ pub use hash::{HASH_BY_DEFAULT, HashChoice, SourceHash, hash};
 use crate::error::Error;
 use crate::model::{Extent, Part, PartRole};
 use mapped::Mapped;
+use open::Open;
 use pieces::Pieces;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
@@ -49,8 +51,8 @@ pub struct Source {
     joined: Option<Arc<Vec<u8>>>,
     /// What a file is that was found in an image and can't say it by its first bytes.
     role: Option<PartRole>,
-    /// Offsets of pages that were found in an image and may be of another file.
-    guessed: Vec<u64>,
+    /// Pages that were found in an image and may be of another file.
+    open: Arc<Open>,
     /// Where the bytes lie, if elsewhere than where they belong.
     moved: Vec<Extent>,
 }
@@ -94,7 +96,7 @@ impl Source {
             pieces: None,
             joined: None,
             role: None,
-            guessed: Vec::new(),
+            open: Arc::default(),
             moved: Vec::new(),
         })
     }
@@ -143,7 +145,7 @@ impl Source {
             pieces: Some(Pieces::new(extents, page_size)),
             joined: None,
             role: None,
-            guessed: Vec::new(),
+            open: Arc::default(),
             moved: Vec::new(),
         }
     }
@@ -169,13 +171,26 @@ impl Source {
     /// A database that was found in this image, as far as it is decided what its pages are.
     #[must_use]
     pub fn database(&self, part: &Part) -> Self {
-        Self { guessed: part.guessed.clone(), ..self.part(&part.decided(), part.page_size) }
+        Self { open: Arc::new(Open::of(part)), ..self.part(&part.decided(), part.page_size) }
     }
 
     /// Whether it is a guess that the page at an offset is of this file.
     #[must_use]
     pub fn is_guessed(&self, offset: u64) -> bool {
-        self.guessed.binary_search(&offset).is_ok()
+        self.open.has(offset)
+    }
+
+    /// Whether there are such pages.
+    #[must_use]
+    pub fn has_guesses(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// How likely the bytes at an offset are of this file, which was found in an image.
+    #[must_use]
+    pub fn share(&self, offset: u64, length: u64) -> f64 {
+        let bytes = usize::try_from(length).ok().and_then(|length| self.get(offset, length));
+        bytes.map_or(1.0, |bytes| self.open.share(self.mapping(), offset, bytes))
     }
 
     /// A log or a journal that was found in this image.
