@@ -16,6 +16,7 @@ mod findings;
 mod foreign_log;
 mod generations;
 mod gone_chains;
+mod gone_damaged;
 mod gone_rows;
 mod history;
 mod hostile;

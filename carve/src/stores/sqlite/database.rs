@@ -314,6 +314,10 @@ impl<'a> Database<'a> {
             }
         }
         let place = |page: &u32| Spot { page: *page, remnants: false };
+        for page in self.damaged_pages(tree).filter(|page| gone::is_broken(self, *page)) {
+            let cells = kept.on_broken.entry(page).or_default();
+            reader.cells(place(&page), cells);
+        }
         let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;
         let weight = |place: &Spot| self.weight(place.page, output.layout.columns.len());

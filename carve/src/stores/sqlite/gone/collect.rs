@@ -16,10 +16,11 @@ use super::repeated::Repeated;
 use super::rowids;
 use super::shape::Kinds;
 use super::shapes_apart;
+use super::unowned;
 use super::{Candidate, Dead, Fingerprints, Numbering, Search};
 use mudlark_parsers::bytes::{all_zero, touch};
 use mudlark_parsers::claim::{Claim, Claims};
-use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
+use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::{Effort, FreedCell, RUN, RowidLeft, Scratch, Space};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
@@ -269,7 +270,7 @@ fn on_page(
     }
     let (mut blocks, damage) = page.freeblocks();
     if damage.is_some() && !info.sound {
-        blocks = if info.bad == 0 { unowned(&page) } else { Vec::new() };
+        blocks = unowned::extents(&page, live.on_broken(number));
     }
     let gap = page.gap();
     let older_below = role == Role::Own && database.places.is_older_below(number);
@@ -332,14 +333,6 @@ fn mark_runs(cells: &mut [FreedCell], pointed: &[Cell]) {
             }
         }
     }
-}
-
-/// What no cell owns of a page whose cell pointers are all good, and whose chain of freeblocks is broken.
-fn unowned(page: &Page<'_>) -> Vec<Extent> {
-    let content = Extent { from: page.gap().to, to: page.geometry.usable() };
-    let mut found = cleared::untaken(content, page.good_cells());
-    found.retain(|extent| extent.from + MIN_CELL as u32 <= extent.to);
-    found
 }
 
 /// For each place on a page a bit: whether a cell or a freeblock begins or ends there, or its content does.

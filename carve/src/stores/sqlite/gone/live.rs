@@ -2,6 +2,7 @@
 
 use super::super::chains;
 use super::super::entries::cells;
+use super::super::leaf::FoundCell;
 use super::super::prints::{Endings, content, ending, ending_of_length};
 use super::super::settle::{self, Place};
 use super::ends::{self, Ends, Tail};
@@ -436,6 +437,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
     /// Gives back what it takes to answer how many live rows have the cells of candidates.
     pub(super) fn forget_counts(&mut self) {
         (self.asked, self.counted) = Default::default();
+    }
+
+    /// The live cells of a page whose free space its own pointers and freeblocks don't tell.
+    pub(super) fn on_broken(&self, page: u32) -> Option<&[FoundCell]> {
+        self.kept.on_broken.get(&page).map(Vec::as_slice)
     }
 
     /// Whether a sound page tells of this row id whether a row has it.

@@ -41,6 +41,7 @@ mod spoilt;
 mod streams;
 mod traces;
 mod unclaimed;
+mod unowned;
 mod zeroed;
 
 use collect::Pages;
@@ -50,6 +51,7 @@ pub(super) use mended::find as mended;
 use passes::Passes;
 pub(super) use places::{Places, find as places};
 pub(super) use streams::{Streams, find as streams};
+pub(super) use unowned::is_broken;
 
 use super::catalogue::TableDef;
 use super::chains;
@@ -61,6 +63,7 @@ use super::history::OfTable;
 use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
+use super::leaf::FoundCell;
 use super::prints::{Print, content, ending};
 use super::rank::{Rank, Ranked};
 use super::settle::{Contested, Kept as KeptByRowid};
@@ -90,6 +93,8 @@ pub(super) struct Kept {
     /// Where further rows under their row ids were put out.
     pub contested: Contested,
     pub by_key: KeptByKey,
+    /// The live cells of pages whose free space their own pointers and freeblocks don't tell.
+    pub on_broken: HashMap<u32, Vec<FoundCell>>,
 }
 
 /// A row that may be gone.

@@ -1,0 +1,40 @@
+//! Do gone rows come back from pages of which damage took a part, and is no live one told as gone there?
+
+use crate::support::{Done, folder, recovered_lines, store};
+use serde_json::Value as Json;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+/// Fills bytes of a file with zeros.
+fn zero(path: &Path, range: Range<usize>) -> Done {
+    let mut bytes = fs::read(path)?;
+    bytes.get_mut(range).ok_or("a range of the file")?.fill(0);
+    Ok(fs::write(path, bytes)?)
+}
+
+#[test]
+fn deleted_rows_come_back_on_both_sides_of_a_sector_that_took_freeblocks_and_live_rows() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 8192; PRAGMA secure_delete = off;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, number INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120)
+         INSERT INTO notes SELECT i, 'what note ' || i || ' says, in some more words', 7919 * i FROM n;
+         DELETE FROM notes WHERE id % 3 = 0;",
+    )?;
+    // Rows fill a page from its end, so that the chain of freeblocks begins with those of the last rows.
+    zero(&path, 2 * 8192 - 4096..2 * 8192 - 3584)?;
+    let lines = recovered_lines(&path, &[])?;
+    let number = |line: &Json| Some((line["values"]["number"].as_i64()? / 7919, line["state"] == "live"));
+    let found: Vec<(i64, bool)> = lines.iter().filter_map(number).collect();
+    // A sector holds ten rows, and an edge of it one more at most.
+    let deleted = found.iter().filter(|(id, live)| !live && id % 3 == 0).count();
+    assert!(deleted >= 35, "{deleted} of 40 deleted rows");
+    let live = found.iter().filter(|(id, live)| *live && id % 3 != 0).count();
+    assert!(live >= 71, "{live} of 80 live rows");
+    assert_eq!(found.len(), deleted + live, "{found:?}");
+    Ok(())
+}
