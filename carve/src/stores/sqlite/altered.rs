@@ -3,13 +3,15 @@
 //! Where no definition from before survives, the rows tell it, and where one does, what the column held. A freed record with one column more than the table has
 //! is put beside the live rows: the column without which most of these records are one of them was dropped.
 
+mod records;
+
 use super::catalogue::{Catalogue, TableDef};
 use super::chains;
 use super::cleared;
 use super::forest::{Forest, Object, Tree};
 use super::gone::positions;
 use super::leaf::leaf_kind;
-use super::prints::{Endings, content, ending};
+use super::prints::{Endings, ending};
 use super::sample;
 use super::survey::Survey;
 use super::view::View;
@@ -22,6 +24,7 @@ use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::sqlite::serial_list::SerialList;
 use rayon::prelude::*;
+use records::{Cells, apart, body, live_contents, without};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,9 +43,6 @@ const LEAST_SHARE: usize = 10;
 
 /// Old records that must be live rows but for a column: fewer may be so by accident.
 const ENOUGH: usize = 3;
-
-/// A record with its cells apart.
-type Cells = Vec<(Serial, Vec<u8>)>;
 
 /// A record that may be from before a column was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -213,6 +213,10 @@ fn dropped(
     let mut asked = if spare.len() < PAGES { tree.pages.clone() } else { some() };
     let stand_ins = loose.stand_ins.get(&tree.object).map(Vec::as_slice).unwrap_or_default();
     asked.extend(stand_ins.iter().step_by(stand_ins.len().div_ceil(PAGES).max(1)));
+    // The rows of a leaf whose header is lost are live ones, too.
+    asked.extend(
+        tree.gaps.iter().map(|gap| gap.child).filter(|child| forest.place(*child).is_none()).take(PAGES),
+    );
     let positions = match position {
         Some(position) => position..position + 1,
         None if alias => 1..columns,
@@ -220,7 +224,8 @@ fn dropped(
     };
     let tried = old.iter().flat_map(|old| positions.clone().map(|position| (&old.cells, position)));
     let endings: Vec<u64> = tried.map(|(cells, position)| ending(&body(cells, Some(position)))).collect();
-    let live = live_contents(view, survey, &asked, &Endings::of(endings.into_iter()));
+    let shape = (leaf_kind(tree.rowids), table.stored.len());
+    let live = live_contents(view, survey, shape, &asked, &Endings::of(endings.into_iter()));
     // A header that lacks its length may be read with a column too many at its front, or be too short to tell.
     let counted: Vec<&Cells> = old.iter().filter(|old| old.counted).map(|old| &old.cells).collect();
     let long = |cells: &Cells| cells.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= LONG;
@@ -355,66 +360,4 @@ fn freed_records(
         }
     }
     found
-}
-
-/// A record's cells; `None` where its bytes end before they do. The integers 0 and 1 have two forms, of which the file's
-/// format may allow one: they get the longer one.
-fn apart(serials: &SerialList, header_len: usize, payload: &[u8]) -> Option<Cells> {
-    let cell = |(serial, bytes): (Serial, Option<&[u8]>)| {
-        Some(match serial.0 {
-            8 => (Serial(1), vec![0]),
-            9 => (Serial(1), vec![1]),
-            _ => (serial, bytes?.to_vec()),
-        })
-    };
-    record::cells(serials.iter(), header_len, payload).map(cell).collect()
-}
-
-/// The cells of a record but for one of them; all where there is no such cell.
-fn kept(record: &Cells, position: Option<usize>) -> impl Iterator<Item = &(Serial, Vec<u8>)> {
-    record.iter().enumerate().filter(move |(column, _)| Some(*column) != position).map(|(_, cell)| cell)
-}
-
-/// The bytes of these.
-fn body(record: &Cells, position: Option<usize>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(kept(record, position).map(|(_, bytes)| bytes.len()).sum());
-    kept(record, position).for_each(|(_, bytes)| body.extend_from_slice(bytes));
-    body
-}
-
-/// A fingerprint of a record without one of its cells.
-fn without(record: &Cells, position: usize) -> u64 {
-    let position = Some(position);
-    content(kept(record, position).map(|(serial, _)| serial.0), &body(record, position))
-}
-
-/// The contents of the rows on these pages that have one of the endings.
-fn live_contents(view: &View<'_>, survey: &Survey, pages: &[u32], endings: &Endings) -> HashSet<u64> {
-    let of_page = |number: &u32| {
-        let mut found = Vec::new();
-        let Some(version) = view.page(*number) else { return found };
-        let Some(page) = Page::parse(version.bytes, version.number, view.geometry) else { return found };
-        page.touch_cells();
-        for cell in page.good_cells() {
-            let payload = chains::read(view, survey, &version, &cell);
-            let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
-            // Most records need not be taken apart: they have none of the integers of two forms.
-            if header.serials().any(|serial| matches!(serial.0, 8 | 9)) {
-                let serials: SerialList = header.serials().collect();
-                let record = apart(&serials, header.len, &payload.bytes);
-                found.extend(record.and_then(|record| {
-                    let body = body(&record, None);
-                    let serials = record.iter().map(|(serial, _)| serial.0);
-                    endings.contain(ending(&body)).then(|| content(serials, &body))
-                }));
-            } else if payload.whole
-                && let Some(body) = payload.bytes.get(header.len..)
-                && endings.contain(ending(body))
-            {
-                found.push(content(header.serials().map(|serial| serial.0), body));
-            }
-        }
-        found
-    };
-    pages.par_iter().flat_map_iter(of_page).collect()
 }
