@@ -1,6 +1,6 @@
 //! Are the rows from before a column was dropped told by what is left of them?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 
@@ -74,5 +74,30 @@ fn a_dropped_column_is_told_by_the_rows_that_a_journal_has_of_a_page_that_is_los
     let is_right = |(a, fax): &(i64, String)| *fax == format!("t{}", a / 1_000_000_007);
     let right = gone.iter().filter_map(|line| of(&line)).filter(is_right).count();
     assert!(right >= 80 && gone.len() - right <= 3, "{right} of {}", gone.len());
+    Ok(())
+}
+
+#[test]
+fn what_is_left_of_a_row_id_tells_whose_older_version_a_row_is_where_many_have_its_cells() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA secure_delete = off;
+         CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, n INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO people SELECT 100000000007 * (i * 7919 % 10007), 'name ' || (i * i % 23), 1000000000039 * i FROM n;
+         ALTER TABLE people DROP COLUMN n;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let of = |line: &Json| Some((line["values"]["dropped"].as_i64()?, line["rowid"].as_i64()));
+    let is_right = |(n, rowid): &(i64, Option<i64>)| {
+        *rowid == Some(100_000_000_007 * (n / 1_000_000_000_039 * 7919 % 10007))
+    };
+    let older: Vec<(i64, Option<i64>)> =
+        rows_in_state(&lines, "people", "superseded").filter_map(of).collect();
+    assert!(older.len() >= 400 && older.iter().all(is_right), "{} rows: {older:?}", older.len());
+    // No row was deleted.
+    assert!(rows_in_state(&lines, "people", "deleted").count() <= 3);
     Ok(())
 }

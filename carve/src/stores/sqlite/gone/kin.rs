@@ -21,7 +21,6 @@ use mudlark_parsers::sqlite::varint::varint_at;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// Pages whose neighbours are read once for all of them.
@@ -125,13 +124,43 @@ impl<'r, 'a> Read<'r, 'a> {
 pub(super) struct Kin<'r, 'a> {
     search: &'r Search<'r, 'a>,
     common: OnceLock<Common>,
-    /// For the cells of each live row its id, where a row may have gone anywhere; `None` where several have them.
-    equals: HashMap<u64, Option<i64>>,
+    /// The cells of each live row and its id, where a row may have gone anywhere.
+    equals: Equals,
+}
+
+/// Fingerprints of all cells of rows, each with the row's id; in order.
+#[derive(Debug, Default)]
+struct Equals(Vec<(u64, i64)>);
+
+impl Equals {
+    fn of(mut rows: Vec<(u64, i64)>) -> Self {
+        rows.par_sort_unstable();
+        rows.dedup();
+        Self(rows)
+    }
+
+    /// The only row that has these cells and an id of which this can be left, where no other has it by accident.
+    fn only(&self, cells: &Cells<'_>, left: RowidLeft) -> Option<i64> {
+        let Self(rows) = self;
+        if rows.is_empty() {
+            return None;
+        }
+        let print = cells.print();
+        let first = rows.partition_point(|(other, _)| *other < print);
+        let equal = rows.get(first..).unwrap_or_default();
+        let equal = equal.get(..equal.partition_point(|(other, _)| *other == print)).unwrap_or_default();
+        let bits = if let RowidLeft::Low(_, bits) = left { bits } else { 0 };
+        if equal.len() > 1 && equal.len() as f64 > MOST_BY_ACCIDENT * 2_f64.powi(bits as i32) {
+            return None;
+        }
+        let mut fitting = equal.iter().filter(|(_, rowid)| fits(left, *rowid));
+        fitting.next().filter(|_| fitting.next().is_none()).map(|(_, rowid)| *rowid)
+    }
 }
 
 impl<'r, 'a> Kin<'r, 'a> {
     pub(super) fn of(search: &'r Search<'r, 'a>) -> Self {
-        Self { search, common: OnceLock::new(), equals: HashMap::new() }
+        Self { search, common: OnceLock::new(), equals: Equals::default() }
     }
 
     /// Gives the candidates of a page the row ids of these rows. When columns are dropped or added all rows are written
@@ -167,7 +196,7 @@ impl<'r, 'a> Kin<'r, 'a> {
         // A row that grew may stand on the page before or behind by now.
         let near = leaves.near(page);
         let mut asked = open.clone().filter_map(|index| known.get(index));
-        if equals.is_empty() && !asked.any(|dead| may_fit(search, near, dead.freed.rowid)) {
+        if equals.0.is_empty() && !asked.any(|dead| may_fit(search, near, dead.freed.rowid)) {
             return Vec::new();
         }
         read.read(search, near);
@@ -176,12 +205,11 @@ impl<'r, 'a> Kin<'r, 'a> {
             let dead = known.get(index)?;
             // Most row ids rule out all rows, which then need not be read.
             let fits = |(rowid, _): &&(i64, &Row<'_, '_>)| fits(dead.freed.rowid, *rowid);
-            if equals.is_empty() && !rows.iter().any(|row| fits(&row)) {
+            if equals.0.is_empty() && !rows.iter().any(|row| fits(&row)) {
                 return None;
             }
             let cells = dead_cells(search, dead)?;
-            let equal = || equals.get(&cells.print()).copied().flatten();
-            let equal = if equals.is_empty() { None } else { equal() };
+            let equal = equals.only(&cells, dead.freed.rowid);
             let telling = Telling::of(&cells);
             let rows = rows.iter().filter(fits);
             let rows = rows.filter_map(|(rowid, row)| Some((*rowid, row.shares(&telling)?, *row)));
@@ -217,12 +245,9 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
         let rows = search.leaves().pages.par_iter().flat_map_iter(|page| {
             let mut rows = Vec::new();
             page_rows(search, *page, &mut rows);
-            rows.into_iter().filter_map(|row| Some((row.cell.rowid, row.cells()?.print())))
+            rows.into_iter().filter_map(|row| Some((row.cells()?.print(), row.cell.rowid)))
         });
-        for (rowid, cells) in rows.collect::<Vec<_>>() {
-            let only = beside.equals.entry(cells).or_insert(Some(rowid));
-            *only = only.filter(|other| *other == rowid);
-        }
+        beside.equals = Equals::of(rows.collect());
     }
     let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
