@@ -9,7 +9,8 @@ mod emptied;
 mod unnamed;
 
 use super::agree::{self, Agreement};
-use super::forest::{Forest, Gap, Ground, How, Object, bounds, fit_object, links};
+use super::forest::{Forest, Gap, Ground, How, Object, bounds, fit_object};
+use super::links::links;
 use super::sample;
 use super::shape::Fit;
 use mudlark_parsers::sqlite::page::PageKind;

@@ -1,6 +1,7 @@
 //! Links that contradict one another: roots that are children too, pages with two parents, children that were exchanged.
 
-use super::forest::{Ground, KeyRange, links};
+use super::forest::{Ground, KeyRange};
+use super::links::links;
 use super::shape::Fit;
 use mudlark_parsers::sqlite::page::PageKind;
 use std::collections::{HashMap, HashSet};

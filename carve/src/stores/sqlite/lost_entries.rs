@@ -2,8 +2,9 @@
 //! page that is lost, and those between the cells on both sides of some that can't be read.
 
 use super::chains;
-use super::forest::{Ground, KeyRange, Tree, links};
+use super::forest::{Ground, KeyRange, Tree};
 use super::key_order::KeyOrder;
+use super::links::links;
 use super::lost_keys::LostKeys;
 use super::settle::Place;
 use super::survey;

@@ -1,7 +1,8 @@
 //! The keys of rows that may be missing from a tree.
 
 use super::chains::Chained;
-use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree, links};
+use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree};
+use super::links::links;
 use super::restored;
 use super::sample;
 use super::survey::{self, PageInfo};

@@ -37,6 +37,7 @@ mod keyed;
 mod keyed_entries;
 mod layout;
 mod leaf;
+mod links;
 mod loss;
 mod lost_entries;
 mod lost_keys;

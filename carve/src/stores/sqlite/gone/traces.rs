@@ -4,7 +4,8 @@
 //! holds the links to them ([`former`]), and a free interior page holds all of its own.
 
 use super::super::database::Database;
-use super::super::forest::{KeyRange, links};
+use super::super::forest::KeyRange;
+use super::super::links::links;
 use mudlark_parsers::sqlite::former;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
