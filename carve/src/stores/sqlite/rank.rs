@@ -2,6 +2,7 @@
 
 use mudlark_parsers::sqlite::serial::Serial;
 use mudlark_parsers::value::Value;
+use std::ops::RangeInclusive;
 
 /// Where a row stands among the others of its table: by its row id, or by the first bytes of its primary key.
 ///
@@ -43,6 +44,17 @@ impl Rank {
         }
         let rank = u128::from_be_bytes(rank.bytes);
         Self([(rank >> 64) as u64, rank as u64])
+    }
+
+    /// The row ids that have some ranks.
+    pub(super) fn rowids(ranks: &RangeInclusive<Self>) -> RangeInclusive<i64> {
+        let id = |high: u64| (high ^ (1 << 63)) as i64;
+        let (Self([from, behind]), Self([to, _])) = (*ranks.start(), *ranks.end());
+        match (from, behind) {
+            // What comes behind the last id is none.
+            (u64::MAX, 1..) => RangeInclusive::new(1, 0),
+            _ => id(from + u64::from(behind > 0))..=id(to),
+        }
     }
 
     /// The last one before it.
@@ -115,6 +127,15 @@ mod tests {
         assert!(numbers.map(Rank::of_rowid).is_sorted_by(|a, b| a < b));
         assert!(["", "a", "AB", "abc", "b"].map(of_text).is_sorted_by(|a, b| a < b));
         assert!(of_number(i64::MAX) < of_text(""));
+    }
+
+    #[test]
+    fn ranks_tell_the_row_ids_that_have_them() {
+        let ids = |from, to| Rank::rowids(&(from..=to));
+        assert_eq!(ids(Rank::of_rowid(-3), Rank::of_rowid(5).before()), -3..=4);
+        assert_eq!(ids(Rank::of_rowid(5).before(), Rank::of_rowid(5)), 5..=5);
+        assert_eq!(ids(Rank::LEAST, Rank::NONE), i64::MIN..=i64::MAX);
+        assert!(ids(Rank::NONE, Rank::NONE).is_empty());
     }
 
     #[test]

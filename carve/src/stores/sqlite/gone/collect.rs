@@ -8,6 +8,7 @@ use super::super::prints::{Print, tail};
 use super::super::rank::Rank;
 use super::super::settle;
 use super::ends::Ends;
+use super::judge::now;
 use super::kin::{self, Kin};
 use super::live::{EndingsOfPages, Live};
 use super::method::Method;
@@ -244,15 +245,20 @@ fn on_page(
             _ => Method::FreedPage,
         };
         let all = *ranks.start() == Rank::LEAST && *ranks.end() == Rank::NONE;
+        let since = if all || role != Role::Earlier { None } else { search.ids_since(number) };
+        let rank = |cell: &Cell| match since {
+            Some(ids) => Rank::of_rowid(now(ids, cell.rowid).0),
+            None => search.rank(number, version.bytes, cell),
+        };
         let is_asked = |cell: &Cell| {
             role != Role::Earlier
                 || search.asked.is_none_or(|asked| asked == cell.rowid)
-                    && (all || ranks.contains(&search.rank(number, version.bytes, cell)))
+                    && (all || ranks.contains(&rank(cell)))
         };
         let cells = page.good_cells().filter(is_asked);
         let mut copies = live.copies();
         // The live row of an id that VACUUM has given since is another one.
-        let by_id = search.tree.rowids && !(search.renumbered && role == Role::Earlier);
+        let by_id = search.tree.rowids && !(role == Role::Earlier && search.is_renumbered());
         let cells = cells.filter(|cell| !by_id || !copies.has(version.bytes, cell));
         let repeated = Repeated::of(&database.view, number, version);
         let cells = cells.filter(|cell| !repeated.has(cell));

@@ -1,12 +1,11 @@
 //! What became of each candidate: a copy of a live row, an older version of one, or a row that is gone.
 
-use super::super::history::{IdSince, OfTable};
+use super::super::history::{IdSince, IdsSince, OfTable};
 use super::super::ids::RowIds;
 use super::super::rank::Ranked;
 use super::doubt::Doubt;
 use super::kin::{self, Shared};
 use super::live::Live;
-use super::places::version_of_log;
 use super::reused::Later;
 use super::{Candidate, Dead, Numbering, Search};
 use crate::model::{State, Transaction};
@@ -109,7 +108,7 @@ pub(super) fn judge(
     (history, known): (Option<&OfTable<'_>>, &HashSet<u64>),
     mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
-    history.into_iter().for_each(|history| renumber(search, history, &mut dead));
+    renumber(search, &mut dead);
     know_again(search, &mut dead);
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells. It
     // writes all pages anew: only versions of them that are older may have other ids.
@@ -289,19 +288,21 @@ pub(super) fn judge(
 }
 
 /// Gives rows on earlier pages the ids that they have since VACUUM gave others, where the log tells.
-fn renumber(search: &Search<'_, '_>, history: &OfTable<'_>, dead: &mut [Candidate]) {
-    if !search.tree.rowids || search.layout.alias().is_some() {
-        return;
-    }
-    let view = &search.database.view;
-    for dead in dead.iter_mut().filter(|dead| view.is_old(dead.page)) {
+fn renumber(search: &Search<'_, '_>, dead: &mut [Candidate]) {
+    for dead in dead.iter_mut().filter(|dead| dead.numbering == Numbering::Unknown) {
         let (RowidLeft::Whole(_), Some(rowid)) = (dead.freed.rowid, dead.rowid) else { continue };
-        let version = version_of_log(search.database, dead.page);
-        match version.and_then(|version| history.id_since(rowid, version.number, version.commit)) {
-            Some(IdSince::Is(now)) => (dead.rowid, dead.numbering) = (Some(now), Numbering::Present),
-            Some(IdSince::Gone) => dead.numbering = Numbering::Former,
-            None => {}
+        if let Some(ids) = search.ids_since(dead.page) {
+            let (now, numbering) = now(ids, rowid);
+            (dead.rowid, dead.numbering) = (Some(now), numbering);
         }
+    }
+}
+
+/// The row id by which a row is known that had this one on a page from before VACUUM gave others.
+pub(super) fn now(ids: IdsSince<'_>, rowid: i64) -> (i64, Numbering) {
+    match ids.of(rowid) {
+        IdSince::Is(now) => (now, Numbering::Present),
+        IdSince::Gone => (rowid, Numbering::Former),
     }
 }
 

@@ -59,7 +59,7 @@ use super::database::{Database, Output};
 use super::emit::Witnesses;
 use super::entries::Entries;
 use super::forest::Tree;
-use super::history::OfTable;
+use super::history::{IdsSince, OfTable};
 use super::ids::RowIds;
 use super::keyed::KeptByKey;
 use super::layout::Layout;
@@ -180,8 +180,8 @@ struct Search<'s, 'a> {
     entries: &'s Entries,
     /// The row ids of the live rows, where all were noted.
     ids: Option<&'s RowIds>,
-    /// VACUUM gave the rows of earlier pages other ids, as a log tells.
-    renumbered: bool,
+    /// When rows stood, where a log tells.
+    history: Option<OfTable<'s>>,
     /// No id is given to a second row, since the key is `AUTOINCREMENT`.
     never_reuses: bool,
     /// The number of the tree whose pages are searched.
@@ -309,7 +309,7 @@ pub(super) fn rows<'s, 'a: 's>(
         went_on,
         entries: &witnesses.entries,
         ids,
-        renumbered: lifetimes.as_ref().is_some_and(OfTable::is_renumbered),
+        history: lifetimes.clone(),
         never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
         searched,
         nameless,
@@ -461,6 +461,26 @@ impl Search<'_, '_> {
     /// Whether a row that is not found may stand all the same: its page is lost and an index names it, or may be lost.
     fn may_be_named(&self, rowid: i64) -> bool {
         self.may_stand(rowid) || self.entries.names(rowid)
+    }
+
+    /// Whether VACUUM gave the rows of earlier pages other ids, as a log tells.
+    fn is_renumbered(&self) -> bool {
+        self.history.as_ref().is_some_and(OfTable::is_renumbered)
+    }
+
+    /// The ids that the rows of an earlier page have since VACUUM gave others, where the log tells.
+    fn ids_since(&self, page: u32) -> Option<IdsSince<'_>> {
+        let history = self.history.as_ref().filter(|_| self.is_renumbered())?;
+        if !self.tree.rowids || self.layout.alias().is_some() || !self.database.view.is_old(page) {
+            return None;
+        }
+        let version = places::version_of_log(self.database, page)?;
+        history.ids_since(version.number, version.commit)
+    }
+
+    /// The id by which a row is known that has this one on a page: the present one, or that which it had when it went.
+    fn id_now(&self, page: u32, rowid: i64) -> i64 {
+        self.ids_since(page).map_or(rowid, |ids| judge::now(ids, rowid).0)
     }
 
     /// The fingerprints of a candidate.

@@ -7,6 +7,7 @@
 use super::super::history::OfTable;
 use super::super::rank::Rank;
 use super::collect::{Pages, whole};
+use super::judge::now;
 use super::{Candidate, Dead, Numbering, Search};
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::freed::RowidLeft;
@@ -26,6 +27,8 @@ struct Earlier {
     page: u32,
     /// The ranks of its rows.
     ranks: RangeInclusive<Rank>,
+    /// Those of the rows that were gone before VACUUM gave ids, where it did since.
+    former: Option<RangeInclusive<Rank>>,
     /// The least that what lies in its free space is likely to have.
     least: Rank,
 }
@@ -51,14 +54,23 @@ pub(super) struct Passes {
 impl Earlier {
     fn of(search: &Search<'_, '_>, page: u32) -> Self {
         let database = search.database;
-        let all = || Self { page, ranks: Rank::LEAST..=Rank::NONE, least: Rank::LEAST };
+        let all = || Self { page, ranks: Rank::LEAST..=Rank::NONE, former: None, least: Rank::LEAST };
         if search.tree.rowids {
             let info = database.survey.page(page);
             if !info.sound || info.kind != Some(PageKind::TableLeaf) || info.cells == 0 {
                 return all();
             }
-            let least = Rank::of_rowid(info.first.saturating_sub(BESIDE));
-            return Self { page, ranks: Rank::of_rowid(info.first)..=Rank::of_rowid(info.last), least };
+            let ranks = |first, last| Rank::of_rowid(first)..=Rank::of_rowid(last);
+            let beside = |first: i64| Rank::of_rowid(first.saturating_sub(BESIDE));
+            let (ids, own) = (info.first..=info.last, ranks(info.first, info.last));
+            let Some(since) = search.ids_since(page) else {
+                return Self { page, ranks: own, former: None, least: beside(info.first) };
+            };
+            // Rows that are gone keep the ids that they had.
+            let now = since.within(ids);
+            let first = now.as_ref().map_or(info.first, |now| info.first.min(*now.start()));
+            let ranks = now.map_or_else(|| own.clone(), |now| ranks(*now.start(), *now.end()));
+            return Self { page, ranks, former: Some(own), least: beside(first) };
         }
         let version = database.view.page(page);
         let parsed = version.as_ref().and_then(|version| {
@@ -68,9 +80,15 @@ impl Earlier {
         let Some(of_page) = parsed else { return all() };
         let ranks = || of_page.good_cells().map(|cell| search.rank(page, of_page.bytes, &cell));
         match (ranks().min(), ranks().max()) {
-            (Some(first), Some(last)) => Self { page, ranks: first..=last, least: first },
+            (Some(first), Some(last)) => Self { page, ranks: first..=last, former: None, least: first },
             _ => all(),
         }
+    }
+
+    /// Whether any of its rows has one of the ranks.
+    fn has_any(&self, ranks: &RangeInclusive<Rank>) -> bool {
+        let mut own = std::iter::once(&self.ranks).chain(&self.former);
+        own.any(|own| own.start() <= ranks.end() && ranks.start() <= own.end())
     }
 }
 
@@ -119,10 +137,15 @@ impl Passes {
         }
     }
 
-    /// The rank of a candidate.
-    fn rank(&self, dead: &Dead) -> Rank {
-        let of_rowid = || dead.rowid.map_or(Rank::NONE, Rank::of_rowid);
-        if self.by_rowid { of_rowid() } else { dead.rank() }
+    /// The rank that a candidate will be judged by.
+    fn rank(&self, search: &Search<'_, '_>, dead: &Dead) -> Rank {
+        if !self.by_rowid {
+            return dead.rank();
+        }
+        let Some(rowid) = dead.rowid else { return Rank::NONE };
+        let is_as_read =
+            dead.numbering == Numbering::Unknown && matches!(dead.freed.rowid, RowidLeft::Whole(_));
+        Rank::of_rowid(if is_as_read { search.id_now(dead.page, rowid) } else { rowid })
     }
 
     /// The ranks of all passes.
@@ -151,9 +174,8 @@ impl Passes {
     pub(super) fn pages(&self, pass: usize) -> Pages {
         let ranks = self.ranks(pass);
         let of_pass = self.earlier.iter().filter_map(|page| {
-            let any_row = page.ranks.start() <= ranks.end() && ranks.start() <= page.ranks.end();
             let is_home = self.home(page) == pass;
-            (any_row || is_home).then_some((page.page, is_home))
+            (page.has_any(&ranks) || is_home).then_some((page.page, is_home))
         });
         Pages::earlier(of_pass)
     }
@@ -166,9 +188,10 @@ impl Passes {
         }
         let sought = if self.by_rowid { dead.as_slice() } else { &[] };
         let ids = sought.par_iter().with_min_len(SHARE).map(|dead| self.known_id(search, dead));
-        let ids: Vec<Option<i64>> = ids.collect();
-        for (dead, id) in dead.iter_mut().zip(ids).filter_map(|(dead, id)| Some((dead, id?))) {
-            (dead.rowid, dead.claims) = (Some(id), dead.claims.without(Claim::RowidInferred));
+        let ids: Vec<Option<(i64, Numbering)>> = ids.collect();
+        for (dead, known) in dead.iter_mut().zip(ids).filter_map(|(dead, known)| Some((dead, known?))) {
+            (dead.rowid, dead.numbering) = (Some(known.0), known.1);
+            dead.claims = dead.claims.without(Claim::RowidInferred);
         }
         let is_open = |dead: &Dead| dead.uncommitted || dead.later;
         let place = |dead: &Dead| {
@@ -185,7 +208,7 @@ impl Passes {
         self.stood.extend(dead.iter().filter(|dead| is_freed(dead)).filter_map(|dead| place(dead)));
         dead.retain(|dead| !is_open(dead) || place(dead).is_none_or(|place| !self.stood.contains(&place)));
         let (nameless, named): (Vec<&Candidate>, Vec<&Candidate>) =
-            dead.iter().partition(|dead| self.rank(dead) == Rank::NONE);
+            dead.iter().partition(|dead| self.rank(search, dead) == Rank::NONE);
         for dead in nameless {
             if let Some(content) = dead.content {
                 self.nameless.entry(content).or_default();
@@ -196,11 +219,11 @@ impl Passes {
                 *known = true;
             }
         }
-        let of = |dead: &Dead| self.of_rank(self.rank(dead));
+        let of = |dead: &Dead| self.of_rank(self.rank(search, dead));
         let later: Vec<Candidate> =
             dead.extract_if(.., |dead| pass.is_none_or(|pass| of(dead) > pass)).collect();
         for dead in later {
-            let pass = self.of_rank(self.rank(&dead));
+            let pass = self.of_rank(self.rank(search, &dead));
             if let Some(waiting) = self.waiting.get_mut(pass) {
                 waiting.push(dead);
             }
@@ -208,8 +231,8 @@ impl Passes {
     }
 
     /// The row id of a cell that lost its own when it was freed, where an earlier version of its page has the same cells in
-    /// the same place with an id.
-    fn known_id(&self, search: &Search<'_, '_>, dead: &Dead) -> Option<i64> {
+    /// the same place with an id; and whose ids it is one of.
+    fn known_id(&self, search: &Search<'_, '_>, dead: &Dead) -> Option<(i64, Numbering)> {
         let view = &search.database.view;
         let is_open = dead.rowid.is_none() || dead.claims.has(Claim::RowidInferred);
         let content = dead.content.filter(|_| is_open && dead.numbering == Numbering::Unknown)?;
@@ -223,7 +246,9 @@ impl Passes {
                 && page.header.kind == PageKind::TableLeaf
                 && page.pointers().any(|pointer| pointer == cell.at as usize)
                 && search.fingerprints(*number, &whole(version.bytes, cell)?).content == Some(content);
-            is_same.then_some(cell.rowid)
+            let since = || search.ids_since(*number);
+            let id = || since().map_or((cell.rowid, Numbering::Unknown), |ids| now(ids, cell.rowid));
+            is_same.then(id)
         })
     }
 

@@ -3,9 +3,11 @@
 //! A log may write every row anew in each of its commits. Of an object to which more happened than is held at once, only
 //! the places where it did are kept, and a range of keys is read anew when it is asked for.
 
+use super::super::layout::Layout;
 use super::super::rank::{Rank, Ranked};
 use super::pages::Pages;
-use super::rows::Keys;
+use super::renumbered::Renumbered;
+use super::rows::{self, Keys};
 use super::walk::{Reread, RowChange, TableChange, read_again};
 use std::collections::HashMap;
 use std::ops::{Deref, Range, RangeInclusive};
@@ -42,10 +44,21 @@ pub(super) struct Event {
     pub what: What,
 }
 
+/// By key and cells: the cells with the defaults of further columns, as which a row went on.
+type Grown = HashMap<(i64, u64), u64>;
+
+/// What happened to versions, known by the keys and the cells with which their rows went on.
+#[derive(Debug, Default)]
+struct Happened {
+    events: Vec<Event>,
+    grown: Grown,
+}
+
 /// Events in order.
 #[derive(Debug, Default)]
 pub(super) struct InOrder {
     events: Vec<Event>,
+    grown: Grown,
     /// The only key under which something happened to these cells.
     by_content: OnceLock<HashMap<u64, Option<i64>>>,
 }
@@ -63,10 +76,25 @@ pub(super) struct Cut {
     keys: Keys,
     /// The least rank of each range but the first.
     firsts: Vec<Rank>,
-    /// Where the rows lie that the commits changed.
-    steps: Vec<(u32, Reread)>,
+    /// What the commits did, in their order.
+    steps: Vec<Step>,
     /// The ranges that were asked for last, the latest at the end.
     recent: Mutex<Vec<(usize, Arc<InOrder>)>>,
+}
+
+/// What a commit did to the rows of an object.
+#[derive(Debug)]
+enum Step {
+    /// It gave them other ids.
+    Renumbered(Arc<Renumbered>),
+    /// It changed some.
+    Changed {
+        state: u32,
+        /// Where these lie.
+        read: Reread,
+        /// How records become rows, where some were written anew with the defaults of columns that they lacked.
+        grown: Option<Box<Layout>>,
+    },
 }
 
 /// What happened under one key, in the order of the cells to which it did.
@@ -99,9 +127,9 @@ impl OfKey<'_> {
 }
 
 impl InOrder {
-    fn new(mut events: Vec<Event>) -> Self {
+    fn new(Happened { mut events, grown }: Happened) -> Self {
         events.sort_unstable();
-        Self { events, by_content: OnceLock::new() }
+        Self { events, grown, by_content: OnceLock::new() }
     }
 
     fn places(&self, key: i64) -> Range<usize> {
@@ -128,7 +156,7 @@ impl Events {
         match self {
             Self::Held(all) => OfKey::Held(all.events.get(all.places(key)).unwrap_or_default()),
             Self::Cut(cut) => {
-                let all = cut.read(pages, cut.firsts.partition_point(|first| *first <= rank));
+                let all = cut.read(pages, cut.range_of(rank));
                 let places = all.places(key);
                 OfKey::Read(all, places)
             }
@@ -145,6 +173,19 @@ impl Events {
             }
             Self::Held(_) => self.of_key(None, Ranked { key, rank: Rank::NONE }),
         }
+    }
+
+    /// The cells with which a row went on that had these under a key: the same, unless the defaults of further columns were
+    /// written.
+    pub fn grown(&self, pages: Option<&Pages<'_>>, Ranked { key, rank }: Ranked, content: u64) -> u64 {
+        let grown = match self {
+            Self::Held(all) => all.grown.get(&(key, content)).copied(),
+            Self::Cut(cut) if cut.any_grown() => {
+                cut.read(pages, cut.range_of(rank)).grown.get(&(key, content)).copied()
+            }
+            Self::Cut(_) => None,
+        };
+        grown.unwrap_or(content)
     }
 
     /// The key under which something happened to these cells: the inner `None` when there are several. Of cut ones only a
@@ -178,6 +219,15 @@ impl Events {
 pub(super) struct Elsewhere;
 
 impl Cut {
+    /// The range in which a key lies.
+    fn range_of(&self, rank: Rank) -> usize {
+        self.firsts.partition_point(|first| *first <= rank)
+    }
+
+    fn any_grown(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Changed { grown: Some(_), .. }))
+    }
+
     /// The events of a range. One thread reads them while the others wait: it gives nothing to them that they could take up
     /// while they hold what it waits for.
     fn read(&self, pages: Option<&Pages<'_>>, range: usize) -> Arc<InOrder> {
@@ -197,81 +247,169 @@ impl Cut {
         read
     }
 
-    fn within(&self, pages: &Pages<'_>, ranks: &RangeInclusive<Rank>) -> Vec<Event> {
-        let mut events = Vec::with_capacity(OF_RANGE);
-        for (state, step) in &self.steps {
-            let rows = read_again(pages, step, *state, self.keys, ranks);
-            events.extend(rows.iter().flat_map(|row| of_row(row, step.known, *state)).flatten());
+    /// What happened to rows that have keys of these ranks in the end.
+    fn within(&self, pages: &Pages<'_>, ranks: &RangeInclusive<Rank>) -> Happened {
+        let given = self.steps.iter().filter_map(|step| match step {
+            Step::Renumbered(ids) => Some(&**ids),
+            Step::Changed { .. } => None,
+        });
+        // Before other ids are given those are asked for of which any become these.
+        let mut asked = vec![vec![ranks.clone()]];
+        for ids in given.rev() {
+            asked.extend(asked.last().map(|ranks| with_sources(ranks, ids)));
         }
-        events
+        let any_given = asked.len() > 1;
+        let mut found = Happened { events: Vec::with_capacity(OF_RANGE), grown: Grown::new() };
+        for step in &self.steps {
+            match step {
+                Step::Renumbered(ids) => {
+                    asked.pop();
+                    found.renumber(ids);
+                }
+                Step::Changed { state, read, grown } => {
+                    for ranks in asked.last().into_iter().flatten() {
+                        let mut rows = read_again(pages, read, *state, self.keys, ranks);
+                        if let Some(layout) = grown {
+                            let states = [state.saturating_sub(1), *state];
+                            let is_grown = |row: &mut RowChange| {
+                                let both = row.before.zip(row.after);
+                                both.is_some_and(|(old, new)| {
+                                    rows::is_grown(pages, (&old, &new), states, layout)
+                                })
+                            };
+                            let grown: Vec<RowChange> = rows.extract_if(.., is_grown).collect();
+                            found.grow(&grown);
+                        }
+                        found.add(rows.iter(), read.known, *state);
+                    }
+                }
+            }
+        }
+        if any_given {
+            let ids = Rank::rowids(ranks);
+            found.events.retain(|event| ids.contains(&event.key));
+            found.grown.retain(|(key, _), _| ids.contains(key));
+        }
+        found
+    }
+}
+
+/// Ranges of ids that are asked for apart: of more those that lie next to one another are asked for as one.
+const MOST_APART: usize = 8;
+
+/// Ranges of ranks with those of the row ids in whose place their ids were given.
+fn with_sources(ranks: &[RangeInclusive<Rank>], ids: &Renumbered) -> Vec<RangeInclusive<Rank>> {
+    let sources = ranks.iter().filter_map(|ranks| ids.before(&Rank::rowids(ranks)));
+    let sources = sources.map(|ids| Rank::of_rowid(*ids.start())..=Rank::of_rowid(*ids.end()));
+    let mut all: Vec<RangeInclusive<Rank>> = ranks.iter().cloned().chain(sources).collect();
+    all.sort_by_key(|ranks| *ranks.start());
+    all.dedup_by(|next, ranks| join(ranks, next, |ranks, next| next.start() <= ranks.end()));
+    while all.len() > MOST_APART {
+        let gap = |ranks: &RangeInclusive<Rank>, next: &RangeInclusive<Rank>| {
+            Rank::rowids(ranks).end().abs_diff(*Rank::rowids(next).start())
+        };
+        let least = all.iter().zip(all.iter().skip(1)).map(|(ranks, next)| gap(ranks, next)).min();
+        all.dedup_by(|next, ranks| join(ranks, next, |ranks, next| Some(gap(ranks, next)) <= least));
+    }
+    all
+}
+
+/// Makes one of two ranges, where `are_one` says so.
+fn join(
+    ranks: &mut RangeInclusive<Rank>,
+    next: &RangeInclusive<Rank>,
+    are_one: impl Fn(&RangeInclusive<Rank>, &RangeInclusive<Rank>) -> bool,
+) -> bool {
+    let joined = are_one(ranks, next);
+    if joined {
+        *ranks = *ranks.start()..=*ranks.end().max(next.end());
+    }
+    joined
+}
+
+impl Happened {
+    /// What happened to the versions that stand goes on under the ids that `ids` gave to their rows.
+    fn renumber(&mut self, ids: &Renumbered) {
+        self.go_on(|(key, content)| (ids.get(key).unwrap_or(key), content));
+    }
+
+    /// What happened to the versions that stand goes on under the cells with which `rows` were written anew.
+    fn grow(&mut self, rows: &[RowChange]) {
+        let grown = |row: &RowChange| Some(((row.key, row.before?.content?), row.after?.content?));
+        let grown: Grown = rows.iter().filter_map(grown).collect();
+        if !grown.is_empty() {
+            self.go_on(|(key, content)| (key, grown.get(&(key, content)).copied().unwrap_or(content)));
+            self.grown.extend(grown);
+        }
+    }
+
+    fn go_on(&mut self, next: impl Fn((i64, u64)) -> (i64, u64)) {
+        self.events.sort_unstable();
+        for of_version in self.events.chunk_by_mut(|a, b| (a.key, a.content) == (b.key, b.content)) {
+            let stands = of_version.last().is_some_and(|event| matches!(event.what, What::Came | What::Seen));
+            for event in of_version.iter_mut().filter(|_| stands) {
+                (event.key, event.content) = next((event.key, event.content));
+            }
+        }
+    }
+
+    /// Adds what the commit before a state did to rows; `known` as in [`of_row`].
+    fn add<'r>(&mut self, rows: impl Iterator<Item = &'r RowChange>, known: [bool; 2], state: u32) {
+        self.events.extend(rows.flat_map(|row| of_row(row, known, state)).flatten());
     }
 }
 
 /// The events of an object while the commits are followed.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    events: Vec<Event>,
-    count: usize,
-    steps: Vec<(u32, Reread)>,
+    happened: Happened,
+    steps: Vec<Step>,
     is_cut: bool,
 }
 
 impl Gathered {
-    /// Adds what a commit did to rows. Those of which `is_wanted` says so are kept, unless there are more than are held, and
-    /// they `may_be_cut`.
+    /// Adds what a commit did to rows: the ids that it gave them, if it did, and changes. Those of which `is_wanted` says so
+    /// are kept, unless there are more than are held, and they `may_be_cut`. `layout` is how records become rows.
     pub fn add(
         &mut self,
-        (change, state): (&mut TableChange, u32),
+        (change, state): (TableChange, u32),
+        (given, layout): (Option<Arc<Renumbered>>, Option<&Layout>),
         is_wanted: impl Fn(&&RowChange) -> bool,
         may_be_cut: bool,
     ) {
-        let known = change.read.known;
-        let events = change.rows.iter().filter(is_wanted);
-        for event in events.flat_map(|row| of_row(row, known, state)).flatten() {
-            self.count += 1;
-            if !self.is_cut {
-                self.events.push(event);
+        let TableChange { rows, grown, read, .. } = change;
+        if !self.is_cut {
+            if let Some(ids) = &given {
+                self.happened.renumber(ids);
             }
+            self.happened.grow(&grown);
+            self.happened.add(rows.iter().filter(is_wanted), read.known, state);
         }
-        if may_be_cut {
-            self.steps.push((state, std::mem::take(&mut change.read)));
-            if self.count > MOST_HELD && !self.is_cut {
-                self.is_cut = true;
-                self.events = Vec::new();
-            }
-        }
-    }
-
-    /// Whether not all events are held.
-    pub const fn is_cut(&self) -> bool {
-        self.is_cut
-    }
-
-    /// VACUUM gave rows other ids, or records the defaults of further columns: what happened to those that stand goes on
-    /// under the new ones.
-    pub fn go_on(&mut self, change: &TableChange) {
-        if change.renumbered.is_empty() && change.grown.is_empty() || self.events.is_empty() {
+        if !may_be_cut {
             return;
         }
-        let renumbered: HashMap<i64, i64> = change.renumbered.iter().copied().collect();
-        let grown = change.grown.iter();
-        let grown = grown.filter_map(|row| Some(((row.key, row.before?.content?), row.after?.content?)));
-        let grown: HashMap<(i64, u64), u64> = grown.collect();
-        self.events.sort_unstable();
-        for of_version in self.events.chunk_by_mut(|a, b| (a.key, a.content) == (b.key, b.content)) {
-            let stands = of_version.last().is_some_and(|event| matches!(event.what, What::Came | What::Seen));
-            for event in of_version.iter_mut().filter(|_| stands) {
-                event.content = grown.get(&(event.key, event.content)).copied().unwrap_or(event.content);
-                event.key = renumbered.get(&event.key).copied().unwrap_or(event.key);
+        self.steps.push(match given {
+            Some(ids) => Step::Renumbered(ids),
+            None => {
+                let grown = layout.filter(|_| !grown.is_empty()).cloned().map(Box::new);
+                Step::Changed { state, read, grown }
             }
+        });
+        if !self.is_cut && self.happened.events.len() + self.happened.grown.len() > MOST_HELD {
+            self.is_cut = true;
+            self.happened = Happened::default();
         }
     }
 
     pub fn finish(self, keys: Keys) -> Events {
         if !self.is_cut {
-            return Events::Held(InOrder::new(self.events));
+            return Events::Held(InOrder::new(self.happened));
         }
-        let mut ranks: Vec<(Rank, u32)> = self.steps.iter().flat_map(|(_, step)| step.ranks()).collect();
+        let changed = self.steps.iter().filter_map(|step| match step {
+            Step::Changed { read, .. } => Some(read),
+            Step::Renumbered(_) => None,
+        });
+        let mut ranks: Vec<(Rank, u32)> = changed.flat_map(Reread::ranks).collect();
         ranks.sort_unstable();
         let (mut firsts, mut events) = (Vec::new(), 0);
         for of_rank in ranks.chunk_by(|(a, _), (b, _)| a == b) {

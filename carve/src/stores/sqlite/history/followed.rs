@@ -3,14 +3,16 @@
 use super::events::Gathered;
 use super::objects::Object;
 use super::pages::Pages;
+use super::renumbered::Renumbered;
 use super::rows::Keys;
 use super::walk::{RowChange, Walk};
 use crate::stores::AskedRow;
 use mudlark_parsers::value::TextEncoding;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-/// For tables whose rows were given other ids the states that did so, each with the new ids of the old ones.
-pub(super) type Renumbered = HashMap<usize, Vec<(u32, HashMap<i64, i64>)>>;
+/// For tables whose rows were given other ids the states that did so, in order, each with the new ids.
+pub(super) type GivenIds = HashMap<usize, Vec<(u32, Arc<Renumbered>)>>;
 
 /// What came of following all commits.
 pub(super) struct Followed {
@@ -19,31 +21,27 @@ pub(super) struct Followed {
     /// How many these are.
     pub known: usize,
     pub events: Vec<Gathered>,
-    pub renumbered: Renumbered,
-    pub grown: HashMap<(usize, i64, u64), u64>,
+    pub renumbered: GivenIds,
     pub schema_known: bool,
     pub owners: HashMap<(u32, u32), u32>,
 }
 
 impl Followed {
-    /// `Err` is an object whose events must all be held, but for those that are `whole` anyway.
+    /// `None` when more would have to be read than a sound log could ask for.
     pub fn of(
         pages: &Pages<'_>,
         encoding: TextEncoding,
         chosen: u32,
         asked: Option<&AskedRow>,
-        whole: &HashSet<usize>,
-    ) -> Option<Result<Self, usize>> {
-        let mut whole = whole.clone();
+    ) -> Option<Self> {
         let mut walk = Walk::begin(pages, encoding);
         let mut at_chosen = (chosen == 0).then(|| walk.objects.clone());
         let mut events: Vec<Gathered> = Vec::new();
-        let mut renumbered = Renumbered::new();
-        let mut grown = HashMap::new();
+        let mut renumbered = GivenIds::new();
         let mut owners: HashMap<(u32, u32), u32> =
             walk.owned().map(|(page, object)| ((page, 0), object)).collect();
         for state in 1..=pages.last() {
-            let mut step = walk.step(state);
+            let step = walk.step(state);
             if walk.overrun {
                 return None;
             }
@@ -53,32 +51,25 @@ impl Followed {
             let written = pages.written(state);
             owners.extend(written.filter_map(|page| Some(((page, state), walk.surely_owned(page)?))));
             events.resize_with(walk.objects.len(), Gathered::default);
-            for change in &mut step.tables {
+            for change in step.tables {
                 let number = change.object;
-                if !change.renumbered.is_empty() {
-                    let ids = change.renumbered.iter().copied().collect();
-                    renumbered.entry(number).or_default().push((state, ids));
+                let given = (!change.renumbered.is_empty())
+                    .then(|| Arc::new(change.renumbered.iter().copied().collect::<Renumbered>()));
+                if let Some(ids) = &given {
+                    renumbered.entry(number).or_default().push((state, Arc::clone(ids)));
                 }
-                grown.extend(change.grown.iter().filter_map(|row| {
-                    let (before, after) = (row.before?.content?, row.after?.content?);
-                    Some(((number, row.key, before), after))
-                }));
-                let goes_on = !change.renumbered.is_empty() || !change.grown.is_empty();
-                let Some(events) = events.get_mut(number) else { continue };
-                if goes_on && events.is_cut() {
-                    return Some(Err(number));
-                }
-                whole.extend(goes_on.then_some(number));
-                events.go_on(change);
-                let is_of = |object: &Object, asked: &AskedRow| {
+                let is_of = |object: &&Object, asked: &AskedRow| {
                     object.has_alias() && object.name.eq_ignore_ascii_case(&asked.table)
                 };
                 let object = walk.objects.get(number);
                 let only = object.zip(asked).filter(|(object, asked)| is_of(object, asked));
                 let is_wanted = |row: &&RowChange| only.is_none_or(|(_, asked)| row.key == asked.rowid);
                 let has_rows = object.is_some_and(|object| object.keys != Keys::None);
-                let may_be_cut = has_rows && only.is_none() && !whole.contains(&number);
-                events.add((change, state), is_wanted, may_be_cut);
+                let layout = object.and_then(|object| object.layout.as_ref());
+                if let Some(events) = events.get_mut(number) {
+                    let may_be_cut = has_rows && only.is_none();
+                    events.add((change, state), (given, layout), is_wanted, may_be_cut);
+                }
             }
         }
         events.resize_with(walk.objects.len(), Gathered::default);
@@ -90,6 +81,6 @@ impl Followed {
             (object.broken, object.incomplete, object.blind) = (last.broken, last.incomplete, last.blind);
         }
         objects.extend(walk.objects.drain(known..));
-        Some(Ok(Self { objects, known, events, renumbered, grown, schema_known, owners }))
+        Some(Self { objects, known, events, renumbered, schema_known, owners })
     }
 }

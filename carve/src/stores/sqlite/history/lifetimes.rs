@@ -3,15 +3,18 @@
 use super::super::database::Output;
 use super::super::rank::{Rank, Ranked};
 use super::events::{Elsewhere, Event, Events, OfKey, What};
-use super::followed::{Followed, Renumbered};
+use super::followed::{Followed, GivenIds};
 use super::objects::Object;
 use super::pages::Pages;
+use super::renumbered::Renumbered;
 use super::rows::Keys;
 use crate::model::{Lifetime, Point};
 use crate::stores::AskedRow;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// What the commits of a log did to the versions of all rows.
 #[derive(Debug)]
@@ -28,9 +31,7 @@ pub struct Lifetimes<'a> {
     /// The commit that made each state.
     points: Vec<Point>,
     /// What VACUUM did to row ids.
-    renumbered: Renumbered,
-    /// By object, key and cells: the cells with the defaults of further columns, as which the row went on.
-    grown: HashMap<(usize, i64, u64), u64>,
+    renumbered: GivenIds,
     /// The definitions before all commits are known.
     schema_known: bool,
     /// Pages of which the main file does not hold what was before all commits.
@@ -46,6 +47,23 @@ pub enum IdSince {
     Is(i64),
     /// None: the row was gone by then.
     Gone,
+}
+
+/// The ids that rows have which a page of some time has under others, since VACUUM gave them.
+#[derive(Clone, Copy, Debug)]
+pub struct IdsSince<'l>(&'l [(u32, Arc<Renumbered>)]);
+
+impl IdsSince<'_> {
+    /// The id of a row that had this one.
+    pub fn of(self, id: i64) -> IdSince {
+        let now = self.0.iter().try_fold(id, |id, (_, ids)| ids.get(id));
+        now.map_or(IdSince::Gone, IdSince::Is)
+    }
+
+    /// The least and the greatest id that rows have which had some of these; `None` where all are gone.
+    pub fn within(self, ids: RangeInclusive<i64>) -> Option<RangeInclusive<i64>> {
+        self.0.iter().try_fold(ids, |ids, (_, given)| given.after(&ids))
+    }
 }
 
 /// The lifetimes of one table's rows.
@@ -72,17 +90,8 @@ impl<'a> Lifetimes<'a> {
         chosen: u32,
         asked: Option<&AskedRow>,
     ) -> Option<Self> {
-        // Objects whose rows were given other ids or further columns: what happened to these is not read anew.
-        let mut whole: HashSet<usize> = HashSet::new();
-        let followed = loop {
-            match Followed::of(&pages, encoding, chosen, asked, &whole)? {
-                Ok(followed) => break followed,
-                Err(object) => {
-                    whole.insert(object);
-                }
-            }
-        };
-        let Followed { objects, known, events, renumbered, grown, schema_known, owners } = followed;
+        let followed = Followed::of(&pages, encoding, chosen, asked)?;
+        let Followed { objects, known, events, renumbered, schema_known, owners } = followed;
         let keys = objects.iter().map(|object| object.keys).chain(std::iter::repeat(Keys::None));
         let events: Vec<Events> =
             events.into_iter().zip(keys).map(|(events, keys)| events.finish(keys)).collect();
@@ -98,7 +107,6 @@ impl<'a> Lifetimes<'a> {
             known,
             points,
             renumbered,
-            grown,
             schema_known,
             without_base,
             owners,
@@ -302,8 +310,10 @@ impl OfTable<'_> {
             return open();
         }
         let events = |object: usize| {
-            let grown =
-                |key: Ranked| self.all.grown.get(&(object, key.key, content)).copied().unwrap_or(content);
+            let grown = |key: Ranked| {
+                let events = self.all.events.get(object);
+                events.map_or(content, |events| events.grown(self.all.pages.as_ref(), key, content))
+            };
             let own = key.map(|key| self.all.events_of(object, key, grown(key)));
             let own = own.unwrap_or(OfKey::Held(&[]));
             if !own.is_empty() || sure {
@@ -372,17 +382,15 @@ impl OfTable<'_> {
         standing.is_some_and(|object| self.all.renumbered.contains_key(object))
     }
 
-    /// The id that a row has at the point at which the table is read, of which a page has another one: as the main file has
-    /// the page, or as a commit left it. `None` where VACUUM gave no other ids since, or that isn't known.
-    pub fn id_since(&self, key: i64, page: u32, commit: Option<u32>) -> Option<IdSince> {
-        let state = self.all.state_of(page, commit)?;
+    /// The ids that rows have at the point at which the table is read, by those under which a page has them: as the main
+    /// file has the page, or as a commit left it. `None` where VACUUM gave no other ids since, or that isn't known.
+    pub fn ids_since(&self, page: u32, commit: Option<u32>) -> Option<IdsSince<'_>> {
         let object = self.objects.first().filter(|_| self.stands)?;
         let all = self.all.renumbered.get(object)?;
-        let since = all.iter().filter(|(at, _)| state < *at && *at <= self.all.chosen);
-        let mut since = since.map(|(_, ids)| ids).peekable();
-        since.peek()?;
-        let now = since.try_fold(key, |key, ids| ids.get(&key).copied());
-        Some(now.map_or(IdSince::Gone, IdSince::Is))
+        let state = self.all.state_of(page, commit)?;
+        let given = |until: u32| all.partition_point(|(at, _)| *at <= until);
+        let since = all.get(given(state)..given(self.all.chosen))?;
+        (!since.is_empty()).then_some(IdsSince(since))
     }
 
     /// The least rank of each range but the first among which the rows are read, of a table of which more versions are gone

@@ -2,8 +2,7 @@
 //!
 //! `commits` tells the transactions of a log apart, `pages` what each page was in each state, `walk` goes from state to
 //! state and compares the rows of the pages that changed, `lifetimes` says of each version when it stood,
-//! `events` keeps what happened to each, `timeline` lists
-//! the transactions, `point` finds the state that a user names, `reach` says whether its pages are there, `replay` writes
+//! `events` keeps what happened to each, `renumbered` the row ids that VACUUM gave, `timeline` lists the transactions, `point` finds the state that a user names, `reach` says whether its pages are there, `replay` writes
 //! them, `between` holds two states against one another, `changes` reads the rows that differ.
 
 mod between;
@@ -18,6 +17,7 @@ mod objects;
 mod pages;
 mod point;
 mod reach;
+mod renumbered;
 mod replay;
 mod rows;
 mod timeline;
@@ -26,7 +26,7 @@ mod walk;
 
 pub(super) use changes::read as difference;
 pub(super) use commits::Commits;
-pub(super) use lifetimes::{IdSince, Lifetimes, OfTable};
+pub(super) use lifetimes::{IdSince, IdsSince, Lifetimes, OfTable};
 pub(super) use pages::Pages;
 pub(super) use point::{States, Told, last_transaction};
 pub(super) use reach::Reached;
