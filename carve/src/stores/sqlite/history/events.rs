@@ -405,11 +405,24 @@ impl Gathered {
         if !self.is_cut {
             return Events::Held(InOrder::new(self.happened));
         }
-        let changed = self.steps.iter().filter_map(|step| match step {
-            Step::Changed { read, .. } => Some(read),
-            Step::Renumbered(_) => None,
-        });
-        let mut ranks: Vec<(Rank, u32)> = changed.flat_map(Reread::ranks).collect();
+        let mut ranks: Vec<(Rank, u32)> = Vec::new();
+        let mut given: Vec<&Renumbered> = Vec::new();
+        for step in self.steps.iter().rev() {
+            match step {
+                Step::Renumbered(ids) => given.push(ids),
+                Step::Changed { read, .. } if given.is_empty() => {
+                    ranks.extend(read.ranks().map(|(ranks, rows)| (*ranks.start(), rows)));
+                }
+                // What ended before is known by the ids of that time, and versions that are put out by those that the rows
+                // have in the end.
+                Step::Changed { read, .. } => ranks.extend(read.ranks().flat_map(|(ranks, rows)| {
+                    let ids = Rank::rowids(&ranks);
+                    let now = given.iter().rev().try_fold(ids.clone(), |ids, given| given.after(&ids));
+                    let first = |ids: RangeInclusive<i64>| (Rank::of_rowid(*ids.start()), rows.div_ceil(2));
+                    [first(now.unwrap_or_else(|| ids.clone())), first(ids)]
+                })),
+            }
+        }
         ranks.sort_unstable();
         let (mut firsts, mut events) = (Vec::new(), 0);
         for of_rank in ranks.chunk_by(|(a, _), (b, _)| a == b) {

@@ -48,9 +48,9 @@ impl ReadPage {
 }
 
 impl Reread {
-    /// For each page the least rank of a row that differs, and how many of them it may have.
-    pub fn ranks(&self) -> impl Iterator<Item = (Rank, u32)> {
-        self.pages.iter().map(|page| (page.first, page.rows))
+    /// For each page the ranks of the rows that differ, and how many of them it may have.
+    pub fn ranks(&self) -> impl Iterator<Item = (RangeInclusive<Rank>, u32)> {
+        self.pages.iter().map(|page| (page.first..=page.last, page.rows))
     }
 }
 
