@@ -345,8 +345,8 @@ impl<'a> Database<'a> {
             sink(&[batch])?;
         }
         witnesses.entries.forget_places();
-        let shared = reader.claims;
-        gone::rows(self, number, shared, &kept, &witnesses, altered, sink)?;
+        let table = gone::Table { number, claims: reader.claims, kept, witnesses };
+        gone::rows(self, table, altered, sink)?;
         if let Ok(mut missing) = self.missing.lock() {
             missing.push((TableId(number as u32), gone.len() as u64, broken));
         }

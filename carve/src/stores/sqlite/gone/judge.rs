@@ -100,12 +100,20 @@ pub(super) fn identities(search: &Search<'_, '_>, judged: &[Judged]) -> HashSet<
     committed.filter_map(identity).collect()
 }
 
-/// `history` are the lifetimes of the table's rows, where a log tells; `known` are cells of rows that have a row id and were
-/// judged before.
+/// What is known of a table's rows.
+pub(super) struct Known<'k> {
+    /// When they stood, where a log tells.
+    pub history: Option<&'k OfTable<'k>>,
+    /// Cells of rows that have a row id and were judged before.
+    pub contents: &'k HashSet<u64>,
+    /// Rows of which a version of a later shape is gone too.
+    pub went_on: &'k HashSet<Identity>,
+}
+
 pub(super) fn judge(
     search: &Search<'_, '_>,
     live: &Live<'_, '_, '_>,
-    (history, known): (Option<&OfTable<'_>>, &HashSet<u64>),
+    Known { history, contents: known, went_on }: Known<'_>,
     mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
     renumber(search, &mut dead);
@@ -197,7 +205,7 @@ pub(super) fn judge(
     let all_taken = search.tree.rowids && !renumbered && search.ids.is_some_and(RowIds::are_all_taken);
     let rows = groups.iter().enumerate();
     let rows = rows.filter_map(|(at, group)| Some((group.first()?.0, places.of_group(at).is_some())));
-    let are_kept = search.as_live.is_some() && most_went_on(search, rows);
+    let are_kept = search.as_live.is_some() && most_went_on(search, went_on, rows);
     let lengths: Vec<u32> = groups.iter().map(|group| group.len() as u32).collect();
     drop(groups);
     // What tells a row from others follows from any of its versions.
@@ -240,7 +248,7 @@ pub(super) fn judge(
             });
         }
         // Altering the table gave the row a version of a later shape, which was found too.
-        let went_on = search.went_on.contains(&identity);
+        let went_on = went_on.contains(&identity);
         let was_altered = are_kept && matches!(identity, Identity::Rowid(rowid) if search.may_stand(rowid));
         let replaced = standing.is_some() && !reused.contains(&at) || went_on || was_altered;
         let first = judged.len();
@@ -405,11 +413,15 @@ fn reused(
 
 /// Whether most rows of an earlier shape that are not hidden by damage went on in the later one. Altering a table writes all
 /// of its rows anew: then those that are hidden did as well.
-fn most_went_on(search: &Search<'_, '_>, rows: impl Iterator<Item = (Identity, bool)>) -> bool {
+fn most_went_on(
+    search: &Search<'_, '_>,
+    later: &HashSet<Identity>,
+    rows: impl Iterator<Item = (Identity, bool)>,
+) -> bool {
     let (mut all, mut went_on) = (0, 0);
     for (identity, stands) in rows {
         let Identity::Rowid(rowid) = identity else { continue };
-        let goes_on = stands || search.went_on.contains(&identity);
+        let goes_on = stands || later.contains(&identity);
         if goes_on || !search.may_stand(rowid) {
             all += 1;
             went_on += usize::from(goes_on);

@@ -124,13 +124,13 @@ impl<'r, 'a> Read<'r, 'a> {
 pub(super) struct Kin<'r, 'a> {
     search: &'r Search<'r, 'a>,
     common: OnceLock<Common>,
-    /// The cells of each live row and its id, where a row may have gone anywhere.
-    equals: Equals,
+    /// Where a row may have gone anywhere.
+    equals: Option<&'r Equals>,
 }
 
-/// Fingerprints of all cells of rows, each with the row's id; in order.
-#[derive(Debug, Default)]
-struct Equals(Vec<(u64, i64)>);
+/// Fingerprints of all cells of live rows, each with the row's id; in order.
+#[derive(Debug)]
+pub(super) struct Equals(Vec<(u64, i64)>);
 
 impl Equals {
     fn of(mut rows: Vec<(u64, i64)>) -> Self {
@@ -142,9 +142,6 @@ impl Equals {
     /// The only row that has these cells and an id of which this can be left, where no other has it by accident.
     fn only(&self, cells: &Cells<'_>, left: RowidLeft) -> Option<i64> {
         let Self(rows) = self;
-        if rows.is_empty() {
-            return None;
-        }
         let print = cells.print();
         let first = rows.partition_point(|(other, _)| *other < print);
         let equal = rows.get(first..).unwrap_or_default();
@@ -160,7 +157,7 @@ impl Equals {
 
 impl<'r, 'a> Kin<'r, 'a> {
     pub(super) fn of(search: &'r Search<'r, 'a>) -> Self {
-        Self { search, common: OnceLock::new(), equals: Equals::default() }
+        Self { search, common: OnceLock::new(), equals: None }
     }
 
     /// Gives the candidates of a page the row ids of these rows. When columns are dropped or added all rows are written
@@ -192,11 +189,12 @@ impl<'r, 'a> Kin<'r, 'a> {
         read: &mut Read<'r, 'a>,
     ) -> Vec<(usize, i64)> {
         let Self { search, common, equals } = self;
+        let equals = equals.filter(|equals| !equals.0.is_empty());
         let leaves = search.leaves();
         // A row that grew may stand on the page before or behind by now.
         let near = leaves.near(page);
         let mut asked = open.clone().filter_map(|index| known.get(index));
-        if equals.0.is_empty() && !asked.any(|dead| may_fit(search, near, dead.freed.rowid)) {
+        if equals.is_none() && !asked.any(|dead| may_fit(search, near, dead.freed.rowid)) {
             return Vec::new();
         }
         read.read(search, near);
@@ -205,11 +203,11 @@ impl<'r, 'a> Kin<'r, 'a> {
             let dead = known.get(index)?;
             // Most row ids rule out all rows, which then need not be read.
             let fits = |(rowid, _): &&(i64, &Row<'_, '_>)| fits(dead.freed.rowid, *rowid);
-            if equals.0.is_empty() && !rows.iter().any(|row| fits(&row)) {
+            if equals.is_none() && !rows.iter().any(|row| fits(&row)) {
                 return None;
             }
             let cells = dead_cells(search, dead)?;
-            let equal = equals.only(&cells, dead.freed.rowid);
+            let equal = equals.and_then(|equals| equals.only(&cells, dead.freed.rowid));
             let telling = Telling::of(&cells);
             let rows = rows.iter().filter(fits);
             let rows = rows.filter_map(|(rowid, row)| Some((*rowid, row.shares(&telling)?, *row)));
@@ -231,8 +229,14 @@ fn infer(live: &Live<'_, '_, '_>, dead: &mut [Candidate], index: usize, rowid: i
     }
 }
 
-/// Gives candidates of an earlier shape without a row id that of the live row of which they are a version.
-pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, dead: &mut [Candidate]) {
+/// Gives candidates of an earlier shape without a row id that of the live row of which they are a version. `equals` are the
+/// cells of the live rows, once they are known.
+pub(super) fn restore<'r>(
+    search: &'r Search<'r, '_>,
+    live: &Live<'_, '_, '_>,
+    dead: &mut [Candidate],
+    equals: &'r OnceLock<Equals>,
+) {
     if !search.tree.rowids || search.as_live.is_none() {
         return;
     }
@@ -242,12 +246,7 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     let known: &[Candidate] = dead;
     let mut beside = Kin::of(search);
     if !by_page.is_empty() {
-        let rows = search.leaves().pages.par_iter().flat_map_iter(|page| {
-            let mut rows = Vec::new();
-            page_rows(search, *page, &mut rows);
-            rows.into_iter().filter_map(|row| Some((row.cells()?.print(), row.cell.rowid)))
-        });
-        beside.equals = Equals::of(rows.collect());
+        beside.equals = Some(equals.get_or_init(|| self::equals(search)));
     }
     let pages: Vec<&[(u32, usize)]> = by_page.chunk_by(|(a, _), (b, _)| a == b).collect();
     let found = pages.par_chunks(CHUNK).flat_map_iter(|pages| {
@@ -262,6 +261,15 @@ pub(super) fn restore<'r>(search: &'r Search<'r, '_>, live: &Live<'_, '_, '_>, d
     });
     let found: Vec<(usize, i64)> = found.collect();
     found.into_iter().for_each(|(index, rowid)| infer(live, dead, index, rowid));
+}
+
+fn equals(search: &Search<'_, '_>) -> Equals {
+    let rows = search.leaves().pages.par_iter().flat_map_iter(|page| {
+        let mut rows = Vec::new();
+        page_rows(search, *page, &mut rows);
+        rows.into_iter().filter_map(|row| Some((row.cells()?.print(), row.cell.rowid)))
+    });
+    Equals::of(rows.collect())
 }
 
 /// What a candidate has in common with a live row.

@@ -8,6 +8,7 @@
 
 mod agreement;
 mod aliased;
+mod altered;
 mod anothers;
 mod bare;
 mod collect;
@@ -17,6 +18,7 @@ mod doubt;
 mod ends;
 mod entries;
 mod fitting;
+mod hunt;
 mod indexes;
 mod judge;
 mod kin;
@@ -44,11 +46,8 @@ mod unclaimed;
 mod unowned;
 mod zeroed;
 
-use collect::Pages;
-use entries::Indexes;
-use judge::{Identity, Judged};
+pub(super) use altered::{Altered, rows};
 pub(super) use mended::find as mended;
-use passes::Passes;
 pub(super) use places::{Places, find as places};
 pub(super) use streams::{Streams, find as streams};
 pub(super) use unowned::is_broken;
@@ -68,21 +67,15 @@ use super::prints::{Print, content, ending};
 use super::rank::{Rank, Ranked};
 use super::settle::{Contested, Kept as KeptByRowid};
 use super::view::PageVersion;
-use crate::error::Error;
-use crate::model::TableId;
-use crate::stores::RowSink;
 use leaves::Leaves;
-use live::Live;
 use method::Method;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freed::FreedCell;
 use mudlark_parsers::sqlite::record;
-use noted::Matched;
-use projected::{OfIndexes, Projection};
-use put::Target;
+use projected::Projection;
 use shape::Kinds;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
@@ -174,8 +167,6 @@ struct Search<'s, 'a> {
     output: usize,
     /// For each stored column of the live rows its position in these records, where they are of another shape.
     as_live: Option<Vec<Option<usize>>>,
-    /// Rows of which a version of a later shape is gone too.
-    went_on: HashSet<Identity>,
     /// The entries of the table's indexes.
     entries: &'s Entries,
     /// The row ids of the live rows, where all were noted.
@@ -192,35 +183,6 @@ struct Search<'s, 'a> {
     damaged: bool,
     /// The only row of which the versions on earlier pages are wanted.
     asked: Option<i64>,
-}
-
-/// The gone rows of tables that were altered: they are put out behind those of the earlier shapes.
-#[derive(Debug, Default)]
-pub(super) struct Altered {
-    /// Which they are, by the number of the table's definition.
-    identities: HashMap<usize, HashSet<Identity>>,
-    /// Their live rows that were compared, by the same.
-    kept: HashMap<usize, Kept>,
-    waiting: Vec<(usize, Claims, Vec<Judged>)>,
-}
-
-impl Altered {
-    /// Puts out those that wait.
-    pub(super) fn put<'s, 'a: 's>(
-        self,
-        database: &Database<'a>,
-        sink: &mut RowSink<'_, 's>,
-    ) -> Result<(), Error> {
-        for (number, claims, judged) in self.waiting {
-            let Some(output) = database.outputs.get(number) else { continue };
-            let rowids = database.tree(output).is_some_and(|tree| tree.rowids);
-            let (layout, table) = (&output.layout, TableId(number as u32));
-            let lifetimes = database.lifetimes_of(output);
-            let target = Target { database, layout, table, rowids, claims, lifetimes };
-            put::all(&target, &judged, &Matched::default(), sink)?;
-        }
-        Ok(())
-    }
 }
 
 /// Where the columns of `live` stand in the records of `table`.
@@ -251,186 +213,79 @@ fn rivals(database: &Database<'_>, number: usize) -> Vec<Kinds> {
     others.map(|(_, output)| Kinds::of(database, output)).collect()
 }
 
-/// The gone rows of a table.
-pub(super) fn rows<'s, 'a: 's>(
-    database: &Database<'a>,
-    number: usize,
-    claims: Claims,
-    kept: &Kept,
-    witnesses: &Witnesses,
-    altered: &mut Altered,
-    sink: &mut RowSink<'_, 's>,
-) -> Result<(), Error> {
-    let Some(output) = database.outputs.get(number) else { return Ok(()) };
-    let Some(tree) = database.tree(output) else { return Ok(()) };
-    let def = output.def.and_then(|def| database.catalogue.tables.get(def));
-    let key_cells = def.map_or(database.places.key_cells(output.tree), |def| def.ddl.primary_key.len());
-    if !tree.rowids && key_cells == 0 {
-        return Ok(());
-    }
-    let (table, layout) = (TableId(number as u32), &output.layout);
-    let places = &database.places;
-    // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
-    let later_number = def
-        .and_then(|def| def.successor)
-        .and_then(|number| database.outputs.iter().position(|output| output.def == Some(number)));
-    let later = later_number.and_then(|number| database.outputs.get(number));
-    let successor = later.and_then(|later| database.tree(later));
-    let later_places = later.map(|later| places.of(later.tree));
-    let successor = successor.filter(|later| later.rowids == tree.rowids);
-    let ids = successor.is_none().then_some(&witnesses.ids);
-    let searched = later.filter(|_| successor.is_some()).map_or(output.tree, |later| later.tree);
-    let tree = successor.unwrap_or(tree);
-    let rivals = rivals(database, number);
-    let mut kinds = Kinds::of(database, output);
-    let least = later.map_or(kinds.least, |later| Kinds::of(database, later).least);
-    let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
-    let as_live = def.zip(later_def).map(|(def, later)| positions(def, later));
-    // Tables come before their earlier shapes.
-    let went_on = later.and_then(|later| altered.identities.get(&later.def?).cloned()).unwrap_or_default();
-    let nameless = output.table.name.is_none();
-    if let Some(def) = output.def.filter(|def| is_altered(database, *def)) {
-        altered.kept.insert(def, kept.clone());
-    }
-    let later_kept = later.and_then(|later| altered.kept.get(&later.def?)).filter(|_| successor.is_some());
-    let kept = later_kept.unwrap_or(kept);
-    let lifetimes = database.lifetimes_of(output);
-    let search = Search {
-        database,
-        tree,
-        leaves: OnceLock::new(),
-        layout,
-        key_cells,
-        least,
-        rivals,
-        others: OnceLock::new(),
-        output: number,
-        as_live,
-        went_on,
-        entries: &witnesses.entries,
-        ids,
-        history: lifetimes.clone(),
-        never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
-        searched,
-        nameless,
-        damaged: claims.has(Claim::FileDamaged),
-        asked: database.asked_of(output),
-    };
-    let mut live = Live::of(&search, kept);
-    let mut pages = Pages::of(&search, places.of(output.tree), later_places);
-    // Those of an earlier shape are judged by what the later ones were, and wait for them.
-    let is_altered = output.def.is_some_and(|def| is_altered(database, def));
-    let in_passes = lifetimes.as_ref().filter(|_| !is_altered && search.as_live.is_none());
-    let mut passes = Passes::of(&search, in_passes, &mut pages);
-    let last = passes.count() - 1;
-    let (mut dead, mut seen) = collect::read(&search, &kinds, &live, &pages, &passes.all());
-    collect::hold_against(&mut live, &mut dead, &seen);
-    if kinds.few_rows() {
-        let own = dead.len();
-        if last > 0 {
-            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(0), &passes.ranks(0)).0);
-        }
-        let learned = learn(database, &mut kinds, &dead);
-        dead.truncate(own);
-        if learned {
-            // What the sure ones look like tells how to read the others.
-            (dead, seen) = collect::read(&search, &kinds, &live, &pages, &passes.all());
-            collect::hold_against(&mut live, &mut dead, &seen);
-        }
-    }
-    let streamed = streams::dead(&search, output.tree);
-    let (mut projected, mut rows): (Vec<Candidate>, Vec<Candidate>) =
-        streamed.into_iter().partition(|dead| dead.projection.is_some());
-    // A row that damage took from the main file seems deleted by the last transaction.
-    let of_journal = || database.last_changes_of(output).filter(|_| !claims.has(Claim::FileDamaged));
-    if last > 0 {
-        rowids::restore(&search, &live, &mut dead);
-        passes.wait(&search, None, &mut dead);
-    }
-    // One without a name may have the definition of another, whose indexes are not its own.
-    let indexed = output.def.filter(|_| !search.nameless && search.tree.rowids);
-    let indexes = indexed.map(|def| Indexes::of(database, def)).unwrap_or_default();
-    for pass in 0..=last {
-        let ranks = passes.ranks(pass);
-        if last == 0 {
-            // Of so many live rows it takes much memory.
-            seen = Vec::new();
-        } else {
-            dead = passes.take(pass);
-            dead.extend(collect::read(&search, &kinds, &live, &passes.pages(pass), &ranks).0);
-            collect::hold_against(&mut live, &mut dead, &seen);
-        }
-        let judging = &live;
-        let lifetimes = lifetimes.clone().map(|of_table| of_table.in_range(pass));
-        let of_indexes = || entries::noted(&search, &kinds, &indexes, &ranks);
-        let rows = if pass == last { std::mem::take(&mut rows) } else { Vec::new() };
-        let any_rows = !dead.is_empty() || !rows.is_empty();
-        // Of so many it takes much memory.
-        let are_many = dead.len() > MANY;
-        let mut dead = std::mem::take(&mut dead);
-        let of_rows = || {
-            if !any_rows {
-                return Vec::new();
-            }
-            kin::restore(&search, judging, &mut dead);
-            rowids::restore(&search, judging, &mut dead);
-            passes.wait(&search, Some(pass), &mut dead);
-            dead.extend(rows);
-            let of_journal = if lifetimes.is_none() { of_journal() } else { None };
-            let history = lifetimes.as_ref().or(of_journal.as_ref());
-            let mut judged = judge::judge(&search, judging, (history, &passes.known()), dead);
-            spoilt::leave_out(&search, judging, &mut judged);
-            judged
-        };
-        // Neither asks the other, and where the one has nothing to share among the threads the other has.
-        let (mut judged, noted) = match are_many {
-            true => (of_rows(), of_indexes()),
-            false => rayon::join(of_rows, of_indexes),
-        };
-        live.forget_counts();
-        let is_of_pass = |dead: &mut Candidate| {
-            pass == last || dead.rowid.is_some_and(|id| ranks.contains(&Rank::of_rowid(id)))
-        };
-        let projected: Vec<Candidate> = projected.extract_if(.., is_of_pass).collect();
-        if !any_rows && projected.is_empty() && noted.is_empty() {
-            continue;
-        }
-        parts::merge(&search, &mut judged);
-        let again = |noted| entries::again(&search, &kinds, &indexes, &ranks, noted);
-        let entries = OfIndexes { indexes: &indexes, noted, again: &again, are_all_asked: is_altered };
-        let matched = projected::judge(&search, &live, projected, entries, &mut judged);
-        for (_, _, entries) in altered.waiting.iter_mut().filter(|(waits, ..)| Some(*waits) == later_number) {
-            projected::settle_entries(&search, &mut judged, entries);
-        }
-        if let Some(def) = output.def.filter(|_| is_altered) {
-            altered.identities.insert(def, judge::identities(&search, &judged));
-            altered.waiting.push((number, claims, judged));
-            return Ok(());
-        }
-        let target = Target { database, layout, table, rowids: tree.rowids, claims, lifetimes };
-        put::all(&target, &judged, &matched, sink)?;
-        if pass == last {
-            // Giving back the memory of so many takes long, and nothing waits for it.
-            rayon::spawn(move || drop(judged));
-        }
-    }
-    Ok(())
+/// A table whose rows are sought.
+pub(super) struct Table {
+    /// Its number among the outputs.
+    pub number: usize,
+    /// What is claimed of all its rows.
+    pub claims: Claims,
+    /// Its live rows that were compared.
+    pub kept: Kept,
+    pub witnesses: Witnesses,
 }
 
-/// So many candidates are judged before the entries of indexes are read, and not while they are.
-const MANY: usize = 1 << 18;
+impl Table {
+    fn output<'d>(&self, database: &'d Database<'_>) -> Option<&'d Output> {
+        database.outputs.get(self.number)
+    }
 
-/// Sure rows from which a table's values are known.
-const SURE: usize = 4;
+    /// The number of the definition of the table that it became when it was altered.
+    fn successor(&self, database: &Database<'_>) -> Option<usize> {
+        database.catalogue.tables.get(self.output(database)?.def?)?.successor
+    }
 
-/// Learns what rows look like from candidates all of whose serial types stand on their pages, or from all that fill their
-/// places where there are hardly such; false without any.
-fn learn(database: &Database<'_>, kinds: &mut Kinds, dead: &[Candidate]) -> bool {
-    let fitted = || dead.iter().filter(|dead| !dead.freed.cut && dead.freed.fitted && dead.content.is_some());
-    let is_sure = |dead: &Candidate| !dead.freed.first_solved;
-    let any = fitted().filter(|dead| is_sure(dead)).take(SURE).count() < SURE;
-    let rows = fitted().filter(|dead| any || is_sure(dead));
-    kinds.learn(rows.filter_map(|dead| Some((database.view.page(dead.page)?.bytes, &dead.freed))))
+    /// The output of this one, with its number.
+    fn later<'d>(&self, database: &'d Database<'_>) -> Option<(usize, &'d Output)> {
+        let later = self.successor(database)?;
+        database.outputs.iter().enumerate().find(|(_, output)| output.def == Some(later))
+    }
+
+    /// The number of its definition, where the table has an earlier shape.
+    fn altered(&self, database: &Database<'_>) -> Option<usize> {
+        self.output(database)?.def.filter(|def| is_altered(database, *def))
+    }
+}
+
+impl<'s, 'a> Search<'s, 'a> {
+    /// `None` for a table in which no row can be told from another.
+    fn of(database: &'s Database<'a>, table: &'s Table) -> Option<Self> {
+        let Table { number, claims, witnesses, .. } = table;
+        let output = database.outputs.get(*number)?;
+        let tree = database.tree(output)?;
+        let def = output.def.and_then(|def| database.catalogue.tables.get(def));
+        let key_cells = def.map_or(database.places.key_cells(output.tree), |def| def.ddl.primary_key.len());
+        if !tree.rowids && key_cells == 0 {
+            return None;
+        }
+        // Rows of an earlier shape lie on the pages of the table that was altered, and its rows are their later versions.
+        let later = table.later(database).map(|(_, output)| output);
+        let successor = later.and_then(|later| database.tree(later));
+        let successor = successor.filter(|later| later.rowids == tree.rowids);
+        let ids = successor.is_none().then_some(&witnesses.ids);
+        let searched = later.filter(|_| successor.is_some()).map_or(output.tree, |later| later.tree);
+        let kinds = |output: &Output| Kinds::of(database, output);
+        let later_def = later.and_then(|later| database.catalogue.tables.get(later.def?));
+        Some(Self {
+            database,
+            tree: successor.unwrap_or(tree),
+            leaves: OnceLock::new(),
+            layout: &output.layout,
+            key_cells,
+            least: kinds(later.unwrap_or(output)).least,
+            rivals: rivals(database, *number),
+            others: OnceLock::new(),
+            output: *number,
+            as_live: def.zip(later_def).map(|(def, later)| positions(def, later)),
+            entries: &witnesses.entries,
+            ids,
+            history: database.lifetimes_of(output),
+            never_reuses: def.is_some_and(|def| def.ddl.autoincrement),
+            searched,
+            nameless: output.table.name.is_none(),
+            damaged: claims.has(Claim::FileDamaged),
+            asked: database.asked_of(output),
+        })
+    }
 }
 
 /// What is compared of a candidate, as the fields of [`Dead`].
@@ -461,6 +316,12 @@ impl Search<'_, '_> {
     /// Whether a row that is not found may stand all the same: its page is lost and an index names it, or may be lost.
     fn may_be_named(&self, rowid: i64) -> bool {
         self.may_stand(rowid) || self.entries.names(rowid)
+    }
+
+    /// Whether its rows lie on the pages of the table that it became.
+    fn is_of_another(&self) -> bool {
+        let output = self.database.outputs.get(self.output);
+        output.is_some_and(|output| output.tree != self.searched)
     }
 
     /// Whether VACUUM gave the rows of earlier pages other ids, as a log tells.

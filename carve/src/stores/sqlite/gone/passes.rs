@@ -94,8 +94,8 @@ impl Earlier {
 
 impl Passes {
     /// Takes the earlier pages out of those to be read, where they are to be read in several passes.
-    pub(super) fn of(search: &Search<'_, '_>, history: Option<&OfTable<'_>>, pages: &mut Pages) -> Self {
-        let firsts = history.map(OfTable::ranges).unwrap_or_default();
+    pub(super) fn of(search: &Search<'_, '_>, pages: &mut Pages) -> Self {
+        let firsts = search.history.as_ref().map(OfTable::ranges).unwrap_or_default();
         let earlier = if firsts.is_empty() { Vec::new() } else { pages.take_earlier() };
         let earlier: Vec<Earlier> = earlier.into_par_iter().map(|page| Earlier::of(search, page)).collect();
         let mut versions: HashMap<u32, Vec<u32>> = HashMap::new();
