@@ -9,6 +9,7 @@ use super::view::PageVersion;
 use crate::model::Finding;
 use crate::source::SourceId;
 use crate::stores::PageCounts;
+use crate::words::grouped_count;
 use mudlark_parsers::damage::{Damage, DamageKind};
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
@@ -57,6 +58,11 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
             found.extend(gaps.filter_map(|gap| gap_finding(database, gap)));
         }
     }
+    let unlisted = database.forest.unlisted;
+    found.extend((unlisted > 0).then(|| {
+        let links = grouped_count(unlisted, "further link");
+        Finding::note("btree_page.child", "not_a", links, "no more links than pages".to_owned())
+    }));
     found
 }
 

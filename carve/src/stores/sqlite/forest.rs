@@ -109,7 +109,14 @@ pub(super) struct Forest {
     crossed: Crossed,
     /// Every page that is not free hangs in a tree, or a link of one names it.
     pub all_named: bool,
+    /// Gaps of all trees that are still noted: no more links than pages can be right.
+    room: usize,
+    /// Links that don't hold up and for whose gaps there is no room.
+    pub unlisted: u64,
 }
+
+/// Gaps that are noted of any file.
+const LEAST_ROOM: usize = 1 << 14;
 
 /// Exchanged roots that are looked for, each of which asks all trees, and trees that are held against all others for it.
 const MOST_EXCHANGED: usize = 64;
@@ -146,6 +153,8 @@ impl Forest {
             roots: HashSet::new(),
             crossed: Crossed::default(),
             all_named: false,
+            room: ground.view.page_count as usize + LEAST_ROOM,
+            unlisted: 0,
         };
         let tables = ground
             .catalogue
@@ -347,7 +356,12 @@ impl Forest {
                 && fits;
             let Some(tree) = self.trees.get_mut(number) else { return };
             if !holds {
-                tree.gaps.push(Gap { parent, child: page, range, part: number as u32 });
+                if self.room > 0 || tree.gaps.is_empty() {
+                    tree.gaps.push(Gap { parent, child: page, range, part: number as u32 });
+                    self.room = self.room.saturating_sub(1);
+                } else {
+                    self.unlisted += 1;
+                }
                 continue;
             }
             if let Some(place) = self.placed.get_mut(page as usize - 1) {
