@@ -48,6 +48,18 @@ fn the_rows_of_a_store_in_which_no_row_is_live_come_back_without_its_header() ->
 }
 
 #[test]
+fn the_text_of_rows_that_are_all_gone_tells_its_encoding_without_the_header() -> Done {
+    let folder = folder()?;
+    for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+        let sql = format!("PRAGMA encoding = '{encoding}'; {} DELETE FROM visits;", table("visits"));
+        let lines = recovered(folder.path(), (4096, 4096), &sql)?;
+        assert_eq!(count(&lines, "lost_1", "deleted", "visits"), 60, "{encoding}");
+        fs::remove_file(folder.path().join("store4096.db"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn an_emptied_table_without_a_name_has_its_rows_to_itself_beside_others_of_its_shape() -> Done {
     let folder = folder()?;
     let sql = ["north", "south", "west"].map(table).concat() + "DELETE FROM south;";

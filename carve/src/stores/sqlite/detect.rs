@@ -1,4 +1,4 @@
-//! Page size, reserved bytes and encoding: from the header, or from the pages where it is gone or lies.
+//! Page size and reserved bytes: from the header, or from the pages where it is gone or lies.
 
 use super::survey::look;
 use crate::source::Source;
@@ -6,10 +6,7 @@ use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
-use mudlark_parsers::sqlite::schema_row::SchemaKind;
-use mudlark_parsers::sqlite::serial::SerialKind;
 use mudlark_parsers::sqlite::stale_pointers;
-use mudlark_parsers::value::TextEncoding;
 use std::collections::BTreeMap;
 
 /// Pages that are looked at to tell the page size: enough for a tree page among many overflow pages.
@@ -91,7 +88,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
 }
 
 /// Page numbers to look at: the first ones and an even sample of the rest.
-fn sample(pages: usize) -> impl Iterator<Item = usize> {
+pub(super) fn sample(pages: usize) -> impl Iterator<Item = usize> {
     let step = (pages / SAMPLE).max(1);
     (0..pages.min(16)).chain((16..pages).step_by(step))
 }
@@ -238,99 +235,4 @@ fn reserved_of_all(source: &Source, page_size: u32) -> u8 {
     let nearly_all = |(_, count): &(&u32, &u32)| **count >= ENOUGH_LEAVES && **count * 10 >= all * 9;
     let end = ends.iter().find(nearly_all).map_or(page_size, |(end, _)| *end);
     u8::try_from(page_size.saturating_sub(end)).unwrap_or(0)
-}
-
-/// Cells of a page that are asked for the encoding of their text.
-const SAMPLED_CELLS: usize = 64;
-
-/// Texts below which the header's word stands.
-const ENOUGH_TEXTS: u32 = 8;
-
-/// Texts beyond which no more are asked, when they are plainly UTF-8.
-const PLENTY_OF_TEXTS: u32 = 2048;
-
-/// The encoding that the text of the rows is in; `None` when too little text tells.
-///
-/// UTF-8 text is valid as such and seldom holds zeros. UTF-16 text has its high bytes, which are of few kinds, in
-/// every second place.
-pub(super) fn seen_encoding<'a>(
-    geometry: Geometry,
-    page_count: u32,
-    page_bytes: &dyn Fn(u32) -> Option<&'a [u8]>,
-) -> Option<TextEncoding> {
-    let (mut valid, mut texts) = (0_u32, 0_u32);
-    let (mut even, mut odd) = ([0_u32; 256], [0_u32; 256]);
-    for index in sample(page_count as usize) {
-        if texts >= PLENTY_OF_TEXTS && valid * 10 >= texts * 9 {
-            break;
-        }
-        let number = index as u32 + 1;
-        let Some(raw) = page_bytes(number) else { continue };
-        let Some(page) = Page::parse(raw, number, geometry) else { continue };
-        if page.header.kind.is_interior() {
-            continue;
-        }
-        for cell in page.good_cells().take(SAMPLED_CELLS) {
-            let local = cell.local_payload(raw);
-            let Ok(header) = record::header(local, cell.payload_len) else { continue };
-            let mut at = header.len;
-            for serial in header.serials() {
-                let len = serial.len() as usize;
-                let text = local.get(at..at.saturating_add(len)).unwrap_or_default();
-                at = at.saturating_add(len);
-                if serial.kind() != SerialKind::Text || text.is_empty() {
-                    continue;
-                }
-                if number == 1
-                    && let Some(encoding) = of_schema_word(text)
-                {
-                    return Some(encoding);
-                }
-                texts += 1;
-                // UTF-16 of many scripts is valid UTF-8 too, but full of control characters.
-                let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-                let plain = std::str::from_utf8(text)
-                    .is_ok_and(|text| text.chars().filter(|c| control(*c)).count() * 8 <= text.len());
-                valid += u32::from(plain);
-                if plain {
-                    continue;
-                }
-                for [first, second] in text.as_chunks::<2>().0 {
-                    even[usize::from(*first)] += 1;
-                    odd[usize::from(*second)] += 1;
-                }
-            }
-        }
-    }
-    if texts < ENOUGH_TEXTS {
-        return None;
-    }
-    if valid * 10 >= texts * 9 {
-        return Some(TextEncoding::Utf8);
-    }
-    let (even, odd) = (entropy(&even), entropy(&odd));
-    if valid * 4 > texts || (even - odd).abs() < 0.2 {
-        return None;
-    }
-    Some(if even < odd { TextEncoding::Utf16be } else { TextEncoding::Utf16le })
-}
-
-/// The encoding in which a text is one of the words that stand in the first column of `sqlite_schema`: no other one makes
-/// the same bytes of them.
-fn of_schema_word(text: &[u8]) -> Option<TextEncoding> {
-    let encodings = [TextEncoding::Utf8, TextEncoding::Utf16le, TextEncoding::Utf16be];
-    let is_word = |encoding: &TextEncoding| {
-        encoding.decode(text).is_some_and(|text| SchemaKind::from_text(&text).is_some())
-    };
-    encodings.into_iter().find(is_word)
-}
-
-/// Entropy of a byte's distribution, in bits.
-fn entropy(counts: &[u32; 256]) -> f64 {
-    let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
-    let part = |count: &u32| {
-        let share = f64::from(*count) / all.max(1.0);
-        if share > 0.0 { -share * share.log2() } else { 0.0 }
-    };
-    counts.iter().map(part).sum()
 }

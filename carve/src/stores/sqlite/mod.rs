@@ -52,6 +52,7 @@ mod remnants;
 mod repair;
 mod restored;
 mod sample;
+mod seen_encoding;
 mod settle;
 mod shape;
 mod shifted;

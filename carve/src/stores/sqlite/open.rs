@@ -18,6 +18,7 @@ use super::freelist;
 use super::gone;
 use super::layout::Layout;
 use super::rejoined;
+use super::seen_encoding::seen_encoding;
 use super::shape::Fit;
 use super::strays;
 use super::survey::Survey;
@@ -244,7 +245,7 @@ fn add_old_versions(
 fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding>) -> TextEncoding {
     let stated = header.and_then(Header::text_encoding);
     let bytes = |number| view.page(number).map(|page| page.bytes);
-    match (detect::seen_encoding(view.geometry, view.last_held(), &bytes), stated) {
+    match (seen_encoding(view.geometry, view.last_held(), &bytes, stated.is_some()), stated) {
         (Some(seen), Some(stated)) if seen == stated => stated,
         (Some(seen), stated) => {
             let found = stated.map_or("unknown", TextEncoding::name).to_owned();
