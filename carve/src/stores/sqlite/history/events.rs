@@ -205,6 +205,11 @@ impl Events {
         }
     }
 
+    /// Whether all of them are, so that none is read anew.
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
     /// The least rank of each range but the first; none of those that are held.
     pub fn ranges(&self) -> &[Rank] {
         match self {
@@ -405,36 +410,58 @@ impl Gathered {
         if !self.is_cut {
             return Events::Held(InOrder::new(self.happened));
         }
-        let mut ranks: Vec<(Rank, u32)> = Vec::new();
+        let mut ranks: Vec<(Rank, Rank, u32)> = Vec::new();
         let mut given: Vec<&Renumbered> = Vec::new();
         for step in self.steps.iter().rev() {
             match step {
                 Step::Renumbered(ids) => given.push(ids),
                 Step::Changed { read, .. } if given.is_empty() => {
-                    ranks.extend(read.ranks().map(|(ranks, rows)| (*ranks.start(), rows)));
+                    ranks.extend(read.ranks().map(|(ranks, rows)| (*ranks.start(), *ranks.end(), rows)));
                 }
                 // What ended before is known by the ids of that time, and versions that are put out by those that the rows
                 // have in the end.
                 Step::Changed { read, .. } => ranks.extend(read.ranks().flat_map(|(ranks, rows)| {
                     let ids = Rank::rowids(&ranks);
                     let now = given.iter().rev().try_fold(ids.clone(), |ids, given| given.after(&ids));
-                    let first = |ids: RangeInclusive<i64>| (Rank::of_rowid(*ids.start()), rows.div_ceil(2));
-                    [first(now.unwrap_or_else(|| ids.clone())), first(ids)]
+                    let half = |ids: RangeInclusive<i64>| {
+                        (Rank::of_rowid(*ids.start()), Rank::of_rowid(*ids.end()), rows.div_ceil(2))
+                    };
+                    [half(now.unwrap_or_else(|| ids.clone())), half(ids)]
                 })),
             }
         }
-        ranks.sort_unstable();
-        let (mut firsts, mut events) = (Vec::new(), 0);
-        for of_rank in ranks.chunk_by(|(a, _), (b, _)| a == b) {
-            let further: usize = of_rank.iter().map(|(_, rows)| *rows as usize).sum();
-            if events > 0 && events + further > OF_RANGE {
-                firsts.extend(of_rank.first().map(|(rank, _)| *rank));
-                events = 0;
-            }
-            events += further;
-        }
+        let firsts = firsts(ranks, keys == Keys::Rowid);
         Events::Cut(Cut { keys, firsts, steps: self.steps, recent: Mutex::default() })
     }
+}
+
+/// The least rank of each range but the first, by the least and the greatest rank of the rows on pages, and how many these
+/// are. Only `by_rowid` it is known what lies between ranks.
+fn firsts(mut ranks: Vec<(Rank, Rank, u32)>, by_rowid: bool) -> Vec<Rank> {
+    ranks.sort_unstable();
+    let (mut firsts, mut events) = (Vec::new(), 0);
+    for of_rank in ranks.chunk_by(|(a, ..), (b, ..)| a == b) {
+        let Some((first, last, _)) = of_rank.last() else { continue };
+        let further: usize = of_rank.iter().map(|(.., rows)| *rows as usize).sum();
+        if events > 0 && events + further > OF_RANGE {
+            firsts.push(*first);
+            events = 0;
+        }
+        events += further;
+        // A page that was written again and again.
+        let parts = (further / OF_RANGE) as u64;
+        if by_rowid && parts > 0 {
+            let ids = Rank::rowids(&(*first..=*last));
+            let width = ids.end().abs_diff(*ids.start()) / (parts + 1);
+            let next = |part: u64| ids.start().saturating_add_unsigned(width.saturating_mul(part));
+            firsts.extend((1..=parts).take_while(|_| width > 0).map(|part| Rank::of_rowid(next(part))));
+            events = if width > 0 { further / (parts as usize + 1) } else { events };
+        }
+    }
+    // Other pages begin between those ranks.
+    firsts.sort_unstable();
+    firsts.dedup();
+    firsts
 }
 
 /// What a commit did to the versions of a row; `known` tells whether all pages are known before it, and behind it.

@@ -97,7 +97,7 @@ impl<'a> Lifetimes<'a> {
             events.into_iter().zip(keys).map(|(events, keys)| events.finish(keys)).collect();
         let points = (0..=pages.last()).map(|state| pages.point(state)).collect();
         let without_base = pages.without_base();
-        let any_cut = events.iter().any(|events| !events.ranges().is_empty());
+        let any_cut = events.iter().any(|events| !events.is_held());
         let pages = any_cut.then_some(pages);
         Some(Self {
             objects,
@@ -402,10 +402,7 @@ impl OfTable<'_> {
 
     /// Whether all that happened is held, so that no key takes longer to ask for than another.
     pub fn is_held(&self) -> bool {
-        self.objects
-            .first()
-            .and_then(|object| self.all.events.get(*object))
-            .is_none_or(|all| all.ranges().is_empty())
+        self.objects.first().and_then(|object| self.all.events.get(*object)).is_none_or(Events::is_held)
     }
 
     /// The same, while rows of one of the ranges are asked for.
