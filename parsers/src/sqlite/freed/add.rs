@@ -9,6 +9,9 @@ use crate::sqlite::serial::{Serial, SerialKind};
 /// Steps that it takes to keep a possible cell, besides one for each of its columns.
 const CELL_STEPS: usize = 8;
 
+/// Bytes of a character, at most.
+const LONGEST: usize = 4;
+
 impl Walk<'_> {
     /// Adds a cell. `texts` is whether its texts read that end before a place, of the last cell with this header.
     #[expect(clippy::too_many_arguments, reason = "the parts of a cell")]
@@ -84,7 +87,7 @@ impl Walk<'_> {
         found.push(Possible { at: start, end, freed });
     }
 
-    /// Whether the texts of a body read that stand whole between `at` and `end`.
+    /// Whether the texts of a body read, as far as they stand between `at` and `end`.
     pub(super) fn texts_read(
         &self,
         mut serials: impl Iterator<Item = Serial>,
@@ -94,8 +97,12 @@ impl Walk<'_> {
         serials.all(|serial| {
             let from = at;
             at = at.saturating_add(usize::try_from(serial.len()).unwrap_or(usize::MAX));
-            let text = self.page.get(from..at).filter(|_| at <= end && serial.kind() == SerialKind::Text);
-            text.is_none_or(|text| (self.shape.reads)(text))
+            if serial.kind() != SerialKind::Text || from >= end {
+                return true;
+            }
+            let reads = |to: usize| self.page.get(from..to).is_none_or(|text| (self.shape.reads)(text));
+            // The last character of a part may be cut as well.
+            if at <= end { reads(at) } else { (0..LONGEST).any(|less| reads(from.max(end - less))) }
         })
     }
 }

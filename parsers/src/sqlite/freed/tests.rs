@@ -104,6 +104,24 @@ fn a_row_whose_end_was_given_to_another_is_cut() {
 }
 
 #[test]
+fn a_text_of_which_the_part_that_is_left_does_not_read_takes_in_no_other_row() {
+    let mut page = vec![0_u8; 512];
+    // A row of a text of 150 bytes, which ends beyond the block.
+    page[400..408].copy_from_slice(&[0x81, 0x1c, 8, 5, 0, 0x82, 0x39, 1]);
+    let row = cell(&[7], b"Li Wei", 42);
+    let end = 420 + row.len();
+    page[420..end].copy_from_slice(&row);
+    let of_byte = |byte: u8| {
+        let mut page = page.clone();
+        page[410] = byte;
+        let cells = found(&page, 400, end as u32, Space::Other);
+        cells.iter().map(|freed| (freed.rowid, freed.cut)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_byte(b'a'), [(RowidLeft::Whole(8), true)]);
+    assert_eq!(of_byte(0xff), [(RowidLeft::Whole(7), false)]);
+}
+
+#[test]
 fn bytes_made_to_be_read_in_many_ways_are_not_searched_without_end() {
     let fits = |_: usize, serial: Serial| serial.kind() != SerialKind::Reserved;
     for size in [512, 65536] {
