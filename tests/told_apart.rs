@@ -1,6 +1,6 @@
 //! Is a gone row told from earlier versions of live ones, and these from it?
 
-use crate::support::{Done, folder, mudlark, plan, recovered_lines, scored, store};
+use crate::support::{Done, folder, mudlark, plan, recovered_lines, rows_in_state, scored, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::{DamageChoice, Plan};
 use mudlark_fixtures::sqlite::{Journal, Kind, Workload};
@@ -237,5 +237,25 @@ fn deleted_rows_whose_cells_many_live_rows_have_are_known_by_their_ids() -> Done
     )?;
     let deleted: Vec<(i64, String)> = (150..200).map(|id| (id, "deleted".to_owned())).collect();
     assert_eq!(states(&recovered_lines(&path, &[])?), deleted);
+    Ok(())
+}
+
+#[test]
+fn short_rows_that_went_come_back_though_live_ones_have_the_same_cells() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Of the row ids that are free fewer were given than the rows that went leave room for.
+    store(
+        &path,
+        "PRAGMA page_size = 8192; PRAGMA secure_delete = off;
+         CREATE TABLE letters(k TEXT, v INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO letters(rowid, k, v) SELECT 3 * i, substr('aeiou', i % 5 + 1, 1) ||
+             CASE WHEN i % 3 = 0 THEN substr('bcdfghjklmnpqrstvwxyz', i * i % 21 + 1, 1) ELSE '' END, i % 2 FROM n;
+         DELETE FROM letters WHERE rowid BETWEEN 420 AND 719;",
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(rows_in_state(&lines, "letters", "live").count(), 200);
+    assert_eq!(rows_in_state(&lines, "letters", "deleted").count(), 100);
     Ok(())
 }

@@ -3,6 +3,8 @@
 use super::super::history::{IdSince, IdsSince, OfTable};
 use super::super::ids::RowIds;
 use super::super::rank::Ranked;
+use super::also::Also;
+use super::chance;
 use super::doubt::Doubt;
 use super::kin::{self, Shared};
 use super::live::Live;
@@ -16,7 +18,6 @@ use mudlark_parsers::sqlite::freed::RowidLeft;
 use mudlark_parsers::sqlite::page::Page;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
 
 /// A version of a row that is not live, with all places where it was seen.
 #[derive(Debug)]
@@ -26,33 +27,6 @@ pub(super) struct Judged {
     pub dead: Candidate,
     /// Further places: page and candidate.
     pub also: Also,
-}
-
-/// Further candidates of a version: most have none, and take no memory for it.
-#[derive(Debug, Default)]
-pub(super) struct Also(Option<Box<Further>>);
-
-#[derive(Debug, Default)]
-struct Further(Vec<Candidate>);
-
-impl Also {
-    pub(super) fn push(&mut self, dead: Candidate) {
-        self.0.get_or_insert_default().0.push(dead);
-    }
-
-    pub(super) fn append(&mut self, Self(other): Self) {
-        if let Some(other) = other {
-            self.0.get_or_insert_default().0.extend(other.0);
-        }
-    }
-}
-
-impl Deref for Also {
-    type Target = [Candidate];
-
-    fn deref(&self) -> &[Candidate] {
-        self.0.as_ref().map(|further| further.0.as_slice()).unwrap_or_default()
-    }
 }
 
 /// What tells one row from another.
@@ -124,11 +98,11 @@ pub(super) fn judge(
     let may_have_other_id = |dead: &Dead| renumbered && search.database.view.is_old(dead.page);
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
     let is_short = |dead: &Dead| dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING;
+    let lacks_id = |dead: &Dead| search.tree.rowids && dead.rowid.is_none() && is_short(dead);
+    let held = dead.iter().filter(|dead| lacks_id(dead)).filter_map(|dead| Some(live.holds(dead.content?)));
+    let many = if chance::explains(search, held) { 1 } else { MANY };
     let is_common = |dead: &Dead| {
-        search.tree.rowids
-            && dead.rowid.is_none()
-            && is_short(dead)
-            && dead.content.is_some_and(|content| !(1..MANY).contains(&live.holds(content)))
+        lacks_id(dead) && dead.content.is_some_and(|content| !(1..many).contains(&live.holds(content)))
     };
     let has_own_id = |dead: &Dead| {
         let is_sure = !renumbered || !dead.freed.first_solved && !may_have_other_id(dead);

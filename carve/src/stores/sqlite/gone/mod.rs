@@ -9,8 +9,10 @@
 mod agreement;
 mod aliased;
 mod altered;
+mod also;
 mod anothers;
 mod bare;
+mod chance;
 mod collect;
 mod common;
 mod contained;
