@@ -7,6 +7,9 @@ use std::process::ExitCode;
 /// The status of a run that the user stopped.
 pub(super) const INTERRUPTED: i32 = 3;
 
+/// The status of a run that could not be done.
+pub(super) const COULD_NOT_RUN: i32 = 2;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::model::{LossKind, Part, PartRole, State};
 use crate::progress::Progress;
 use crate::recover::{self, Outcome, Request};
-use crate::sinks::{self, Sink, Target};
+use crate::sinks::{self, Keepers, Sink, Target};
 use crate::stores::{Options, REGISTRY, Recognition};
 use crate::words::{grouped, grouped_count};
 use serde_json::json;
@@ -135,6 +135,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
     let (mut rows, mut index, mut partial) = (0, Vec::new(), false);
+    let keepers = folder.map(|_| Keepers::new());
     for (number, found) in gathered.stores.iter().enumerate() {
         let output = match (folder, names.get(number)) {
             (Some(folder), Some(name)) => Some(folder.join(name)),
@@ -142,7 +143,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         };
         let mut outputs: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(path) = &output {
-            outputs.push(sinks::open("database", &Target::File(path.clone()))?);
+            let target = match keepers.as_ref().and_then(Keepers::keeper) {
+                Some(keeper) => Target::OneOfMany(path.clone(), keeper),
+                None => Target::File(path.clone()),
+            };
+            outputs.push(sinks::open("database", &target)?);
         }
         if let Some(jsonl) = &arguments.jsonl {
             outputs.push(sinks::open("jsonl", &jsonl_target(jsonl, number))?);
@@ -165,6 +170,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             show(found, &outcome, output.as_deref(), arguments)?;
         }
     }
+    keepers.map_or(Ok(()), Keepers::finish)?;
     if let Some(folder) = folder {
         write_index(folder, &index)?;
     }
@@ -233,6 +239,10 @@ fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Pat
         .filter(|source| source.is_dir())
         .map(|source| sinks::resolve(source))
         .collect();
+    let sources = gathered.stores.iter().flat_map(|found| &found.sources);
+    let mains = gathered.stores.iter().filter_map(|found| Some((found, found.sources.first()?)));
+    let taken = mains.flat_map(|(found, main)| found.store.sidecars(main.path()));
+    let check = sinks::Check::new(sources, taken, arguments.force);
     for output in &outputs {
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
@@ -242,13 +252,7 @@ fn check_outputs(arguments: &Arguments, gathered: &Gathered, folder: Option<&Pat
         if folders.iter().any(|source| sinks::resolve(parent).starts_with(source)) {
             return refused(output, "lies inside a source; write somewhere else");
         }
-        for found in &gathered.stores {
-            let main = found.sources.first().map(|source| found.store.sidecars(source.path()));
-            sinks::check(output, &found.sources, &main.unwrap_or_default(), arguments.force)?;
-        }
-        if gathered.stores.is_empty() {
-            sinks::check(output, &[], &[], arguments.force)?;
-        }
+        check.output(output)?;
     }
     Ok(())
 }

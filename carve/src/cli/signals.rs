@@ -3,7 +3,7 @@
 use super::exit;
 use crate::error::Error;
 use crate::sinks;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::fs;
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn watch() {
     // A file may not grow beyond a limit of the user's: then writing to it fails, and the message says so.
     let _ = flag::register(SIGXFSZ, Arc::default());
+    // What can't get memory says so and aborts, which a shell would tell as a crash of the program.
+    let _ =
+        flag::register_conditional_shutdown(SIGABRT, exit::COULD_NOT_RUN, Arc::new(AtomicBool::new(true)));
     let signals = if hangups_are_ignored() { vec![SIGINT, SIGTERM] } else { vec![SIGINT, SIGTERM, SIGHUP] };
     // Without a handler they end the program, which leaves no more than a temporary file.
     let Ok(mut signals) = Signals::new(signals) else { return };

@@ -1,11 +1,15 @@
 //! Outputs: each takes the same batches and writes them in its own form.
 
+mod check;
 pub mod database;
 pub mod jsonl;
+mod keepers;
 mod out;
 mod pending;
 pub mod sql;
 
+pub use check::{Check, check, resolve};
+pub use keepers::{Keeper, Keepers};
 pub use out::Out;
 pub use pending::{Pending, abandon};
 
@@ -13,8 +17,7 @@ use crate::confidence::Confidence;
 use crate::error::Error;
 use crate::model::{Batch, Finding, Loss, Table};
 use crate::source::{Source, Span};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What a sink is told before the first row.
 #[derive(Debug)]
@@ -110,10 +113,12 @@ pub trait Sink: Send {
 }
 
 /// Where an output goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Target {
     /// A file.
     File(PathBuf),
+    /// A file of many, for one who puts it in place.
+    OneOfMany(PathBuf, Keeper),
     /// Standard output.
     Stdout,
 }
@@ -142,52 +147,4 @@ pub fn open(name: &str, target: &Target) -> Result<Box<dyn Sink>, Error> {
     let kind = REGISTRY.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or_else(|| Error::Usage(format!("no output is called {name}")))?;
     (kind.open)(target)
-}
-
-/// Refuses an output before any work is done: one that exists, is a folder, or would write into a source.
-///
-/// `taken` lists names that a source's engine would take for a part of the store, as its journal.
-///
-/// # Errors
-/// The reason, and what to do.
-pub fn check(path: &Path, sources: &[Source], taken: &[PathBuf], force: bool) -> Result<(), Error> {
-    let refuse =
-        |reason: &str| Err(Error::OutputRefused { path: path.to_owned(), reason: reason.to_owned() });
-    let resolved = resolve(path);
-    let same_file = |source: &&Source| {
-        let same = std::fs::metadata(path).is_ok_and(|found| {
-            (found.dev(), found.ino()) == (source.metadata().dev(), source.metadata().ino())
-        });
-        same || resolve(source.path()) == resolved
-    };
-    if sources.iter().any(|source| same_file(&source)) {
-        return refuse("the output would overwrite a source; give another name");
-    }
-    if taken.iter().any(|taken| resolve(taken) == resolved) {
-        return refuse("the output would be taken for a part of a source; give another name");
-    }
-    if path.is_dir() {
-        return refuse("is a folder; name a file, or end the name with / to write a folder of databases");
-    }
-    if path.exists() && !path.is_file() {
-        // A device or a pipe takes lines, and is not replaced.
-        return Ok(());
-    }
-    if path.exists() && !force {
-        return refuse("exists already; give another name, or --force to replace it");
-    }
-    Ok(())
-}
-
-/// The path without links, as far as it exists already.
-#[must_use]
-pub fn resolve(path: &Path) -> PathBuf {
-    if let Ok(resolved) = path.canonicalize() {
-        return resolved;
-    }
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => resolve(Path::new(".")).join(name),
-        (Some(parent), Some(name)) => resolve(parent).join(name),
-        _ => path.to_owned(),
-    }
 }

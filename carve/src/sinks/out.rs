@@ -29,11 +29,11 @@ impl Out {
         };
         Ok(match target {
             Target::Stdout => Self::Stdout(io::stdout()),
-            Target::File(path) if path.exists() && !path.is_file() => {
+            Target::File(path) | Target::OneOfMany(path, _) if path.exists() && !path.is_file() => {
                 let open = File::options().write(true).open(path);
                 Self::Device(open.map_err(failed(path, "can't be opened"))?, path.clone())
             }
-            Target::File(path) => {
+            Target::File(path) | Target::OneOfMany(path, _) => {
                 let pending = Pending::new(path)?;
                 let file = File::create(pending.temporary()).map_err(failed(path, "can't be made"))?;
                 Self::File(file, pending)

@@ -5,7 +5,7 @@ mod schema;
 mod tables;
 
 use super::jsonl::partial_json;
-use super::{Ending, Pending, Sink, Story, Target, Weighed};
+use super::{Ending, Keeper, Pending, Sink, Story, Target, Weighed};
 use crate::confidence;
 use crate::error::Error;
 use crate::model::{Cell, Point, State, Transaction};
@@ -22,6 +22,7 @@ use tables::OutputTable;
 pub struct DatabaseSink {
     connection: Connection,
     pending: Pending,
+    keeper: Option<Keeper>,
     tables: Vec<OutputTable>,
     names: Names,
     /// Fragments are numbered in the order in which they come.
@@ -35,8 +36,12 @@ impl DatabaseSink {
     /// # Errors
     /// When the file can't be made.
     pub fn open(target: &Target) -> Result<Self, Error> {
-        let Target::File(path) = target else {
-            return Err(Error::Usage("a database can't be written to standard output".to_owned()));
+        let (path, keeper) = match target {
+            Target::File(path) => (path, None),
+            Target::OneOfMany(path, keeper) => (path, Some(keeper.clone())),
+            Target::Stdout => {
+                return Err(Error::Usage("a database can't be written to standard output".to_owned()));
+            }
         };
         let pending = Pending::new(path)?;
         let failed = |error| Error::Database { path: path.clone(), error };
@@ -49,6 +54,7 @@ impl DatabaseSink {
         Ok(Self {
             connection,
             pending,
+            keeper,
             tables: Vec::new(),
             names: Names::default(),
             fragments: 0,
@@ -266,9 +272,13 @@ impl Sink for DatabaseSink {
     fn finish(mut self: Box<Self>, story: &Story<'_>, ending: &Ending) -> Result<(), Error> {
         let failed = self.failed();
         self.end_tables(ending, story).map_err(&failed)?;
-        let Self { connection, pending, .. } = *self;
+        let Self { connection, pending, keeper, .. } = *self;
         connection.close().map_err(|(_, error)| failed(error))?;
-        pending.keep()
+        match keeper {
+            Some(keeper) => keeper.keep(pending),
+            None => pending.keep()?,
+        }
+        Ok(())
     }
 }
 
