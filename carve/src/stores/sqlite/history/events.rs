@@ -475,3 +475,28 @@ fn of_row(row: &RowChange, [before_known, after_known]: [bool; 2], state: u32) -
         row.after.and_then(|after| event(after.content, came)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_RANGE, Rank, firsts};
+
+    const MANY: u32 = OF_RANGE as u32;
+
+    fn of_ids(pages: &[(i64, i64, u32)]) -> Vec<Rank> {
+        let ranks = pages.iter().map(|(from, to, rows)| (Rank::of_rowid(*from), Rank::of_rowid(*to), *rows));
+        firsts(ranks.collect(), true)
+    }
+
+    #[test]
+    fn a_range_ends_where_the_rows_of_a_further_page_would_be_too_many() {
+        assert_eq!(of_ids(&[(1, 50, MANY / 2), (51, 99, MANY / 2), (100, 150, 9)]), [Rank::of_rowid(100)]);
+        assert_eq!(of_ids(&[(1, 50, 7), (51, 99, 7)]), []);
+    }
+
+    #[test]
+    fn a_page_that_was_written_again_and_again_is_cut_between_its_rows() {
+        let cut = of_ids(&[(1, 101, MANY), (1, 101, MANY), (11, 101, 3)]);
+        assert_eq!(cut, [34, 67].map(Rank::of_rowid));
+        assert_eq!(of_ids(&[(7, 7, MANY), (7, 7, MANY)]), []);
+    }
+}
