@@ -96,12 +96,13 @@ fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) 
     }
 }
 
-/// Takes all fragments that found no place for free pages where nearly all pages without a place are, by the count in
-/// the header: what is in use of them is few of many.
+/// Takes all fragments that found no place for free pages where the list of these is cut off and nearly all pages without a
+/// place are free by the count in the header: what is in use of them is few of many.
 fn free_of_counted(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
     let Some((unlisted, others)) = uncounted(forest, ground, named) else { return };
     // No random number is so near to the number of pages that have no place, unless there are few of these.
-    if unlisted > others || unlisted < FEW_FREE || others - unlisted > others / MOSTLY_FREE {
+    let is_told = unlisted <= others && unlisted >= FEW_FREE && others - unlisted <= others / MOSTLY_FREE;
+    if !is_told || !ground.free.cut_off {
         return;
     }
     for number in loose(forest, named) {

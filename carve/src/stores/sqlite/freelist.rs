@@ -22,6 +22,8 @@ pub(super) struct Freelist {
     pub unlisted: Option<u32>,
     /// At least half of the free pages that the header counts were found: the count is no random number.
     pub mostly_found: bool,
+    /// The chain of trunks ends on a page that is none, or was lost: it was longer, and not just counted wrong.
+    pub cut_off: bool,
     /// What broke the chain: the page and the damage on it.
     pub damage: Vec<(u32, Damage)>,
 }
@@ -100,10 +102,15 @@ impl Freelist {
             };
             if let Some(kind) = damage {
                 self.damage.push((named_by, Damage::new("freelist.next_trunk", field_at, kind)));
+                self.cut_off = true;
                 return false;
             }
             let read = view.page(next).and_then(|page| trunk(page.bytes, view.geometry.usable()));
-            let Some(read) = read else { return false };
+            let Some(read) = read else {
+                self.cut_off = true;
+                return false;
+            };
+            self.cut_off |= view.page(next).is_some_and(|page| is_wiped(page.bytes));
             let most = view.geometry.usable() / 4 - 2;
             if read.leaf_count > most {
                 let kind = DamageKind::OutOfRange {
@@ -112,6 +119,7 @@ impl Freelist {
                     most: u64::from(most),
                 };
                 self.damage.push((next, Damage::new("freelist.leaf_count", 4, kind)));
+                self.cut_off = true;
                 return false;
             }
             self.pages.insert(next);
@@ -132,4 +140,9 @@ impl Freelist {
 fn is_overflow(page: &[u8], pages: u32) -> bool {
     let (next, content) = (be_u32_at(page, 0), be_u32_at(page, 4));
     next.is_some_and(|next| next == 0 || (2..=pages).contains(&next)) && content.is_some_and(|word| word != 0)
+}
+
+/// Whether the first sector of a page holds nothing.
+fn is_wiped(page: &[u8]) -> bool {
+    page.iter().take(512).all(|byte| *byte == 0)
 }

@@ -8,8 +8,8 @@
 
 mod agreement;
 mod aliased;
-mod altered;
 mod also;
+mod altered;
 mod anothers;
 mod bare;
 mod chance;
