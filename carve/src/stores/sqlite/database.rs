@@ -11,7 +11,7 @@ use super::freelist::Freelist;
 use super::history::{self, Commits, Lifetimes, OfTable, Pages};
 use super::ids::RowIds;
 use super::layout::Layout;
-use super::leaf::Spot;
+use super::leaf::{FoundCell, Spot};
 use super::lost_entries::LostEntries;
 use super::lost_keys;
 use super::outdated::Outdated;
@@ -317,6 +317,15 @@ impl<'a> Database<'a> {
         for page in self.damaged_pages(tree).filter(|page| gone::is_broken(self, *page)) {
             let cells = kept.on_broken.entry(page).or_default();
             reader.cells(place(&page), cells);
+        }
+        for page in reader.bare.keys().filter(|_| tree.rowids) {
+            let cells = kept.on_broken.entry(*page).or_default();
+            reader.cells(place(page), cells);
+            let is_kept = |found: &FoundCell| {
+                let place = (*page, found.cell.at);
+                kept.by_rowid.get(&found.cell.rowid).is_some_and(|(kept, _)| *kept == place)
+            };
+            cells.retain(is_kept);
         }
         let pages: Vec<Spot> = tree.pages.iter().map(place).chain(bare).collect();
         let mut broken = 0;

@@ -227,11 +227,14 @@ fn on_page(
         let list = freelist::list_end(version.bytes, geometry.usable(), database.view.page_count);
         let all = Extent { from: list, to: geometry.usable() };
         let between = cleared::between(all, &cleared).into_iter();
+        let between =
+            between.flat_map(|extent| unowned::on_bare(version.bytes, extent, live.on_broken(number)));
         let mut cells: Vec<FreedCell> =
-            between.flat_map(|extent| read(extent, Space::Other, &ends)).collect();
+            between.flat_map(|(extent, space)| read(extent, space, &ends)).collect();
         mark_runs(&mut cells, &cleared.cells);
         found.extend(pointed.map(|cell| (cell, Method::BarePage, Claim::PointerStale)));
-        let cells = if convincing(&cells) || !found.is_empty() { cells } else { Vec::new() };
+        let is_own = !found.is_empty() || live.on_broken(number).is_some_and(|live| !live.is_empty());
+        let cells = if is_own || convincing(&cells) { cells } else { Vec::new() };
         found.extend(cells.into_iter().map(|cell| (cell, Method::BarePage, Claim::PageHeaderLost)));
         return finish(search, kinds, live, (number, role), found, dead);
     };

@@ -5,6 +5,7 @@ use super::super::database::Database;
 use super::super::leaf::FoundCell;
 use mudlark_parsers::claim::Claim;
 use mudlark_parsers::sqlite::cell::{Cell, MIN_CELL};
+use mudlark_parsers::sqlite::freed::Space;
 use mudlark_parsers::sqlite::page::{Extent, Page};
 
 /// Whether the freeblocks of a page don't tell its free space, and its pointers don't lead to all of its live rows.
@@ -24,6 +25,28 @@ pub(super) fn extents(page: &Page<'_>, live: Option<&[FoundCell]>) -> Vec<Extent
     };
     found.retain(|extent| extent.from + MIN_CELL as u32 <= extent.to);
     found
+}
+
+/// What the live cells of a page without a header leave of an extent: behind one of them a freed block may begin.
+pub(super) fn on_bare(page: &[u8], extent: Extent, live: Option<&[FoundCell]>) -> Vec<(Extent, Space)> {
+    let live = live.unwrap_or_default();
+    let cells =
+        live.iter().map(|found| found.cell).filter(|cell| extent.from <= cell.at && cell.end <= extent.to);
+    let left = cleared::untaken(extent, cells).into_iter();
+    let space = |part: &Extent| if is_block(page, *part) { Space::Freeblock } else { Space::Other };
+    left.filter(|part| part.from + MIN_CELL as u32 <= part.to).map(|part| (part, space(&part))).collect()
+}
+
+/// Whether an extent begins with the head of a freeblock that takes all of it but for a fragment.
+fn is_block(page: &[u8], extent: Extent) -> bool {
+    let head = page.get(extent.from as usize..).and_then(|bytes| bytes.first_chunk());
+    head.is_some_and(|&[a, b, c, d]| {
+        let (next, size) = (u32::from(u16::from_be_bytes([a, b])), u32::from(u16::from_be_bytes([c, d])));
+        let left = (extent.to - extent.from).checked_sub(size);
+        size >= MIN_CELL as u32
+            && left.is_some_and(|left| left < MIN_CELL as u32)
+            && (next == 0 || next > extent.from)
+    })
 }
 
 /// Those of the cells that own their bytes. One that doesn't read may be a row whose header is damaged, or random bytes to
