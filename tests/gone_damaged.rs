@@ -99,3 +99,27 @@ fn live_rows_of_a_page_without_a_header_are_not_read_as_gone_ones_of_another_sha
     assert!(right >= 480 && gone.len() - right <= 15, "{right} of {}", gone.len());
     Ok(())
 }
+
+#[test]
+fn deleted_rows_do_not_stand_in_on_a_leaf_that_lost_its_header_and_no_row() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 4096; PRAGMA secure_delete = off;
+         CREATE TABLE pairs(x INT, y INT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         INSERT INTO pairs SELECT 7919 * i % 30011, i * i % 2 FROM n;
+         DELETE FROM pairs WHERE rowid % 5 = 2;",
+    )?;
+    // The root, page 2, still has copies of the rows that it began with: they are those of the first leaf, page 3.
+    zero(&path, 2 * 4096..2 * 4096 + 8)?;
+    let lines = recovered_lines(&path, &[])?;
+    let deleted: HashSet<i64> = (1..=900).filter(|i| i % 5 == 2).map(|i| 7919 * i % 30011).collect();
+    let is_deleted = |line: &&Json| line["values"]["x"].as_i64().is_some_and(|x| deleted.contains(&x));
+    assert_eq!(rows_in_state(&lines, "pairs", "live").count(), 720);
+    assert_eq!(rows_in_state(&lines, "pairs", "live").filter(is_deleted).count(), 0);
+    let gone = rows_in_state(&lines, "pairs", "deleted");
+    assert!(gone.clone().all(|line| is_deleted(&line)) && gone.count() >= 170);
+    Ok(())
+}

@@ -3,6 +3,7 @@
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree};
 use super::links::links;
+use super::lost_content;
 use super::restored;
 use super::sample;
 use super::survey::{self, PageInfo};
@@ -125,6 +126,8 @@ impl LostKeys {
         // What can be read of a root without its header is held against the rows of the leaves.
         let is_there = |gap: &Gap| gap.child <= ground.view.page_count && is_bare(ground, gap);
         let lost = lost.filter(|gap| !unnamed(gap) || is_there(gap) || lost_pages.any_beside(gap.child));
+        let lost =
+            lost.filter(|gap| !is_bare(ground, gap) || !lost_content::is_whole(ground, tree, gap.child));
         let interior: HashSet<u32> = tree.interior.iter().copied().collect();
         let is_upper = |page: u32| {
             let children = links(ground, page, KeyRange::default(), true);

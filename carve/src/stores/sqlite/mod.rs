@@ -39,6 +39,7 @@ mod layout;
 mod leaf;
 mod links;
 mod loss;
+mod lost_content;
 mod lost_entries;
 mod lost_keys;
 mod numbers;
