@@ -86,6 +86,12 @@ pub enum Error {
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,
+    /// The user stopped a run that writes a folder of databases.
+    #[error("interrupted; the folder holds {done} of its databases, each of them whole")]
+    FolderInterrupted {
+        /// Databases that are done.
+        done: usize,
+    },
     /// The user stopped a run of cases.
     #[error(
         "interrupted; what the cases that are done came to is kept, and the same command goes on with the others"

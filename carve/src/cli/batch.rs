@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     signals::keep_cases();
     let ran = all(&found, arguments, limits);
     let (results, run_now) = ran.map_err(|error| match error {
-        Error::Interrupted => Error::CasesInterrupted,
+        Error::Interrupted | Error::FolderInterrupted { .. } => Error::CasesInterrupted,
         error => error,
     })?;
     let summary = Summary::new(results);

@@ -44,7 +44,10 @@ pub(super) fn of_error(error: &Error) -> Exit {
     }
     eprintln!("mudlark: {error}");
     match error {
-        Error::Interrupted | Error::ScanInterrupted { .. } | Error::CasesInterrupted => Exit::InPart,
+        Error::Interrupted
+        | Error::ScanInterrupted { .. }
+        | Error::FolderInterrupted { .. }
+        | Error::CasesInterrupted => Exit::InPart,
         _ => Exit::CouldNotRun,
     }
 }

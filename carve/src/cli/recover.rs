@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         })?;
     }
     let names = file_names(gathered.stores.iter().map(|found| found.name.as_str()));
-    let (mut rows, mut index, mut partial) = (0, Vec::new(), false);
+    let (mut rows, mut index, mut partial, mut interrupted) = (0, Vec::new(), false, false);
     let keepers = folder.map(|_| Keepers::new());
     for (number, found) in gathered.stores.iter().enumerate() {
         let output = match (folder, names.get(number)) {
@@ -152,7 +152,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         if let Some(jsonl) = &arguments.jsonl {
             outputs.push(sinks::open("jsonl", &jsonl_target(jsonl, number))?);
         }
-        let outcome = recover::recover(found.store, &found.name, &found.sources, &request, outputs, &bar)?;
+        let outcome = recover::recover(found.store, &found.name, &found.sources, &request, outputs, &bar);
+        if matches!(outcome, Err(Error::Interrupted)) && folder.is_some() {
+            interrupted = true;
+            break;
+        }
+        let outcome = outcome?;
         rows += outcome.rows();
         partial |= !outcome.stands.is_empty();
         for note in &outcome.notes {
@@ -172,7 +177,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     keepers.map_or(Ok(()), Keepers::finish)?;
     if let Some(folder) = folder {
+        if interrupted && index.is_empty() {
+            return Err(Error::Interrupted);
+        }
         write_index(folder, &index)?;
+        if interrupted {
+            return Err(Error::FolderInterrupted { done: index.len() });
+        }
     }
     Ok(if rows == 0 {
         Exit::Nothing

@@ -67,5 +67,9 @@ pub(super) fn keep_cases() {
 
 /// What a run says that the user stopped.
 fn interruption() -> Error {
-    if KEEPS_CASES.load(Ordering::SeqCst) { Error::CasesInterrupted } else { Error::Interrupted }
+    match sinks::kept_of_many() {
+        _ if KEEPS_CASES.load(Ordering::SeqCst) => Error::CasesInterrupted,
+        0 => Error::Interrupted,
+        done => Error::FolderInterrupted { done },
+    }
 }

@@ -85,7 +85,7 @@ fn keep_all(files: &Mutex<Receiver<Pending>>) -> Result<(), Error> {
     loop {
         let next = files.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(pending) = next else { return all };
-        let kept = pending.keep();
+        let kept = pending.keep_of_many();
         all = all.and(kept);
     }
 }

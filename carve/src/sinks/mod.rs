@@ -11,7 +11,7 @@ pub mod sql;
 pub use check::{Check, check, resolve};
 pub use keepers::{Keeper, Keepers};
 pub use out::Out;
-pub use pending::{Pending, abandon};
+pub use pending::{Pending, abandon, kept_of_many};
 
 use crate::confidence::Confidence;
 use crate::error::Error;

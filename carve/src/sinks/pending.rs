@@ -8,12 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 /// The files of this run that are not kept, for when it has to end at once.
 static UNKEPT: Mutex<Unkept> =
-    Mutex::new(Unkept { temporaries: Vec::new(), any_kept: false, abandoned: false });
+    Mutex::new(Unkept { temporaries: Vec::new(), any_kept: false, of_many: 0, abandoned: false });
 
 struct Unkept {
     temporaries: Vec<PathBuf>,
     /// Another one stands under its final name by now.
     any_kept: bool,
+    /// How many of many do, each of which is whole by itself.
+    of_many: usize,
     abandoned: bool,
 }
 
@@ -29,6 +31,11 @@ pub fn abandon() -> bool {
         let _ = fs::remove_file(temporary);
     }
     true
+}
+
+/// How many files of many stand under their names.
+pub fn kept_of_many() -> usize {
+    UNKEPT.lock().unwrap_or_else(PoisonError::into_inner).of_many
 }
 
 /// A file that is being written beside its final name; it vanishes unless it is kept.
@@ -86,7 +93,19 @@ impl Pending {
     ///
     /// # Errors
     /// When that fails; then nothing stands under the final name that did not before.
-    pub fn keep(mut self) -> Result<(), Error> {
+    pub fn keep(self) -> Result<(), Error> {
+        self.put_in_place(|unkept| unkept.any_kept = true)
+    }
+
+    /// The same of a file of many: when the run has to end at once, it is there all the same.
+    ///
+    /// # Errors
+    /// When that fails; then nothing stands under the final name that did not before.
+    pub fn keep_of_many(self) -> Result<(), Error> {
+        self.put_in_place(|unkept| unkept.of_many += 1)
+    }
+
+    fn put_in_place(mut self, note: impl FnOnce(&mut Unkept)) -> Result<(), Error> {
         let failed = |error| Error::Output { path: self.path.clone(), what: "can't be put in place", error };
         File::open(&self.temporary).and_then(|file| file.sync_all()).map_err(failed)?;
         let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +114,7 @@ impl Pending {
         }
         fs::rename(&self.temporary, &self.path).map_err(failed)?;
         unkept.temporaries.retain(|temporary| *temporary != self.temporary);
-        unkept.any_kept = true;
+        note(&mut unkept);
         drop(unkept);
         self.kept = true;
         Ok(())
