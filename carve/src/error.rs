@@ -86,10 +86,10 @@ pub enum Error {
     /// The user stopped the run.
     #[error("interrupted; nothing was left under the output's name")]
     Interrupted,
-    /// The user stopped a run that writes a folder of databases.
-    #[error("interrupted; the folder holds {done} of its databases, each of them whole")]
+    /// The user stopped a run that writes a folder.
+    #[error("interrupted; the folder holds {done} of its files, each of them whole")]
     FolderInterrupted {
-        /// Databases that are done.
+        /// Files that are done.
         done: usize,
     },
     /// The user stopped a run of cases.

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::model::Part;
-use std::fs::{self, File};
+use crate::sinks::Pending;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -51,14 +52,8 @@ fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// When the file can't be written.
 pub fn put(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| fill(&mut file));
-    let kept = written.and_then(|()| fs::rename(&temporary, path));
-    kept.map_err(|error| {
-        // Nothing can be done about a failure here, and the name says what the file is.
-        let _ = fs::remove_file(&temporary);
-        Error::Output { path: path.to_owned(), what: "can't be written", error }
-    })
+    let pending = Pending::new(path)?;
+    let failed = |error| Error::Output { path: path.to_owned(), what: "can't be written", error };
+    File::create(pending.temporary()).and_then(|mut file| fill(&mut file)).map_err(failed)?;
+    pending.put_down()
 }

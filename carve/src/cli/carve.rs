@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::recover::printable;
 use super::scan::Scan;
-use super::{Common, Exit, unread};
+use super::{Common, Exit, signals, unread};
 use crate::carved::{self, DFXML, LINES};
 use crate::error::Error;
 use crate::model::{Part, PartRole, Standing};
@@ -119,7 +119,7 @@ fn write(
     progress.stage("writing files", parts.iter().map(|part| part.length).sum());
     parts.par_iter().zip(names).try_for_each(|(part, name)| {
         if progress.interrupted() {
-            return Err(Error::Interrupted);
+            return Err(signals::interruption());
         }
         carved::write(image.bytes(), part, &output.join(name))?;
         for (from, length) in part.extents.iter().filter_map(|extent| Some((extent.offset?, extent.length))) {

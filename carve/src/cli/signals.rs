@@ -66,7 +66,7 @@ pub(super) fn keep_cases() {
 }
 
 /// What a run says that the user stopped.
-fn interruption() -> Error {
+pub(super) fn interruption() -> Error {
     match sinks::kept_of_many() {
         _ if KEEPS_CASES.load(Ordering::SeqCst) => Error::CasesInterrupted,
         0 => Error::Interrupted,

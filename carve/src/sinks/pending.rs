@@ -94,6 +94,7 @@ impl Pending {
     /// # Errors
     /// When that fails; then nothing stands under the final name that did not before.
     pub fn keep(self) -> Result<(), Error> {
+        self.sync()?;
         self.put_in_place(|unkept| unkept.any_kept = true)
     }
 
@@ -102,17 +103,33 @@ impl Pending {
     /// # Errors
     /// When that fails; then nothing stands under the final name that did not before.
     pub fn keep_of_many(self) -> Result<(), Error> {
+        self.sync()?;
         self.put_in_place(|unkept| unkept.of_many += 1)
     }
 
+    /// The same without waiting for the disk: a file of an image can be written again.
+    ///
+    /// # Errors
+    /// When that fails; then nothing stands under the final name that did not before.
+    pub fn put_down(self) -> Result<(), Error> {
+        self.put_in_place(|unkept| unkept.of_many += 1)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let synced = File::open(&self.temporary).and_then(|file| file.sync_all());
+        synced.map_err(|error| self.not_in_place(error))
+    }
+
+    fn not_in_place(&self, error: io::Error) -> Error {
+        Error::Output { path: self.path.clone(), what: "can't be put in place", error }
+    }
+
     fn put_in_place(mut self, note: impl FnOnce(&mut Unkept)) -> Result<(), Error> {
-        let failed = |error| Error::Output { path: self.path.clone(), what: "can't be put in place", error };
-        File::open(&self.temporary).and_then(|file| file.sync_all()).map_err(failed)?;
         let mut unkept = UNKEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if unkept.abandoned {
             return Err(Error::Interrupted);
         }
-        fs::rename(&self.temporary, &self.path).map_err(failed)?;
+        fs::rename(&self.temporary, &self.path).map_err(|error| self.not_in_place(error))?;
         unkept.temporaries.retain(|temporary| *temporary != self.temporary);
         note(&mut unkept);
         drop(unkept);
