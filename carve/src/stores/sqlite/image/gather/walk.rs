@@ -1,5 +1,7 @@
 //! From page 1 to all that it leads to: what each page of a database is expected to be, given where some lie.
 
+mod pending;
+
 use super::body::{Body, Expect, Key};
 use super::known::{ChainStart, Known};
 use super::schema::Tree;
@@ -11,6 +13,7 @@ use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::serial::SerialKind;
+use pending::Pending;
 
 /// What a walk came to, beyond what it told of each page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,9 +67,11 @@ pub(super) fn walk(
         place,
         visit,
         seen: vec![false; body.count as usize + 1],
-        pending: Vec::new(),
+        pending: Pending::new(body.count),
         chains: Vec::new(),
+        chained: vec![false; body.count as usize + 1],
         guesses: Vec::new(),
+        room: MOST_GUESSES * (body.count as usize + 1),
         walked: Walked::default(),
     };
     walk.fixed();
@@ -81,17 +86,24 @@ pub(super) fn walk(
     walk.walked
 }
 
+/// Times that the pages of a database are guessed: many lost chains may have a page of the same number, and lengths lie.
+const MOST_GUESSES: usize = 8;
+
 struct Walk<'w, 'i> {
     body: &'w Body<'i>,
     known: &'w mut Known,
     place: &'w dyn Fn(u32) -> Option<u64>,
     visit: &'w mut Visit<'w>,
     seen: Vec<bool>,
-    pending: Vec<(u32, Expect)>,
+    pending: Pending,
     /// Pages of chains: they follow behind all trees, whose links say more, and the first ones of all chains come first.
     chains: Vec<(u32, Expect)>,
+    /// The pages that are among them.
+    chained: Vec<bool>,
     /// Pages that were not reached for sure: they count where nothing else is known.
     guesses: Vec<(u32, Expect)>,
+    /// How many more are guessed.
+    room: usize,
     walked: Walked,
 }
 
@@ -119,6 +131,15 @@ impl<'i> Walk<'_, 'i> {
             if let Some(offset) = self.take(number, expect) {
                 self.expand(number, offset, &expect);
             }
+        }
+    }
+
+    /// Has a link of a tree followed, when its turn comes.
+    fn follow(&mut self, number: u32, expect: Expect) {
+        if number == 0 || number > self.body.count {
+            self.take(number, expect);
+        } else if self.pending.push(number, expect) {
+            self.walked.broken += 1;
         }
     }
 
@@ -174,13 +195,13 @@ impl<'i> Walk<'_, 'i> {
         };
         match start.number {
             Some(number) if self.seen.get(number as usize) == Some(&true) => {}
-            Some(number) => self.pending.push((number, root)),
+            Some(number) => self.follow(number, root),
             None => {
                 let page = self.body.bytes(start.offset);
                 let page = page.and_then(|bytes| Page::parse(bytes, 2, self.body.geometry));
                 if let Some(page) = page.filter(|page| page.header.kind.is_interior()) {
                     let below = children(&page, 0, start.offset, Key::Open, Key::Open);
-                    self.pending.extend(below);
+                    below.into_iter().for_each(|(child, expect)| self.follow(child, expect));
                 }
             }
         }
@@ -210,7 +231,7 @@ impl<'i> Walk<'_, 'i> {
         for tree in self.known.trees(self.body, leaves).iter() {
             let Tree { root, table, shape, .. } = *tree;
             let (low, high) = (Key::Open, Key::Open);
-            self.pending.push((root, Expect::Tree { table, shape, leaf: None, low, high, parent: 0 }));
+            self.follow(root, Expect::Tree { table, shape, leaf: None, low, high, parent: 0 });
         }
     }
 
@@ -221,15 +242,15 @@ impl<'i> Walk<'_, 'i> {
                 let (table, leaf) = (Some(links.is_table), self.known.has_leaves(offset));
                 let mut below = low;
                 for (child, key) in &links.children {
-                    self.pending.push((
+                    self.follow(
                         *child,
                         Expect::Tree { table, shape, leaf, low: below, high: *key, parent: number },
-                    ));
+                    );
                     below = *key;
                 }
                 if links.right_child != 0 {
                     let last = Expect::Tree { table, shape, leaf, low: below, high, parent: number };
-                    self.pending.push((links.right_child, last));
+                    self.follow(links.right_child, last);
                 }
                 for chain in &links.chains {
                     self.chain(number, *chain);
@@ -256,13 +277,20 @@ impl<'i> Walk<'_, 'i> {
     fn link(&mut self, number: u32, expect: Expect) {
         let place = (self.place)(number);
         let found = place.is_some_and(|offset| self.known.fit(self.body, offset, number, &expect) >= 0.0);
-        self.chains.push((number, expect));
+        let chained = self.chained.get_mut(number as usize).filter(|_| number > 0);
+        match chained.map(|chained| std::mem::replace(chained, true)) {
+            Some(false) => self.chains.push((number, expect)),
+            Some(true) => self.walked.broken += 1,
+            None => _ = self.take(number, expect),
+        }
         if found {
             return;
         }
         let Expect::Chain { left, text, .. } = expect else { return };
         let capacity = u64::from(self.body.geometry.overflow_capacity());
         let pages = left.div_ceil(capacity.max(1)).min(u64::from(self.body.count.saturating_sub(number) + 1));
+        let pages = pages.min(self.room as u64 + 1);
+        self.room -= (pages as usize).saturating_sub(1).min(self.room);
         for index in 1..pages {
             let left = left - index * capacity;
             let text = text.saturating_sub(index * capacity);
