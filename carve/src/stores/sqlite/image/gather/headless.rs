@@ -6,6 +6,7 @@ use super::draft::Draft;
 use super::fit::{EVIDENCE, tree_page};
 use super::known::Known;
 use super::search::Index;
+use super::shape::Shape;
 use super::walk::{self, Start};
 use super::work::Work;
 use foldhash::fast::RandomState;
@@ -38,9 +39,24 @@ pub(super) fn is_seed(hit: Hit, page_size: u32) -> bool {
 /// An interior page and what it says of its children.
 struct Seed {
     offset: u64,
-    children: Vec<(u32, Expect)>,
+    is_table: bool,
+    /// Its children, each with the greatest of its keys: what is expected of them takes five times as much.
+    children: Vec<(u32, Key)>,
     greatest: u32,
     used: bool,
+}
+
+impl Seed {
+    /// What is expected of its children, of every so many of them.
+    fn expected(&self, step: usize) -> impl Iterator<Item = (u32, Expect)> + '_ {
+        let (table, shape) = (Some(self.is_table), Shape::default());
+        (0..self.children.len()).step_by(step).filter_map(move |at| {
+            let (child, high) = *self.children.get(at)?;
+            let low = at.checked_sub(1).and_then(|before| self.children.get(before));
+            let low = low.map_or(Key::Open, |before| before.1);
+            Some((child, Expect::Tree { table, shape, leaf: None, low, high, parent: 0 }))
+        })
+    }
 }
 
 /// Puts together what is left of databases without a first page; `indexes` are of all sizes of which there are interior
@@ -115,10 +131,13 @@ fn seed(image: &[u8], offset: u64, geometry: Geometry) -> Option<Seed> {
     let from = usize::try_from(offset).ok()?;
     let bytes = image.get(from..from.checked_add(geometry.page_size as usize)?)?;
     let (page, _) = tree_page(bytes, 2, geometry)?;
-    let children = walk::children(&page, 0, offset, Key::Open, Key::Open);
+    let kind = page.header.kind;
+    let mut children: Vec<(u32, Key)> = Vec::with_capacity(page.pointer_count() + 1);
+    children.extend(page.good_cells().map(|cell| (cell.left_child, walk::key(&cell, kind, offset))));
+    children.push((page.header.right_child, Key::Open));
     let greatest = children.iter().map(|(child, _)| *child).max()?;
     let fits = children.iter().all(|(child, _)| *child >= 2);
-    fits.then_some(Seed { offset, children, greatest, used: false })
+    fits.then_some(Seed { offset, is_table: kind.is_table(), children, greatest, used: false })
 }
 
 /// Bytes at the end of each page that are reserved: cells are laid from there down, so that most pages have one that ends there.
@@ -133,10 +152,9 @@ fn reserved<'s>(body: &Body<'_>, seeds: impl Iterator<Item = &'s Seed>) -> u8 {
     let mut asked = 0;
     for seed in seeds {
         let step = seed.children.len().div_ceil(ASKED).max(1);
-        let children = seed.children.iter().step_by(step);
-        let found = children.filter_map(|(child, expect)| {
-            let offset = body.index.find(body, *child, expect, 1).first().copied()?;
-            (body.fit(offset, *child, expect) >= EVIDENCE).then_some(offset)
+        let found = seed.expected(step).filter_map(|(child, expect)| {
+            let offset = body.index.find(body, child, &expect, 1).first().copied()?;
+            (body.fit(offset, child, &expect) >= EVIDENCE).then_some(offset)
         });
         for end in found.chain([seed.offset]).filter_map(last_end) {
             *ends.entry(end).or_default() += 1;
@@ -221,10 +239,10 @@ fn database<'i>(
 fn goes_with(draft: &Draft<'_>, seed: &Seed) -> bool {
     let (mut fitting, mut asked) = (0, 0);
     let step = seed.children.len().div_ceil(ASKED).max(1);
-    for (child, expect) in seed.children.iter().step_by(step) {
-        let Some(offset) = draft.place(*child) else { continue };
+    for (child, expect) in seed.expected(step) {
+        let Some(offset) = draft.place(child) else { continue };
         asked += 1;
-        fitting += usize::from(draft.body.fit(offset, *child, expect) >= EVIDENCE);
+        fitting += usize::from(draft.body.fit(offset, child, &expect) >= EVIDENCE);
     }
     fitting >= 2 && fitting * 2 >= asked || fitting == 1 && asked == 1 && seed.children.len() <= 2
 }

@@ -271,23 +271,27 @@ impl Index {
         &self.maps
     }
 
-    /// The run in which most of these children of one page lie, when it is that of most of those that are found: the place of its
+    /// The run in which most of these children of one page lie, each with its greatest key, when it is that of most of those that are found: the place of its
     /// page 1, and how many of the children lie in it.
     pub(super) fn common_base(
         &self,
-        children: &[(u32, Expect)],
+        children: &[(u32, Key)],
         size: u64,
         work: &mut Work,
     ) -> Option<(i64, usize)> {
         let mut bases: Vec<i64> = Vec::new();
         let mut found = 0;
         let step = children.len().div_ceil(MOST_ASKED).max(1);
-        for (number, expect) in children.iter().step_by(step) {
-            let Expect::Tree { low: Key::Row(low), high: Key::Row(high), .. } = *expect else { continue };
+        for at in (0..children.len()).step_by(step) {
+            let before = at.checked_sub(1).and_then(|before| children.get(before)).map(|child| child.1);
+            let Some(((number, Key::Row(high)), Key::Row(low))) = children.get(at).copied().zip(before)
+            else {
+                continue;
+            };
             let before = bases.len();
             let leaves = range(&self.last, high, high).filter(|page| page.2 > low);
             let places = leaves.take(MOST_ASKED).flat_map(|page| self.places(page.1).take(MOST_COPIES));
-            bases.extend(places.map(|offset| base_of(Guess { number: *number, offset }, size)));
+            bases.extend(places.map(|offset| base_of(Guess { number, offset }, size)));
             found += usize::from(bases.len() > before);
         }
         work.add(bases.len() as u64);
