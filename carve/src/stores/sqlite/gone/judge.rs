@@ -241,7 +241,12 @@ pub(super) fn judge(
             last.filter(stands).into_iter().for_each(|version| version.state = State::Unknown);
         }
         for version in judged.iter_mut().skip(first) {
-            let doubts = doubt.claims(live, identity, (standing.is_some(), place), &version.dead);
+            let by_key = || match identity {
+                Identity::Key(key) => live.kept_by_key(key),
+                _ => None,
+            };
+            let at = place.or_else(by_key);
+            let doubts = doubt.claims(live, identity, (standing.is_some(), at), &version.dead);
             let of_end = live.ends.claims(search.database, &version.dead);
             let claims = version.dead.claims.and(doubts).and(of_end);
             version.dead.claims = claims.with_if(no_id, Claim::NoIdFree);

@@ -439,6 +439,11 @@ impl<'l, 's, 'a> Live<'l, 's, 'a> {
         (self.asked, self.counted) = Default::default();
     }
 
+    /// Where the live row with this key lies, if its page is damaged.
+    pub(super) fn kept_by_key(&self, key: u64) -> Option<(u32, Cell)> {
+        self.kept.by_key.get(&key).map(|((page, _), cell)| (*page, *cell))
+    }
+
     /// The live cells of a page whose free space its own pointers and freeblocks don't tell.
     pub(super) fn on_broken(&self, page: u32) -> Option<&[FoundCell]> {
         self.kept.on_broken.get(&page).map(Vec::as_slice)
