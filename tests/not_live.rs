@@ -142,3 +142,32 @@ fn only_rows_between_the_cells_beside_lost_ones_come_back_live_of_a_without_rowi
     assert_eq!(after, before);
     Ok(())
 }
+
+#[test]
+fn rows_that_a_division_moved_to_a_lost_page_come_back_from_the_freeblocks_that_it_left() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // Ids in between divide leaves in their middle.
+    store(
+        &path,
+        &format!(
+            "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+             {NOTES} INSERT INTO notes SELECT i * 10, 'note ' || i FROM n WHERE i < 400;
+             {NOTES} INSERT INTO notes SELECT i * 10 + 5, 'late note ' || i FROM n WHERE i < 150;"
+        ),
+    )?;
+    let pages = fs::metadata(&path)?.len() as usize / 4096;
+    overwrite(&path, (pages - 1) * 4096, 4096, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    let on_freed = |line: &&Json| line["evidence"][0]["method"] == "freeblock";
+    // The first cell of a block has lost its head, and with it its id.
+    assert!(rows_in_state(&lines, "notes", "deleted").filter(on_freed).count() <= 1);
+    let moved =
+        |line: &&Json| line["evidence"][0]["page"] == 4 && line["evidence"][0]["method"] == "salvaged_cell";
+    let moved: Vec<i64> = rows_in_state(&lines, "notes", "live")
+        .filter(moved)
+        .filter_map(|line| line["rowid"].as_i64())
+        .collect();
+    assert!(moved.len() >= 5, "{moved:?}");
+    Ok(())
+}

@@ -114,6 +114,13 @@ impl<'a> Reader<'_, 'a> {
             |cell: &Cell, header: &RecordHeader<'_>| missing(cell) && self.accepts(cell, header);
         if place.remnants {
             leaf::remnant_cells(&version, &info, kind, geometry, &accept_missing, out);
+            let is_elsewhere = |cell: &Cell| {
+                let keys = self.strays.map(|strays| &strays.keys);
+                keys.is_some_and(|keys| keys.is_elsewhere(cell.rowid, number) || !self.rowids)
+            };
+            let accept_moved =
+                |cell: &Cell, header: &RecordHeader<'_>| is_elsewhere(cell) && accept_missing(cell, header);
+            leaf::add_moved_cells(&version, &info, kind, geometry, &accept_moved, out);
             return;
         }
         if let Some(range) = self.bare.get(&number) {

@@ -187,11 +187,40 @@ pub(super) fn remnant_cells(
     out: &mut Vec<FoundCell>,
 ) {
     out.clear();
-    let Some(parsed) = Page::parse(page.bytes, page.number, geometry).filter(|_| info.kind.is_some()) else {
-        return;
-    };
+    if let Some(parsed) = Page::parse(page.bytes, page.number, geometry).filter(|_| info.kind.is_some()) {
+        add_remnants(page, parsed.gap(), kind, geometry, accept, out);
+    }
+}
+
+/// Adds what cells have left in freeblocks: those that a division of the page moved to another are freed one by one.
+pub(super) fn add_moved_cells(
+    page: &PageVersion<'_>,
+    info: &PageInfo,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+    out: &mut Vec<FoundCell>,
+) {
+    let parsed = Page::parse(page.bytes, page.number, geometry);
+    let Some(parsed) = parsed.filter(|page| info.kind.is_some() && page.header.kind == kind) else { return };
+    let (blocks, _) = parsed.freeblocks();
+    // A block's link and size have overwritten the head of its first cell.
+    let blocks = blocks.into_iter().map(|block| Extent { from: block.from + 4, to: block.to });
+    for extent in blocks.filter(|extent| extent.from < extent.to) {
+        add_remnants(page, extent, kind, geometry, accept, out);
+    }
+}
+
+fn add_remnants(
+    page: &PageVersion<'_>,
+    extent: Extent,
+    kind: PageKind,
+    geometry: Geometry,
+    accept: &dyn Fn(&Cell, &RecordHeader<'_>) -> bool,
+    out: &mut Vec<FoundCell>,
+) {
     let claims = Claims::NONE.with(Claim::PointerLost).with(Claim::OldPage);
-    let found = salvage::cells(page.bytes, parsed.gap(), kind, geometry, accept);
+    let found = salvage::cells(page.bytes, extent, kind, geometry, accept);
     out.extend(found.into_iter().map(|cell| FoundCell { cell, claims, reads: true }));
 }
 

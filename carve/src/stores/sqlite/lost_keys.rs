@@ -32,6 +32,8 @@ pub(super) struct LostKeys {
 struct LostRange {
     range: KeyRange,
     missing: Missing,
+    /// The page that is there, of which cells can't be read.
+    on: Option<u32>,
 }
 
 /// What is missing of a range.
@@ -145,7 +147,8 @@ impl LostKeys {
                 } else {
                     1
                 };
-                LostRange { range: gap.range, missing: Missing::Leaves((gap.parent, gap.child), leaves) }
+                let missing = Missing::Leaves((gap.parent, gap.child), leaves);
+                LostRange { range: gap.range, missing, on: None }
             })
             .collect();
         let info = |index: usize| tree.pages.get(index).map(|page| ground.survey.page(*page));
@@ -158,16 +161,22 @@ impl LostKeys {
                 tree.pages.get(index).filter(|_| tree.rowids).and_then(|page| bad_runs(ground, *page, range));
             match runs {
                 Some(runs) => ranges.extend(runs),
-                None => ranges.push(LostRange { range, missing: Missing::Rows(usize::from(damaged.bad)) }),
+                None => {
+                    let missing = Missing::Rows(usize::from(damaged.bad));
+                    ranges.push(LostRange { range, missing, on: tree.pages.get(index).copied() });
+                }
             }
         }
         // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
         let of_rows = || tree.pages.iter().filter(|_| tree.rowids);
-        let broken = of_rows().flat_map(|page| chained.faults_on(*page)).map(|faulty| faulty.cell.rowid);
-        let damaged = of_rows().flat_map(|page| restored::damaged(ground, *page)).map(|cell| cell.rowid);
-        ranges.extend(broken.chain(damaged).map(|rowid| LostRange {
+        let broken = of_rows()
+            .flat_map(|page| chained.faults_on(*page).into_iter().map(|faulty| (*page, faulty.cell.rowid)));
+        let damaged = of_rows()
+            .flat_map(|page| restored::damaged(ground, *page).into_iter().map(|cell| (*page, cell.rowid)));
+        ranges.extend(broken.chain(damaged).map(|(page, rowid)| LostRange {
             range: KeyRange { above: rowid.checked_sub(1), upto: Some(rowid) },
             missing: Missing::Rows(1),
+            on: Some(page),
         }));
         let spans = if tree.rowids && !ranges.is_empty() { spans(ground, tree) } else { Vec::new() };
         // Most trees have lost nothing, and are not asked.
@@ -252,6 +261,11 @@ impl LostKeys {
         was_absent && self.rewritten.get(&page).is_none_or(|earlier| stood(earlier))
     }
 
+    /// Whether the row with this id may be missing from another page than this one.
+    pub(super) fn is_elsewhere(&self, rowid: i64, page: u32) -> bool {
+        self.ranges.iter().any(|lost| lost.on != Some(page) && lost.range.holds(rowid, rowid))
+    }
+
     /// Whether the row with this id stands on a leaf that can be read, if on any.
     pub(super) fn is_held(&self, rowid: i64) -> bool {
         let behind = self.spans.partition_point(|(first, _)| *first <= rowid);
@@ -334,6 +348,7 @@ fn rows_of_page(ground: Ground<'_, '_>, pages: &[u32]) -> usize {
 fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<LostRange>> {
     let version = ground.view.page(number)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
+    let run = |range, bad| LostRange { range, missing: Missing::Rows(bad), on: Some(number) };
     let (mut runs, mut bad, mut above) = (Vec::new(), 0, range.above);
     for pointer in page.pointers() {
         let cell = page.good_cell(pointer);
@@ -346,13 +361,13 @@ fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<
         }
         if bad > 0 {
             let upto = cell.rowid.checked_sub(1);
-            runs.push(LostRange { range: KeyRange { above, upto }, missing: Missing::Rows(bad) });
+            runs.push(run(KeyRange { above, upto }, bad));
             bad = 0;
         }
         above = Some(cell.rowid);
     }
     if bad > 0 {
-        runs.push(LostRange { range: KeyRange { above, upto: range.upto }, missing: Missing::Rows(bad) });
+        runs.push(run(KeyRange { above, upto: range.upto }, bad));
     }
     Some(runs)
 }

@@ -86,7 +86,7 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     let old = ground.survey.old().filter(|_| !ground.view.is_chosen());
     let old = old.filter(|(number, _)| !ground.view.is_of_temp_file(*number));
     let owners = LazyCell::new(|| with_own_versions(forest, ground, &named));
-    let mut bare = Vec::new();
+    let mut bare: Vec<(u32, Vec<usize>)> = Vec::new();
     let entries = KeyedEntries::of(forest, ground);
     let has_rowids = |tree: &usize| forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
     for (number, info) in ground.survey.iter().chain(old) {
@@ -101,12 +101,16 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
             let there = ground.view.page(number).is_some_and(|page| {
                 !ground.view.is_old(number) || !is_bare_trunk(page.bytes, ground.view.page_count)
             });
-            if there && !ground.free.trunks.contains(&number) && number > 1 {
+            if there && number > 1 {
                 // A page that a link names is no other tree's.
                 let trees = named.get(&number).unwrap_or(&numbers);
                 let of_index = LazyCell::new(|| entries.are_on(number));
-                let trees = trees.iter().filter(|tree| has_rowids(tree) || !*of_index).take(MOST_TREES);
-                bare.push((number, trees.copied().collect::<Vec<usize>>()));
+                // What a trunk still holds of a leaf was freed: an index can tell that a row was moved, and not deleted.
+                let is_trunk = ground.free.trunks.contains(&number);
+                let may_be = |tree: &&usize| {
+                    (has_rowids(tree) || !*of_index) && (!is_trunk || has_index(forest, ground, **tree))
+                };
+                bare.push((number, trees.iter().filter(may_be).take(MOST_TREES).copied().collect()));
             }
             continue;
         }
@@ -167,6 +171,16 @@ pub(super) fn find(forest: &Forest, ground: Ground<'_, '_>, chained: &Chained) -
     }
     add_bare(forest, ground, bare, &mut found);
     found
+}
+
+/// Whether an index of the tree's table is there.
+fn has_index(forest: &Forest, ground: Ground<'_, '_>, number: usize) -> bool {
+    let Some(Object::Table(table)) = forest.trees.get(number).map(|tree| tree.object) else { return false };
+    forest.trees.iter().any(|tree| {
+        let Object::Index(index) = tree.object else { return false };
+        !tree.pages.is_empty()
+            && ground.catalogue.indexes.get(index).is_some_and(|index| index.table == table)
+    })
 }
 
 /// Adds pages that read as nothing to the trees that they may be of. Each is read once for all of them, and most hold nothing
