@@ -1,7 +1,7 @@
 //! Are rows that are gone kept from passing as live where damage hides that they are?
 
 use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
 
@@ -169,5 +169,29 @@ fn rows_that_a_division_moved_to_a_lost_page_come_back_from_the_freeblocks_that_
         .filter_map(|line| line["rowid"].as_i64())
         .collect();
     assert!(moved.len() >= 5, "{moved:?}");
+    Ok(())
+}
+
+#[test]
+fn rows_of_a_lost_root_come_back_from_a_trunk_of_the_freelist_where_an_index_has_them() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        &format!(
+            "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+             CREATE INDEX by_body ON notes(body);
+             {NOTES} INSERT INTO notes SELECT i, 'note ' || (i * 7919 % 1201) FROM n WHERE i < 500;
+             DELETE FROM notes WHERE id > 150;"
+        ),
+    )?;
+    assert!(number(&path, 32)? > 2, "no page is free");
+    overwrite(&path, 4096, 4096, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    let whole = |line: &&Json| line["missing"] == json!([]);
+    let ids = rows_in_state(&lines, "notes", "live").filter(whole).filter_map(|line| line["rowid"].as_i64());
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=150).collect::<Vec<i64>>());
     Ok(())
 }
