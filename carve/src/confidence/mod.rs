@@ -39,7 +39,7 @@ pub fn weigh_row(sources: &[Source], batch: &Batch<'_>, row: &Row, full: bool) -
     let of_spans = |spans: &[Span]| {
         let of = |span: &Span| {
             let source = sources.get(usize::from(span.source.0)).filter(|source| source.has_guesses());
-            source.map_or(1.0, |source| source.share(span.offset, u64::from(span.length)))
+            source.map_or(1.0, |source| source.share(span.offset, span.length))
         };
         spans.iter().map(of).fold(1.0, f64::min)
     };

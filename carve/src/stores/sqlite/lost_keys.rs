@@ -170,7 +170,7 @@ impl LostKeys {
         // An older copy of a row may lead to the rest of its chain, or have what a lost sector took.
         let of_rows = || tree.pages.iter().filter(|_| tree.rowids);
         let broken = of_rows()
-            .flat_map(|page| chained.faults_on(*page).into_iter().map(|faulty| (*page, faulty.cell.rowid)));
+            .flat_map(|page| chained.faults_on(*page).iter().map(|faulty| (*page, faulty.cell.rowid)));
         let damaged = of_rows()
             .flat_map(|page| restored::damaged(ground, *page).into_iter().map(|cell| (*page, cell.rowid)));
         ranges.extend(broken.chain(damaged).map(|(page, rowid)| LostRange {
