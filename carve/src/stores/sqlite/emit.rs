@@ -10,6 +10,7 @@ use super::history::OfTable;
 use super::ids::RowIds;
 use super::layout::Layout;
 use super::leaf::{self, FoundCell, Spot};
+use super::lost_keys::LostKeys;
 use super::outdated::Outdated;
 use super::prints::content;
 use super::rank::{Rank, Ranked};
@@ -114,9 +115,12 @@ impl<'a> Reader<'_, 'a> {
             |cell: &Cell, header: &RecordHeader<'_>| missing(cell) && self.accepts(cell, header);
         if place.remnants {
             leaf::remnant_cells(&version, &info, kind, geometry, &accept_missing, out);
+            // A division takes rows from an end of the page: others were deleted from it.
+            let is_beyond = |rowid: i64| info.cells == 0 || rowid < info.first || info.last < rowid;
             let is_elsewhere = |cell: &Cell| {
                 let keys = self.strays.map(|strays| &strays.keys);
-                keys.is_some_and(|keys| keys.is_elsewhere(cell.rowid, number) || !self.rowids)
+                let may_be = |keys: &LostKeys| keys.is_elsewhere(cell.rowid, number) && is_beyond(cell.rowid);
+                keys.is_some_and(|keys| !self.rowids || may_be(keys))
             };
             let accept_moved =
                 |cell: &Cell, header: &RecordHeader<'_>| is_elsewhere(cell) && accept_missing(cell, header);
