@@ -256,7 +256,14 @@ fn place(runs: &mut [Run], links: &[(u32, Option<bool>)], bytes: &[u8], geometry
 fn laid(runs: &[Run], bytes: &[u8], geometry: Geometry) -> Vec<Extent> {
     let size = i64::from(geometry.page_size);
     let mut extents: Vec<Extent> = Vec::new();
-    let mut lay = |from: i64, to: i64, by: Option<i64>| {
+    let mut lay = |mut from: i64, to: i64, by: Option<i64>| {
+        // Of a page that would begin before the file its start was lost.
+        let first = by.map_or(from, |by| (size - 1 - by).div_euclid(size)).clamp(from, to.max(from));
+        if from < first {
+            let (at, length) = ((from * size) as u64, ((first - from) * size) as u64);
+            extents.push(Extent { at, offset: None, length });
+            from = first;
+        }
         if from < to {
             let offset = by.map(|by| (from * size + by) as u64);
             extents.push(Extent { at: (from * size) as u64, offset, length: ((to - from) * size) as u64 });
@@ -345,4 +352,18 @@ pub(super) fn findings(database: &Database<'_>) -> Vec<Finding> {
         before = by;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Run, laid};
+    use mudlark_parsers::sqlite::geometry::Geometry;
+
+    #[test]
+    fn a_page_that_began_before_the_file_lies_nowhere_in_it() {
+        let runs = [Run { first: 412, last: 2460, pages: 5, by: -100 }];
+        let extents = laid(&runs, &[1; 2972], Geometry { page_size: 512, reserved: 0 });
+        let laid: Vec<_> = extents.iter().map(|extent| (extent.at, extent.offset, extent.length)).collect();
+        assert_eq!(laid, [(0, None, 512), (512, Some(412), 2560)]);
+    }
 }
