@@ -1,5 +1,6 @@
 //! Pages of a file found in an image that may lie elsewhere as well, and how sure what stands on them is.
 
+use super::pieces::Pieces;
 use crate::model::Part;
 use memchr::memmem;
 use std::collections::BTreeMap;
@@ -22,12 +23,11 @@ impl Open {
                 places.push((other.offset, other.weight));
             }
         }
+        let pieces = Pieces::new(&part.extents, part.page_size);
         for pages in &part.interchangeable {
             for at in &pages.at {
                 let Some(places) = others.get_mut(at) else { continue };
-                let own =
-                    part.extents.iter().find(|extent| (extent.at..extent.at + extent.length).contains(at));
-                let own = own.and_then(|extent| Some(extent.offset? + (at - extent.at)));
+                let own = pieces.place(*at);
                 let further = pages.offsets.iter().filter(|offset| Some(**offset) != own);
                 places.extend(further.map(|offset| (*offset, 1.0 - pages.weight())));
             }

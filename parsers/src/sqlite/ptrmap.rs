@@ -44,6 +44,17 @@ pub fn map_page_of(page: u32, geometry: Geometry) -> Option<u32> {
     (map < page).then_some(map)
 }
 
+/// The entry of `page`, of whose map page `bytes` gives the bytes.
+#[must_use]
+pub fn entry_of<'p>(
+    page: u32,
+    geometry: Geometry,
+    bytes: impl FnOnce(u32) -> Option<&'p [u8]>,
+) -> Option<Entry> {
+    let map = map_page_of(page, geometry)?;
+    entry(bytes(map)?, map, page, geometry)
+}
+
 /// The entry of `page` in the map page `map`, whose bytes are given.
 #[must_use]
 pub fn entry(map_bytes: &[u8], map: u32, page: u32, geometry: Geometry) -> Option<Entry> {

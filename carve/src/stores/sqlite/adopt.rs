@@ -99,10 +99,13 @@ fn free_beyond_count(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) 
 /// Takes all fragments that found no place for free pages where the list of these is cut off and nearly all pages without a
 /// place are free by the count in the header: what is in use of them is few of many.
 fn free_of_counted(forest: &mut Forest, ground: Ground<'_, '_>, named: usize) {
+    if !ground.free.cut_off {
+        return;
+    }
     let Some((unlisted, others)) = uncounted(forest, ground, named) else { return };
     // No random number is so near to the number of pages that have no place, unless there are few of these.
     let is_told = unlisted <= others && unlisted >= FEW_FREE && others - unlisted <= others / MOSTLY_FREE;
-    if !is_told || !ground.free.cut_off {
+    if !is_told {
         return;
     }
     for number in loose(forest, named) {
@@ -419,9 +422,7 @@ pub(super) fn map_entry(ground: Ground<'_, '_>, page: u32) -> Option<ptrmap::Ent
     if !ground.auto_vacuum {
         return None;
     }
-    let map = ptrmap::map_page_of(page, ground.view.geometry)?;
-    let bytes = ground.view.page(map)?.bytes;
-    ptrmap::entry(bytes, map, page, ground.view.geometry)
+    ground.view.map_entry(page)
 }
 
 /// The parent that the pointer map names for a page of a tree.

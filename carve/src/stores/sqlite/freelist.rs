@@ -2,11 +2,11 @@
 
 use super::survey::Survey;
 use super::view::View;
-use mudlark_parsers::bytes::be_u32_at;
+use mudlark_parsers::bytes::{all_zero, be_u32_at};
 use mudlark_parsers::damage::{Damage, DamageKind};
 use mudlark_parsers::sqlite::freelist::{plausible_trunk, trunk};
 use mudlark_parsers::sqlite::header::Header;
-use mudlark_parsers::sqlite::ptrmap::{self, PointerKind};
+use mudlark_parsers::sqlite::ptrmap::PointerKind;
 use std::collections::HashSet;
 
 /// The free pages, as far as trunks tell.
@@ -77,10 +77,8 @@ impl Freelist {
     /// Takes the pages that the pointer map calls free, if the header doesn't count fewer.
     fn add_mapped(&mut self, view: &View<'_>, header: Option<&Header>) {
         let is_free = |number: &u32| {
-            let map =
-                ptrmap::map_page_of(*number, view.geometry).and_then(|map| Some((map, view.page(map)?)));
-            map.and_then(|(map, page)| ptrmap::entry(page.bytes, map, *number, view.geometry))
-                .is_some_and(|entry| entry.kind == PointerKind::Free && entry.parent == 0)
+            let entry = view.map_entry(*number);
+            entry.is_some_and(|entry| entry.kind == PointerKind::Free && entry.parent == 0)
         };
         let mut pages = self.pages.clone();
         pages.extend((2..=view.last_held()).filter(is_free));
@@ -144,5 +142,5 @@ fn is_overflow(page: &[u8], pages: u32) -> bool {
 
 /// Whether the first sector of a page holds nothing.
 fn is_wiped(page: &[u8]) -> bool {
-    page.iter().take(512).all(|byte| *byte == 0)
+    all_zero(page.get(..512).unwrap_or(page))
 }

@@ -1,6 +1,7 @@
 //! The keys of rows that may be missing from a table without row ids: those between the entries on both sides of a link to a
 //! page that is lost, and those between the cells on both sides of some that can't be read.
 
+use super::bad_runs::{self, Run};
 use super::chains;
 use super::forest::{Ground, KeyRange, Tree};
 use super::key_order::KeyOrder;
@@ -60,7 +61,6 @@ impl<'g, 'a> LostEntries<'g, 'a> {
         encoding: TextEncoding,
     ) -> Self {
         let mut lost = Self { ground, order: KeyOrder::new(key, encoding), ranges: Vec::new() };
-        let damaged = || tree.pages.iter().copied().filter(|page| ground.survey.page(*page).bad > 0);
         if keys.links().nth(MOST_RANGES).is_some() {
             let most = keys.links().fold(0, |sum: usize, (_, most)| sum.saturating_add(most));
             lost.ranges.push(LostRange { above: None, below: None, most });
@@ -72,7 +72,8 @@ impl<'g, 'a> LostEntries<'g, 'a> {
             Some(LostRange { above, below, most })
         };
         let mut ranges: Vec<LostRange> = keys.links().filter_map(range).collect();
-        ranges.extend(damaged().flat_map(|page| lost.bad_runs(&parents, page)));
+        let damaged = tree.pages.iter().copied().filter(|page| ground.survey.page(*page).bad > 0);
+        ranges.extend(damaged.flat_map(|page| lost.bad_runs(&parents, page)));
         lost.ranges = ranges;
         lost
     }
@@ -107,18 +108,12 @@ impl<'g, 'a> LostEntries<'g, 'a> {
             Some(parent) => self.beside(parents, (*parent, number), 0),
             None => (None, None),
         };
-        let (mut runs, mut above, mut most) = (Vec::new(), first, 0);
-        for cell in cells {
-            match cell {
-                None => most += 1,
-                Some(_) => {
-                    runs.extend((most > 0).then_some(LostRange { above, below: cell, most }));
-                    (above, most) = (cell, 0);
-                }
-            }
-        }
-        runs.extend((most > 0).then_some(LostRange { above, below: last, most }));
-        runs
+        let range = |run: Run<Entry>| LostRange {
+            above: run.above.or(first),
+            below: run.below.or(last),
+            most: run.cells,
+        };
+        bad_runs::of(cells).into_iter().map(range).collect()
     }
 
     /// Whether the keys of entries rise, as far as they can be compared.

@@ -1,5 +1,6 @@
 //! The keys of rows that may be missing from a tree.
 
+use super::bad_runs::{self, Run};
 use super::chains::Chained;
 use super::forest::{Forest, Gap, Ground, How, KeyRange, Tree};
 use super::links::links;
@@ -348,28 +349,21 @@ fn rows_of_page(ground: Ground<'_, '_>, pages: &[u32]) -> usize {
 fn bad_runs(ground: Ground<'_, '_>, number: u32, range: KeyRange) -> Option<Vec<LostRange>> {
     let version = ground.view.page(number)?;
     let page = Page::parse(version.bytes, version.number, ground.view.geometry)?;
-    let run = |range, bad| LostRange { range, missing: Missing::Rows(bad), on: Some(number) };
-    let (mut runs, mut bad, mut above) = (Vec::new(), 0, range.above);
-    for pointer in page.pointers() {
+    let read = |pointer: usize| {
         let cell = page.good_cell(pointer);
-        let Some(cell) = cell.filter(|cell| survey::reads(&page, cell, ground.view.page_count)) else {
-            bad += 1;
-            continue;
-        };
-        if above.is_some_and(|above| cell.rowid <= above) {
-            return None;
-        }
-        if bad > 0 {
-            let upto = cell.rowid.checked_sub(1);
-            runs.push(run(KeyRange { above, upto }, bad));
-            bad = 0;
-        }
-        above = Some(cell.rowid);
+        let cell = cell.filter(|cell| survey::reads(&page, cell, ground.view.page_count))?;
+        Some(cell.rowid)
+    };
+    let rowids: Vec<Option<i64>> = page.pointers().map(read).collect();
+    if !range.above.iter().chain(rowids.iter().flatten()).is_sorted_by(|one, other| one < other) {
+        return None;
     }
-    if bad > 0 {
-        runs.push(run(KeyRange { above, upto: range.upto }, bad));
-    }
-    Some(runs)
+    let run = |run: Run<i64>| {
+        let upto = run.below.map_or(range.upto, |below| below.checked_sub(1));
+        let range = KeyRange { above: run.above.or(range.above), upto };
+        LostRange { range, missing: Missing::Rows(run.cells), on: Some(number) }
+    };
+    Some(bad_runs::of(rowids).into_iter().map(run).collect())
 }
 
 /// Whether a gap stands for a page that can't be read.

@@ -3,6 +3,7 @@
 mod adopt;
 mod agree;
 mod altered;
+mod bad_runs;
 mod bare_width;
 mod before;
 mod belongs;

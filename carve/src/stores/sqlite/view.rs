@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
 use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::ptrmap;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -530,6 +531,11 @@ impl<'a> View<'a> {
         let bytes = bytes.get(from..to).filter(|bytes| !bytes.is_empty())?;
         let Stretch { source, offset, page, space, .. } = *stretch;
         Some(PageVersion { number: page, bytes, source, offset, commit: None, space, then: false })
+    }
+
+    /// What the pointer map says of a page, if the database has one.
+    pub(super) fn map_entry(&self, page: u32) -> Option<ptrmap::Entry> {
+        ptrmap::entry_of(page, self.geometry, |map| Some(self.page(map)?.bytes))
     }
 
     /// Whether a number is that of an old version.

@@ -308,8 +308,7 @@ impl<'a> Check<'_, '_, 'a> {
             if !is_mapped {
                 continue;
             }
-            let map = ptrmap::map_page_of(page, geometry);
-            let entry = map.and_then(|map| ptrmap::entry(laid.page(map)?, map, page, geometry));
+            let entry = ptrmap::entry_of(page, geometry, |map| laid.page(map));
             let is_told = entry.is_some_and(|entry| {
                 entry.kind == kind
                     && (entry.parent == parent || matches!(kind, PointerKind::Root | PointerKind::Free))
