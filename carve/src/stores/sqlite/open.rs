@@ -74,7 +74,7 @@ pub(super) fn open<'a>(
     let mut survey = Survey::of(&view, &|bytes| progress.advance(bytes));
     // After a rollback or under a log the header of the view counts, not that of the main file.
     let header = view.page(1).and_then(|page| header::header(page.bytes).ok()).map(|(_, head)| head);
-    let encoding = encoding(&view, header.as_ref(), &mut findings);
+    let encoding = encoding((&view, &survey), header.as_ref(), &mut findings);
     // Earlier versions hold rows that are gone, and an older page 1 may still name the tables.
     add_old_versions(sources, &roles, log.as_ref(), chosen.as_ref(), &mut view, &mut survey);
     let mut catalogue = catalogue::read(&view, &survey, encoding, options.schema.as_deref());
@@ -242,10 +242,13 @@ fn add_old_versions(
 }
 
 /// The text encoding: what the header says, unless the text of the rows disproves it.
-fn encoding(view: &View<'_>, header: Option<&Header>, findings: &mut Vec<Finding>) -> TextEncoding {
+fn encoding(
+    (view, survey): (&View<'_>, &Survey),
+    header: Option<&Header>,
+    findings: &mut Vec<Finding>,
+) -> TextEncoding {
     let stated = header.and_then(Header::text_encoding);
-    let bytes = |number| view.page(number).map(|page| page.bytes);
-    match (seen_encoding(view.geometry, view.last_held(), &bytes, stated.is_some()), stated) {
+    match (seen_encoding(view, survey, stated.is_some()), stated) {
         (Some(seen), Some(stated)) if seen == stated => stated,
         (Some(seen), stated) => {
             let found = stated.map_or("unknown", TextEncoding::name).to_owned();

@@ -1,13 +1,14 @@
 //! The encoding that the text of the rows is in, by that text.
 
+use super::cleared;
 use super::detect::sample;
+use super::survey::Survey;
+use super::view::{PageVersion, View};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::sqlite::serial::SerialKind;
-use mudlark_parsers::sqlite::stale_pointers;
 use mudlark_parsers::value::TextEncoding;
 
 /// Cells of a page that are asked for the encoding of their text.
@@ -24,18 +25,13 @@ const PLENTY_OF_TEXTS: u32 = 2048;
 ///
 /// UTF-8 text is valid as such and seldom holds zeros. UTF-16 text has its high bytes, which are of few kinds, in
 /// every second place.
-pub(super) fn seen_encoding<'a>(
-    geometry: Geometry,
-    page_count: u32,
-    page_bytes: &dyn Fn(u32) -> Option<&'a [u8]>,
-    is_stated: bool,
-) -> Option<TextEncoding> {
+pub(super) fn seen_encoding(view: &View<'_>, survey: &Survey, is_stated: bool) -> Option<TextEncoding> {
     let mut texts = Texts::default();
     for cells in [live_cells, former_cells].into_iter().take(if is_stated { 1 } else { 2 }) {
-        for number in sample(page_count as usize).map(|index| index as u32 + 1) {
-            let Some(raw) = page_bytes(number) else { continue };
-            for cell in cells(raw, number, geometry).into_iter().take(SAMPLED_CELLS) {
-                if let Some(encoding) = texts.note(raw, &cell, number == 1) {
+        for number in sample(view.last_held() as usize).map(|index| index as u32 + 1) {
+            let Some(version) = view.page(number) else { continue };
+            for cell in cells(view, survey, &version).into_iter().take(SAMPLED_CELLS) {
+                if let Some(encoding) = texts.note(version.bytes, &cell, number == 1) {
                     return Some(encoding);
                 }
             }
@@ -51,27 +47,16 @@ pub(super) fn seen_encoding<'a>(
 }
 
 /// The cells of a leaf.
-fn live_cells(raw: &[u8], number: u32, geometry: Geometry) -> Vec<Cell> {
-    let page = Page::parse(raw, number, geometry).filter(|page| !page.header.kind.is_interior());
+fn live_cells(view: &View<'_>, _: &Survey, version: &PageVersion<'_>) -> Vec<Cell> {
+    let page = Page::parse(version.bytes, version.number, view.geometry);
+    let page = page.filter(|page| !page.header.kind.is_interior());
     page.map(|page| page.good_cells().take(SAMPLED_CELLS).collect()).unwrap_or_default()
 }
 
-/// The cells to which pointers lead that an emptied leaf of a table kept, or a page that is none any more.
-fn former_cells(raw: &[u8], number: u32, geometry: Geometry) -> Vec<Cell> {
-    let from = match Page::parse(raw, number, geometry) {
-        Some(page) if page.header.kind == PageKind::TableLeaf && page.header.cell_count == 0 => {
-            page.pointers_at()
-        }
-        // What a page of the freelist keeps of its leaf begins where the leaf's header ended.
-        None => EMPTY_TRUNK,
-        Some(_) => return Vec::new(),
-    };
-    let extent = (from, geometry.usable() as usize);
-    stale_pointers::cells(raw, extent, PageKind::TableLeaf, geometry).cells
+/// The cells to which pointers lead that a leaf of a table kept when it was emptied.
+fn former_cells(view: &View<'_>, survey: &Survey, version: &PageVersion<'_>) -> Vec<Cell> {
+    cleared::cells(view, survey, version.number, true).cells
 }
-
-/// Bytes of a trunk of the freelist that lists no page.
-const EMPTY_TRUNK: usize = 8;
 
 /// Texts of rows, and what their bytes are like.
 struct Texts {
