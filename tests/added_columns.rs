@@ -1,8 +1,7 @@
 //! Are rows from before a column was added known for what they are, where the first page is lost?
 
-use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use crate::support::{Done, folder, overwrite, recovered_with_schema, rows_in_state, store};
 use serde_json::Value as Json;
-use std::fs;
 use std::path::Path;
 
 fn table(name: &str) -> String {
@@ -25,14 +24,11 @@ fn rows(name: &str, further: &str) -> String {
 
 /// Makes a store of which so many bytes at the beginning are lost, and reads it with what defines its tables now.
 fn recovered(folder: &Path, sql: &str, lost: usize, tables: &[&str]) -> Done<Vec<Json>> {
-    let (path, schema) = (folder.join("store.db"), folder.join("known.sql"));
+    let path = folder.join("store.db");
     store(&path, sql)?;
-    let mut bytes = fs::read(&path)?;
-    bytes[..lost].fill(0);
-    fs::write(&path, bytes)?;
+    overwrite(&path, 0..lost, 0)?;
     let tables = tables.iter().map(|name| table(name) + ", added TEXT DEFAULT 'none');");
-    fs::write(&schema, tables.collect::<String>())?;
-    recovered_lines(&path, &["--schema", &schema.display().to_string()])
+    recovered_with_schema(&path, &tables.collect::<String>())
 }
 
 #[test]

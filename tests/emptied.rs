@@ -1,6 +1,6 @@
 //! Do the rows of emptied tables come back where the first page is lost, and nothing else tells of these tables?
 
-use crate::support::{Done, folder, recovered_lines, store};
+use crate::support::{Done, folder, overwrite, recovered_lines, recovered_with_schema, store};
 use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn an_emptied_table_of_a_given_schema_gets_its_rows_under_its_name() -> Done {
          CREATE TABLE log(at TEXT, line INTEGER);";
     for rows in [60, 900] {
         let folder = folder()?;
-        let (path, known) = (folder.path().join("store.db"), folder.path().join("known.sql"));
+        let path = folder.path().join("store.db");
         let sql = format!(
             "PRAGMA secure_delete = off; {SCHEMA}
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
@@ -110,11 +110,8 @@ fn an_emptied_table_of_a_given_schema_gets_its_rows_under_its_name() -> Done {
              DELETE FROM visits;"
         );
         store(&path, &sql)?;
-        let mut bytes = fs::read(&path)?;
-        bytes[..4096].fill(0);
-        fs::write(&path, bytes)?;
-        fs::write(&known, SCHEMA)?;
-        let lines = recovered_lines(&path, &["--schema", &known.display().to_string()])?;
+        overwrite(&path, 0..4096, 0)?;
+        let lines = recovered_with_schema(&path, SCHEMA)?;
         assert_eq!((count(&lines, "visits", "deleted", "person"), lines.len()), (rows, rows + 2));
     }
     Ok(())

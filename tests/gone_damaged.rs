@@ -1,18 +1,9 @@
 //! Do gone rows come back from pages of which damage took a part, and is no live one told as gone there?
 
-use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use crate::support::{Done, folder, overwrite, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use std::fs;
-use std::ops::Range;
-use std::path::Path;
-
-/// Fills bytes of a file with zeros.
-fn zero(path: &Path, range: Range<usize>) -> Done {
-    let mut bytes = fs::read(path)?;
-    bytes.get_mut(range).ok_or("a range of the file")?.fill(0);
-    Ok(fs::write(path, bytes)?)
-}
 
 #[test]
 fn deleted_rows_come_back_on_both_sides_of_a_sector_that_took_freeblocks_and_live_rows() -> Done {
@@ -27,7 +18,7 @@ fn deleted_rows_come_back_on_both_sides_of_a_sector_that_took_freeblocks_and_liv
          DELETE FROM notes WHERE id % 3 = 0;",
     )?;
     // Rows fill a page from its end, so that the chain of freeblocks begins with those of the last rows.
-    zero(&path, 2 * 8192 - 4096..2 * 8192 - 3584)?;
+    overwrite(&path, 2 * 8192 - 4096..2 * 8192 - 3584, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let number = |line: &Json| Some((line["values"]["number"].as_i64()? / 7919, line["state"] == "live"));
     let found: Vec<(i64, bool)> = lines.iter().filter_map(number).collect();
@@ -59,7 +50,7 @@ fn a_dropped_column_is_told_by_the_rows_of_a_leaf_whose_header_is_lost() -> Done
     assert_eq!(root[0], 5, "the root is an interior page");
     let first = usize::from(u16::from_be_bytes([root[12], root[13]]));
     let leaf = 4096 * (usize::from(u16::from_be_bytes([root[first + 2], root[first + 3]])) - 1);
-    zero(&path, leaf..leaf + 8)?;
+    overwrite(&path, leaf..leaf + 8, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let of = |line: &Json| {
         Some((line["values"]["a"].as_i64()? / 1_000_000_007, line["values"]["dropped"].as_i64()?))
@@ -89,8 +80,8 @@ fn live_rows_of_a_page_without_a_header_are_not_read_as_gone_ones_of_another_sha
     )?;
     // The last leaf loses its header with most of its pointers, and a sector of its cells.
     let leaf = fs::read(&path)?.len() - 4096;
-    zero(&path, leaf..leaf + 512)?;
-    zero(&path, leaf + 2048..leaf + 2560)?;
+    overwrite(&path, leaf..leaf + 512, 0)?;
+    overwrite(&path, leaf + 2048..leaf + 2560, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let rows: HashSet<(i64, i64)> = (1..=900).map(|i| (7919 * i % 30011, i * i % 2)).collect();
     let of = |line: &Json| Some((line["values"]["x"].as_i64()?, line["values"]["y"].as_i64()?));
@@ -113,7 +104,7 @@ fn deleted_rows_do_not_stand_in_on_a_leaf_that_lost_its_header_and_no_row() -> D
          DELETE FROM pairs WHERE rowid % 5 = 2;",
     )?;
     // The root, page 2, still has copies of the rows that it began with: they are those of the first leaf, page 3.
-    zero(&path, 2 * 4096..2 * 4096 + 8)?;
+    overwrite(&path, 2 * 4096..2 * 4096 + 8, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let deleted: HashSet<i64> = (1..=900).filter(|i| i % 5 == 2).map(|i| 7919 * i % 30011).collect();
     let is_deleted = |line: &&Json| line["values"]["x"].as_i64().is_some_and(|x| deleted.contains(&x));

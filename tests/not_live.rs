@@ -1,16 +1,9 @@
 //! Are rows that are gone kept from passing as live where damage hides that they are?
 
-use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use crate::support::{Done, folder, overwrite, recovered_lines, recovered_with_schema, rows_in_state, store};
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
-
-fn overwrite(path: &Path, from: usize, length: usize, byte: u8) -> Done {
-    let mut bytes = fs::read(path)?;
-    bytes.get_mut(from..from + length).ok_or("the file is too short")?.fill(byte);
-    fs::write(path, bytes)?;
-    Ok(())
-}
 
 /// The number in four bytes of a file.
 fn number(path: &Path, at: usize) -> Done<usize> {
@@ -24,8 +17,9 @@ fn without_list(path: &Path, sql: &str) -> Done {
     store(path, &format!("PRAGMA page_size = 1024; {sql}"))?;
     let trunk = number(path, 32)?;
     assert!(trunk > 1, "nothing is free");
-    overwrite(path, 512, 512, 0)?;
-    overwrite(path, (trunk - 1) * 1024, 512, 0)
+    let trunk_at = (trunk - 1) * 1024;
+    overwrite(path, 512..1024, 0)?;
+    overwrite(path, trunk_at..trunk_at + 512, 0)
 }
 
 const NOTES: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)";
@@ -42,9 +36,7 @@ fn a_dropped_table_is_not_live_where_the_count_of_free_pages_tells_that_its_page
          DROP TABLE orders;"
     );
     without_list(&path, &script)?;
-    let schema = folder.path().join("schema.sql");
-    fs::write(&schema, "CREATE TABLE items(id INTEGER PRIMARY KEY, sku TEXT);")?;
-    let lines = recovered_lines(&path, &["--schema", schema.to_str().ok_or("no text")?])?;
+    let lines = recovered_with_schema(&path, "CREATE TABLE items(id INTEGER PRIMARY KEY, sku TEXT);")?;
     assert_eq!(rows_in_state(&lines, "items", "live").count(), 1200);
     assert_eq!(rows_in_state(&lines, "lost_1", "live").count(), 0);
     let deleted = rows_in_state(&lines, "lost_1", "deleted").count();
@@ -63,9 +55,7 @@ fn rows_on_pages_that_the_pointer_map_calls_free_are_not_live_where_the_list_of_
          DELETE FROM notes;"
     );
     without_list(&path, &script)?;
-    let schema = folder.path().join("schema.sql");
-    fs::write(&schema, table)?;
-    let lines = recovered_lines(&path, &["--schema", schema.to_str().ok_or("no text")?])?;
+    let lines = recovered_with_schema(&path, table)?;
     assert_eq!(rows_in_state(&lines, "notes", "live").count(), 0);
     let deleted = rows_in_state(&lines, "notes", "deleted").count();
     assert!(deleted > 1100, "{deleted} of 1200");
@@ -86,7 +76,7 @@ fn a_page_that_was_free_before_the_last_transaction_stands_in_for_no_page() -> D
              BEGIN; {table} INSERT INTO notes VALUES (200, 'the only one'); COMMIT;"
         ),
     )?;
-    overwrite(&path, 4096, 4096, 0xa5)?;
+    overwrite(&path, 4096..2 * 4096, 0xa5)?;
     let lines = recovered_lines(&path, &[])?;
     assert_eq!(rows_in_state(&lines, "notes", "live").count(), 0);
     let deleted = rows_in_state(&lines, "notes", "deleted").count();
@@ -107,7 +97,7 @@ fn a_row_that_its_leaf_had_lost_already_is_not_live_when_the_leaf_is_lost() -> D
              UPDATE notes SET body = 'mine' WHERE id % 50 = 1;"
         ),
     )?;
-    overwrite(&path, 2 * 4096, 4096, 0xa5)?;
+    overwrite(&path, 2 * 4096..3 * 4096, 0xa5)?;
     let lines = recovered_lines(&path, &[])?;
     let live = rows_in_state(&lines, "notes", "live").filter_map(|line| line["values"]["id"].as_i64());
     let gone: Vec<i64> = live.filter(|id| id % 3 == 2).collect();
@@ -136,7 +126,7 @@ fn only_rows_between_the_cells_beside_lost_ones_come_back_live_of_a_without_rowi
     assert_eq!(before.len(), 260);
     // The root still has the rows that stood on it before it led to leaves, those that were deleted since too. A sector of
     // the first leaf goes.
-    overwrite(&path, 2 * 4096 + 2048, 512, 0)?;
+    overwrite(&path, 2 * 4096 + 2048..2 * 4096 + 2560, 0)?;
     let mut after = ids(&recovered_lines(&path, &[])?);
     after.sort_unstable();
     assert_eq!(after, before);
@@ -157,7 +147,7 @@ fn rows_that_a_division_moved_to_a_lost_page_come_back_from_the_freeblocks_that_
         ),
     )?;
     let pages = fs::metadata(&path)?.len() as usize / 4096;
-    overwrite(&path, (pages - 1) * 4096, 4096, 0)?;
+    overwrite(&path, (pages - 1) * 4096..pages * 4096, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let on_freed = |line: &&Json| line["evidence"][0]["method"] == "freeblock";
     // The first cell of a block has lost its head, and with it its id.
@@ -186,7 +176,7 @@ fn rows_of_a_lost_root_come_back_from_a_trunk_of_the_freelist_where_an_index_has
         ),
     )?;
     assert!(number(&path, 32)? > 2, "no page is free");
-    overwrite(&path, 4096, 4096, 0)?;
+    overwrite(&path, 4096..2 * 4096, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let whole = |line: &&Json| line["missing"] == json!([]);
     let ids = rows_in_state(&lines, "notes", "live").filter(whole).filter_map(|line| line["rowid"].as_i64());

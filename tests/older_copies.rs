@@ -1,6 +1,6 @@
 //! Do older copies give back what damage took of live rows, and no more?
 
-use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use crate::support::{Done, folder, overwrite, recovered_lines, rows_in_state, store};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -25,13 +25,6 @@ fn scramble(sector: &mut [u8]) {
     for (at, byte) in sector.iter_mut().enumerate() {
         *byte = (at * at * 31 + at * 7 + 128) as u8 | 0x80;
     }
-}
-
-fn zero(path: &Path, from: usize, length: usize) -> Done {
-    let mut bytes = fs::read(path)?;
-    bytes.get_mut(from..from + length).ok_or("the file is too short")?.fill(0);
-    fs::write(path, bytes)?;
-    Ok(())
 }
 
 /// The live notes before and after damage to a sector of the first leaf, behind its pointers, which cuts one of them. Their
@@ -98,7 +91,7 @@ fn rows_of_a_damaged_leaf_of_a_without_rowid_table_come_back_live_from_a_journal
     let before = live(&recovered_lines(&path, &[])?, "words");
     assert_eq!(before.len(), 900);
     let pages = fs::metadata(&path)?.len() as usize / 4096;
-    zero(&path, (pages - 2) * 4096 + 2048, 2048)?;
+    overwrite(&path, (pages - 2) * 4096 + 2048..(pages - 1) * 4096, 0)?;
     let after = live(&recovered_lines(&path, &[])?, "words");
     let right = after.iter().filter(|(id, row)| before.get(id) == Some(row)).count();
     assert!(right >= 895, "{right} of 900 rows are right");
@@ -123,7 +116,8 @@ fn a_record_of_a_hot_journal_that_lost_its_number_is_put_back_where_its_page_tel
     // The number and the page's header and pointers stand in one sector or two.
     let is_record = |at: &usize| bytes.get(*at..at + 5) == Some(&[0, 0, 0, 5, 13]);
     let record = (SECTOR..bytes.len()).step_by(4).find(is_record).ok_or("page 5 has no record")?;
-    zero(&journal, record / SECTOR * SECTOR, SECTOR)?;
+    let sector = record / SECTOR * SECTOR;
+    overwrite(&journal, sector..sector + SECTOR, 0)?;
     let after = live(&recovered_lines(&taken, &[])?, "notes");
     let wrong: Vec<&String> =
         after.iter().filter(|(id, row)| committed.get(id) != Some(row)).map(|(_, row)| row).collect();
@@ -145,7 +139,7 @@ fn small_tables_beside_a_large_one_of_their_shape_are_live_when_page_1_is_lost_a
          WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
          INSERT INTO south SELECT i, 'southern ' || i, 2000 + i FROM n;",
     )?;
-    zero(&path, 0, 4096)?;
+    overwrite(&path, 0..4096, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let states: Vec<&Json> =
         lines.iter().map(|line| &line["state"]).filter(|state| **state != "live").collect();
@@ -161,7 +155,7 @@ fn rows_that_were_deleted_from_leaves_that_can_be_read_stay_deleted_when_the_roo
     store(&path, &format!("PRAGMA journal_mode = persist; {ROWS} DELETE FROM notes WHERE id % 5 = 2;"))?;
     let before = live(&recovered_lines(&path, &[])?, "notes");
     assert_eq!(before.len(), 320);
-    zero(&path, 4096, 4096)?;
+    overwrite(&path, 4096..2 * 4096, 0)?;
     let after = live(&recovered_lines(&path, &[])?, "notes");
     let wrong: Vec<&i64> = after.keys().filter(|id| !before.contains_key(id)).collect();
     assert_eq!((after.len(), wrong), (320, Vec::new()));
@@ -174,7 +168,7 @@ fn no_more_rows_of_freed_leaves_are_live_than_a_lost_root_that_is_the_only_lost_
     let path = folder.path().join("store.db");
     store(&path, &format!("{ROWS} DELETE FROM notes;"))?;
     assert_eq!(live(&recovered_lines(&path, &[])?, "notes").len(), 0);
-    zero(&path, 4096, 4096)?;
+    overwrite(&path, 4096..2 * 4096, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let deleted = lines.iter().filter(|line| line["state"] == "deleted").count();
     assert_eq!((live(&lines, "notes").len(), deleted), (0, lines.len()));
@@ -276,7 +270,7 @@ fn a_copy_in_a_journal_of_a_page_that_is_lost_is_of_the_table_that_lacks_it() ->
          INSERT INTO south SELECT id * 7, 'southern ' || id, 2000 + id FROM north;
          BEGIN; DELETE FROM north WHERE id % 2 = 0; DELETE FROM south WHERE id % 2 = 0; COMMIT;",
     )?;
-    zero(&path, 4096, 4096)?;
+    overwrite(&path, 4096..2 * 4096, 0)?;
     let lines = recovered_lines(&path, &[])?;
     let is_strange = |line: &&Json| {
         line["table"] == "south" && line["values"]["name"].as_str().is_some_and(|name| name.starts_with('n'))

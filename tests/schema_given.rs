@@ -1,6 +1,8 @@
 //! Do rows come back under their own names when page 1 is gone and the user gives the DDL?
 
-use crate::support::{Done, folder, mudlark, plan, recovered_lines, rows, scored, store};
+use crate::support::{
+    Done, folder, mudlark, plan, recovered_lines, recovered_with_schema, rows, scored, store,
+};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::{DamageChoice, Plan};
 use mudlark_fixtures::score::report;
@@ -194,9 +196,7 @@ fn tables_whose_statements_differ_in_a_few_letters_stay_two() -> Done {
         |name: &str| format!("CREATE TABLE {name}(id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);");
     let row = |name: &str| format!("INSERT INTO {name} VALUES (1, 'of {name}', 7);");
     store(&path, &["north", "south"].map(|name| table(name) + &row(name)).concat())?;
-    let schema = folder.path().join("known.sql");
-    fs::write(&schema, ["south", "north"].map(table).concat())?;
-    let lines = recovered_lines(&path, &["--schema", &schema.display().to_string()])?;
+    let lines = recovered_with_schema(&path, &["south", "north"].map(table).concat())?;
     let mut found: Vec<String> =
         lines.iter().map(|line| format!("{} {}", line["table"], line["values"]["name"])).collect();
     found.sort();

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -75,6 +76,20 @@ pub fn recovered_lines(source: &Path, further: &[&str]) -> Done<Vec<Json>> {
     // A store may hold no row.
     assert!(matches!(ran.status, Some(0 | 1)), "{}", ran.err);
     ran.lines()
+}
+
+/// The same with definitions of tables that are given in a file beside the source.
+pub fn recovered_with_schema(source: &Path, schema: &str) -> Done<Vec<Json>> {
+    let given = source.with_file_name("given.sql");
+    fs::write(&given, schema)?;
+    recovered_lines(source, &["--schema", &given.display().to_string()])
+}
+
+/// Writes one byte over a range of a file.
+pub fn overwrite(path: &Path, range: Range<usize>, byte: u8) -> Done {
+    let mut bytes = fs::read(path)?;
+    bytes.get_mut(range).ok_or("the file is too short")?.fill(byte);
+    Ok(fs::write(path, bytes)?)
 }
 
 /// The rows of a table that are in a state.
