@@ -116,3 +116,26 @@ fn an_emptied_table_of_a_given_schema_gets_its_rows_under_its_name() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn pages_of_the_largest_size_are_told_where_no_page_shows_it_but_what_the_header_and_page_1_say() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    for (sql, lost) in [
+        // Nothing but page 1 and an emptied page are left, and no header.
+        ("PRAGMA auto_vacuum = 2; CREATE TABLE other(a); DELETE FROM visits", 0..100),
+        // No table is left: the count of pages in the header says how large they are; or where page 1 has its content.
+        ("PRAGMA auto_vacuum = 2; DROP TABLE visits", 16..18),
+        ("DROP TABLE visits", 16..32),
+    ] {
+        let _ = fs::remove_file(&path);
+        store(
+            &path,
+            &format!("PRAGMA page_size = 65536; PRAGMA secure_delete = off; {}{sql};", table("visits")),
+        )?;
+        overwrite(&path, lost.clone(), 0)?;
+        let lines = recovered_lines(&path, &[])?;
+        assert_eq!((count(&lines, "visits", "deleted", "visits"), lines.len()), (60, 60), "{lost:?} {sql}");
+    }
+    Ok(())
+}

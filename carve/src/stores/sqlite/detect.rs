@@ -4,7 +4,7 @@ use super::survey::look;
 use crate::source::Source;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header::{self, Header};
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::{Page, PageKind, page_header};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::stale_pointers;
 use std::collections::BTreeMap;
@@ -78,13 +78,40 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                 ));
                 found
             }
-            (None, Some(stated)) => stated,
-            (None, None) if magic_only => Geometry::new(4096, 0)?,
-            (None, None) => return None,
+            (None, stated) => {
+                let told = header.and_then(|header| by_length(bytes, &header));
+                match (told, stated) {
+                    (Some(told), _) => told,
+                    (None, Some(stated)) => stated,
+                    (None, None) if magic_only => by_first_page(bytes)?,
+                    (None, None) => return None,
+                }
+            }
         },
     };
     let borne_out = HEALTHS.into_iter().any(|health| is_borne_out(bytes, geometry, health));
     Some(Detected { header, geometry, borne_out, notes })
+}
+
+/// The geometry by which the file is as long as its header counts pages: where no page shows its size.
+fn by_length(bytes: &[u8], header: &Header) -> Option<Geometry> {
+    let pages = usize::try_from(header.believed_page_count()?).ok()?;
+    let size = u32::try_from(bytes.len() / pages).ok()?;
+    bytes.len().is_multiple_of(pages).then(|| Geometry::new(size, header.reserved))?
+}
+
+/// The page size that SQLite takes where none is chosen.
+const USUAL_SIZE: u32 = 4096;
+
+/// The geometry of a file of which no page shows its size: the usual one, or where page 1 says that its content begins
+/// behind such a page the least in which it can.
+fn by_first_page(bytes: &[u8]) -> Option<Geometry> {
+    let head = bytes.get(header::LEN..).and_then(page_header);
+    let content = head.filter(|head| head.kind.is_table()).map_or(0, |head| head.content_start);
+    let can_be = |size: &u32| *size >= content && bytes.len().is_multiple_of(*size as usize);
+    let least = PAGE_SIZES.into_iter().filter(|size| *size > USUAL_SIZE).find(can_be);
+    let size = if content <= USUAL_SIZE { USUAL_SIZE } else { least.unwrap_or(USUAL_SIZE) };
+    Geometry::new(size, 0)
 }
 
 /// Page numbers to look at: the first ones and an even sample of the rest.

@@ -82,7 +82,8 @@ const SPARSE: u64 = 256;
 /// same: the pages that the links lead to may be lost, and nothing tells of another database.
 fn is_one_without_header(marks: &[Mark], len: u64) -> bool {
     let hits = marks.iter().filter_map(|mark| Hit::of(*mark));
-    let hits: Vec<Hit> = hits.filter(|hit| hit.kind().page_kind().is_some()).collect();
+    let is_page = |hit: &Hit| hit.kind().page_kind().is_some() || hit.kind() == HitKind::Header;
+    let hits: Vec<Hit> = hits.filter(is_page).collect();
     let in_place = |size: u32| {
         let lies = |hit: &&Hit| hit.is_page_of(size) && hit.offset().is_multiple_of(u64::from(size));
         hits.iter().filter(lies).count()
