@@ -3,7 +3,8 @@
 use super::cell::Cell;
 use super::page::Extent;
 use crate::bytes::be_u16_at;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// The least freeblock: the link to the next one, and its size.
 const MIN_FREEBLOCK: u32 = 4;
@@ -11,49 +12,90 @@ const MIN_FREEBLOCK: u32 = 4;
 /// Most bytes that are left between a cell and a freeblock: more would be one.
 const MOST_OF_A_FRAGMENT: u32 = 3;
 
+/// Parts of one chain that are put together at most: a page loses few parts, and other bytes may be made to look like many.
+const MOST_PARTS: usize = 16;
+
+/// Blocks of a part of a chain that ends at lost bytes: one alone leads anywhere.
+const LEAST_OF_A_PART: usize = 2;
+
+/// What is told of a freeblock, and of the chain from it on.
+#[derive(Clone, Copy)]
+struct Block {
+    end: u32,
+    /// Where the next one begins; 0 when it is the last.
+    next: u32,
+    /// How many there are from it on, as far as they are told.
+    count: usize,
+    /// Where the last of these leads: 0, or to lost bytes.
+    lost_at: u32,
+}
+
 /// The freeblocks of a page on which these cells were found, in order; `usable` is where its content ends.
 ///
 /// Each begins behind a cell, but for a fragment, ends where one begins, or the page's content does, and leads to the next
-/// one behind it or to none. Of several chains the longest counts.
+/// one behind it, to none, or to where no cell was found: that part of the page may be lost, and with it a part of the
+/// chain. Of several chains in the same place the longest counts.
 #[must_use]
 pub fn told(page: &[u8], cells: &[Cell], usable: u32) -> Vec<Extent> {
+    let blocks = blocks(page, cells, usable);
+    let mut found = Vec::new();
+    // Where parts of the chain may lie: from, to, and whether the chain goes on behind.
+    let mut rooms = vec![(0, usable, false)];
+    for _ in 0..MOST_PARTS {
+        let Some((from, to, goes_on)) = rooms.pop() else { break };
+        let fits = |block: &Block| match block.lost_at {
+            0 => !goes_on,
+            lost_at => block.count >= LEAST_OF_A_PART && (!goes_on || lost_at <= to),
+        };
+        let parts = blocks.range(from..to).filter(|(_, block)| fits(block));
+        // What lies amid a block may be the head of one that was joined to others since.
+        let longest = parts.max_by_key(|(at, block)| (block.count, Reverse(**at)));
+        let Some((first, block)) = longest.map(|(at, block)| (*at, *block)) else { continue };
+        let mut next = first;
+        // Each leads to one behind it.
+        while let Some(block) = blocks.get(&next) {
+            found.push(Extent { from: next, to: block.end });
+            next = block.next;
+        }
+        rooms.push((from, first, true));
+        if block.lost_at != 0 {
+            rooms.push((block.lost_at, to, goes_on));
+        }
+    }
+    found.sort_unstable_by_key(|extent: &Extent| extent.from);
+    found
+}
+
+/// Every place that may begin a freeblock.
+fn blocks(page: &[u8], cells: &[Cell], usable: u32) -> BTreeMap<u32, Block> {
     let usable = usable.min(u32::try_from(page.len()).unwrap_or(u32::MAX));
     let is_end = |at: u32| at == usable || cells.binary_search_by_key(&at, |cell| cell.at).is_ok();
-    // From behind: for each block its end, the next one, and how many there are from it on.
-    let mut blocks: HashMap<u32, (u32, u32, usize)> = HashMap::new();
-    let mut best: Option<(usize, u32)> = None;
+    let is_lost = |at: u32| {
+        let behind = cells.partition_point(|cell| cell.at <= at);
+        let before = behind.checked_sub(1).and_then(|index| cells.get(index));
+        at + MIN_FREEBLOCK <= usable && before.is_none_or(|cell| cell.end <= at)
+    };
+    let mut blocks: BTreeMap<u32, Block> = BTreeMap::new();
+    // From behind, so that what a block leads to is known.
     for cell in cells.iter().rev() {
         for at in (cell.end..=cell.end + MOST_OF_A_FRAGMENT).rev() {
             let read = |at: u32| be_u16_at(page, at as usize).map(u32::from);
             let (Some(next), Some(size)) = (read(at), read(at + 2)) else { continue };
             let end = at.saturating_add(size);
-            if size < MIN_FREEBLOCK || end > usable || !is_end(end) {
+            // SQLite joins blocks between which no cell could stand.
+            let is_apart = next == 0 || next >= end.saturating_add(MIN_FREEBLOCK);
+            if size < MIN_FREEBLOCK || end > usable || !is_end(end) || !is_apart {
                 continue;
             }
-            let behind = match next {
-                0 => 0,
-                // SQLite joins blocks between which no cell could stand.
-                next if next < end + MIN_FREEBLOCK => continue,
-                next => match blocks.get(&next) {
-                    Some((_, _, count)) => *count,
-                    None => continue,
-                },
+            let block = match blocks.get(&next) {
+                Some(behind) => Block { end, next, count: behind.count + 1, lost_at: behind.lost_at },
+                None if next == 0 || is_lost(next) => Block { end, next, count: 1, lost_at: next },
+                None => continue,
             };
-            blocks.insert(at, (end, next, behind + 1));
-            // What lies amid a block may be the head of one that was joined to others since.
-            if best.is_none_or(|(most, _)| behind + 1 >= most) {
-                best = Some((behind + 1, at));
-            }
+            blocks.insert(at, block);
         }
     }
-    let mut found = Vec::new();
-    let mut next = best.map_or(0, |(_, at)| at);
-    // Each leads to one behind it.
-    while let Some((end, behind, _)) = blocks.get(&next) {
-        found.push(Extent { from: next, to: *end });
-        next = *behind;
-    }
-    found
+    blocks
 }
 
 #[cfg(test)]
@@ -92,6 +134,24 @@ mod tests {
         let found: Vec<(u32, u32)> =
             told(&page, &cells, 512).iter().map(|Extent { from, to }| (*from, *to)).collect();
         assert_eq!(found, [(464, 470), (488, 512)]);
+    }
+
+    #[test]
+    fn a_chain_is_told_on_both_sides_of_bytes_that_are_lost() {
+        let (mut page, mut cells) = page();
+        free(&mut page, 458, 470, 6);
+        free(&mut page, 470, 488, 6);
+        // The head of the third block is lost, that of the last one is not.
+        page[482..500].fill(0x77);
+        free(&mut page, 506, 0, 6);
+        cells.retain(|cell| ![458, 470, 482, 488, 494, 506].contains(&cell.at));
+        let found: Vec<(u32, u32)> =
+            told(&page, &cells, 512).iter().map(|Extent { from, to }| (*from, *to)).collect();
+        assert_eq!(found, [(458, 464), (470, 476), (506, 512)]);
+        // One block alone that leads to lost bytes may be anything.
+        free(&mut page, 458, 9, 6);
+        let found = told(&page, &cells, 512);
+        assert_eq!(found.iter().map(|extent| extent.from).collect::<Vec<_>>(), [506]);
     }
 
     #[test]
