@@ -1,6 +1,6 @@
 //! Are rows and entries kept apart where nothing but their bytes tells whose they are?
 
-use crate::support::{Done, folder, recovered_lines, rows_in_state, store};
+use crate::support::{Done, folder, overwrite, recovered_lines, rows_in_state, store};
 use serde_json::Value as Json;
 use std::fs;
 
@@ -54,6 +54,33 @@ fn what_the_catalogue_left_on_a_page_is_no_row_of_the_table_that_has_the_page_no
     let definitions = |line: &&Json| line["values"].to_string().contains("CREATE TABLE");
     assert_eq!(lines.iter().find(definitions), None);
     assert_eq!(rows_in_state(&lines, "notes", "live").count(), 60);
+    Ok(())
+}
+
+#[test]
+fn a_table_whose_definition_lies_in_freed_bytes_is_dropped_though_the_head_of_the_catalogue_is_lost() -> Done
+{
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name}(id INTEGER PRIMARY KEY, body TEXT);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+             INSERT INTO {name} SELECT i, '{name} ' || i FROM n;"
+        )
+    };
+    let tables: String = ["drafts", "notes", "letters", "tasks"].map(table).concat();
+    let sql = format!("PRAGMA secure_delete = off; {tables} DROP TABLE drafts; DROP TABLE letters;");
+    store(&path, &sql)?;
+    overwrite(&path, 0..512, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    let count = |table: &str, state: &str| rows_in_state(&lines, table, state).count();
+    for dropped in ["drafts", "letters"] {
+        assert_eq!((count(dropped, "live"), count(dropped, "deleted")), (0, 40), "{dropped}");
+    }
+    for kept in ["notes", "tasks"] {
+        assert_eq!((count(kept, "live"), count(kept, "deleted")), (40, 0), "{kept}");
+    }
     Ok(())
 }
 

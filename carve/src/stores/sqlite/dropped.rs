@@ -1,10 +1,10 @@
 //! Tables that were dropped: their rows in the free space of `sqlite_schema`, and in its freed and earlier pages.
 
-use super::chains;
 use super::survey::Survey;
-use super::view::View;
+use super::view::{PageVersion, View};
+use super::{chains, remnants};
 use mudlark_parsers::sqlite::freed::{self, Effort, Scratch, Shape, Space};
-use mudlark_parsers::sqlite::page::{Page, PageKind};
+use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
@@ -18,6 +18,11 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
         let leaf = info.kind == Some(PageKind::TableLeaf);
         let wide = leaf && usize::from(info.columns) == COLUMNS;
         let parsed = Page::parse(version.bytes, version.number, view.geometry);
+        if version.number == 1 && !leaf {
+            let blocks =
+                remnants::freeblocks(view, &version).into_iter().map(|block| (block, Space::Freeblock));
+            free_rows(view, survey, &version, blocks, encoding, &mut found);
+        }
         let Some(page) = parsed.filter(|_| version.number == 1 || wide) else { continue };
         let mut rows = Vec::new();
         for cell in page.good_cells().filter(|_| !page.header.kind.is_interior()) {
@@ -37,17 +42,20 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
             continue;
         }
         found.extend(rows);
-        free_rows(view, survey, number, &page, encoding, &mut found);
+        let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
+        let spaces = blocks.chain([(page.gap(), Space::Other)]);
+        free_rows(view, survey, &version, spaces, encoding, &mut found);
     }
     found.retain(|row| row.kind == SchemaKind::Table && row.sql.is_some());
     found
 }
 
+/// Adds the rows of `sqlite_schema` in free parts of a page.
 fn free_rows(
     view: &View<'_>,
     survey: &Survey,
-    number: u32,
-    page: &Page<'_>,
+    version: &PageVersion<'_>,
+    spaces: impl Iterator<Item = (Extent, Space)>,
     encoding: TextEncoding,
     found: &mut Vec<SchemaRow>,
 ) {
@@ -67,17 +75,15 @@ fn free_rows(
         prior: &|_, _| 0,
         least_odds: None,
         rowid_odds: &|_| 0,
-        effort: &Effort::of_page(page.bytes.len()),
+        effort: &Effort::of_page(version.bytes.len()),
     };
-    let blocks = page.freeblocks().0.into_iter().map(|block| (block, Space::Freeblock));
-    let Some(version) = view.page(number) else { return };
     let mut scratch = Scratch::default();
-    for place in blocks.chain([(page.gap(), Space::Other)]) {
+    for place in spaces {
         let kind = PageKind::TableLeaf;
         let geometry = view.geometry;
         let cells = freed::cells(version.bytes, place, kind, geometry, &shape, &|_| false, &mut scratch);
         for cell in cells {
-            let payload = chains::read(view, survey, &version, &cell.cell);
+            let payload = chains::read(view, survey, version, &cell.cell);
             let cells = record::cells(cell.serials.iter(), cell.header_len as usize, &payload.bytes);
             let value = |(serial, bytes): (Serial, Option<_>)| {
                 bytes.map_or(Value::Missing, |bytes| serial.decode(bytes))

@@ -6,6 +6,7 @@ use super::view::{PageVersion, View};
 use memchr::memmem;
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::ddl::{self, Statement};
+use mudlark_parsers::sqlite::freeblock_chain;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Extent, PageKind};
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
@@ -49,10 +50,25 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
             && !info.zero
             && let Some(page) = view.page(number)
         {
-            bare_text(page.bytes, encoding, view.page_count, &mut found);
+            // What stands in a freeblock was dropped.
+            let free = freeblocks(view, &page);
+            bare_text(page.bytes, &free, encoding, view.page_count, &mut found);
         }
     }
     found
+}
+
+/// The freeblocks of a page of `sqlite_schema` whose header is lost, as far as the rows beside them tell.
+pub(super) fn freeblocks(view: &View<'_>, page: &PageVersion<'_>) -> Vec<Extent> {
+    freeblock_chain::told(page.bytes, &cells(view, page), view.geometry.usable())
+}
+
+/// What reads as rows of `sqlite_schema` on a page, whatever its header says.
+fn cells(view: &View<'_>, page: &PageVersion<'_>) -> Vec<Cell> {
+    let from = if page.number == 1 { header::LEN as u32 } else { 0 };
+    let extent = Extent { from, to: view.geometry.usable() };
+    let accept = |_: &Cell, header: &RecordHeader<'_>| looks_like_schema(header);
+    salvage::cells(page.bytes, extent, PageKind::TableLeaf, view.geometry, &accept)
 }
 
 fn page_rows(
@@ -62,11 +78,11 @@ fn page_rows(
     encoding: TextEncoding,
     found: &mut Vec<SchemaRow>,
 ) {
-    let from = if page.number == 1 { header::LEN as u32 } else { 0 };
-    let extent = Extent { from, to: view.geometry.usable() };
-    let accept = |_: &Cell, header: &RecordHeader<'_>| looks_like_schema(header);
-    for cell in salvage::cells(page.bytes, extent, PageKind::TableLeaf, view.geometry, &accept) {
-        let payload = chains::read(view, survey, page, &cell);
+    let cells = cells(view, page);
+    let free = freeblock_chain::told(page.bytes, &cells, view.geometry.usable());
+    let is_free = |cell: &&Cell| free.iter().any(|block| block.from < cell.end && cell.at < block.to);
+    for cell in cells.iter().filter(|cell| !is_free(cell)) {
+        let payload = chains::read(view, survey, page, cell);
         let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
         let mut values = Vec::new();
         record::decode(&header, &payload.bytes, &mut values);
@@ -83,10 +99,17 @@ fn looks_like_schema(header: &RecordHeader<'_>) -> bool {
 }
 
 /// CREATE text whose record header is gone: the names before it must be those of what it creates, as far as they lie in
-/// the same sector.
-fn bare_text(bytes: &[u8], encoding: TextEncoding, page_count: u32, found: &mut Vec<SchemaRow>) {
+/// the same sector. What stands in the `free` parts of the page is left out.
+fn bare_text(
+    bytes: &[u8],
+    free: &[Extent],
+    encoding: TextEncoding,
+    page_count: u32,
+    found: &mut Vec<SchemaRow>,
+) {
     let mut endless = 0;
-    for at in memmem::find_iter(bytes, &encoding.encode("CREATE ")) {
+    let is_free = |at: &usize| free.iter().any(|block| (block.from as usize..block.to as usize).contains(at));
+    for at in memmem::find_iter(bytes, &encoding.encode("CREATE ")).filter(|at| !is_free(at)) {
         let most = if endless < MAX_ENDLESS { MAX_SQL } else { SHORT_SQL };
         let text = bytes.get(at..bytes.len().min(at + most)).unwrap_or_default();
         let Some(sql) = statement(text, encoding) else {
@@ -146,7 +169,7 @@ mod tests {
         let mut bytes = b"CREATE TABLE a(".repeat(4000);
         bytes.extend(b"tabletutu\x07CREATE TABLE tu(x)\0");
         let mut found = Vec::new();
-        bare_text(&bytes, TextEncoding::Utf8, 9, &mut found);
+        bare_text(&bytes, &[], TextEncoding::Utf8, 9, &mut found);
         let found: Vec<_> = found.iter().map(|row| (row.name.as_str(), row.root)).collect();
         assert_eq!(found, [("tu", Some(7))]);
     }
@@ -160,7 +183,7 @@ mod tests {
                 let mut bytes = vec![0; before];
                 bytes.extend(row);
                 let mut found = Vec::new();
-                bare_text(&bytes, encoding, 9, &mut found);
+                bare_text(&bytes, &[], encoding, 9, &mut found);
                 found.into_iter().map(|row| (row.name, row.root)).collect::<Vec<_>>()
             };
             let known = [("words".to_owned(), Some(3))];
