@@ -373,6 +373,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_was_copied_whole_belongs_though_page_1_was_damaged_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let change = "UPDATE people SET note = 'changed' WHERE id = 3;
+             INSERT INTO people(name) SELECT name FROM people; PRAGMA wal_checkpoint(PASSIVE);";
+        let store = store(folder.path(), "a.db", &people("ada", 300), change);
+        let sound = fs::read(&store).unwrap();
+        for at in (100..512).step_by(4) {
+            let mut bytes = sound.clone();
+            bytes[at..at + 4].iter_mut().for_each(|byte| *byte ^= 0x41);
+            fs::write(&store, bytes).unwrap();
+            assert_eq!(judged(&store, &log_of(&store)).verdict, Verdict::Belongs, "{at}");
+        }
+    }
+
+    #[test]
     fn the_first_commits_that_copies_have_in_common_do_not_prove_that_a_log_belongs() {
         let folder = tempfile::tempdir().unwrap();
         let common = "UPDATE people SET note = 'in both' WHERE id = 3;";

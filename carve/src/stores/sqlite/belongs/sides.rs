@@ -93,7 +93,21 @@ impl<'a> Sides<'a> {
     /// that a checkpoint copied may be lost.
     pub fn base(&self) -> Option<Header> {
         let head = header_of(self.page(1)?).filter(|head| head.change_counter == head.version_valid_for)?;
-        (!self.is_copied(1, true)).then_some(head)
+        (!self.is_copied(1, true) && !self.is_checkpointed(&head)).then_some(head)
+    }
+
+    /// Whether this header of the main file is one of the log's, and so are most pages that the log writes: page 1 was copied,
+    /// too, and damaged since.
+    fn is_checkpointed(&self, head: &Header) -> bool {
+        let frames = self.by_page.get(&1).into_iter().flatten();
+        let of_log = frames.filter(|frame| frame.own && frame.sound).filter_map(|frame| self.image(frame));
+        if !of_log.filter_map(header_of).any(|other| other == *head) {
+            return false;
+        }
+        let written = self.by_page.iter().filter(|(_, frames)| frames.iter().any(|frame| frame.own));
+        let written: Vec<u32> = written.map(|(page, _)| *page).take(MOST_PAGES).collect();
+        let copied = written.iter().filter(|page| self.is_copied(**page, true)).count();
+        copied * 2 > written.len()
     }
 }
 
