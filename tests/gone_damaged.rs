@@ -1,6 +1,7 @@
 //! Do gone rows come back from pages of which damage took a part, and is no live one told as gone there?
 
 use crate::support::{Done, folder, overwrite, recovered_lines, rows_in_state, store};
+use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use std::fs;
@@ -142,5 +143,38 @@ fn a_copy_from_which_a_live_row_without_row_id_differs_by_flipped_bits_is_no_old
     let gone: Vec<&Json> = lines.iter().filter(|line| line["state"] != "live").collect();
     assert!(gone.is_empty(), "{gone:?}");
     assert!(rows_in_state(&lines, "settings", "live").count() >= 60);
+    Ok(())
+}
+
+#[test]
+fn rows_that_a_log_deleted_come_back_though_live_ones_have_the_same_cells_and_another_table_lost_a_page()
+-> Done {
+    let folder = folder()?;
+    let live = folder.path().join("live.db");
+    let connection = Connection::open(&live)?;
+    connection.execute_batch(
+        "PRAGMA page_size = 1024; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE words(id INTEGER PRIMARY KEY, word TEXT);
+         CREATE TABLE letters(letter TEXT, flag INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO letters SELECT char(97 + i % 20), i % 2 FROM n;
+         INSERT INTO words SELECT rowid, 'the word with number ' || rowid FROM letters;
+         PRAGMA wal_checkpoint(TRUNCATE);
+         DELETE FROM letters WHERE rowid BETWEEN 100 AND 150;",
+    )?;
+    let path = folder.path().join("store.db");
+    fs::copy(&live, &path)?;
+    fs::copy(folder.path().join("live.db-wal"), folder.path().join("store.db-wal"))?;
+    drop(connection);
+    let bytes = fs::read(&path)?;
+    let is_of_words = |page: &&usize| {
+        let page = &bytes[**page * 1024..(**page + 1) * 1024];
+        page[0] == 13 && page.windows(14).any(|text| text == b"with number 25")
+    };
+    let lost = (1..bytes.len() / 1024).find(|page| is_of_words(&page)).expect("a leaf of words");
+    overwrite(&path, lost * 1024..(lost + 1) * 1024, 0x5a)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(rows_in_state(&lines, "letters", "live").count(), 349);
+    assert_eq!(rows_in_state(&lines, "letters", "deleted").count(), 51);
     Ok(())
 }

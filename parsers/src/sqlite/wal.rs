@@ -5,6 +5,7 @@ use crate::damage::{Damage, DamageKind};
 use nom::combinator::verify;
 use nom::number::complete::be_u32;
 use nom::{IResult, Parser};
+use std::collections::HashSet;
 
 /// Bytes of the log's header.
 pub const HEADER_LEN: usize = 32;
@@ -206,6 +207,23 @@ pub struct Wal {
     pub older: Vec<Frame>,
     /// Broken rules.
     pub damage: Vec<Damage>,
+}
+
+impl Wal {
+    /// Whether a commit of the log may be one of `VACUUM`, which writes every page of the database but that of the locks; so
+    /// may what a damaged log hides, and what older generations held.
+    #[must_use]
+    pub fn may_hold_vacuum(&self) -> bool {
+        let committed = self.frames.get(..self.committed).unwrap_or_default();
+        let writes_all = |commit: &[Frame]| {
+            let pages: HashSet<u32> = commit.iter().map(|frame| frame.page).collect();
+            commit.last().is_some_and(|last| pages.len() + 1 >= last.commit as usize)
+        };
+        self.torn
+            || !self.older.is_empty()
+            || self.frames.iter().any(|frame| !frame.sound)
+            || committed.split_inclusive(|frame| frame.commit != 0).any(writes_all)
+    }
 }
 
 /// The header of a log that SQLite itself would read.
@@ -518,6 +536,16 @@ mod tests {
         let read = wal(&log(&[(1, 0), (2, 2), (3, 0)])).unwrap();
         let commits: Vec<u32> = read.frames.iter().map(|frame| frame.commit_number).collect();
         assert_eq!((read.committed, commits), (2, vec![1, 1, 0]));
+    }
+
+    #[test]
+    fn a_commit_that_writes_all_pages_may_be_vacuum_and_so_may_what_a_damaged_log_hides() {
+        let may_hold = |bytes: &[u8]| wal(bytes).unwrap().may_hold_vacuum();
+        let some = log(&[(1, 0), (2, 4), (3, 4)]);
+        assert!(!may_hold(&some) && may_hold(&log(&[(3, 4), (1, 0), (2, 0), (4, 4)])));
+        let mut flipped = some;
+        flipped[32 + 536 + 100] ^= 1;
+        assert!(may_hold(&flipped));
     }
 
     #[test]

@@ -112,9 +112,11 @@ pub(super) fn judge(
     let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
     let is_telling = |dead: &Dead| is_read(dead) && (!is_short(dead) || went_to_other_ids);
+    let log = search.database.log.as_ref();
+    let may_hide_vacuum = search.damaged && log.is_none_or(|(_, log)| log.may_hold_vacuum());
     // The log tells that they went, unless damage hides that VACUUM gave them other ids.
     let has_ended = |dead: &Dead| {
-        let history = history.filter(|_| !search.damaged);
+        let history = history.filter(|_| !may_hide_vacuum);
         let known = history.zip(dead.rowid.filter(|_| is_read(dead))).zip(dead.content);
         known.is_some_and(|((history, rowid), content)| history.has_ended(Ranked::of_rowid(rowid), content))
     };
