@@ -409,3 +409,25 @@ fn of_the_rows_that_a_lost_sector_may_have_taken_those_stand_to_whose_places_poi
     assert!(deleted("deleted") >= 20 && deleted("live") <= 8, "{} {}", deleted("deleted"), deleted("live"));
     Ok(())
 }
+
+#[test]
+fn what_lies_below_the_rows_of_the_last_copy_of_a_root_is_gone() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 16384; PRAGMA secure_delete = off; PRAGMA journal_mode = persist;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO notes SELECT i, 'the first note number ' || i FROM n;
+         DROP TABLE notes;
+         CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);
+         INSERT INTO notes SELECT value, 'a later note ' || value FROM json_each('[301, 302, 303, 304]');
+         UPDATE notes SET body = 'changed since, note' WHERE id = 303;",
+    )?;
+    overwrite(&path, 16384..2 * 16384, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    assert_eq!(live(&lines, "notes").into_keys().collect::<Vec<_>>(), [301, 302, 303, 304]);
+    assert!(rows_in_state(&lines, "notes", "deleted").count() > 180);
+    Ok(())
+}

@@ -22,10 +22,19 @@ pub(super) struct LostKeys {
     spans: Vec<(i64, i64)>,
     /// The rows of one page, at most.
     of_page: usize,
-    /// For each lost leaf of which a journal has a sound version, the row ids of all of these, in order.
-    earlier: HashMap<u32, Vec<i64>>,
+    /// For each lost leaf of which a journal has a sound version, the rows of all of these.
+    earlier: HashMap<u32, Earlier>,
     /// The pages that were written since, with their earlier versions.
     rewritten: HashMap<u32, Vec<u32>>,
+}
+
+/// The rows that a lost leaf had.
+#[derive(Clone, Debug, Default)]
+struct Earlier {
+    /// In order.
+    rowids: Vec<i64>,
+    /// It was the root: no other page had rows.
+    of_all: bool,
 }
 
 /// A range of keys, and how many rows of it can be missing.
@@ -188,21 +197,26 @@ impl LostKeys {
 
     /// Takes in which rows earlier versions of the lost leaves had, of these pages.
     pub(super) fn add_earlier(&mut self, ground: Ground<'_, '_>, leaves: &HashSet<u32>) {
-        let lost: HashSet<u32> = self.ranges.iter().filter_map(|lost| Some(lost.link()?.1)).collect();
+        let lost: HashMap<u32, bool> = self
+            .ranges
+            .iter()
+            .filter_map(|lost| lost.link())
+            .map(|(parent, child)| (child, parent == 0))
+            .collect();
         for number in leaves.iter().filter(|number| ground.view.is_of_journal(**number)) {
             let info = ground.survey.page(*number);
-            let Some(version) = ground.view.page(*number).filter(|version| lost.contains(&version.number))
-            else {
-                continue;
-            };
+            let Some(version) = ground.view.page(*number) else { continue };
+            let Some(is_root) = lost.get(&version.number) else { continue };
             let page = Page::parse(version.bytes, version.number, ground.view.geometry);
             if let Some(page) = page.filter(|page| info.sound && page.header.kind == PageKind::TableLeaf) {
                 let cells = page.pointers().filter_map(|pointer| page.good_cell(pointer));
-                self.earlier.entry(version.number).or_default().extend(cells.map(|cell| cell.rowid));
+                let earlier = self.earlier.entry(version.number).or_default();
+                earlier.rowids.extend(cells.map(|cell| cell.rowid));
+                earlier.of_all = *is_root;
             }
         }
-        for rowids in self.earlier.values_mut() {
-            rowids.sort_unstable();
+        for earlier in self.earlier.values_mut() {
+            earlier.rowids.sort_unstable();
         }
         if !self.earlier.is_empty() {
             for (old, _) in ground.survey.old().filter(|(old, _)| ground.view.is_of_journal(*old)) {
@@ -249,13 +263,13 @@ impl LostKeys {
         ranges.any(|lost| lost.link().is_none() || *is_open)
     }
 
-    /// Whether a lost leaf didn't have the row when it was last seen, and had rows before and behind it: this cell of another
-    /// page, where no bytes were written since, is older.
+    /// Whether a lost leaf didn't have the row when it was last seen, and had rows before and behind it, or all of them: this
+    /// cell of another page, or from below its cells, where no bytes were written since, is older.
     pub(super) fn was_gone(&self, ground: Ground<'_, '_>, page: u32, cell: &Cell) -> bool {
-        let was_absent = self.earlier.values().any(|rowids| {
+        let was_absent = self.earlier.values().any(|Earlier { rowids, of_all }| {
             let is_within =
                 rowids.first().is_some_and(|first| *first < cell.rowid) && rowids.last() > Some(&cell.rowid);
-            is_within && rowids.binary_search(&cell.rowid).is_err()
+            (is_within || *of_all) && rowids.binary_search(&cell.rowid).is_err()
         });
         let bytes = |page: u32| Some(cell.local_payload(ground.view.page(page)?.bytes));
         let stood = |earlier: &[u32]| earlier.iter().any(|old| bytes(*old) == bytes(page));
