@@ -13,6 +13,9 @@ use crate::bytes::be_u16_at;
 /// Places of the array that may lead nowhere: a trunk that had more leaves has left their numbers there.
 const MOST_MISSES: usize = 64;
 
+/// Further ones for each that leads to a cell: of a page that lost sectors many cells are lost.
+const MISSES_OF_A_CELL: usize = 4;
+
 /// Pointers that are passed over at a time.
 const STEP: usize = 8;
 
@@ -43,7 +46,7 @@ pub fn cells(page: &[u8], (from, to): (usize, usize), kind: PageKind, geometry: 
     let lead_nowhere = |above: u8, pointers: &[[u8; 2]; STEP]| {
         pointers.iter().fold(true, |all, [first, _]| all & (*first >= above))
     };
-    while at + 2 <= content && misses <= MOST_MISSES {
+    while at + 2 <= content && misses <= MOST_MISSES + MISSES_OF_A_CELL * (longest.len() + run.len()) {
         if let Some(above) = above {
             let steps = page.get(at..content).unwrap_or_default().as_chunks().0.as_chunks().0;
             at += 2 * STEP * steps.iter().take_while(|step| lead_nowhere(above, step)).count();
@@ -152,6 +155,23 @@ mod tests {
         page[500..506].copy_from_slice(&[4, 6, 2, 17, b'c', b'd']);
         let found = cells(&page, (10, 506), PageKind::TableLeaf, PAGE).cells;
         assert_eq!(found.iter().map(|cell| cell.rowid).collect::<Vec<_>>(), [6, 7]);
+    }
+
+    #[test]
+    fn the_cells_that_are_left_are_found_though_most_sectors_of_a_page_are_lost() {
+        let geometry = Geometry { page_size: 16384, reserved: 0 };
+        let mut page = vec![0_u8; 16384];
+        for row in 0..900_usize {
+            let at = 16384 - 6 * (row + 1);
+            page[8 + 2 * row..10 + 2 * row].copy_from_slice(&(at as u16).to_be_bytes());
+            page[at..at + 6].copy_from_slice(&[4, row as u8 & 0x7f, 2, 17, b'o', b'k']);
+            // Row ids of one byte ascend by 1 up to 127; the rest is lost.
+            if row >= 120 || row % 3 != 0 {
+                page[at..at + 6].fill(0);
+            }
+        }
+        let found = cells(&page, (8, 16384), PageKind::TableLeaf, geometry).cells;
+        assert_eq!(found.len(), 40);
     }
 
     #[test]

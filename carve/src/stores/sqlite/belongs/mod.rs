@@ -385,6 +385,12 @@ mod tests {
             fs::write(&store, bytes).unwrap();
             assert_eq!(judged(&store, &log_of(&store)).verdict, Verdict::Belongs, "{at}");
         }
+        // A bit of each page, and of the header one that counts nothing.
+        let mut bytes = sound.clone();
+        bytes.chunks_mut(512).for_each(|page| page[300] ^= 8);
+        bytes[20] = 1;
+        fs::write(&store, bytes).unwrap();
+        assert_eq!(judged(&store, &log_of(&store)).verdict, Verdict::Belongs);
     }
 
     #[test]

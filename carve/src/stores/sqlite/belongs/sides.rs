@@ -17,6 +17,9 @@ pub const MOST_PAGES: usize = 1024;
 /// Bytes of a record that tell it from others: two small integers are equal by accident.
 const TELLING: usize = 6;
 
+/// Of so many bytes one at most is flipped on a page that can be known again.
+const LEAST_SAME: usize = 64;
+
 /// Main file and log.
 pub struct Sides<'a> {
     pub main: &'a Source,
@@ -96,18 +99,33 @@ impl<'a> Sides<'a> {
         (!self.is_copied(1, true) && !self.is_checkpointed(&head)).then_some(head)
     }
 
-    /// Whether this header of the main file is one of the log's, and so are most pages that the log writes: page 1 was copied,
-    /// too, and damaged since.
+    /// Whether this header of the main file has the counters of one of the log's, and most pages that the log writes were
+    /// copied, too: so was page 1, and damaged since.
     fn is_checkpointed(&self, head: &Header) -> bool {
         let frames = self.by_page.get(&1).into_iter().flatten();
         let of_log = frames.filter(|frame| frame.own && frame.sound).filter_map(|frame| self.image(frame));
-        if !of_log.filter_map(header_of).any(|other| other == *head) {
+        let counters = |head: &Header| (head.change_counter, head.page_count, head.schema_cookie);
+        if !of_log.filter_map(header_of).any(|other| counters(&other) == counters(head)) {
             return false;
         }
         let written = self.by_page.iter().filter(|(_, frames)| frames.iter().any(|frame| frame.own));
         let written: Vec<u32> = written.map(|(page, _)| *page).take(MOST_PAGES).collect();
-        let copied = written.iter().filter(|page| self.is_copied(**page, true)).count();
+        let copied = written.iter().filter(|page| self.is_copied_but_for_flips(**page)).count();
         copied * 2 > written.len()
+    }
+
+    /// Whether the main file holds a page as a frame of the log's current generation has it, but for flipped bits.
+    fn is_copied_but_for_flips(&self, number: u32) -> bool {
+        let frames = self.by_page.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let Some(page) = self.page(number) else { return false };
+        let is_same = |image: &[u8]| {
+            let differing =
+                image.iter().zip(page).map(|(a, b)| (a ^ b).count_ones()).filter(|bits| *bits > 0);
+            let (mut bytes, mut flips) = (0, 0);
+            differing.for_each(|bits| (bytes, flips) = (bytes + 1, flips + u32::from(bits == 1)));
+            bytes == flips && flips as usize * LEAST_SAME <= page.len()
+        };
+        frames.iter().filter(|frame| frame.own).filter_map(|frame| self.image(frame)).any(is_same)
     }
 }
 
