@@ -255,7 +255,7 @@ impl Layout {
         // Each kind is put where it belongs at once: a cell that is moved twice waits for memory.
         match serial.decode(bytes) {
             Value::Null => put(RowCell::Null),
-            Value::Int(value) if slot.real => put(RowCell::Real(value as f64)),
+            Value::Int(value) if slot.real => put(RowCell::Real(as_real(value))),
             Value::Int(value) => {
                 put(RowCell::Int(value));
                 return unlikely;
@@ -427,6 +427,15 @@ fn partial<'a>(serial: Serial, from: usize, payload: &[u8]) -> RowCell<'a> {
     RowCell::Partial(Box::new(Partial { length: serial.len(), text, known }))
 }
 
+/// The number that an integer in a column of reals stands for. SQLite stores a whole number as one only where it is the
+/// same (`sqlite3VdbeIntegerAffinity` in its source): another integer is the bytes of a real number, whose serial type, 7,
+/// was made the one before it. Those of the integers of an application read as numbers next to nothing, or without end.
+fn as_real(value: i64) -> f64 {
+    let read = f64::from_bits(value as u64);
+    let is_usual = (1e-30..1e30).contains(&read.abs());
+    if value as f64 as i64 != value && is_usual { read } else { value as f64 }
+}
+
 /// A default as a cell, its text in the encoding of the store as all cells are.
 fn default_cell(value: OwnedValue, encoding: TextEncoding) -> RowCell<'static> {
     match value {
@@ -435,5 +444,22 @@ fn default_cell(value: OwnedValue, encoding: TextEncoding) -> RowCell<'static> {
         OwnedValue::Real(value) => RowCell::Real(value),
         OwnedValue::Text(value) => RowCell::Text(Cow::Owned(encoding.encode(&value))),
         OwnedValue::Blob(value) => RowCell::Blob(Cow::Owned(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_real;
+
+    #[test]
+    fn an_integer_that_is_no_real_number_is_the_bytes_of_one() {
+        for whole in [0, -7, 1 << 47, 1 << 60, i64::MIN, i64::MAX] {
+            assert_eq!(as_real(whole), whole as f64);
+        }
+        for real in [-105.56, 0.1, 1e-5, 16_528.07] {
+            assert_eq!(as_real(f64::to_bits(real) as i64), real);
+        }
+        // The number of a message, counted from a time in milliseconds.
+        assert_eq!(as_real(1_727_549_302_177_423_361), 1_727_549_302_177_423_361_i64 as f64);
     }
 }
