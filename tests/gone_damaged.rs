@@ -178,3 +178,29 @@ fn rows_that_a_log_deleted_come_back_though_live_ones_have_the_same_cells_and_an
     assert_eq!(rows_in_state(&lines, "letters", "deleted").count(), 51);
     Ok(())
 }
+
+#[test]
+fn short_rows_that_vacuum_gave_other_ids_are_known_by_their_order_where_the_catalogue_of_before_is_lost()
+-> Done {
+    let folder = folder()?;
+    let live = folder.path().join("live.db");
+    let connection = Connection::open(&live)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = off;
+         CREATE TABLE letters(letter TEXT, flag INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO letters SELECT char(97 + (i * i) % 23), i * 7 % 5 = 2 FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE);
+         DELETE FROM letters WHERE rowid % 3 = 0;
+         VACUUM;",
+    )?;
+    let path = folder.path().join("store.db");
+    fs::copy(&live, &path)?;
+    fs::copy(folder.path().join("live.db-wal"), folder.path().join("store.db-wal"))?;
+    drop(connection);
+    overwrite(&path, 0..512, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    let count = |state: &str| rows_in_state(&lines, "letters", state).count();
+    assert_eq!((count("live"), count("deleted"), count("superseded")), (200, 100, 0));
+    Ok(())
+}

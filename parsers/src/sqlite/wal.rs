@@ -210,19 +210,24 @@ pub struct Wal {
 }
 
 impl Wal {
-    /// Whether a commit of the log may be one of `VACUUM`, which writes every page of the database but that of the locks; so
-    /// may what a damaged log hides, and what older generations held.
+    /// Whether a commit of the log may be one of `VACUUM`; so may what a damaged log hides, and what older generations held.
     #[must_use]
     pub fn may_hold_vacuum(&self) -> bool {
+        let is_whole = !self.torn && self.older.is_empty() && self.frames.iter().all(|frame| frame.sound);
+        !is_whole || self.last_that_may_be_vacuum().is_some()
+    }
+
+    /// The number of the last commit that may be one of `VACUUM`, which writes every page of the database but that of the
+    /// locks.
+    #[must_use]
+    pub fn last_that_may_be_vacuum(&self) -> Option<u32> {
         let committed = self.frames.get(..self.committed).unwrap_or_default();
         let writes_all = |commit: &[Frame]| {
             let pages: HashSet<u32> = commit.iter().map(|frame| frame.page).collect();
-            commit.last().is_some_and(|last| pages.len() + 1 >= last.commit as usize)
+            let last = commit.last().filter(|last| pages.len() + 1 >= last.commit as usize)?;
+            Some(last.commit_number)
         };
-        self.torn
-            || !self.older.is_empty()
-            || self.frames.iter().any(|frame| !frame.sound)
-            || committed.split_inclusive(|frame| frame.commit != 0).any(writes_all)
+        committed.split_inclusive(|frame| frame.commit != 0).filter_map(writes_all).last()
     }
 }
 

@@ -9,7 +9,7 @@ use super::doubt::Doubt;
 use super::kin::{self, Shared};
 use super::live::Live;
 use super::reused::Later;
-use super::{Candidate, Dead, Numbering, Search};
+use super::{Candidate, Dead, Numbering, Search, vacuumed};
 use crate::model::{State, Transaction};
 use foldhash::fast::RandomState;
 use mudlark_parsers::claim::Claim;
@@ -43,9 +43,6 @@ pub(in super::super) enum Identity {
     /// Cells that many rows have, at this place.
     Common(u64, u32, u32),
 }
-
-/// Bytes of cells that two rows seldom share by accident; a row of fewer is no other's copy because their cells are equal.
-const TELLING: u64 = 8;
 
 /// So many live rows have the same cells that a further one may be anyone's.
 const MANY: u32 = 8;
@@ -91,14 +88,14 @@ pub(super) fn judge(
     mut dead: Vec<Candidate>,
 ) -> Vec<Judged> {
     renumber(search, &mut dead);
+    vacuumed::renumber(search, live, &mut dead);
     know_again(search, &mut dead);
     // A row id that was not read, or that VACUUM may have changed, is no proof against a live row with the same cells. It
     // writes all pages anew: only versions of them that are older may have other ids.
     let renumbered = search.layout.alias().is_none();
     let may_have_other_id = |dead: &Dead| renumbered && search.database.view.is_old(dead.page);
     // Cells that no live row has, or many have: neither is a copy of the one that has them.
-    let is_short = |dead: &Dead| dead.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING;
-    let lacks_id = |dead: &Dead| search.tree.rowids && dead.rowid.is_none() && is_short(dead);
+    let lacks_id = |dead: &Dead| search.tree.rowids && dead.rowid.is_none() && dead.is_short();
     let held = dead.iter().filter(|dead| lacks_id(dead)).filter_map(|dead| Some(live.holds(dead.content?)));
     let many = if chance::explains(search, held) { 1 } else { MANY };
     let is_common = |dead: &Dead| {
@@ -106,12 +103,12 @@ pub(super) fn judge(
     };
     let has_own_id = |dead: &Dead| {
         let is_sure = !renumbered || !dead.freed.first_solved && !may_have_other_id(dead);
-        dead.rowid.is_some() && is_short(dead) && is_sure
+        dead.rowid.is_some() && dead.is_short() && is_sure
     };
     let is_read = |dead: &Dead| matches!(dead.freed.rowid, RowidLeft::Whole(_));
     let went_to_other_ids = renumbered && search.tree.rowids && went_to_other_ids(live, &dead);
     // Under an id of its own that VACUUM has changed since.
-    let is_telling = |dead: &Dead| is_read(dead) && (!is_short(dead) || went_to_other_ids);
+    let is_telling = |dead: &Dead| is_read(dead) && (!dead.is_short() || went_to_other_ids);
     let log = search.database.log.as_ref();
     let may_hide_vacuum = search.damaged && log.is_none_or(|(_, log)| log.may_hold_vacuum());
     // The log tells that they went, unless damage hides that VACUUM gave them other ids.

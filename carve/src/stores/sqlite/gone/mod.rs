@@ -46,6 +46,7 @@ mod streams;
 mod traces;
 mod unclaimed;
 mod unowned;
+mod vacuumed;
 mod zeroed;
 
 pub(super) use altered::{Altered, rows};
@@ -139,7 +140,15 @@ enum Numbering {
     Former,
 }
 
+/// Bytes of cells that two rows seldom share by accident; a row of fewer is no other's copy because their cells are equal.
+const TELLING: u64 = 8;
+
 impl Dead {
+    /// Whether another row may have the same cells by accident.
+    fn is_short(&self) -> bool {
+        self.freed.serials.iter().map(|serial| serial.len()).sum::<u64>() < TELLING
+    }
+
     /// The rank of its primary key, in a table without row ids.
     fn rank(&self) -> Rank {
         self.key.as_deref().map_or(Rank::NONE, |key| key.rank)
