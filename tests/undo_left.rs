@@ -4,7 +4,7 @@ use crate::support::{Done, dump, folder, rows, snapshot};
 use crate::undo::{Case, Client, current, run, statements, undo};
 use crate::workload::copied;
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::fs;
 
 #[test]
@@ -46,6 +46,67 @@ fn rows_that_changed_since_are_listed_and_left() -> Done {
     assert_eq!(rows(&current, "SELECT * FROM t ORDER BY id")?, expected);
     assert_eq!(rows(&current, "SELECT * FROM c")?, [json!([2, 10])]);
     Ok(())
+}
+
+/// That the undo of the first commit leaves a row for this reason, and the engine takes all others back.
+fn check_left(setup: &str, commits: &[&str], left: &str, query: &str, expected: &[Json]) -> Done {
+    let case = Case::new(setup, commits)?;
+    let script = case.script("commit:1", &[])?;
+    assert!(script.contains(&format!("--     left: {left}\n")), "{left}: {script}");
+    for enforced in ["ON", "OFF"] {
+        let current = current(&case.store)?;
+        current.execute_batch(&format!("PRAGMA foreign_keys = {enforced}"))?;
+        assert!(run(&current, &script, Client::Stops), "foreign keys {enforced}: {script}");
+        assert_eq!(rows(&current, query)?, expected, "foreign keys {enforced}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_linked_to_tables_that_only_later_commits_changed_are_listed_and_left() -> Done {
+    let setup = "PRAGMA foreign_keys = ON; CREATE TABLE p(id INTEGER PRIMARY KEY, code TEXT COLLATE NOCASE UNIQUE);
+                 CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE CASCADE, code TEXT REFERENCES p(code));
+                 INSERT INTO p VALUES (1, 'a'), (2, 'b'); INSERT INTO c VALUES (1, 1, NULL), (2, 2, NULL), (3, NULL, 'A')";
+    check_left(
+        setup,
+        &["DELETE FROM c WHERE id < 3", "DELETE FROM p WHERE id = 2"],
+        "2: the row that it refers to is gone since",
+        "SELECT id FROM c",
+        &[json!([1]), json!([3])],
+    )?;
+    // The parent's collation says which row is meant.
+    check_left(
+        setup,
+        &["DELETE FROM c WHERE id <> 1", "UPDATE p SET code = 'z' WHERE id = 1"],
+        "3: the row that it refers to is gone since",
+        "SELECT id FROM c",
+        &[json!([1]), json!([2])],
+    )?;
+    check_left(
+        setup,
+        &["INSERT INTO p VALUES (3, 'c'), (4, 'd')", "INSERT INTO c VALUES (9, 3, NULL)"],
+        "3: another row refers to it since",
+        "SELECT id FROM p",
+        &[json!([1]), json!([2]), json!([3])],
+    )
+}
+
+#[test]
+fn a_key_without_row_id_that_another_row_has_in_another_form_since_is_listed_and_left() -> Done {
+    check_left(
+        "CREATE TABLE w(k TEXT COLLATE NOCASE PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES ('a', 1), ('b', 2)",
+        &["DELETE FROM w", "INSERT INTO w VALUES ('A', 3)"],
+        "'a': its unique key is another row's since",
+        "SELECT k, v FROM w",
+        &[json!(["A", 3]), json!(["b", 2])],
+    )?;
+    check_left(
+        "CREATE TABLE w(k PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES (1, 1), (2, 2)",
+        &["DELETE FROM w", "INSERT INTO w VALUES (1.0, 3)"],
+        "1: its unique key is another row's since",
+        "SELECT typeof(k), v FROM w",
+        &[json!(["real", 3]), json!(["integer", 2])],
+    )
 }
 
 #[test]

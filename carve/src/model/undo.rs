@@ -28,6 +28,15 @@ pub struct UndoTable<'a> {
     pub left: Option<String>,
 }
 
+/// A table whose rows only later commits changed.
+#[derive(Clone, Debug)]
+pub struct LaterTable<'a> {
+    /// As it is today.
+    pub table: TableThen,
+    /// The rows: as the commits left them, and as they are today.
+    pub rows: Vec<[Option<RowThen<'a>>; 2]>,
+}
+
 /// What some commits did.
 #[derive(Clone, Debug)]
 pub struct Undoable<'a> {
@@ -49,6 +58,8 @@ pub struct Undoable<'a> {
     pub referring: Vec<(ddl::TableDdl, String)>,
     /// The tables whose rows they changed.
     pub tables: Vec<UndoTable<'a>>,
+    /// Others that refer to these, or to which these refer, of which later commits changed rows.
+    pub linked: Vec<LaterTable<'a>>,
     /// Rows of the engine's own tables that they changed, which it keeps itself.
     pub internal: u64,
     /// What the engine counts keys up with, for each table: as the commits left it, and as it was before them.

@@ -12,7 +12,9 @@ pub(crate) type UniqueKey = Vec<(usize, Option<String>)>;
 /// What the table's rows must agree with among one another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Constraints {
-    pub(crate) uniques: Vec<UniqueKey>,
+    uniques: Vec<UniqueKey>,
+    /// The primary key of a table without row ids, which its collations and kinds of numbers let have another form.
+    primary: Option<UniqueKey>,
     /// An index that is not understood may hold any column.
     any: bool,
     /// Other rows may go or change with one of its rows.
@@ -23,24 +25,31 @@ impl Constraints {
     pub(crate) fn of(table: &TableThen, referring: &[(TableDdl, String)]) -> Self {
         let Some(ddl) = table.ddl.as_ref().map(|ddl| &ddl.parsed) else { return Self::default() };
         let mut found = Self::default();
-        let mut add = |parts: &[KeyPart]| match key(table, ddl, parts) {
+        let add = |found: &mut Self, parts: &[KeyPart]| match key(table, ddl, parts) {
             Some(key) => found.uniques.push(key),
             None => found.any = true,
         };
         for (number, parts) in ddl.uniques.iter().enumerate() {
             // The rows' own key says itself which row is meant.
-            if !(ddl.without_rowid && ddl.primary_key_unique == Some(number)) {
-                add(parts);
+            if ddl.without_rowid && ddl.primary_key_unique == Some(number) {
+                found.primary = key(table, ddl, parts);
+            } else {
+                add(&mut found, parts);
             }
         }
         for index in &table.uniques {
-            add(&index.parts);
+            add(&mut found, &index.parts);
         }
         found.any |= table.uniques.iter().any(|index| index.partial || !index.complete);
         found.acted_on = referring.iter().any(|(child, sql)| {
             child.references.iter().any(|to| to.table.eq_ignore_ascii_case(&ddl.name)) && acts(sql)
         });
         found
+    }
+
+    /// All keys of which no two rows may have the same.
+    pub(crate) fn keys(self) -> impl Iterator<Item = UniqueKey> {
+        self.uniques.into_iter().chain(self.primary)
     }
 
     pub(crate) fn is_unique(&self, place: usize) -> bool {

@@ -1,9 +1,10 @@
 //! Rows that can't be taken back since later commits stand in the way: they changed the row, took its unique key, removed
 //! what it refers to, or refer to it. A row that is left may stand in the way of others in turn.
 
-use crate::model::{RowThen, UndoTable, Undoable};
+use crate::model::{LaterTable, RowThen, TableThen, UndoRow, UndoTable, Undoable};
 use crate::sql::constraints::{Constraints, UniqueKey, values};
 use mudlark_parsers::sqlite::ddl::TableDdl;
+use mudlark_parsers::value::TextEncoding;
 use std::collections::HashSet;
 
 /// Why a row is left.
@@ -26,7 +27,8 @@ impl Reason {
     }
 }
 
-/// A foreign key among the tables whose rows the commits changed, by their places; of the parent the key's places.
+/// A foreign key among the tables whose rows these commits or later ones changed, by their places; of the parent the key's
+/// places.
 struct Link {
     child: usize,
     columns: UniqueKey,
@@ -34,38 +36,54 @@ struct Link {
     key: UniqueKey,
 }
 
-fn links(undoable: &Undoable<'_>) -> Vec<Link> {
+/// A table with the rows that these commits and later ones changed.
+#[derive(Clone, Copy)]
+struct Changed<'u, 'a> {
+    table: &'u TableThen,
+    rows: &'u [UndoRow<'a>],
+    later: &'u [[Option<RowThen<'a>>; 2]],
+}
+
+/// The tables that are taken back, and behind them those that are linked to them.
+fn changed<'u, 'a>(undoable: &'u Undoable<'a>) -> Vec<Changed<'u, 'a>> {
+    let taken_back =
+        |table: &'u UndoTable<'a>| Changed { table: &table.table, rows: &table.rows, later: &table.later };
+    let linked = |table: &'u LaterTable<'a>| Changed { table: &table.table, rows: &[], later: &table.rows };
+    undoable.tables.iter().map(taken_back).chain(undoable.linked.iter().map(linked)).collect()
+}
+
+fn links(tables: &[Changed<'_, '_>]) -> Vec<Link> {
     let mut found = Vec::new();
-    for (child, table) in undoable.tables.iter().enumerate() {
-        let Some(ddl) = table.table.ddl.as_ref().map(|ddl| &ddl.parsed) else { continue };
+    for (child, of_child) in tables.iter().enumerate() {
+        let Some(ddl) = of_child.table.ddl.as_ref().map(|ddl| &ddl.parsed) else { continue };
         for reference in &ddl.references {
-            let named = |other: &UndoTable<'_>| other.table.name.eq_ignore_ascii_case(&reference.table);
-            let Some(parent) = undoable.tables.iter().position(named) else { continue };
-            let Some((of_parent, parent_ddl)) = undoable
-                .tables
-                .get(parent)
-                .and_then(|table| Some((table, &table.table.ddl.as_ref()?.parsed)))
+            let named = |other: &Changed<'_, '_>| other.table.name.eq_ignore_ascii_case(&reference.table);
+            let Some(parent) = tables.iter().position(named) else { continue };
+            let Some((of_parent, parent_ddl)) =
+                tables.get(parent).and_then(|of| Some((of.table, &of.table.ddl.as_ref()?.parsed)))
             else {
                 continue;
             };
-            let places = |table: &UndoTable<'_>, ddl: &TableDdl, columns: &[usize]| -> Option<UniqueKey> {
-                let part = |column: &usize| {
-                    let column = ddl.columns.get(*column)?;
-                    let place = table.table.columns.iter().position(|other| other.name == column.name)?;
-                    Some((place, None))
-                };
-                columns.iter().map(part).collect()
+            let place = |table: &TableThen, ddl: &TableDdl, column: usize| {
+                let name = &ddl.columns.get(column)?.name;
+                table.columns.iter().position(|other| other.name == *name)
             };
             let key: Option<Vec<usize>> = if reference.parent.is_empty() {
                 parent_ddl.primary_key.iter().map(|part| part.column).collect()
             } else {
                 reference.parent.iter().map(|name| parent_ddl.column_index(name)).collect()
             };
-            let key = key.and_then(|key| places(of_parent, parent_ddl, &key));
-            let columns = places(table, ddl, &reference.columns);
-            if let Some((columns, key)) = columns.zip(key)
-                && columns.len() == key.len()
-            {
+            // The parent's collation says what is equal (<https://www.sqlite.org/foreignkeys.html>, section 3).
+            let pair = |(column, of_parent_column): (&usize, usize)| {
+                let collation = parent_ddl.columns.get(of_parent_column)?.collation.clone();
+                let refers = (place(of_child.table, ddl, *column)?, collation.clone());
+                Some((refers, (place(of_parent, parent_ddl, of_parent_column)?, collation)))
+            };
+            let pairs = key
+                .filter(|key| key.len() == reference.columns.len())
+                .and_then(|key| reference.columns.iter().zip(key).map(pair).collect::<Option<Vec<_>>>());
+            if let Some(pairs) = pairs {
+                let (columns, key) = pairs.into_iter().unzip();
                 found.push(Link { child, columns, parent, key });
             }
         }
@@ -80,11 +98,13 @@ pub(super) fn find(undoable: &Undoable<'_>) -> Vec<Vec<Option<Reason>>> {
         table.rows.iter().map(|row| row.since.then_some(Reason::Since)).collect::<Vec<_>>()
     };
     let mut reasons: Vec<Vec<Option<Reason>>> = undoable.tables.iter().map(since).collect();
-    let links = links(undoable);
+    let tables = changed(undoable);
+    reasons.resize(tables.len(), Vec::new());
+    let links = links(&tables);
     let uniques: Vec<Vec<UniqueKey>> = undoable
         .tables
         .iter()
-        .map(|table| Constraints::of(&table.table, &undoable.referring).uniques)
+        .map(|table| Constraints::of(&table.table, &undoable.referring).keys().collect())
         .collect();
     loop {
         let before: usize = reasons.iter().flatten().flatten().count();
@@ -106,7 +126,7 @@ pub(super) fn find(undoable: &Undoable<'_>) -> Vec<Vec<Option<Reason>>> {
             }
         }
         for link in &links {
-            hold(undoable, link, &mut reasons);
+            hold(&tables, link, encoding, &mut reasons);
         }
         if reasons.iter().flatten().flatten().count() == before {
             return reasons;
@@ -115,10 +135,13 @@ pub(super) fn find(undoable: &Undoable<'_>) -> Vec<Vec<Option<Reason>>> {
 }
 
 /// Leaves the children of parents that are gone, and the parents of children that are there.
-fn hold(undoable: &Undoable<'_>, link: &Link, reasons: &mut [Vec<Option<Reason>>]) {
-    let encoding = undoable.encoding;
-    let (Some(children), Some(parents)) = (undoable.tables.get(link.child), undoable.tables.get(link.parent))
-    else {
+fn hold(
+    tables: &[Changed<'_, '_>],
+    link: &Link,
+    encoding: TextEncoding,
+    reasons: &mut [Vec<Option<Reason>>],
+) {
+    let (Some(children), Some(parents)) = (tables.get(link.child), tables.get(link.parent)) else {
         return;
     };
     let key = |row: Option<&RowThen<'_>>| row.and_then(|row| values(row, &link.key, encoding));

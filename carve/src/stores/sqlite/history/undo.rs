@@ -11,7 +11,7 @@ use super::timeline::{encoding_at, event, header_at};
 use super::walk::{RowChange, TableChange, Walk};
 use crate::error::Error;
 use crate::model::{
-    Cell, Point, RowThen, SchemaDelta, TableDdl, TableThen, UndoRow, UndoTable, Undoable, Until,
+    Cell, LaterTable, Point, RowThen, SchemaDelta, TableDdl, TableThen, UndoRow, UndoTable, Undoable, Until,
 };
 use crate::source::Source;
 use mudlark_parsers::sqlite::ddl::{self, Statement};
@@ -91,6 +91,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         virtual_tables: virtual_tables(&today),
         referring: today.referring(),
         tables: Vec::new(),
+        linked: Vec::new(),
         internal: 0,
         sequences: Vec::new(),
         notes: found.doubt().into_iter().chain(found.told_of(Until::Last.into(), now)).collect(),
@@ -124,7 +125,41 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
             undoable.tables.push(read);
         }
     }
+    undoable.linked = linked(&trees, pages, &undoable, later.values().copied());
     Ok(undoable)
+}
+
+/// The tables whose rows only later commits changed, of those that refer to one that is taken back, or to which one refers.
+/// What of them is lost is left to what the SQL asks for.
+fn linked<'a, 'c>(
+    trees: &States3<'_>,
+    pages: &Pages<'a>,
+    undoable: &Undoable<'_>,
+    later: impl Iterator<Item = &'c TableChange>,
+) -> Vec<LaterTable<'a>> {
+    let is_taken_back =
+        |name: &str| undoable.tables.iter().any(|table| table.table.name.eq_ignore_ascii_case(name));
+    let is_linked = |name: &str| {
+        undoable.referring.iter().any(|(child, _)| {
+            let refers = |name: &str| child.references.iter().any(|to| to.table.eq_ignore_ascii_case(name));
+            (is_taken_back(&child.name) && refers(name))
+                || (child.name.eq_ignore_ascii_case(name)
+                    && child.references.iter().any(|to| is_taken_back(&to.table)))
+        })
+    };
+    let read = |change: &TableChange| {
+        let object = trees.object(change.object).filter(|object| object.kind == SchemaKind::Table)?;
+        let known = change.read.known == [true; 2] && !object.broken;
+        if !known || is_taken_back(&object.name) || !is_linked(&object.name) {
+            return None;
+        }
+        let layout = object.layout.clone()?;
+        let rows = trees.later(pages, Some(change), object, &layout, undoable.encoding)?;
+        Some(LaterTable { table: trees.then(object, &layout), rows })
+    };
+    let mut later: Vec<&TableChange> = later.collect();
+    later.sort_unstable_by_key(|change| change.object);
+    later.into_iter().filter_map(read).collect()
 }
 
 /// Whether the commit behind which a state is was a VACUUM: it writes all pages, and counts the schema up though no
@@ -175,6 +210,21 @@ fn sequences(read: &UndoTable<'_>, encoding: TextEncoding) -> Vec<(String, [Opti
     found
 }
 
+/// A row of a state, if there is one; `None` when it can't be read.
+fn read_at<'a>(
+    pages: &Pages<'a>,
+    row: Option<RowAt>,
+    state: u32,
+    object: &Object,
+    layout: &Layout,
+    encoding: TextEncoding,
+) -> Option<Option<RowThen<'a>>> {
+    pages.begin();
+    let Some(row) = row else { return Some(None) };
+    let (row, whole) = row_then(pages, row, state, layout, encoding, object.keys == Keys::Rowid);
+    whole.then_some(Some(row))
+}
+
 impl States3<'_> {
     fn object(&self, index: usize) -> Option<&Object> {
         let standing = |trees: &'_ &Trees| trees.has(index);
@@ -194,14 +244,7 @@ impl States3<'_> {
         let object = self.object(index)?;
         let layout = object.layout.clone().unwrap_or_else(|| Layout::unnamed(0, encoding));
         let mut read = UndoTable {
-            table: TableThen {
-                name: object.name.clone(),
-                columns: layout.columns.clone(),
-                defaults: layout.all_defaults(),
-                ddl: object.ddl.clone().map(|parsed| TableDdl { parsed }),
-                sql: object.sql.clone(),
-                uniques: self.today.uniques(object),
-            },
+            table: self.then(object, &layout),
             rows: Vec::new(),
             later: Vec::new(),
             left: self.left(index, object, &layout),
@@ -212,12 +255,7 @@ impl States3<'_> {
             return Some(read);
         }
         let rowids = object.keys == Keys::Rowid;
-        let read_at = |row: Option<RowAt>, state: u32| -> Option<Option<RowThen<'a>>> {
-            pages.begin();
-            let Some(row) = row else { return Some(None) };
-            let (row, whole) = row_then(pages, row, state, &layout, encoding, rowids);
-            whole.then_some(Some(row))
-        };
+        let read_at = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, &layout, encoding);
         let of_later = later.map_or(&[][..], |later| later.rows.as_slice());
         let touched: HashSet<i64> = of_later.iter().map(|row| row.key).collect();
         let taken: HashSet<i64> =
@@ -252,11 +290,34 @@ impl States3<'_> {
             }
             read.rows.push(UndoRow { now: None, then, since: false });
         }
-        for row in of_later.iter().chain(later.map_or(&[][..], |later| later.gone.as_slice())) {
-            let both = [read_at(row.before, self.behind.state)?, read_at(row.after, self.today.state)?];
-            read.later.push(both);
-        }
+        read.later = self.later(pages, later, object, &layout, encoding)?;
         Some(read)
+    }
+
+    fn then(&self, object: &Object, layout: &Layout) -> TableThen {
+        TableThen {
+            name: object.name.clone(),
+            columns: layout.columns.clone(),
+            defaults: layout.all_defaults(),
+            ddl: object.ddl.clone().map(|parsed| TableDdl { parsed }),
+            sql: object.sql.clone(),
+            uniques: self.today.uniques(object),
+        }
+    }
+
+    /// The rows that later commits changed: as the commits left them, and as they are today.
+    fn later<'a>(
+        &self,
+        pages: &Pages<'a>,
+        later: Option<&TableChange>,
+        object: &Object,
+        layout: &Layout,
+        encoding: TextEncoding,
+    ) -> Option<Vec<[Option<RowThen<'a>>; 2]>> {
+        let read = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, layout, encoding);
+        let rows = later.into_iter().flat_map(|later| later.rows.iter().chain(&later.gone));
+        rows.map(|row| Some([read(row.before, self.behind.state)?, read(row.after, self.today.state)?]))
+            .collect()
     }
 
     /// Why a table's rows can't be taken back.
