@@ -275,3 +275,80 @@ fn the_sql_of_a_difference_makes_the_second_point_out_of_the_first() -> Done {
     }
     Ok(())
 }
+
+/// Runs the SQL of a difference between two points over the store as it stood at the first.
+fn made(store: &Path, [from, to]: [&str; 2], further: &[&str]) -> Done<(Ran, Connection)> {
+    let (path, out) = (store.display().to_string(), store.with_file_name("out.db").display().to_string());
+    let ran = mudlark(["replay", &path, "--until", from, "-o", &out, "--force", "--quiet"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let further: Vec<&str> = ["--format", "sql"].iter().chain(further).copied().collect();
+    let ran = diff(store, from, to, &further)?;
+    let first = Connection::open(&out)?;
+    first.execute_batch(&ran.out)?;
+    Ok((ran, first))
+}
+
+#[test]
+fn the_sql_of_a_difference_counts_keys_on_as_they_were_counted() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a); CREATE TABLE u(id INTEGER PRIMARY KEY AUTOINCREMENT);
+         INSERT INTO t(a) VALUES ('x'); PRAGMA wal_checkpoint(TRUNCATE);
+         INSERT INTO t VALUES (70, 'y'); INSERT INTO u VALUES (5); UPDATE sqlite_sequence SET seq = 900 WHERE name = 't'",
+    )?;
+    let store = copied(folder.path())?;
+    for points in
+        [["commit:0", "last"], ["last", "commit:0"], ["commit:2", "commit:3"], ["commit:3", "commit:1"]]
+    {
+        let (ran, made) = made(&store, points, &[])?;
+        assert_eq!(ran.status, Some(0), "{points:?}: {}", ran.err);
+        let out = store.with_file_name("to.db").display().to_string();
+        let path = store.display().to_string();
+        mudlark(["replay", &path, "--until", points[1], "-o", &out, "--force", "--quiet"])?;
+        let counters = "SELECT name, seq FROM sqlite_sequence ORDER BY name";
+        let (is, wanted) = (
+            crate::support::rows(&made, counters)?,
+            crate::support::rows(&Connection::open(out)?, counters)?,
+        );
+        assert_eq!(is, wanted, "{points:?}");
+    }
+    // Only a counter differs.
+    let ran = diff(&store, "commit:2", "commit:3", &[])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("the engine's own tables: 1 row\n"), "{}", ran.out);
+    Ok(())
+}
+
+#[test]
+fn what_the_sql_of_a_difference_leaves_is_told() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE TABLE u(a); CREATE TABLE log(a);
+         CREATE TRIGGER changed AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.a); END;
+         INSERT INTO t VALUES (1, 'x'); PRAGMA wal_checkpoint(TRUNCATE);
+         BEGIN; INSERT INTO t VALUES (2, 'y'); INSERT INTO u VALUES (1); COMMIT; ALTER TABLE log ADD COLUMN b",
+    )?;
+    let store = copied(folder.path())?;
+    let counts = |made: &Connection| {
+        crate::support::rows(made, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)")
+    };
+    let (ran, first) = made(&store, ["commit:0", "commit:1"], &[])?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    let left = "t: 1 row left: its trigger changed would fire; --allow triggers lets it";
+    assert!(ran.err.contains(&format!("  left    {left}\n")), "{}", ran.err);
+    assert!(ran.out.contains(&format!("--   left: {left}\n")), "{}", ran.out);
+    assert_eq!(counts(&first)?, [json!([1, 1])]);
+    drop(first);
+    let (ran, first) = made(&store, ["commit:0", "commit:1"], &["--allow", "triggers"])?;
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert_eq!(counts(&first)?, [json!([2, 1])]);
+    drop(first);
+    let (ran, _) = made(&store, ["commit:1", "commit:2"], &[])?;
+    assert_eq!(ran.status, Some(3), "{}", ran.err);
+    assert!(ran.err.contains("  left    altered table log\n"), "{}", ran.err);
+    Ok(())
+}

@@ -40,6 +40,7 @@ mod replay;
 mod same_output;
 mod schema_given;
 mod shifted;
+mod short_main;
 mod summary;
 mod support;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 use super::gather::{self, Found};
 use super::{Common, Exit, unread};
-use crate::diff::{self, Counts, Format, Named};
+use crate::diff::{self, Counts, Format, Named, Written};
 use crate::error::Error;
 use crate::model::{Between, Until};
 use crate::sinks::{self, Out, Target};
@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// The same as --format jsonl -o FILE
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["format", "output"])]
     jsonl: Option<PathBuf>,
+    /// Also write SQL for what is left otherwise
+    #[arg(long, value_name = "WHAT", value_enum)]
+    allow: Vec<Allow>,
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
@@ -46,12 +49,21 @@ enum Form {
     Sql,
 }
 
+/// What SQL leaves unless told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Allow {
+    /// Rows for which triggers fire: what they change is not checked
+    Triggers,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let (format, output) = match (&arguments.jsonl, arguments.format) {
         (Some(jsonl), _) => (Some(Format::Jsonl), jsonl),
         (None, Some(Form::Jsonl)) => (Some(Format::Jsonl), &arguments.output),
         (None, Some(Form::Csv)) => (Some(Format::Csv), &arguments.output),
-        (None, Some(Form::Sql)) => (Some(Format::Sql), &arguments.output),
+        (None, Some(Form::Sql)) => {
+            (Some(Format::Sql { triggers: arguments.allow.contains(&Allow::Triggers) }), &arguments.output)
+        }
         (None, None) => (None, &arguments.output),
     };
     let gathered = gather::gather(&arguments.sources, &arguments.common, "diff")?;
@@ -64,18 +76,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let between = difference.between();
     let named = Named { store: found.store.name(), instance: &found.name };
     let mut out = Out::open(&target)?;
-    let counts = match format {
+    let written = match format {
         Some(format) => {
-            let counts = diff::write(&*difference, named, format, &mut |bytes| out.put(bytes))?;
+            let written = diff::write(&*difference, named, format, &mut |bytes| out.put(bytes))?;
             if !arguments.common.quiet {
-                eprint!("{}", diff::summary(between, named, &counts));
+                eprint!("{}", diff::summary(between, named, &written.counts));
+                for left in &written.left {
+                    eprintln!("  left    {}", diff::printable(left));
+                }
             }
-            counts
+            written
         }
         None => {
             let (text, counts) = diff::text(&*difference, named)?;
             out.put(text.as_bytes())?;
-            counts
+            Written { counts, left: Vec::new() }
         }
     };
     out.finish()?;
@@ -83,13 +98,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         eprintln!("mudlark: {note}");
     }
     let all_read = unread::tell(&found.sources) && gathered.refused.is_empty();
-    Ok(status(between, &counts, all_read))
+    Ok(status(between, &written, all_read))
 }
 
-fn status(between: &Between, counts: &[Counts], all_read: bool) -> Exit {
-    if !between.is_known() || !all_read {
+fn status(between: &Between, written: &Written, all_read: bool) -> Exit {
+    if !between.is_known() || !all_read || !written.left.is_empty() {
         Exit::InPart
-    } else if between.schema.is_empty() && counts.iter().all(Counts::is_empty) {
+    } else if between.schema.is_empty() && written.counts.iter().all(Counts::is_empty) {
         Exit::Nothing
     } else {
         Exit::Done

@@ -120,6 +120,9 @@ fn of_table(rows: &RowCounts) -> String {
     if rows.unknown > 0 {
         parts.push(format!("{} of which the state before or behind is lost", count(rows.unknown, "row")));
     }
+    if parts.is_empty() {
+        parts.push("what it did to its rows is not known".to_owned());
+    }
     let stands_out = stands_out(rows).map(|what| format!("   <== {what}")).unwrap_or_default();
     format!("{}: {}{stands_out}", printable(&rows.table), parts.join(", "))
 }

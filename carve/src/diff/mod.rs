@@ -22,7 +22,19 @@ pub enum Format {
     /// A line for each cell that differs.
     Csv,
     /// Statements that make the later point out of the earlier one.
-    Sql,
+    Sql {
+        /// Also of tables with triggers, which fire then.
+        triggers: bool,
+    },
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// How many rows became what, by table.
+    pub counts: Vec<Counts>,
+    /// What the SQL leaves as it is, each with the reason.
+    pub left: Vec<String>,
 }
 
 /// How many rows became what, of a table.
@@ -49,16 +61,16 @@ pub fn write(
     named: Named<'_>,
     format: Format,
     put: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<Vec<Counts>, Error> {
-    if format == Format::Sql {
-        return sql::write(difference, named, put);
+) -> Result<Written, Error> {
+    if let Format::Sql { triggers } = format {
+        return sql::write(difference, named, triggers, put);
     }
     let between = difference.between();
     let mut out = Vec::new();
     let head = jsonl::head(named, between);
     match format {
         Format::Jsonl => jsonl::others(&head, between, &mut out),
-        Format::Csv | Format::Sql => out.extend_from_slice(csv::HEAD),
+        Format::Csv | Format::Sql { .. } => out.extend_from_slice(csv::HEAD),
     }
     let mut all = Vec::new();
     for (number, table) in between.tables.iter().enumerate() {
@@ -68,7 +80,7 @@ pub fn write(
             *counts.entry(row.became).or_default() += 1;
             match format {
                 Format::Jsonl => jsonl::row(&head, between, table, &columns, &row, &mut out),
-                Format::Csv | Format::Sql => csv::row(between, table, &columns, &row, &mut out),
+                Format::Csv | Format::Sql { .. } => csv::row(between, table, &columns, &row, &mut out),
             }
             if out.len() > BUFFER {
                 put(&out)?;
@@ -79,7 +91,7 @@ pub fn write(
         all.push(counts);
     }
     put(&out)?;
-    Ok(all)
+    Ok(Written { counts: all, left: Vec::new() })
 }
 
 /// What differs, for a person: the counts of each table, and its first rows when asked for.

@@ -46,6 +46,12 @@ pub(super) fn summary(
                 writeln!(text, "    and {}; --format jsonl shows all", grouped_count(further, "further row"));
         }
     }
+    let of_engine = between.tables.iter().zip(counts).filter(|(table, _)| table.internal);
+    let of_engine: u64 = of_engine.flat_map(|(_, counts)| counts.values()).sum();
+    if of_engine > 0 {
+        any = true;
+        let _ = writeln!(text, "  the engine's own tables: {}", grouped_count(of_engine, "row"));
+    }
     if !any && between.is_known() {
         text.push_str("  no difference\n");
     }
@@ -74,10 +80,13 @@ fn of_counts(counts: &Counts) -> String {
 /// What is lost, by table and point.
 fn lost(between: &Between) -> Vec<String> {
     let mut lines = Vec::new();
+    let why = |what: &str| match between.is_short {
+        true => format!("neither the main file nor the log has {what}, or not as they were then"),
+        false => format!("a later checkpoint has overwritten {what}, or may have"),
+    };
     for (point, name) in between.points.iter().enumerate() {
         if between.schema_known.get(point) == Some(&false) {
-            lines
-                .push(format!("definitions at {name}: a later checkpoint has overwritten them, or may have"));
+            lines.push(format!("definitions at {name}: {}", why("them")));
         }
         for table in between.tables.iter().filter(|table| table.known.get(point) == Some(&false)) {
             let pages = table.lost.get(point).map_or(&[][..], Vec::as_slice);
@@ -90,10 +99,8 @@ fn lost(between: &Between) -> Vec<String> {
             lines.push(if pages.is_empty() {
                 format!("rows of {table} at {name}: which of its pages it had then is not known for sure")
             } else {
-                format!(
-                    "rows of {table} at {name}: a later checkpoint has overwritten pages {}{more}, or may have",
-                    numbers.join(", ")
-                )
+                let why = why(&format!("pages {}{more}", numbers.join(", ")));
+                format!("rows of {table} at {name}: {why}")
             });
         }
     }

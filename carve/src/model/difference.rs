@@ -178,10 +178,14 @@ pub struct Between {
     pub schema: Vec<SchemaDelta>,
     /// All definitions are known at either point.
     pub schema_known: [bool; 2],
+    /// A part of the store's files is not there, or all of one.
+    pub is_short: bool,
     /// Tables with rows that may differ.
     pub tables: Vec<TableDelta>,
     /// The tables with foreign keys at the first point, with their definitions as text.
     pub referring: Vec<(ddl::TableDdl, String)>,
+    /// The triggers at the first point, each with its table; without one where that is not known.
+    pub triggers: Vec<(String, String)>,
 }
 
 impl Between {

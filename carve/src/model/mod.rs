@@ -18,4 +18,4 @@ pub use history::{
 pub use part::{Alternative, Extent, Interchangeable, Part, PartRole, Standing};
 pub use position::{Lifetime, Point, Until};
 pub use table::{Column, IndexText, SchemaOrigin, SchemaText, Table, TableDdl, TableId, are_full};
-pub use undo::{LaterTable, UndoRow, UndoTable, Undoable};
+pub use undo::{Counters, LaterTable, UndoRow, UndoTable, Undoable, counters};

@@ -1,8 +1,9 @@
 //! What some commits did, with what became of it since.
 
-use super::{Point, RowThen, SchemaDelta, TableThen};
+use super::{Cell, Point, RowThen, SchemaDelta, TableThen};
 use mudlark_parsers::sqlite::ddl;
 use mudlark_parsers::value::TextEncoding;
+use std::collections::BTreeMap;
 
 /// A row that the commits changed.
 #[derive(Clone, Debug)]
@@ -63,7 +64,33 @@ pub struct Undoable<'a> {
     /// Rows of the engine's own tables that they changed, which it keeps itself.
     pub internal: u64,
     /// What the engine counts keys up with, for each table: as the commits left it, and as it was before them.
-    pub sequences: Vec<(String, [Option<i64>; 2])>,
+    pub sequences: Counters,
     /// What a person should know of the log or the journal.
     pub notes: Vec<String>,
+}
+
+/// What the engine counts keys up with, for each table: as it stands, and as it is wanted; `None` where it counts none.
+pub type Counters = Vec<(String, [Option<i64>; 2])>;
+
+/// The counters that rows of the engine's table of them hold, which begin with the table's name and the count.
+#[must_use]
+pub fn counters<'r, 'a: 'r>(
+    rows: impl Iterator<Item = [Option<&'r RowThen<'a>>; 2]>,
+    encoding: TextEncoding,
+) -> Counters {
+    let of = |row: Option<&RowThen<'_>>| match row.map(|row| row.cells.as_slice()) {
+        Some([Cell::Text(name), Cell::Int(count), ..]) => Some((encoding.decode(name)?.into_owned(), *count)),
+        _ => None,
+    };
+    let mut found: BTreeMap<String, [Option<i64>; 2]> = BTreeMap::new();
+    for row in rows {
+        for (side, row) in row.map(of).into_iter().enumerate() {
+            if let Some((name, count)) = row
+                && let Some(place) = found.entry(name).or_default().get_mut(side)
+            {
+                *place = Some(count);
+            }
+        }
+    }
+    found.into_iter().collect()
 }

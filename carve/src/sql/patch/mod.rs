@@ -17,7 +17,7 @@ mod rows;
 pub(crate) use load::put_cell;
 
 use crate::error::Error;
-use crate::model::RowThen;
+use crate::model::{Counters, RowThen};
 use change::{change, end};
 use check::check;
 use load::{begin, load};
@@ -100,7 +100,7 @@ pub struct Patch<'r, 'a> {
     /// Other tables that must be as they were, with their definitions.
     pub definitions: Vec<(String, String)>,
     /// What the engine counts keys up with, by table: as it stands, as it is to stand.
-    pub sequences: Vec<(String, [Option<i64>; 2])>,
+    pub sequences: Counters,
     /// Triggers may fire.
     pub triggers: bool,
     /// The encoding of text cells.

@@ -70,6 +70,16 @@ impl Trees {
             .collect()
     }
 
+    /// The triggers, each with its table; without one where that is not known: it may be any.
+    pub fn triggers(&self) -> Vec<(String, String)> {
+        let trigger = |object: &Object| match ddl::read(object.sql.as_deref().unwrap_or_default().as_bytes())
+        {
+            Ok(Statement::Trigger { table, .. }) => (object.name.clone(), table),
+            _ => (object.name.clone(), String::new()),
+        };
+        self.standing().filter(|object| object.kind == SchemaKind::Trigger).map(trigger).collect()
+    }
+
     /// The unique indexes of a table.
     pub fn uniques(&self, object: &Object) -> Vec<IndexDdl> {
         let Some(table) = &object.ddl else { return Vec::new() };
@@ -145,6 +155,9 @@ impl Walk<'_, '_> {
                     lost.entry(object as usize).or_default().after.insert(page);
                 }
             }
+        }
+        if written.iter().any(|page| self.is_strange(*page, state)) {
+            self.touch_hidden(&mut touched);
         }
         // After VACUUM a row may be on any page.
         for object in earlier.ids.keys() {

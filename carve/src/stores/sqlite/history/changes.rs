@@ -83,6 +83,8 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
         schema_known: [earlier.whole, later.whole],
         tables: Vec::new(),
         referring: if reversed { later.referring() } else { earlier.referring() },
+        is_short: pages.is_short(),
+        triggers: if reversed { later.triggers() } else { earlier.triggers() },
     };
     let mut tables = Vec::new();
     for change in changes {

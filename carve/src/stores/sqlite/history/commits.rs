@@ -1,6 +1,7 @@
 //! The commits of a log: those of its current generation, and those of which older generations still hold frames.
 
 use crate::model::Point;
+use crate::words::count;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::BTreeMap;
 
@@ -127,4 +128,20 @@ fn transactions(frames: &[Frame], cut: bool) -> Vec<LogCommit> {
         });
     }
     found
+}
+
+/// Commits from the first to the last.
+pub fn names([first, last]: [Point; 2]) -> String {
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
+}
+
+/// That commits follow a damaged frame, for a person.
+pub fn beyond(which: [Point; 2], commits: u64, damaged_at: Option<u64>) -> String {
+    let at = damaged_at.map(|at| format!(" at {at:#x}")).unwrap_or_default();
+    format!(
+        "behind a damaged frame{at}, where SQLite stops reading, the log goes on with {} ({}) whose frames are proved only by \
+         the ones before them; `replay --force-frames` goes on",
+        count(commits, "commit"),
+        names(which)
+    )
 }

@@ -1,6 +1,6 @@
 //! Points that a user names, and the states of a store that they are.
 
-use super::commits::Commits;
+use super::commits::{self, Commits};
 use super::pages::{Pages, Seen};
 use super::timeline;
 use crate::error::Error;
@@ -134,7 +134,8 @@ impl<'a> States<'a> {
         let previous = commits.previous(log).and_then(|previous| Some(previous.first()?.salts));
         let older = commits.older.iter().flatten().filter(|commit| Some(commit.salts) != previous);
         let cut_off = older.filter_map(|commit| commit.point).collect();
-        let states = Self::new(sources, Told::Log, pages, Some(id), proved);
+        let mut states = Self::new(sources, Told::Log, pages, Some(id), proved);
+        states.notes.extend(states.pages.told_short());
         Ok(Self {
             cut_off,
             doubt,
@@ -188,7 +189,8 @@ impl<'a> States<'a> {
         }
         let before = hot.header.page_count;
         let pages = Pages::of_journal(sources, main, (id, &hot.records, &hot.damaged), before, geometry);
-        let states = Self::new(sources, Told::Hot, pages, Some(id), 0);
+        let mut states = Self::new(sources, Told::Hot, pages, Some(id), 0);
+        states.notes.extend(states.pages.told_short());
         Some(Ok(Self { damaged_at: hot.damage.first().map(|damage| damage.at), ..states }))
     }
 
@@ -267,18 +269,14 @@ impl<'a> States<'a> {
     pub fn told_of(&self, goal: Goal, state: u32) -> Vec<String> {
         let mut notes = self.notes.clone();
         let at = self.damaged_at.map(|at| format!(" at {at:#x}")).unwrap_or_default();
-        let (first, last) = (self.point(self.proved + 1), self.point(self.pages.last()));
         let behind = self.pages.last().saturating_sub(self.proved);
         if self.told == Told::Log && behind > 0 && goal.until == Until::Last {
-            let which = if behind == 1 { first.to_string() } else { format!("{first} to {last}") };
+            let which = [self.point(self.proved + 1), self.point(self.pages.last())];
             notes.push(if goal.force_frames {
+                let which = commits::names(which);
                 format!("{which}: behind a damaged frame{at}, each frame proved only by the one before it")
             } else {
-                format!(
-                    "behind a damaged frame{at}, where SQLite stops reading, the log goes on with {} ({which}) whose frames \
-                     are proved only by the ones before them; `replay --force-frames` goes on",
-                    count(behind.into(), "commit")
-                )
+                commits::beyond(which, behind.into(), self.damaged_at)
             });
         }
         if let Until::Time(micros) = goal.until {

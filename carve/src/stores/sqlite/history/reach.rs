@@ -34,8 +34,10 @@ impl<'a> Reached<'a> {
         let state = states.find(goal)?;
         let pages = &states.pages;
         let refused = |reason| refused(sources, reason);
-        let count =
-            pages.page_count(state).ok_or_else(|| refused("how many pages it had is lost".to_owned()))?;
+        let count = pages.page_count(state).ok_or_else(|| {
+            let why = pages.told_short().map(|short| format!(": {short}")).unwrap_or_default();
+            refused(format!("{} can't be reached: how many pages it had is lost{why}", goal.until))
+        })?;
         let lost: Vec<u32> =
             (1..=count).filter(|page| matches!(pages.at(*page, state), Seen::Unknown)).collect();
         let mut reached = Self { state, count, stands_in: HashMap::new(), stands: Vec::new() };
@@ -93,9 +95,18 @@ fn unreachable(
     lost: &[u32],
     name: &dyn Fn(u32) -> Option<String>,
 ) -> String {
-    let (damaged, overwritten): (Vec<u32>, Vec<u32>) =
-        lost.iter().partition(|page| states.pages.why_lost(**page, state) == Lost::Damaged);
+    let of = |why: Lost| -> Vec<u32> {
+        lost.iter().copied().filter(|page| states.pages.why_lost(*page, state) == why).collect()
+    };
+    let (damaged, overwritten, not_there) = (of(Lost::Damaged), of(Lost::Overwritten), of(Lost::NotThere));
     let mut why = Vec::new();
+    if !not_there.is_empty() {
+        why.push(format!(
+            "{} pages that it needs stood in a part of the main file that is not there: {}",
+            not_there.len(),
+            by_table(&not_there, name)
+        ));
+    }
     if !overwritten.is_empty() {
         why.push(format!(
             "a later checkpoint has overwritten {} pages that it needs, or may have, and no frame of the log holds them: {}",

@@ -1,6 +1,6 @@
 //! The transactions that a log holds, with what each did.
 
-use super::commits::{Commits, Held, LogCommit};
+use super::commits::{self, Commits, Held, LogCommit};
 use super::dated;
 use super::files::Files;
 use super::pages::Pages;
@@ -186,7 +186,8 @@ fn told_of(pages: &Pages<'_>, walk: &mut Walk<'_, '_>, state: u32, last: i64) ->
         return None;
     }
     let mut told = Told { schema: step.schema.iter().map(event).collect(), ..Told::default() };
-    told.rows = Some(counted(pages, state, walk, &step));
+    told.rows =
+        Some(counted(pages, state, walk, &step)).filter(|rows| !rows.is_empty() || !walk.hides_definitions());
     let encoding = encoding_at(pages, state);
     for change in &step.tables {
         let Some(object) = walk.objects.get(change.object) else { continue };
@@ -222,14 +223,15 @@ fn counted(pages: &Pages<'_>, state: u32, walk: &Walk<'_, '_>, step: &Step) -> V
             ..RowCounts::default()
         };
         count_rows(change, &mut counts);
-        counts.exact = counts.unknown == 0 && !object.broken;
+        let is_hidden = change.rows.is_empty() && change.grown.is_empty() && change.read.known == [false; 2];
+        counts.exact = counts.unknown == 0 && !object.broken && !is_hidden;
         counts.bulk = counts.deleted >= BULK;
         counts.emptied =
             counts.deleted > 0 && (object.died == Some(state) || is_empty(pages, object.root, state));
         counts.all_updated = counts.updated >= BULK
             && counts.exact
             && walk.holds_no_more(change.object, state, counts.inserted + counts.updated);
-        if counts.inserted + counts.updated + counts.deleted + counts.unknown > 0 {
+        if is_hidden || counts.inserted + counts.updated + counts.deleted + counts.unknown > 0 {
             all.push(counts);
         }
     }
@@ -280,8 +282,8 @@ fn listed(commit: &LogCommit, current: bool, torn: bool, told: Told, not_after: 
     }
 }
 
-fn notes(history: &mut History, commits: &Commits, log: &wal::Wal, pages: &Pages<'_>) {
-    let (current, older) = (commits.current.len() as u64, commits.older.len() as u64);
+fn notes(history: &mut History, found: &Commits, log: &wal::Wal, pages: &Pages<'_>) {
+    let (current, older) = (found.current.len() as u64, found.older.len() as u64);
     let mut what = vec![format!("{} in the log", grouped_count(current, "commit"))];
     if older > 0 {
         what.push(format!("remnants of {}", count(older, "older generation")));
@@ -293,7 +295,15 @@ fn notes(history: &mut History, commits: &Commits, log: &wal::Wal, pages: &Pages
             "the log is torn or damaged{at}: commits behind that are told as torn or in doubt, and SQLite reads none of them"
         ));
     }
-    let lost = pages.lost_bases();
+    let unproved = found.current.get(found.proved..).unwrap_or_default();
+    let first = unproved.first().and_then(|commit| commit.point);
+    if let Some(which) = first.zip(unproved.last().and_then(|commit| commit.point)) {
+        let at = log.damage.first().map(|damage| damage.at);
+        history.notes.push(commits::beyond(which.into(), unproved.len() as u64, at));
+    }
+    let short = pages.told_short();
+    let lost = if short.is_some() { 0 } else { pages.lost_bases() };
+    history.notes.extend(short);
     if lost > 0 {
         history.notes.push(format!(
             "of {} that commits wrote the main file no longer holds what was before them, since a checkpoint may have \

@@ -11,7 +11,8 @@ use super::timeline::{encoding_at, event, header_at};
 use super::walk::{RowChange, TableChange, Walk};
 use crate::error::Error;
 use crate::model::{
-    Cell, LaterTable, Point, RowThen, SchemaDelta, TableDdl, TableThen, UndoRow, UndoTable, Undoable, Until,
+    LaterTable, Point, RowThen, SchemaDelta, TableDdl, TableThen, UndoRow, UndoTable, Undoable, Until,
+    counters,
 };
 use crate::source::Source;
 use mudlark_parsers::sqlite::ddl::{self, Statement};
@@ -87,7 +88,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         encoding,
         schema,
         vacuums,
-        triggers: triggers(&today),
+        triggers: today.triggers(),
         virtual_tables: virtual_tables(&today),
         referring: today.referring(),
         tables: Vec::new(),
@@ -107,9 +108,13 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         let known = |change: &TableChange| change.read.known == [true; 2];
         if object.broken || !known(change) || of_later.is_some_and(|later| !known(later)) {
             return Err(refused(format!(
-                "what became of the rows of {} in or since these commits is lost in part: a later checkpoint has \
-                 overwritten its pages, or a page breaks a rule",
-                object.name
+                "what became of the rows of {} in or since these commits is lost in part: {}, or a page breaks a rule",
+                object.name,
+                if pages.is_short() {
+                    "its pages are neither in the main file nor in the log"
+                } else {
+                    "a later checkpoint has overwritten its pages"
+                }
             )));
         }
         if change.rows.is_empty() && change.gone.is_empty() {
@@ -118,7 +123,8 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
         let lost = || refused(format!("rows of {} can't be read", object.name));
         let read = trees.table(pages, change, of_later, encoding).ok_or_else(lost)?;
         if object.name.eq_ignore_ascii_case("sqlite_sequence") {
-            undoable.sequences = sequences(&read, encoding);
+            let rows = read.rows.iter().filter(|row| !row.since);
+            undoable.sequences = counters(rows.map(|row| [row.now.as_ref(), row.then.as_ref()]), encoding);
         } else if object.name.to_ascii_lowercase().starts_with("sqlite_") {
             undoable.internal += read.rows.len() as u64;
         } else {
@@ -172,42 +178,12 @@ fn is_vacuum(pages: &Pages<'_>, state: u32) -> bool {
     count.is_some_and(|count| written + 1 >= count.max(2)) && cookie(state) != cookie(state - 1)
 }
 
-fn triggers(today: &Trees) -> Vec<(String, String)> {
-    let trigger = |object: &Object| match ddl::read(object.sql.as_deref().unwrap_or_default().as_bytes()) {
-        Ok(Statement::Trigger { table, .. }) => (object.name.clone(), table),
-        // Its table is not known: it may be any.
-        _ => (object.name.clone(), String::new()),
-    };
-    today.standing().filter(|object| object.kind == SchemaKind::Trigger).map(trigger).collect()
-}
-
 fn virtual_tables(today: &Trees) -> Vec<String> {
     let name = |object: &Object| match ddl::read(object.sql.as_deref()?.as_bytes()) {
         Ok(Statement::VirtualTable { name, .. }) => Some(name),
         _ => None,
     };
     today.standing().filter_map(name).collect()
-}
-
-/// The counters by table: as the commits left them and as they were before, without those that changed since.
-fn sequences(read: &UndoTable<'_>, encoding: TextEncoding) -> Vec<(String, [Option<i64>; 2])> {
-    let of = |row: &Option<RowThen<'_>>| match row.as_ref().map(|row| row.cells.as_slice()) {
-        Some([Cell::Text(name), Cell::Int(seq), ..]) => Some((encoding.decode(name)?.into_owned(), *seq)),
-        _ => None,
-    };
-    let mut found: HashMap<String, [Option<i64>; 2]> = HashMap::new();
-    for row in read.rows.iter().filter(|row| !row.since) {
-        for (side, row) in [of(&row.now), of(&row.then)].into_iter().enumerate() {
-            if let Some((name, seq)) = row
-                && let Some(place) = found.entry(name).or_default().get_mut(side)
-            {
-                *place = Some(seq);
-            }
-        }
-    }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort();
-    found
 }
 
 /// A row of a state, if there is one; `None` when it can't be read.

@@ -11,6 +11,10 @@ use mudlark_parsers::sqlite::wal::Wal;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 
+/// Pages that are believed of a main file which is not there: 16 GiB in pages of 4096 bytes. What is kept of each takes a few
+/// bytes, and a log of one frame may claim any number.
+const MOST_NOT_THERE: u32 = 1 << 22;
+
 impl<'a> Pages<'a> {
     /// The pages under a log. The generation before the current one counts, since it was copied to the main file as a
     /// whole before the current one began: the first commit that it still holds makes state 0.
@@ -27,6 +31,10 @@ impl<'a> Pages<'a> {
         // Frames name no page beyond what they and the file could hold, unless the log is damaged.
         let frames = wal.frames.len() + wal.older.len();
         let most = main_pages.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
+        // Where the main file is not all there, commits say how many pages there were.
+        let counted = commits.current.iter().filter(|commit| commit.held == Held::Whole);
+        let counted = counted.map(|commit| commit.page_count).max().unwrap_or(0);
+        let most = most.max(counted.min(MOST_NOT_THERE));
         let damaged = Damaged { sources, main: file, log, wal, page_size: geometry.page_size };
         let previous = commits.previous(wal).unwrap_or_default();
         let previous: Vec<&LogCommit> = previous.iter().filter(|commit| commit.point.is_some()).collect();
@@ -68,6 +76,7 @@ impl<'a> Pages<'a> {
             main,
             geometry,
             main_pages,
+            had: 0,
             commits: counted,
             versions,
             first: first_point,
@@ -85,6 +94,7 @@ impl<'a> Pages<'a> {
             most_followed: 4 * u64::from(most) + 1024,
         };
         pages.find_lost_bases(before_current, &damaged);
+        pages.had = pages.pages_before(first_count);
         pages.count(first_count);
         pages
     }
@@ -140,6 +150,7 @@ impl<'a> Pages<'a> {
             main: Some(main),
             geometry,
             main_pages,
+            had: if before > most { 0 } else { before },
             commits: vec![commit],
             versions,
             first: None,

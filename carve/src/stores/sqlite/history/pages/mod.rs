@@ -2,6 +2,7 @@
 
 mod bases;
 mod made;
+mod short;
 
 use super::super::view::PageVersion;
 use super::commits::{Held, LogCommit};
@@ -37,6 +38,8 @@ impl<'a> Seen<'a> {
 pub enum Lost {
     /// A checkpoint wrote a later version over it, or may have.
     Overwritten,
+    /// The main file ends before it, or is not there.
+    NotThere,
     /// Its frame or record is damaged.
     Damaged,
 }
@@ -48,6 +51,8 @@ pub struct Pages<'a> {
     main: Option<SourceId>,
     pub geometry: Geometry,
     pub main_pages: u32,
+    /// How many it must have had.
+    had: u32,
     /// The commits between the states, in order.
     pub commits: Vec<LogCommit>,
     /// By page: the states from which on it was this, in order.
@@ -56,8 +61,8 @@ pub struct Pages<'a> {
     first: Option<Point>,
     /// The state before the first commit of the current generation.
     before_current: u32,
-    /// More pages than the files can hold.
-    most: u32,
+    /// More pages than there were.
+    pub most: u32,
     /// Pages of which the main file holds none that is older than the versions, or may do so.
     lost_bases: HashSet<u32>,
     /// States whose commits wrote a page of which nothing tells which it was.
@@ -141,12 +146,6 @@ impl<'a> Pages<'a> {
         states
     }
 
-    /// How many frames all commits wrote, at most.
-    pub fn written_in_all(&self) -> u32 {
-        let frames = self.commits.iter().map(|commit| commit.pages.len() as u64).sum::<u64>();
-        u32::try_from(frames).unwrap_or(u32::MAX)
-    }
-
     /// The commit that made a state.
     pub fn point(&self, state: u32) -> Point {
         let commit = (state as usize).checked_sub(1).and_then(|index| self.commits.get(index));
@@ -164,7 +163,7 @@ impl<'a> Pages<'a> {
             None if self.is_unplaced_since(0, state) => Seen::Unknown,
             None if self.is_lost_base(page) => Seen::Unknown,
             None => match self.in_main(page) {
-                Seen::Absent if self.is_cut_off(page, state) => Seen::Unknown,
+                Seen::Absent if self.is_cut_off(page, state) || self.is_behind_end(page) => Seen::Unknown,
                 seen => seen,
             },
         }
@@ -200,7 +199,8 @@ impl<'a> Pages<'a> {
                 let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
                 let next = versions.iter().find(|version| version.state > state && version.sound);
                 // What no commit wrote the main file may hold as it was, or newer.
-                let in_main = || if versions.is_empty() { self.in_main(page) } else { Seen::Unknown };
+                let is_main = versions.is_empty() && !self.is_behind_end(page);
+                let in_main = || if is_main { self.in_main(page) } else { Seen::Unknown };
                 next.map_or_else(in_main, |version| self.framed(page, version))
             }
             seen => seen,
@@ -234,7 +234,11 @@ impl<'a> Pages<'a> {
     pub fn why_lost(&self, page: u32, state: u32) -> Lost {
         let versions = self.versions.get(&page).map(Vec::as_slice).unwrap_or_default();
         let is_held = versions.iter().any(|version| version.state <= state);
-        if is_held { Lost::Damaged } else { Lost::Overwritten }
+        match is_held {
+            true => Lost::Damaged,
+            false if self.is_behind_end(page) => Lost::NotThere,
+            false => Lost::Overwritten,
+        }
     }
 
     /// What is nearest to a page that is not known in a state: its damaged bytes, where they begin as a page does; the next

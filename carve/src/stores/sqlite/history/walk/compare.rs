@@ -169,6 +169,9 @@ impl Walk<'_, '_> {
                 }
             }
         }
+        for (object, _) in touched.iter().filter(|(_, of)| of.unsure_before && of.unsure_after) {
+            sides.entry(*object).or_insert_with(|| [(Vec::new(), true), (Vec::new(), true)]);
+        }
         for (object, [(mut before, before_whole), (mut after, after_whole)]) in sides {
             let Some(info) = self.objects.get_mut(object as usize).filter(|info| info.keys != Keys::None)
             else {
@@ -244,7 +247,7 @@ impl Walk<'_, '_> {
     }
 
     /// Whether nothing yet says what a page is: no page of a tree, pointer map or trunk of the freelist.
-    fn is_strange(&self, page: u32, state: u32) -> bool {
+    pub(in super::super) fn is_strange(&self, page: u32, state: u32) -> bool {
         if self.owner(page) != Owner::None || page == 1 {
             return false;
         }

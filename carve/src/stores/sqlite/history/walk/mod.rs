@@ -101,6 +101,8 @@ pub struct Walk<'p, 'a> {
     inner: HashMap<u32, u32>,
     /// Interior pages that were not known when the walk began, and may not be yet.
     unknown: Vec<u32>,
+    /// Objects with pages that are known in no state, so that nothing tells what hung below these.
+    hidden: BTreeSet<u32>,
     /// The definitions of state 0 are known.
     pub schema_known: bool,
     /// More was asked of the pages than a sound file could need.
@@ -147,8 +149,7 @@ impl<'p, 'a> Walk<'p, 'a> {
         let most =
             pages.main_pages.max(pages.commits.iter().map(|commit| commit.page_count).max().unwrap_or(0));
         let written = (1..=pages.last()).flat_map(|state| pages.written(state)).max().unwrap_or(0);
-        let held = pages.main_pages.saturating_add(pages.written_in_all());
-        let size = most.max(written).min(held) as usize + 1;
+        let size = most.max(written).min(pages.most) as usize + 1;
         let mut walk = Self {
             pages,
             encoding,
@@ -157,6 +158,7 @@ impl<'p, 'a> Walk<'p, 'a> {
             spilled: None,
             inner: HashMap::new(),
             unknown: Vec::new(),
+            hidden: BTreeSet::new(),
             schema_known: false,
             overrun: false,
         };
@@ -272,9 +274,13 @@ impl<'p, 'a> Walk<'p, 'a> {
             let owner = self.owner(page);
             if !known && !children.is_empty() {
                 self.unknown.push(page);
+            } else if !known && self.pages.at_or_later(page, state).image().is_none() {
+                self.hidden.extend(owner.object());
             }
             // All leaves of a tree lie equally deep.
-            let deeper = children.first().is_some_and(|first| self.is_interior(*first, state));
+            let first =
+                children.iter().find(|child| self.pages.at_or_later(**child, state).image().is_some());
+            let deeper = first.is_none_or(|first| self.is_interior(*first, state));
             for child in children {
                 if self.owner(child) != Owner::None || !self.is_link(child) {
                     self.set_broken(owner);
@@ -329,6 +335,9 @@ impl<'p, 'a> Walk<'p, 'a> {
             of.after.insert(*page);
             of.unsure_after |= matches!(owner, Owner::Perhaps(_));
         }
+        if written.iter().any(|page| self.is_strange(*page, state)) {
+            self.touch_hidden(&mut touched);
+        }
         let vacuumed = written.len() as u32 + 1 >= self.page_count(state).max(2);
         let ids = if vacuumed { Ids::Sought } else { Ids::Kept };
         step.tables = self.compare([state - 1, state], &written, touched, ids);
@@ -338,6 +347,19 @@ impl<'p, 'a> Walk<'p, 'a> {
             self.prove_unwritten(state);
         }
         step
+    }
+
+    /// Notes that any object of which pages are hidden may have changed.
+    pub(in super::super) fn touch_hidden(&self, touched: &mut BTreeMap<u32, Touched>) {
+        for object in &self.hidden {
+            let of = touched.entry(*object).or_default();
+            (of.unsure_before, of.unsure_after) = (true, true);
+        }
+    }
+
+    /// Whether tables may be there that no definition tells of.
+    pub fn hides_definitions(&self) -> bool {
+        self.hidden.contains(&0)
     }
 
     fn page_count(&self, state: u32) -> u32 {
