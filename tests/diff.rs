@@ -1,6 +1,6 @@
 //! Is the difference of two points that of the states that the engine itself saw there?
 
-use crate::support::{Done, Ran, folder, mudlark, snapshot};
+use crate::support::{Done, Ran, folder, mudlark, rows, snapshot};
 use crate::workload::{Numbers, Rows, SETTINGS, State, cells, copied, named, state, text, worked};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -308,10 +308,7 @@ fn the_sql_of_a_difference_counts_keys_on_as_they_were_counted() -> Done {
         let path = store.display().to_string();
         mudlark(["replay", &path, "--until", points[1], "-o", &out, "--force", "--quiet"])?;
         let counters = "SELECT name, seq FROM sqlite_sequence ORDER BY name";
-        let (is, wanted) = (
-            crate::support::rows(&made, counters)?,
-            crate::support::rows(&Connection::open(out)?, counters)?,
-        );
+        let (is, wanted) = (rows(&made, counters)?, rows(&Connection::open(out)?, counters)?);
         assert_eq!(is, wanted, "{points:?}");
     }
     // Only a counter differs.
@@ -333,9 +330,7 @@ fn what_the_sql_of_a_difference_leaves_is_told() -> Done {
          BEGIN; INSERT INTO t VALUES (2, 'y'); INSERT INTO u VALUES (1); COMMIT; ALTER TABLE log ADD COLUMN b",
     )?;
     let store = copied(folder.path())?;
-    let counts = |made: &Connection| {
-        crate::support::rows(made, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)")
-    };
+    let counts = |made: &Connection| rows(made, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)");
     let (ran, first) = made(&store, ["commit:0", "commit:1"], &[])?;
     assert_eq!(ran.status, Some(3), "{}", ran.err);
     let left = "t: 1 row left: its trigger changed would fire; --allow triggers lets it";

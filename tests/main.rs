@@ -25,6 +25,7 @@ mod image_logs;
 mod image_scan;
 mod index_entries;
 mod interrupted;
+mod journals;
 mod json_lines;
 mod lifetimes;
 mod live_rows;

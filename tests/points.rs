@@ -250,7 +250,7 @@ fn of_a_log_with_a_flipped_bit_last_is_what_sqlite_reads_and_what_lies_behind_is
             assert!(last == Ok(by_engine(folder.path())?), "{told}");
             assert!(told.contains("behind a damaged frame at 0x"), "{told}");
             assert!(told.contains("`replay --force-frames` goes on"), "{told}");
-            let listed = crate::support::mudlark(["timeline".as_ref(), store.as_os_str()])?.out;
+            let listed = mudlark(["timeline".as_ref(), store.as_os_str()])?.out;
             assert!(listed.contains("  note    behind a damaged frame at 0x"), "{listed}");
             let plain = check_all(&store, &states, &[], &|why, _| is_of_damage(why))?;
             let share = check_all(&store, &states, &["--force-frames"], &|why, _| is_of_damage(why))?;

@@ -11,7 +11,7 @@ use crate::stores::sqlite::database::Roles;
 use crate::stores::sqlite::detect;
 use crate::stores::sqlite::open::beside;
 use crate::stores::sqlite::unused;
-use crate::words::{count, grouped_count};
+use crate::words::grouped_count;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal::{self, Record};
@@ -27,8 +27,9 @@ pub enum Told {
     Log,
     /// A hot journal: state 0 is after its rollback, state 1 the main file as it lies.
     Hot,
-    /// A journal whose header was zeroed by a commit: state 0 is before that, state 1 the main file.
-    Zeroed,
+    /// A journal whose header was zeroed by a commit, or whose super-journal is gone: state 0 is before that, state 1 the main
+    /// file.
+    Committed,
     /// Nothing: the main file is the only state.
     Nothing,
 }
@@ -53,6 +54,8 @@ pub struct States<'a> {
     pub notes: Vec<String>,
     /// That nothing proves that the log belongs to the main file, or that it seems not to.
     doubt: Option<String>,
+    /// Why nothing proves what was before the last transaction of a journal.
+    unproved: Option<String>,
 }
 
 /// Why a store can't be brought to a point.
@@ -96,9 +99,12 @@ impl<'a> States<'a> {
             return Err(refused(sources, why));
         };
         let of_journal = roles.journal.and_then(|id| Self::of_journal(sources, main, id, detected.geometry));
+        let mut unproved = None;
         let states = match of_journal {
             Some(Ok(states)) => Some(states),
             Some(Err(why)) => {
+                unproved =
+                    roles.journal.filter(|id| journal::journal(bytes(*id)).is_err()).map(|_| why.clone());
                 unused.push(why);
                 None
             }
@@ -114,6 +120,7 @@ impl<'a> States<'a> {
         };
         let mut states = states.unwrap_or_else(only);
         states.notes.splice(0..0, unused);
+        states.unproved = unproved;
         Ok(states)
     }
 
@@ -153,11 +160,23 @@ impl<'a> States<'a> {
         proved: u32,
     ) -> Self {
         let (cut_off, notes) = (Vec::new(), Vec::new());
-        Self { sources, told, pages, source, proved, cut_off, damaged_at: None, torn: 0, notes, doubt: None }
+        Self {
+            sources,
+            told,
+            pages,
+            source,
+            proved,
+            cut_off,
+            damaged_at: None,
+            torn: 0,
+            notes,
+            doubt: None,
+            unproved: None,
+        }
     }
 
     /// The states around the transaction of a journal; `None` when it holds nothing, and why it is of no use.
-    fn of_journal(
+    pub(super) fn of_journal(
         sources: &'a [Source],
         main: SourceId,
         id: SourceId,
@@ -172,7 +191,7 @@ impl<'a> States<'a> {
             };
             let (records, before) = records;
             let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
-            return Some(Ok(Self::new(sources, Told::Zeroed, pages, Some(id), 1)));
+            return Some(Ok(Self::new(sources, Told::Committed, pages, Some(id), 1)));
         };
         if hot.header.page_size != geometry.page_size {
             return Some(Err(format!(
@@ -181,13 +200,17 @@ impl<'a> States<'a> {
                 hot.header.page_size, geometry.page_size
             )));
         }
-        if hot.super_journal.as_ref().is_some_and(|of| !beside(sources, id, of)) {
-            return Some(Err(format!(
-                "{name} names a super-journal that is not there, which SQLite takes for a commit: the database alone is \
-                 served"
-            )));
-        }
         let before = hot.header.page_count;
+        if hot.super_journal.as_ref().is_some_and(|of| !beside(sources, id, of)) {
+            let told =
+                format!("{name} names a super-journal that is not there, which SQLite takes for a commit");
+            if !hot.damage.is_empty() {
+                return Some(Err(format!("{told}, and is damaged: the database alone is served")));
+            }
+            let pages = Pages::of_journal(sources, main, (id, &hot.records, &[]), before, geometry);
+            let states = Self::new(sources, Told::Committed, pages, Some(id), 1);
+            return Some(Ok(Self { notes: vec![told], ..states }));
+        }
         let pages = Pages::of_journal(sources, main, (id, &hot.records, &hot.damaged), before, geometry);
         let mut states = Self::new(sources, Told::Hot, pages, Some(id), 0);
         states.notes.extend(states.pages.told_short());
@@ -218,7 +241,7 @@ impl<'a> States<'a> {
             // SQLite rolls a hot journal back.
             (Told::Hot | Told::Nothing, Until::Last) => Some(0),
             (Told::Hot, Until::Point(Point::Commit(_))) => None,
-            (Told::Zeroed, Until::Last | Until::Point(Point::Commit(1))) => Some(1),
+            (Told::Committed, Until::Last | Until::Point(Point::Commit(1))) => Some(1),
             (_, Until::Last) => (reached > before).then_some(reached),
             (_, Until::Point(Point::BeforeLog | Point::Commit(0))) => Some(before),
             (_, Until::Point(point)) if self.pages.first() == Some(point) => Some(0),
@@ -232,11 +255,15 @@ impl<'a> States<'a> {
                  pages of the main file were written since"
             )));
         }
+        let is_before = matches!(until, Until::Point(Point::BeforeLog | Point::Commit(0)));
+        if let Some(why) = self.unproved.as_ref().filter(|_| is_before) {
+            return Err(refused(format!("{until} can't be proved: {why}")));
+        }
         let state = state.ok_or_else(|| refused(self.no_such_point(until)))?;
         let is_damaged = match self.told {
             Told::Log => state > reached,
             Told::Hot => state == 0 && self.damaged_at.is_some() && !goal.force_frames,
-            Told::Zeroed | Told::Nothing => false,
+            Told::Committed | Told::Nothing => false,
         };
         if is_damaged && until != Until::Checkpoint { Err(refused(self.damaged(until))) } else { Ok(state) }
     }
@@ -244,7 +271,7 @@ impl<'a> States<'a> {
     /// The point that a state is.
     pub fn point(&self, state: u32) -> Point {
         match (self.told, state) {
-            (Told::Zeroed, 1) => Point::Commit(1),
+            (Told::Committed, 1) => Point::Commit(1),
             _ if state == self.pages.before_current() => Point::Commit(0),
             _ => self.pages.point(state),
         }
@@ -310,7 +337,7 @@ impl<'a> States<'a> {
     pub fn is_main_later(&self, page: u32, state: u32) -> bool {
         match self.told {
             Told::Log => self.pages.is_main_later(page, state),
-            Told::Zeroed => state == 0,
+            Told::Committed => state == 0,
             Told::Hot | Told::Nothing => false,
         }
     }
@@ -375,7 +402,7 @@ impl<'a> States<'a> {
                                 checkpoint is the main file as it lies"
                     .to_owned()
             }
-            (Told::Zeroed, ..) => "its journal holds commit:0 to commit:1".to_owned(),
+            (Told::Committed, ..) => "its journal holds commit:0 to commit:1".to_owned(),
             (Told::Nothing, ..) => {
                 "the database alone has commit:0, which is last and checkpoint too".to_owned()
             }
@@ -458,7 +485,10 @@ fn whole_transaction(
     page_size: u32,
 ) -> Option<Result<(Vec<Record>, u32), &'static str>> {
     let records = journal::last_records(journal, page_size);
-    let (first, last) = (records.first()?, records.last()?);
+    let Some((first, last)) = records.first().zip(records.last()) else {
+        let is_zeroed = journal.len() > page_size as usize && journal.iter().take(8).all(|byte| *byte == 0);
+        return is_zeroed.then_some(Err("its header is zeroed, and no two of its records prove one another"));
+    };
     let header = |bytes: &[u8]| header::header(bytes).ok().map(|(_, header)| header);
     let before = records.iter().find(|record| record.page == 1);
     let before = before.and_then(|before| header(journal.get(usize::try_from(before.offset).ok()?..)?));

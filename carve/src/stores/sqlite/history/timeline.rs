@@ -4,6 +4,7 @@ use super::commits::{self, Commits, Held, LogCommit};
 use super::dated;
 use super::files::Files;
 use super::pages::Pages;
+use super::point::{self, States};
 use super::walk::{SchemaAct, Step, TableChange, Walk};
 use crate::error::Error;
 use crate::model::{Bound, Commit, CommitState, History, RowCounts, SchemaEvent};
@@ -38,12 +39,11 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
     let log = roles.log.map(|id| (id, wal::wal(bytes(id))));
     let Some((id, Ok(log))) = log else {
         history.what = "SQLite database".to_owned();
-        if of_journal(sources, &roles, detected.as_ref(), &mut history) {
-            return Ok(history);
-        }
         let unused = log.and_then(|(id, log)| unused::why(name(id), bytes(id), log.as_ref(), None));
-        let none = || "no write-ahead log and no journal of use: nothing tells of single commits".to_owned();
-        history.notes.push(unused.unwrap_or_else(none));
+        if unused.is_none() || roles.journal.is_some() {
+            of_journal(sources, &roles, detected.as_ref(), &mut history);
+        }
+        history.notes.extend(unused);
         return Ok(history);
     };
     let geometry = detected
@@ -98,54 +98,72 @@ pub(in super::super) fn read(sources: &[Source]) -> Result<History, Error> {
 }
 
 /// Lists the transaction of a rollback journal: one that is hot was never committed, of one whose header is zeroed the
-/// last that was. False without such a journal.
-fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, history: &mut History) -> bool {
+/// last that was. Without such a journal, or where it tells nothing, the reason is noted.
+fn of_journal(sources: &[Source], roles: &Roles, detected: Option<&Detected>, history: &mut History) {
     let bytes = |id: SourceId| sources.get(usize::from(id.0)).map_or(&[][..], Source::bytes);
-    let (Some(main), Some(id), Some(detected)) = (roles.main, roles.journal, detected) else { return false };
-    let geometry = detected.geometry;
-    let hot = journal::journal(bytes(id)).ok().filter(|hot| hot.header.page_size == geometry.page_size);
-    let (records, before, state) = match hot {
-        Some(hot) => (hot.records, hot.header.page_count, CommitState::InDoubt),
-        None => {
-            let records = journal::last_records(bytes(id), geometry.page_size);
-            let first = records.iter().find(|record| record.page == 1);
-            let header = first.and_then(|first| header::header(bytes(id).get(first.offset as usize..)?).ok());
-            let Some((_, header)) = header else { return false };
-            (records, header.page_count, CommitState::Committed)
-        }
+    let none = || "no write-ahead log and no journal of use: nothing tells of single commits".to_owned();
+    let Some(id) = roles.journal else {
+        history.notes.push(none());
+        return;
     };
-    if records.is_empty() {
-        return false;
-    }
-    let pages = Pages::of_journal(sources, main, (id, &records, &[]), before, geometry);
-    let not_after = Files::of(sources, roles, id).log_written();
-    let last = not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
-    let mut walk = Walk::begin(&pages, encoding_at(&pages, 0));
-    let told = told_of(&pages, &mut walk, 1, last).unwrap_or_default();
+    let (Some(main), Some(detected)) = (roles.main, detected) else {
+        history.notes.push("the main file is not there, without which a journal tells nothing".to_owned());
+        return;
+    };
+    let geometry = detected.geometry;
     history.what = format!("SQLite database, pages of {} bytes, with a rollback journal", geometry.page_size);
-    history.notes.push(match state {
-        CommitState::InDoubt => "the journal is hot: SQLite would roll its transaction back; `replay --until last` gives \
-                                 the state after that, `--until checkpoint` the one before"
-            .to_owned(),
-        _ => "the journal's header is zeroed: its last transaction committed; `replay --until commit:0` gives the state \
-              before it, `--until last` the one behind"
-            .to_owned(),
-    });
-    history.commits.push(Commit {
+    let mut commit = Commit {
         point: None,
         generation: "journal".to_owned(),
-        state,
+        state: CommitState::Committed,
         records: None,
         damaged: 0,
-        pages: pages.written(1).count() as u64,
-        page_count: Some(pages.main_pages),
-        change_counter: told.change_counter,
-        rows: told.rows,
-        schema: told.schema,
-        not_before: told.not_before,
-        not_after,
-    });
-    true
+        pages: 0,
+        page_count: None,
+        change_counter: None,
+        rows: None,
+        schema: Vec::new(),
+        not_before: None,
+        not_after: Files::of(sources, roles, id).log_written(),
+    };
+    match States::of_journal(sources, main, id, geometry) {
+        None => {
+            history.notes.push(none());
+            return;
+        }
+        Some(Err(why)) => {
+            history.notes.push(why);
+            commit.pages = journal::last_records(bytes(id), geometry.page_size).len() as u64;
+            if commit.pages == 0 {
+                return;
+            }
+        }
+        Some(Ok(states)) => {
+            let pages = &states.pages;
+            history.notes.extend(states.notes.iter().cloned());
+            if states.told == point::Told::Hot {
+                commit.state = CommitState::InDoubt;
+                history.notes.push(
+                    "the journal is hot: SQLite would roll its transaction back; `replay --until last` gives the state \
+                     after that, `--until checkpoint` the one before"
+                        .to_owned(),
+                );
+            } else {
+                history.notes.push(
+                    "the journal's last transaction committed; `replay --until commit:0` gives the state before it, \
+                     `--until last` the one behind"
+                        .to_owned(),
+                );
+            }
+            let last = commit.not_after.as_ref().map_or(i64::MAX, |bound| bound.micros);
+            let mut walk = Walk::begin(pages, encoding_at(pages, 0));
+            let told = told_of(pages, &mut walk, 1, last).unwrap_or_default();
+            (commit.pages, commit.page_count) = (pages.written(1).count() as u64, Some(pages.main_pages));
+            (commit.rows, commit.schema) = (told.rows, told.schema);
+            (commit.change_counter, commit.not_before) = (told.change_counter, told.not_before);
+        }
+    }
+    history.commits.push(commit);
 }
 
 /// What following the pages told of a commit.

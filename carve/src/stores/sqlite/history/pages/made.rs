@@ -109,15 +109,19 @@ impl<'a> Pages<'a> {
         before: u32,
         geometry: Geometry,
     ) -> Self {
-        let len = sources.get(usize::from(main.0)).map_or(0, Source::len);
+        let file = sources.get(usize::from(main.0));
+        let len = file.map_or(0, Source::len);
         let main_pages = u32::try_from(len / u64::from(geometry.page_size)).unwrap_or(u32::MAX - 1);
         let most = main_pages.saturating_add(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        // A transaction that gives pages back says so on page 1 before it cuts the file.
+        let head = file.and_then(|file| header::header(file.get(0, header::LEN)?).ok());
+        let stated = head.and_then(|(_, head)| head.believed_page_count()).unwrap_or(0);
         let in_main = |page: u32| Version {
             state: 1,
             source: main,
             offset: u64::from(page - 1) * u64::from(geometry.page_size),
-            sound: true,
-            absent: page > main_pages,
+            sound: page <= main_pages || page > stated,
+            absent: page > main_pages && page > stated,
         };
         let mut versions: HashMap<u32, Vec<Version>> = HashMap::new();
         let records = records.iter().map(|record| (record, true));
