@@ -104,16 +104,62 @@ pub fn latest(
     Some(Bound { micros, evidence: format!("the latest {column} in rows that it wrote to {}", object.name) })
 }
 
-/// A value as a moment: text with a date and a time, or seconds, milliseconds or microseconds since 1970.
+/// Microseconds from 1601, with which Windows and WebKit begin to count, to 1970.
+const SINCE_1601: i64 = 11_644_473_600_000_000;
+
+/// The Julian day of 1970 (<https://www.sqlite.org/lang_datefunc.html>).
+const JULIAN_1970: f64 = 2_440_587.5;
+
+/// A value as a moment: text with a date and a time; seconds, milliseconds, microseconds or nanoseconds since 1970;
+/// microseconds since 1601 (WebKit) or tenths of them (Windows); a Julian day. Which of them a number is, its length tells
+/// for all moments from 1990 to 2100. Where it counts from a later year it is taken for an earlier moment, which bounds less.
 fn moment(value: &Value<'_>, encoding: TextEncoding) -> Option<i64> {
     let micros = match value {
         Value::Text(bytes) => moments::parse(&encoding.decode(bytes)?)?,
-        // Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
         Value::Int(number @ 100_000_000..10_000_000_000) => number * 1_000_000,
         Value::Int(number @ 100_000_000_000..10_000_000_000_000) => number * 1000,
         Value::Int(number @ 100_000_000_000_000..10_000_000_000_000_000) => *number,
+        Value::Int(number @ 12_000_000_000_000_000..16_000_000_000_000_000) => number - SINCE_1601,
+        Value::Int(number @ 120_000_000_000_000_000..160_000_000_000_000_000) => number / 10 - SINCE_1601,
+        Value::Int(number @ 600_000_000_000_000_000..4_200_000_000_000_000_000) => number / 1000,
         Value::Real(number) if (1e8..1e10).contains(number) => (number * 1e6) as i64,
+        // A day with its fraction is told to about 40 microseconds: to the millisecond before it.
+        Value::Real(number) if (2_447_892.5..2_490_000.0).contains(number) && number.fract() != 0.0 => {
+            ((number - JULIAN_1970) * 86_400_000.0).floor() as i64 * 1000
+        }
         _ => return None,
     };
     (micros >= FIRST).then_some(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+    use mudlark_parsers::value::{TextEncoding, Value};
+
+    #[test]
+    fn one_moment_is_told_in_all_forms_in_which_applications_write_it() {
+        let of = |value: &Value<'_>| moment(value, TextEncoding::Utf8);
+        let micros = 1_763_640_000_000_000;
+        let numbers = [
+            1_763_640_000,
+            1_763_640_000_000,
+            1_763_640_000_000_000,
+            1_763_640_000_000_000_000,
+            13_408_113_600_000_000,
+            134_081_136_000_000_000,
+        ];
+        for number in numbers {
+            assert_eq!(of(&Value::Int(number)), Some(micros), "{number}");
+        }
+        assert_eq!(of(&Value::Text(b"2025-11-20 12:00:00")), Some(micros));
+        assert_eq!(of(&Value::Real(1_763_640_000.0)), Some(micros));
+        let julian = of(&Value::Real(2_461_000.25)).map(|told| told - micros);
+        assert_eq!(julian, Some(21_600_000_000));
+        // Counts, amounts and numbers of orders are none, nor is a day without a time of day.
+        for number in [0, 17, 99_999_999, i64::MAX, 11_000_000_000_000_000] {
+            assert_eq!(of(&Value::Int(number)), None, "{number}");
+        }
+        assert_eq!([2_461_000.0, 12.5, f64::NAN].map(|number| of(&Value::Real(number))), [None; 3]);
+    }
 }

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// they are put out.
 const MOST_HELD: usize = 1 << 20;
 
-/// Events of a range of keys.
-const OF_RANGE: usize = MOST_HELD / 2;
+/// Events of a range of keys. A range holds several times as many versions where VACUUM gave ids anew, by which rows that were
+/// gone before are asked for with those that have their ids since.
+const OF_RANGE: usize = MOST_HELD / 4;
 
 /// Ranges that are kept: neighbours are asked for by several threads at a time.
 const KEPT: usize = 3;
