@@ -347,3 +347,25 @@ fn what_the_sql_of_a_difference_leaves_is_told() -> Done {
     assert!(ran.err.contains("  left    altered table log\n"), "{}", ran.err);
     Ok(())
 }
+
+#[test]
+fn the_sql_of_a_difference_over_a_vacuum_leaves_row_ids_that_nobody_sees_as_they_are() -> Done {
+    let folder = folder()?;
+    let connection = Connection::open(folder.path().join("live.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(a, b);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) INSERT INTO t SELECT i, 'x' FROM n;
+         DELETE FROM t WHERE a < 20; PRAGMA wal_checkpoint(TRUNCATE);
+         DELETE FROM t WHERE a = 30; VACUUM;
+         BEGIN; INSERT INTO t VALUES (100, 'new'), (101, 'new'); UPDATE t SET b = 'y' WHERE a > 55; COMMIT",
+    )?;
+    let store = copied(folder.path())?;
+    let all = "SELECT a, b FROM t ORDER BY a";
+    for [from, to] in [["commit:0", "last"], ["last", "commit:0"], ["commit:1", "last"]] {
+        let wanted = rows(&made(&store, [to, to], &[])?.1, all)?;
+        let (ran, made) = made(&store, [from, to], &[])?;
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
+        assert_eq!(rows(&made, all)?, wanted, "{from} to {to}");
+    }
+    Ok(())
+}

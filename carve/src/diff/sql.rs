@@ -32,8 +32,13 @@ pub fn write(
     let mut rows: Vec<Vec<RowDelta<'_>>> = Vec::new();
     for number in 0..between.tables.len() {
         let (mut of_table, mut deltas) = (Counts::new(), Vec::new());
-        difference.rows(number, &mut |row| {
+        let renumbered = between.tables.get(number).is_some_and(|table| table.renumbered);
+        difference.rows(number, &mut |mut row| {
             *of_table.entry(row.became).or_default() += 1;
+            if let Some(after) = row.after.as_mut().filter(|_| renumbered) {
+                // The rows that don't differ keep the ids of the first point, among which one of the second may be taken.
+                after.rowid = row.before.as_ref().and_then(|before| before.rowid);
+            }
             deltas.push(row);
             Ok(())
         })?;

@@ -84,6 +84,8 @@ pub struct TableDelta {
     pub before: Option<TableThen>,
     /// As it is; `None` once it was dropped.
     pub after: Option<TableThen>,
+    /// Its rows have other row ids at the second point, which the engine gave them anew.
+    pub renumbered: bool,
     /// Bookkeeping of the engine.
     pub internal: bool,
     /// Its pages that are lost at either point.

@@ -143,6 +143,7 @@ fn table(
     let delta = TableDelta {
         before: then(before, of_before, trees[0]),
         after: then(after, of_after, trees[1]),
+        renumbered: trees[0].is_renumbered(change.object),
         internal: object.name.to_ascii_lowercase().starts_with("sqlite_"),
         lost: [lost.before.into_iter().collect(), lost.after.into_iter().collect()],
         known: known.map(|known| known && !broken),
