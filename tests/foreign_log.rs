@@ -1,6 +1,6 @@
 //! Is a log that belongs to another database told from one that belongs, and nothing of it mixed in?
 
-use crate::support::{Done, Ran, folder, mudlark, recovered_lines, rows_in_state, snapshot};
+use crate::support::{Done, Ran, folder, mudlark, overwrite, recovered_lines, rows_in_state, snapshot};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use std::fs;
@@ -53,6 +53,19 @@ fn no_row_of_another_databases_log_is_put_out() -> Done {
     assert_eq!(text.iter().filter(|line| line.contains("ada number")).count(), 100);
     assert!(!text.iter().any(|line| line.contains("grace")));
     assert_eq!(snapshot(folder.path())?, before);
+    Ok(())
+}
+
+#[test]
+fn a_log_whose_header_was_zeroed_is_read_as_its_first_frame_proves_it() -> Done {
+    let folder = folder()?;
+    let store = in_use(folder.path(), "store.db", "ada", 100)?;
+    overwrite(&store.with_extension("db-wal"), 0..32, 0)?;
+    let lines = recovered_lines(&store, &[])?;
+    let live: Vec<&Json> = rows_in_state(&lines, "people", "live").collect();
+    assert_eq!((live.len(), &live[2]["values"]["name"]), (100, &Json::from("ada changed")));
+    let ran = ran("timeline", &store, &[])?;
+    assert!(ran.out.contains("commit:1"), "{} {}", ran.out, ran.err);
     Ok(())
 }
 

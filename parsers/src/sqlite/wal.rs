@@ -257,12 +257,26 @@ pub fn sound_header(bytes: &[u8]) -> Result<WalHeader, Damage> {
     Ok(header)
 }
 
-/// Reads a log.
+/// The header of a log; where it is broken the one that its first frame proves, and the rule that the one there breaks.
+fn proved_header(bytes: &[u8]) -> Result<(WalHeader, Option<Damage>), Damage> {
+    let broken = match sound_header(bytes) {
+        Ok(header) => return Ok((header, None)),
+        Err(broken) => broken,
+    };
+    let first = |page_size: u32| bytes.get(HEADER_LEN..HEADER_LEN + FRAME_HEADER_LEN + page_size as usize);
+    let proved = PAGE_SIZES.into_iter().find_map(|page_size| header_before(first(page_size)?));
+    match proved.and_then(|bytes| sound_header(&bytes).ok()) {
+        Some(header) => Ok((header, Some(broken))),
+        None => Err(broken),
+    }
+}
+
+/// Reads a log. A broken header is read as the one that its first frame proves.
 ///
 /// # Errors
-/// As [`sound_header`].
+/// As [`sound_header`], where the first frame proves none.
 pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
-    let header = sound_header(bytes)?;
+    let (header, broken) = proved_header(bytes)?;
     let frame_len = FRAME_HEADER_LEN + header.page_size as usize;
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
     let mut read = Wal {
@@ -272,7 +286,7 @@ pub fn wal(bytes: &[u8]) -> Result<Wal, Damage> {
         beyond: 0,
         torn: false,
         older: Vec::new(),
-        damage: Vec::new(),
+        damage: broken.into_iter().collect(),
     };
     let (mut running, mut commits, mut proved) = (header.checksum, 0_u32, 0_usize);
     for (index, bytes) in body.chunks_exact(frame_len).enumerate() {
@@ -629,9 +643,22 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_a_wrong_checksum_is_named() {
+    fn a_broken_header_is_read_as_the_one_that_the_first_frame_proves() {
+        let sound = log(&[(1, 1), (2, 2)]);
+        for (broken, named) in [(0..32, "wal.magic"), (16..24, "wal.checksum")] {
+            let mut bytes = sound.clone();
+            bytes[broken].fill(0);
+            let read = wal(&bytes).unwrap();
+            assert_eq!(read.header, wal(&sound).unwrap().header);
+            assert_eq!((read.committed, read.damage.len(), read.damage[0].field), (2, 1, named));
+        }
+    }
+
+    #[test]
+    fn a_header_with_a_wrong_checksum_that_no_frame_proves_is_named() {
         let mut bytes = log(&[(1, 1)]);
         bytes[20] ^= 1;
+        bytes[100] ^= 1;
         assert_eq!(wal(&bytes).unwrap_err().field, "wal.checksum");
         assert_eq!(wal(&[]).unwrap_err().field, "wal.magic");
     }
