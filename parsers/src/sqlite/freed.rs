@@ -11,6 +11,7 @@ mod choose;
 mod effort;
 mod headless;
 mod joints;
+mod links;
 mod odds;
 #[cfg(test)]
 mod tests;
@@ -199,9 +200,13 @@ pub fn cells(
         }
         _ => (from..to).for_each(|at| walk.by_header(at, found)),
     }
+    let links = if kind.is_table() { links::runs(page, from..to) } else { Vec::new() };
+    links::leave_out(&links, found);
     find_joints(page, from..to, found, is_edge, (heads, places), joints);
+    walk.add_borne_out(found, heads, joints);
     let walk = Walk { joints, ..walk };
     walk.without_header(found, (starts, next_starts, places));
+    links::leave_out(&links, found);
     walk.cut_at_whole_cells(found, starts);
     walk.choose(found, starts, ends)
 }

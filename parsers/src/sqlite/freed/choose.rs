@@ -12,7 +12,7 @@ fn is_bare(possible: &Possible) -> bool {
 
 impl Walk<'_> {
     /// Where a cell that was put together reaches over one that stands whole, the whole one was written over its end; and so
-    /// where one does that stands whole itself, and of which a text doesn't read.
+    /// where one does that stands whole itself, and of which a text doesn't read: over that of a later freeblock, too.
     pub(super) fn cut_at_whole_cells(&self, found: &mut Vec<Possible>, whole: &mut Vec<usize>) {
         let is_whole = |possible: &&Possible| !possible.freed.rebuilt && !possible.freed.cut;
         whole.clear();
@@ -25,7 +25,10 @@ impl Walk<'_> {
             if !possible.freed.rebuilt && (possible.freed.cut || reads()) {
                 return true;
             }
-            let inner = whole.get(whole.partition_point(|at| *at <= possible.at)).copied();
+            let behind =
+                |places: &[usize]| places.get(places.partition_point(|at| *at <= possible.at)).copied();
+            let block = behind(self.joints).filter(|_| !possible.freed.rebuilt);
+            let inner = behind(whole).into_iter().chain(block).min();
             inner.filter(|at| *at < possible.end).is_none_or(|at| self.cut(possible, at))
         });
     }

@@ -1,6 +1,6 @@
 //! Heads of freeblocks that are no longer in the chain.
 
-use super::{LOST, Possible};
+use super::{LOST, Possible, Walk};
 use crate::bytes::each_pair;
 use crate::sqlite::cell::MIN_CELL;
 use std::ops::Range;
@@ -55,6 +55,40 @@ pub(super) fn find_joints(
         }
     }
     found.reverse();
+}
+
+/// Heads of which nothing but a cell behind them tells that they are, which are tried: no page has so many.
+const MOST_LONE: usize = 64;
+
+impl Walk<'_> {
+    /// Adds to the joints those heads that lead nowhere any more, since what they led to was written over, and behind which
+    /// the rest of a cell stands that ends right where another one begins, or the extent does.
+    pub(super) fn add_borne_out(&self, found: &[Possible], heads: &[Head], joints: &mut Vec<usize>) {
+        let lone = heads.iter().map(|(at, ..)| *at).filter(|at| joints.binary_search(at).is_err());
+        let lone: Vec<usize> = lone.rev().take(MOST_LONE).collect();
+        if lone.is_empty() {
+            return;
+        }
+        let whole = found.iter().filter(|possible| !possible.freed.rebuilt && !possible.freed.cut);
+        let mut starts: Vec<usize> =
+            whole.map(|possible| possible.at).chain(joints.iter().copied()).collect();
+        starts.push(self.to);
+        starts.sort_unstable();
+        let mut rest = Vec::new();
+        for at in lone {
+            rest.clear();
+            self.headless(at, &starts, &mut rest);
+            let known = found.iter().filter(|possible| possible.at == at && possible.freed.rebuilt);
+            let is_told = |possible: &Possible| {
+                let freed = &possible.freed;
+                !freed.first_solved && !freed.cut && starts.binary_search(&possible.end).is_ok()
+            };
+            if known.chain(&rest).any(is_told) {
+                joints.insert(joints.partition_point(|joint| *joint < at), at);
+                starts.insert(starts.partition_point(|start| *start < at), at);
+            }
+        }
+    }
 }
 
 /// The places that may hold the head of a freeblock.

@@ -209,3 +209,39 @@ fn one_serial_type_alone_makes_no_row_in_the_middle_of_free_bytes() {
     page[400..404].copy_from_slice(&[0, 0, 0, 33]);
     assert_eq!(of(&page, 433).len(), 0);
 }
+
+/// A page with two rows side by side, the first of which a freeblock has begun that led far behind the second one.
+fn page_with_a_lone_head(behind: &[u8]) -> (Vec<u8>, u32) {
+    let (first, second) = (cell(&[7], b"Li Wei of the lake", 42), cell(&[8], b"Hana", 9));
+    let mut page = vec![0_u8; 512];
+    page[300..300 + first.len()].copy_from_slice(&first);
+    page[300..304].copy_from_slice(&[0, 0, 0, 111]);
+    let next = 300 + first.len();
+    page[next..next + second.len()].copy_from_slice(&second);
+    page[next + second.len()..next + second.len() + behind.len()].copy_from_slice(behind);
+    (page, next as u32)
+}
+
+#[test]
+fn the_head_of_a_freeblock_that_leads_nowhere_is_borne_out_by_a_row_that_ends_where_another_begins() {
+    let (page, next) = page_with_a_lone_head(&[0xff; 20]);
+    let cells = found(&page, 250, 400, Space::Other);
+    let places: Vec<_> = cells.iter().map(|freed| (freed.cell.at, freed.rebuilt, freed.at_head)).collect();
+    assert_eq!(places, [(300, true, true), (next, false, false)]);
+    let (mut page, next) = page_with_a_lone_head(&[0xff; 20]);
+    page[305] += 2;
+    assert!(found(&page, 250, 400, Space::Other).iter().all(|freed| freed.cell.at == next));
+}
+
+#[test]
+fn nothing_that_begins_amid_links_of_a_former_interior_page_is_a_row() {
+    let mut page = vec![0_u8; 512];
+    let links: Vec<u8> = (1..=20).rev().flat_map(|key| [0, 0, 0, key + 9, key * 3]).collect();
+    page[300..400].copy_from_slice(&links);
+    let found =
+        |page: &[u8]| found_of(page, (Extent { from: 250, to: 480 }, Space::Other), 2, |_, _| true, |_| true);
+    assert_eq!(found(&page), []);
+    page[304] = 0xff;
+    page[420..429].copy_from_slice(&[7, 1, 3, 0, 21, b'H', b'a', b'n', b'a']);
+    assert_eq!(found(&page).len(), 1);
+}
