@@ -2,6 +2,7 @@
 
 use crate::support::{Done, folder, mudlark, recovered_lines, store};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,5 +92,25 @@ fn a_file_that_is_only_cut_short_has_its_pages_in_their_places() -> Done {
     fs::write(&path, &bytes[..bytes.len() - 1500])?;
     let verified = mudlark(["verify".as_ref(), path.as_os_str()])?;
     assert!(!verified.out.contains("there\n"), "{}", verified.out);
+    Ok(())
+}
+
+#[test]
+fn a_file_whose_first_pages_are_lost_has_its_chains_whole_and_its_rows_in_one_table_each() -> Done {
+    for lost in [1, 2] {
+        let folder = folder()?;
+        let path = members(folder.path())?;
+        let whole = fs::read(&path)?;
+        fs::write(&path, &whole[lost * 1024..])?;
+        let lines = recovered_lines(&path, &[])?;
+        let leaves = lines.iter().filter(|line| line["evidence"][0]["method"] == "table_leaf");
+        let live = leaves.filter(|line| line["state"] == "live" && line["missing"] == Json::Array(vec![]));
+        let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+        live.for_each(|line| *rows.entry(line["table"].as_str().unwrap_or_default()).or_default() += 1);
+        assert!(rows.len() == 2 && rows.values().all(|rows| *rows == ROWS), "{rows:?}");
+        let verified = mudlark(["verify".as_ref(), path.as_os_str()])?;
+        let found = format!("{} bytes less before page {}", lost * 1024, lost + 1);
+        assert!(verified.out.contains(&found), "{}", verified.out);
+    }
     Ok(())
 }

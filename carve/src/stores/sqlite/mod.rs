@@ -43,6 +43,7 @@ mod loss;
 mod lost_content;
 mod lost_entries;
 mod lost_keys;
+mod lost_start;
 mod numbers;
 mod open;
 mod outdated;

@@ -1,10 +1,12 @@
 //! Files into which bytes were inserted, or of which some are lost: the pages behind lie beside their places.
 //!
 //! A page whose every byte is accounted for shows itself at any offset. Pages that follow one another lie at the same
-//! distance from their places; what interior pages lead to, and the definitions, tell how far that is.
+//! distance from their places; what interior pages lead to, and the definitions, tell how far that is. Where whole pages are
+//! lost at the beginning [`lost_start`] tells how many.
 
 use super::database::{Database, Roles};
 use super::detect;
+use super::lost_start;
 use super::survey;
 use crate::model::{Extent, Finding};
 use crate::source::Source;
@@ -56,7 +58,17 @@ pub(super) fn extents(main: &Source) -> Option<(Vec<Extent>, u32)> {
     let stated = header::header(bytes).ok().and_then(|(_, header)| header.geometry());
     let geometry = stated.or_else(|| Some(detect::detect(bytes)?.geometry))?;
     let is_whole = (bytes.len() as u64).is_multiple_of(u64::from(geometry.page_size));
-    if main.is_part() || is_whole || is_in_place_at_its_end(bytes, geometry) {
+    if main.is_part() {
+        return None;
+    }
+    if is_whole {
+        let size = u64::from(geometry.page_size);
+        let lost = (!bytes.starts_with(header::MAGIC)).then(|| lost_start::pages(bytes, geometry))?? as u64;
+        let last = bytes.len() as u64 - size;
+        let run = Run { first: 0, last, pages: (last / size) as usize + 1, by: -((lost * size) as i64) };
+        return Some((laid(&[run], bytes, geometry), geometry.page_size));
+    }
+    if is_in_place_at_its_end(bytes, geometry) {
         return None;
     }
     let pages = shown(bytes, 0, geometry);
