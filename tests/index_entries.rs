@@ -114,3 +114,28 @@ fn old_pages_of_an_index_hold_no_rows_of_a_table_without_row_ids() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn pages_of_an_index_that_went_with_its_table_hold_no_rows_of_a_table_of_other_values() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    // The rows of the new table have other row ids than the entries that the old one's index left.
+    store(
+        &path,
+        "PRAGMA page_size = 1024; PRAGMA secure_delete = off;
+         CREATE TABLE data(key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID;
+         CREATE TABLE people(name TEXT PRIMARY KEY, age TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO people SELECT 'k:' || i || ':' || (i * 7919), 'aged ' || (i % 90) FROM n;
+         INSERT INTO data SELECT CAST('key ' || rowid AS BLOB), CAST('value ' || (rowid * 31) AS BLOB) FROM people;
+         CREATE TABLE anew(name TEXT PRIMARY KEY, age TEXT);
+         INSERT INTO anew SELECT * FROM people WHERE rowid % 5 <> 2 ORDER BY age;
+         DROP TABLE people;
+         ALTER TABLE anew RENAME TO people;",
+    )?;
+    let lines = recovered_lines(&path, &["--min-confidence", "0"])?;
+    let entries = lines.iter().filter(|line| line["table"] == "data" && line["values"]["value"].is_i64());
+    assert_eq!(entries.count(), 0);
+    assert_eq!(lines.iter().filter(|line| line["table"] == "data" && line["state"] == "live").count(), 300);
+    Ok(())
+}

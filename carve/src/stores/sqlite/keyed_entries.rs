@@ -25,6 +25,9 @@ const LEAST: usize = 2;
 /// Rows that tell nothing of others.
 const FEW_ROWS: usize = 8;
 
+/// Pages of a table that tell what its rows look like.
+const PAGES: usize = 16;
+
 /// Records with more cells, and keys with more columns, are not asked: there are too many ways to find one in the other.
 const MOST_CELLS: usize = 8;
 const MOST_KEYS: usize = 3;
@@ -75,16 +78,14 @@ impl<'g, 'a> KeyedEntries<'g, 'a> {
 
     /// Whether a page that fits a table without row ids holds entries of an index all the same: they end with integers that
     /// number rows, an index is known that they fit, or may have gone with its table where this one takes any values, and
-    /// it has too few rows of its own to tell what others looked like.
+    /// its own rows have no integer there, or are too few to tell what others looked like.
     pub(super) fn are_rather_on(&self, number: u32, tree: usize) -> bool {
         let catalogue = self.ground.catalogue;
         let Some(tree) = self.forest.trees.get(tree).filter(|tree| !tree.rowids) else { return false };
         let cells = |page: &u32| usize::from(self.ground.survey.page(*page).cells);
         let Object::Table(table) = tree.object else { return false };
         let Some(table) = catalogue.tables.get(table) else { return false };
-        if tree.pages.iter().map(cells).sum::<usize>() >= FEW_ROWS {
-            return false;
-        }
+        let has_few = tree.pages.iter().map(cells).sum::<usize>() < FEW_ROWS;
         let takes_any = table.ddl.columns.iter().all(|column| column.declared_type.is_none());
         let any_dropped =
             takes_any && catalogue.tables.iter().any(|table| table.dropped && !table.without_rowid());
@@ -94,8 +95,10 @@ impl<'g, 'a> KeyedEntries<'g, 'a> {
                 && table.is_some_and(|table| fit_entry(header, index, table) == Fit::Yes)
         };
         let (mut all, mut ends) = (0, Vec::new());
+        let mut last_columns = HashSet::new();
         self.each_record(number, &mut |header, payload| {
             all += 1;
+            last_columns.extend(header.columns.checked_sub(1));
             let mut values = Vec::new();
             record::decode(header, payload, &mut values);
             if let Some((Value::Int(end), [_, ..])) = values.split_last()
@@ -107,7 +110,23 @@ impl<'g, 'a> KeyedEntries<'g, 'a> {
         // An interior page has few, and from all over the index.
         let is_interior = self.ground.survey.page(number).kind == Some(PageKind::IndexInterior);
         let differ = || ends.iter().collect::<HashSet<_>>().len() == ends.len() && !ends.is_empty();
-        ends.len() == all && (untold::number_rows(&ends) || is_interior && differ())
+        let number_rows = || untold::number_rows(&ends) || is_interior && has_few && differ();
+        let is_foreign = || has_few || !last_columns.iter().any(|column| self.has_integers(tree, *column));
+        ends.len() == all && number_rows() && is_foreign()
+    }
+
+    /// Whether any of a tree's rows holds an integer in a column, by its stored position.
+    fn has_integers(&self, tree: &Tree, column: usize) -> bool {
+        let Ground { view, survey, .. } = self.ground;
+        let mut has = false;
+        for page in tree.pages.iter().take(PAGES) {
+            sample::records(view, survey, *page, sample::ROWS, |_, header, payload| {
+                let mut values = Vec::new();
+                record::decode(header, payload, &mut values);
+                has |= matches!(values.get(column), Some(Value::Int(_)));
+            });
+        }
+        has
     }
 
     /// Whether a record holds the key of a row, and beside it nothing but what the row holds as well.
