@@ -227,7 +227,7 @@ impl Wal {
             let last = commit.last().filter(|last| pages.len() + 1 >= last.commit as usize)?;
             Some(last.commit_number)
         };
-        committed.split_inclusive(|frame| frame.commit != 0).filter_map(writes_all).last()
+        committed.split_inclusive(|frame| frame.commit != 0).rev().find_map(writes_all)
     }
 }
 
