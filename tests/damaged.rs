@@ -1,6 +1,6 @@
 //! How much of generated damaged stores comes back, and is what comes back right?
 
-use crate::support::{Done, MUDLARK, folder, plan, recovered_lines, rows_in_state, store};
+use crate::support::{Done, MUDLARK, folder, overwrite, plan, recovered_lines, rows_in_state, store};
 use mudlark_fixtures::damage::Op;
 use mudlark_fixtures::generate::DamageChoice;
 use mudlark_fixtures::score::{self, Counts, Emitted, Options, report};
@@ -283,5 +283,42 @@ fn a_page_that_was_taken_back_behind_the_last_commit_is_no_sign_of_a_later_check
     let lines = recovered_lines(&evidence, &[])?;
     let live: Vec<&Json> = lines.iter().filter(|line| line["state"] == "live").collect();
     assert!(live.len() == 2 && live.iter().all(|line| line["values"]["a"] == "as it is now"), "{live:?}");
+    Ok(())
+}
+
+#[test]
+fn sectors_of_zeros_in_blobs_and_on_overflow_pages_are_no_content() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 4096; PRAGMA secure_delete = on;
+         CREATE TABLE files(id INTEGER PRIMARY KEY, body BLOB);
+         INSERT INTO files VALUES (1, CAST(replace(hex(zeroblob(6000)), '00', 'x') AS BLOB)),
+             (2, CAST(replace(hex(zeroblob(900)), '00', 'y') AS BLOB)), (3, zeroblob(3000)), (4, x'01');
+         CREATE TABLE other(id INTEGER PRIMARY KEY, word TEXT);
+         INSERT INTO other VALUES (1, 'word');",
+    )?;
+    let bytes = fs::read(&path)?;
+    let full_of = |byte: u8| bytes.chunks(512).position(|sector| sector.iter().all(|other| *other == byte));
+    let sector = |byte: u8| full_of(byte).map(|number| number * 512..(number + 1) * 512);
+    for byte in *b"xy" {
+        overwrite(&path, sector(byte).expect("a sector of it"), 0)?;
+    }
+    // Something else is lost, too.
+    let page =
+        bytes.chunks(4096).position(|page| page.ends_with(b"word")).expect("a page of the other table");
+    overwrite(&path, page * 4096..page * 4096 + 512, 0)?;
+    let lines = recovered_lines(&path, &[])?;
+    let partial = |id: i64| {
+        let line = lines.iter().find(|line| line["table"] == "files" && line["rowid"] == id);
+        line.map(|line| line["partial"]["body"].clone())
+    };
+    for id in [1, 2] {
+        assert!(partial(id).is_some_and(|body| body.is_object()), "{id}: {:?}", partial(id));
+    }
+    for id in [3, 4] {
+        assert!(partial(id).is_some_and(|body| body.is_null()), "{id}: {:?}", partial(id));
+    }
     Ok(())
 }

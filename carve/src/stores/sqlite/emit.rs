@@ -22,11 +22,13 @@ use super::solve;
 use super::strays::Strays;
 use super::survey;
 use super::view::PageVersion;
+use super::zeroed;
 use crate::confidence;
 use crate::model::{Batch, Evidence, Lifetime, Point, Row, State, Transaction, are_full};
+use crate::source::Span;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::page::Page;
+use mudlark_parsers::sqlite::page::{Extent, Page};
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::value::TextEncoding;
 use std::borrow::Cow;
@@ -339,6 +341,9 @@ impl<'a> Reader<'_, 'a> {
             if self.ground.survey.page(number).zero_sector && restored.is_none() {
                 self.blank_lost_sectors(version, cell, first_cell, batch);
             }
+            if claims.has(Claim::FileDamaged) && restored.is_none() {
+                self.blank_zeros(cell, &payload.bytes, spans_from, first_cell, batch);
+            }
             if claims.has(Claim::TextInvalid) && claims.has(Claim::PageDamaged) {
                 self.blank_overwritten_sectors(version, cell, first_cell, batch);
             }
@@ -469,6 +474,34 @@ impl<'a> Reader<'_, 'a> {
         // A BLOB may well hold zeros; text and numbers don't for a whole sector.
         let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
         self.layout.blank((header.len, header.serials()), cell, &lost, false, row);
+    }
+
+    /// Takes back zeros in any cells that are those of lost sectors.
+    fn blank_zeros(
+        &self,
+        cell: &Cell,
+        payload: &[u8],
+        spans_from: usize,
+        first_cell: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let spans = batch.spans.get(spans_from..).unwrap_or_default().iter().enumerate();
+        // The first one holds more than the payload.
+        let before = cell.payload_at - cell.at;
+        let places = spans.map(|(number, span)| match number {
+            0 => Span { offset: span.offset + u64::from(before), length: cell.local.into(), ..*span },
+            _ => *span,
+        });
+        let lost = zeroed::parts(payload, places);
+        if lost.is_empty() {
+            return;
+        }
+        let Ok(header) = record::header(payload, cell.payload_len) else { return };
+        let on_page = |at: u32| at.saturating_add(cell.payload_at);
+        let lost: Vec<Extent> =
+            lost.iter().map(|part| Extent { from: on_page(part.from), to: on_page(part.to) }).collect();
+        let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+        self.layout.blank((header.len, header.serials()), cell, &lost, true, row);
     }
 
     /// Takes back what was read from sectors of a damaged page in which text doesn't read: other bytes stand there.

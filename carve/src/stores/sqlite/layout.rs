@@ -400,7 +400,11 @@ impl Layout {
 
 /// A cell without the bytes in `lost`, which are given as offsets of the same origin as `from`.
 fn without<'a>(cell: &RowCell<'_>, from: u64, lost: &[(u64, u64)]) -> RowCell<'a> {
-    let RowCell::Text(bytes) = cell else { return RowCell::Missing };
+    let (bytes, text) = match cell {
+        RowCell::Text(bytes) => (bytes, true),
+        RowCell::Blob(bytes) => (bytes, false),
+        _ => return RowCell::Missing,
+    };
     let mut known = Vec::new();
     let mut at = 0_usize;
     let ends = lost.iter().map(|(first, last)| ((first - from) as usize, (last - from) as usize));
@@ -413,7 +417,7 @@ fn without<'a>(cell: &RowCell<'_>, from: u64, lost: &[(u64, u64)]) -> RowCell<'a
     if known.is_empty() {
         return RowCell::Missing;
     }
-    RowCell::Partial(Box::new(Partial { length: bytes.len() as u64, text: true, known }))
+    RowCell::Partial(Box::new(Partial { length: bytes.len() as u64, text, known }))
 }
 
 /// What is known of a cell that reaches past the bytes that survive.

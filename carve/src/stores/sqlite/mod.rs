@@ -68,6 +68,7 @@ mod unused;
 mod view;
 mod windows;
 mod wiped;
+mod zeroed;
 
 use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
