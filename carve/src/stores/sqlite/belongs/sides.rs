@@ -10,6 +10,7 @@ use mudlark_parsers::sqlite::record;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 /// Pages of the log that are held against those of the main file: more would tell nothing new.
 pub const MOST_PAGES: usize = 1024;
@@ -19,6 +20,9 @@ const TELLING: usize = 6;
 
 /// Of so many bytes one at most is flipped on a page that can be known again.
 const LEAST_SAME: usize = 64;
+
+/// Where the header has what transactions count, from the change counter on.
+const COUNTED: Range<usize> = 24..header::LEN;
 
 /// Main file and log.
 pub struct Sides<'a> {
@@ -96,16 +100,18 @@ impl<'a> Sides<'a> {
     /// that a checkpoint copied may be lost.
     pub fn base(&self) -> Option<Header> {
         let head = header_of(self.page(1)?).filter(|head| head.change_counter == head.version_valid_for)?;
-        (!self.is_copied(1, true) && !self.is_checkpointed(&head)).then_some(head)
+        (!self.is_copied(1, true) && !self.is_checkpointed()).then_some(head)
     }
 
-    /// Whether this header of the main file has the counters of one of the log's, and most pages that the log writes were
-    /// copied, too: so was page 1, and damaged since.
-    fn is_checkpointed(&self, head: &Header) -> bool {
+    /// Whether page 1 of the main file counts what one of the log's does, and most pages that the log writes were copied: so
+    /// was page 1, and damaged since. What a later transaction changes of it, it counts there: pages, free ones, definitions.
+    fn is_checkpointed(&self) -> bool {
         let frames = self.by_page.get(&1).into_iter().flatten();
-        let of_log = frames.filter(|frame| frame.own && frame.sound).filter_map(|frame| self.image(frame));
-        let counters = |head: &Header| (head.change_counter, head.page_count, head.schema_cookie);
-        if !of_log.filter_map(header_of).any(|other| counters(&other) == counters(head)) {
+        let mut of_log =
+            frames.filter(|frame| frame.own && frame.sound).filter_map(|frame| self.image(frame));
+        let counted = |page: &'a [u8]| page.get(COUNTED);
+        let own = self.page(1).and_then(counted);
+        if own.is_none() || !of_log.any(|image| counted(image) == own) {
             return false;
         }
         let written = self.by_page.iter().filter(|(_, frames)| frames.iter().any(|frame| frame.own));
