@@ -14,6 +14,7 @@ use mudlark_parsers::sqlite::salvage;
 use mudlark_parsers::sqlite::schema_row::{COLUMNS, SchemaKind, SchemaRow, schema_row};
 use mudlark_parsers::sqlite::serial::{Serial, SerialKind};
 use mudlark_parsers::value::TextEncoding;
+use std::cell::LazyCell;
 
 /// The longest CREATE text that is looked for: SQLite's default limit on SQL is 10^9 bytes, real schemas stay below
 /// a page or two.
@@ -50,9 +51,11 @@ pub(super) fn schema_rows(view: &View<'_>, survey: &Survey, encoding: TextEncodi
             && !info.zero
             && let Some(page) = view.page(number)
         {
-            // What stands in a freeblock was dropped.
-            let free = freeblocks(view, &page);
-            bare_text(page.bytes, &free, encoding, view.page_count, &mut found);
+            // What stands in a freeblock was dropped. Most pages hold no statement: of these that is not asked.
+            let free = LazyCell::new(|| freeblocks(view, &page));
+            let is_free =
+                |at: usize| free.iter().any(|block| (block.from as usize..block.to as usize).contains(&at));
+            bare_text(page.bytes, &is_free, encoding, view.page_count, &mut found);
         }
     }
     found
@@ -99,17 +102,16 @@ fn looks_like_schema(header: &RecordHeader<'_>) -> bool {
 }
 
 /// CREATE text whose record header is gone: the names before it must be those of what it creates, as far as they lie in
-/// the same sector. What stands in the `free` parts of the page is left out.
+/// the same sector. What stands where `is_free` says so is left out.
 fn bare_text(
     bytes: &[u8],
-    free: &[Extent],
+    is_free: &dyn Fn(usize) -> bool,
     encoding: TextEncoding,
     page_count: u32,
     found: &mut Vec<SchemaRow>,
 ) {
     let mut endless = 0;
-    let is_free = |at: &usize| free.iter().any(|block| (block.from as usize..block.to as usize).contains(at));
-    for at in memmem::find_iter(bytes, &encoding.encode("CREATE ")).filter(|at| !is_free(at)) {
+    for at in memmem::find_iter(bytes, &encoding.encode("CREATE ")).filter(|at| !is_free(*at)) {
         let most = if endless < MAX_ENDLESS { MAX_SQL } else { SHORT_SQL };
         let text = bytes.get(at..bytes.len().min(at + most)).unwrap_or_default();
         let Some(sql) = statement(text, encoding) else {
@@ -169,7 +171,7 @@ mod tests {
         let mut bytes = b"CREATE TABLE a(".repeat(4000);
         bytes.extend(b"tabletutu\x07CREATE TABLE tu(x)\0");
         let mut found = Vec::new();
-        bare_text(&bytes, &[], TextEncoding::Utf8, 9, &mut found);
+        bare_text(&bytes, &|_| false, TextEncoding::Utf8, 9, &mut found);
         let found: Vec<_> = found.iter().map(|row| (row.name.as_str(), row.root)).collect();
         assert_eq!(found, [("tu", Some(7))]);
     }
@@ -183,7 +185,7 @@ mod tests {
                 let mut bytes = vec![0; before];
                 bytes.extend(row);
                 let mut found = Vec::new();
-                bare_text(&bytes, &[], encoding, 9, &mut found);
+                bare_text(&bytes, &|_| false, encoding, 9, &mut found);
                 found.into_iter().map(|row| (row.name, row.root)).collect::<Vec<_>>()
             };
             let known = [("words".to_owned(), Some(3))];
