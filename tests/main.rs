@@ -4,6 +4,7 @@ mod added_columns;
 mod bad_input;
 mod bad_points;
 mod batch;
+mod beheaded;
 mod conformance;
 mod damaged;
 mod diff;

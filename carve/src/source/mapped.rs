@@ -17,6 +17,8 @@ pub(super) struct Mapped {
     map: Mmap,
     /// Offsets and lengths of what could not be read where it was read and not mapped.
     unread: Mutex<BTreeMap<u64, u64>>,
+    /// Some bytes are not those of the file.
+    is_patched: bool,
 }
 
 impl Mapped {
@@ -27,7 +29,23 @@ impl Mapped {
         // bytes change under us, which parsers that trust nothing bear, or a read faults, which the guard answers.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map_copy_read_only(file)? };
         let guard = Guard::watch(&map, again);
-        Ok(Self { guard, map, unread: Mutex::default() })
+        Ok(Self { guard, map, unread: Mutex::default(), is_patched: false })
+    }
+
+    /// Maps a file in which other bytes stand at some offsets: in memory, the file stays as it is. What is replaced was read
+    /// before, so that it can be read.
+    pub(super) fn patched(file: &File, length: usize, patches: &[(u64, Vec<u8>)]) -> io::Result<Self> {
+        // SAFETY: as above; what is written here stays in this process.
+        let mut map = unsafe { memmap2::MmapOptions::new().len(length).map_copy(file)? };
+        for (offset, bytes) in patches {
+            let from = usize::try_from(*offset).map_err(io::Error::other)?;
+            if let Some(place) = map.get_mut(from..from.saturating_add(bytes.len())) {
+                place.copy_from_slice(bytes);
+            }
+        }
+        let map = map.make_read_only()?;
+        let guard = Guard::watch(&map, None);
+        Ok(Self { guard, map, unread: Mutex::default(), is_patched: true })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -37,13 +55,13 @@ impl Mapped {
     /// Lets the system take back the memory in which some bytes lie, which are read anew when they are asked for. No other thread
     /// may read them meanwhile: what the guard put in place would be zeros without a record.
     pub(super) fn release(&self, range: Range<usize>) {
-        // What the guard put in place stands nowhere else.
-        if self.guard.as_ref().is_some_and(Guard::has_replaced) {
+        // What the guard or a patch put in place stands nowhere else.
+        if self.is_patched || self.guard.as_ref().is_some_and(Guard::has_replaced) {
             return;
         }
         let end = range.end.min(self.map.len());
         let length = end.saturating_sub(range.start);
-        // SAFETY: the advice is dangerous where a mapping was written to, as that would be lost; this one is read-only.
+        // SAFETY: the advice is dangerous where a mapping was written to, as that would be lost: this one was not.
         // Failure leaves all as it is.
         let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, length) };
     }

@@ -14,6 +14,7 @@ use crate::model::{Extent, Part, PartRole};
 use mapped::Mapped;
 use open::Open;
 use pieces::Pieces;
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
@@ -55,6 +56,8 @@ pub struct Source {
     open: Arc<Open>,
     /// Where the bytes lie, if elsewhere than where they belong.
     moved: Vec<Extent>,
+    /// Offsets of the pages to which a header was given in place of bytes that are lost.
+    rebuilt: Arc<HashSet<u64>>,
 }
 
 /// Logs that lie in pieces are read up to here: SQLite begins them anew long before.
@@ -98,6 +101,7 @@ impl Source {
             role: None,
             open: Arc::default(),
             moved: Vec::new(),
+            rebuilt: Arc::default(),
         })
     }
 
@@ -147,6 +151,7 @@ impl Source {
             role: None,
             open: Arc::default(),
             moved: Vec::new(),
+            rebuilt: Arc::default(),
         }
     }
 
@@ -154,6 +159,38 @@ impl Source {
     #[must_use]
     pub fn moved(&self, extents: &[Extent], page_size: u32) -> Self {
         Self { trusted: self.trusted, moved: extents.to_vec(), ..self.part(extents, page_size) }
+    }
+
+    /// This file with the headers of some pages, each where it begins, in place of bytes that are lost there; `None` when it
+    /// can't be mapped once more. What can't be read gets none.
+    #[must_use]
+    pub fn with_heads(&self, mut heads: Vec<(u64, Vec<u8>)>, page_size: u32) -> Option<Self> {
+        let size = u64::from(page_size);
+        let holes = self.holes();
+        let page_of = |offset: u64| offset / size * size;
+        heads.retain(|(offset, _)| {
+            let page = page_of(*offset);
+            !holes.iter().any(|(at, length)| *at < page + size && page < at + length)
+        });
+        if heads.is_empty() {
+            return None;
+        }
+        let mapped = Mapped::patched(&self.reopened()?, self.mapping().len(), &heads).ok()?;
+        let rebuilt = heads.iter().map(|(offset, _)| page_of(*offset)).collect();
+        Some(Self { mapped: Some(Arc::new(mapped)), rebuilt: Arc::new(rebuilt), ..self.clone() })
+    }
+
+    /// Whether the page at an offset has a header that is not the file's.
+    #[inline]
+    #[must_use]
+    pub fn is_rebuilt(&self, offset: u64) -> bool {
+        !self.rebuilt.is_empty() && self.rebuilt.contains(&offset)
+    }
+
+    /// How many pages have.
+    #[must_use]
+    pub fn rebuilt(&self) -> usize {
+        self.rebuilt.len()
     }
 
     /// Where the bytes of this file lie, if elsewhere than where they belong.

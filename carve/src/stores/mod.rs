@@ -89,8 +89,8 @@ pub trait Store: Sync {
     fn sidecars(&self, main: &Path) -> Vec<PathBuf>;
 
     /// The main file with its pages in their places, where bytes were inserted into it or some are lost, so that those
-    /// behind lie elsewhere; `None` where that can't be told.
-    fn in_place(&self, main: &Source) -> Option<Source>;
+    /// behind lie elsewhere, and with new headers where its pages have lost theirs; `None` where that can't be told.
+    fn in_place(&self, main: &Source, others: &[Source]) -> Option<Source>;
 
     /// Whether `source` can be a log or a journal of a store, by its content or its name.
     fn is_log(&self, source: &Source) -> bool;
@@ -262,7 +262,7 @@ pub trait Instance: Sync {
 #[must_use]
 pub fn in_place<'s>(store: &dyn Store, sources: &'s [Source]) -> Cow<'s, [Source]> {
     let Some((first, others)) = sources.split_first() else { return Cow::Borrowed(sources) };
-    match store.in_place(first) {
+    match store.in_place(first, others) {
         Some(first) => Cow::Owned(std::iter::once(first).chain(others.iter().cloned()).collect()),
         None => Cow::Borrowed(sources),
     }

@@ -169,7 +169,7 @@ impl<'a> Database<'a> {
     }
 
     /// Whether anything in the file is broken: then the same structure means less.
-    fn is_damaged(&self) -> bool {
+    pub(super) fn is_damaged(&self) -> bool {
         !self.detected.notes.is_empty()
             || !self.catalogue.whole
             || self.forest.trees.iter().any(|tree| {

@@ -1,5 +1,6 @@
 //! Page size and reserved bytes: from the header, or from the pages where it is gone or lies.
 
+use super::beheaded;
 use super::survey::look;
 use crate::source::Source;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
@@ -19,6 +20,8 @@ pub(super) struct Detected {
     pub geometry: Geometry,
     /// Whether pages were found that can only be an SQLite database's.
     pub borne_out: bool,
+    /// Every page has lost its beginning: the cells at their ends tell how large they are.
+    pub beheaded: bool,
     /// What the header says and the pages disprove, or what had to be found without it.
     pub notes: Vec<(&'static str, String, String)>,
 }
@@ -49,7 +52,7 @@ pub(super) fn of(source: &Source) -> Option<Detected> {
     let geometry = header.and_then(|header| header.geometry()).filter(|stated| stated.page_size == page_size);
     let reserved = || Geometry::new(page_size, reserved_of_all(source, page_size));
     let geometry = geometry.or_else(reserved).unwrap_or(Geometry { page_size, reserved: 0 });
-    Some(Detected { header, geometry, borne_out: true, notes: Vec::new() })
+    Some(Detected { header, geometry, borne_out: true, beheaded: false, notes: Vec::new() })
 }
 
 /// Tells what the main file is; `None` when nothing about it is an SQLite database.
@@ -84,13 +87,24 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                     (Some(told), _) => told,
                     (None, Some(stated)) => stated,
                     (None, None) if magic_only => by_first_page(bytes)?,
-                    (None, None) => return None,
+                    (None, None) => return by_ends(bytes, header),
                 }
             }
         },
     };
     let borne_out = HEALTHS.into_iter().any(|health| is_borne_out(bytes, geometry, health));
-    Some(Detected { header, geometry, borne_out, notes })
+    Some(Detected { header, geometry, borne_out, beheaded: false, notes })
+}
+
+/// A file in which no page begins as one, by the cells with which they end.
+fn by_ends(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
+    let geometry = beheaded::geometry(bytes)?;
+    let notes = vec![(
+        "database_header.page_size",
+        "no header".to_owned(),
+        format!("{}, as pages end with cells", geometry.page_size),
+    )];
+    Some(Detected { header, geometry, borne_out: true, beheaded: true, notes })
 }
 
 /// The geometry by which the file is as long as its header counts pages: where no page shows its size.
@@ -186,6 +200,11 @@ pub(super) fn may_be_damaged(bytes: &[u8]) -> bool {
     let pages = sample(bytes.len() / geometry.page_size as usize).count();
     let read = |health| tree_pages(bytes, geometry, health).count();
     HEALTHS.into_iter().any(|health| SHARE * read(health) >= pages)
+}
+
+/// Whether every page of a file has lost its beginning.
+pub(super) fn is_beheaded(bytes: &[u8]) -> bool {
+    detect(bytes).is_some_and(|detected| detected.beheaded)
 }
 
 /// The geometry under which most pages read, without the header's help.

@@ -1,6 +1,7 @@
 //! From pages to batches of row versions.
 
 mod indexed;
+mod overrun;
 
 use super::catalogue::TableDef;
 use super::chains::{self, Chained};
@@ -79,6 +80,8 @@ struct Scratch {
     near: Near,
     /// The entries that agree with the row.
     seen: Vec<Entry>,
+    /// The cells of the page that reach into noise.
+    overrun: Vec<(u32, Extent)>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -223,6 +226,9 @@ impl<'a> Reader<'_, 'a> {
             let Some(version) = self.ground.view.page(place.page) else { continue };
             self.cells(*place, &mut cells);
             witnesses.ids.note(cells.iter().map(|found| found.cell.rowid));
+            if self.ground.survey.page(place.page).rebuilt {
+                scratch.overrun = overrun::cells(&version, &cells, self.ground.view.geometry.usable());
+            }
             let open = self.ground.view.may_be_uncommitted(place.page);
             let placed = self
                 .placed(*place, &version)
@@ -346,6 +352,14 @@ impl<'a> Reader<'_, 'a> {
             }
             if claims.has(Claim::TextInvalid) && claims.has(Claim::PageDamaged) {
                 self.blank_overwritten_sectors(version, cell, first_cell, batch);
+            }
+            if self.ground.survey.page(number).rebuilt
+                && restored.is_none()
+                && let Some((_, noise)) = scratch.overrun.iter().find(|(at, _)| *at == cell.at)
+                && let Ok(header) = record::header(&payload.bytes, cell.payload_len)
+            {
+                let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+                self.layout.blank((header.len, header.serials()), cell, &[*noise], true, row);
             }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
             if let Some((page, copy, _)) = &restored {

@@ -1,5 +1,6 @@
 //! Damage and anomalies of a database, in the order of its pages.
 
+use super::beheaded;
 use super::chain_faults;
 use super::cut;
 use super::database::Database;
@@ -19,6 +20,7 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
     let mut found = database.findings.clone();
     found.extend(cut::finding(database));
     found.extend(shifted::findings(database));
+    found.extend(beheaded::finding(database));
     let cut_page = database.view.cut_page().map(|(number, _)| number);
     for (number, source) in database.sources.iter().enumerate() {
         for (offset, length) in source.holes() {

@@ -68,6 +68,14 @@ pub(super) struct Gap {
     pub part: u32,
 }
 
+impl Gap {
+    /// Whether it stands for rows of a leaf that is there, whose header was lost with a part of them.
+    pub(super) fn is_of_rebuilt(&self, ground: Ground<'_, '_>) -> bool {
+        let info = ground.survey.page(self.parent);
+        self.child == 0 && info.rebuilt && info.kind.is_some_and(|kind| !kind.is_interior())
+    }
+}
+
 /// A tree, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
@@ -367,7 +375,12 @@ impl Forest {
             if let Some(place) = self.placed.get_mut(page as usize - 1) {
                 *place = Some((number as u32, how));
             }
-            let interior = ground.survey.page(page).kind.is_some_and(PageKind::is_interior);
+            let info = ground.survey.page(page);
+            let interior = info.kind.is_some_and(PageKind::is_interior);
+            if info.rebuilt && !interior {
+                // Rows whose bytes are lost with the header may have any ids that the page can hold.
+                tree.gaps.push(Gap { parent: page, child: 0, range, part: number as u32 });
+            }
             if interior && tree.rowids {
                 tree.interior.push(page);
             } else {

@@ -61,7 +61,7 @@ pub(super) fn cells(
         parsed.header.kind != PageKind::IndexInterior || (2..=page_count).contains(&cell.left_child)
     };
     let accept = &|cell: &Cell, header: &RecordHeader<'_>| linked(cell) && accept(cell, header);
-    let claims = Claims::NONE.with(Claim::PageDamaged);
+    let claims = Claims::NONE.with(Claim::PageDamaged).with_if(info.rebuilt, Claim::PageHeaderLost);
     let mut previous = None;
     for cell in parsed.good_cells() {
         if out.iter().any(|found| found.cell.at == cell.at) {

@@ -121,6 +121,7 @@ impl LostKeys {
                 !linked && info.cells > 0 && gap.range.holds(info.first, info.last)
             };
             (!in_file || !is_lost(ground, gap))
+                && !gap.is_of_rebuilt(ground)
                 && gap.parent != 0
                 && tree.rowids
                 && tree.pages.iter().any(fits)
@@ -336,7 +337,10 @@ fn spans(ground: Ground<'_, '_>, tree: &Tree) -> Vec<(i64, i64)> {
         upto = upto.max(Some(*last));
         is_behind && all.get(index + 1).is_none_or(|(next, _, _)| last < next)
     });
-    let in_order = |page| info(&page).sound || bad_runs(ground, page, KeyRange::default()).is_some();
+    // What is lost of a page with its header may be rows between those that are left.
+    let in_order = |page| {
+        info(&page).sound || !info(&page).rebuilt && bad_runs(ground, page, KeyRange::default()).is_some()
+    };
     apart.filter(|(_, (_, _, page))| in_order(*page)).map(|(_, (first, last, _))| (*first, *last)).collect()
 }
 

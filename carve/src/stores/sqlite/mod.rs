@@ -6,6 +6,7 @@ mod altered;
 mod bad_runs;
 mod bare_width;
 mod before;
+mod beheaded;
 mod belongs;
 mod below;
 mod catalogue;
@@ -137,7 +138,10 @@ impl Store for Sqlite {
         SIDECARS.iter().map(|ending| with(ending)).collect()
     }
 
-    fn in_place(&self, main: &Source) -> Option<Source> {
+    fn in_place(&self, main: &Source, others: &[Source]) -> Option<Source> {
+        if let Some(rebuilt) = beheaded::rebuilt(main, others) {
+            return Some(rebuilt);
+        }
         let (extents, page_size) = shifted::extents(main)?;
         Some(main.moved(&extents, page_size))
     }

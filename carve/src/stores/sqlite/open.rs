@@ -307,6 +307,7 @@ fn view<'a>(
             header: None,
             geometry: told.unwrap_or(Geometry { page_size, reserved: 0 }),
             borne_out: false,
+            beheaded: false,
             notes: Vec::new(),
         },
         (None, None) => {

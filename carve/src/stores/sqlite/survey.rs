@@ -23,6 +23,8 @@ pub(super) struct PageInfo {
     pub zero_sector: bool,
     /// Bytes that no cell owns may hold something: freeblocks, or a gap that is not all zeros.
     pub spare: bool,
+    /// Its header was lost, and stands for what its cells tell.
+    pub rebuilt: bool,
     /// The header names a kind, though too little on the page bears it out.
     pub doubtful: bool,
     /// Most columns of a record.
@@ -76,8 +78,10 @@ impl Survey {
                     advance(256 * u64::from(view.geometry.page_size));
                 }
                 view.page(number).map_or_else(PageInfo::default, |page| {
-                    look(page.bytes, number, view.geometry, view.page_count, scratch)
-                        .in_sectors(&page, view.geometry)
+                    let rebuilt = view.is_rebuilt(&page);
+                    let info = look(page.bytes, number, view.geometry, view.page_count, scratch)
+                        .in_sectors(&page, view.geometry);
+                    PageInfo { sound: info.sound && !rebuilt, rebuilt, ..info }
                 })
             })
             .collect_into_vec(&mut pages);

@@ -355,6 +355,12 @@ impl<'a> View<'a> {
         source.is_some_and(|source| source.is_guessed(page.offset))
     }
 
+    /// Whether the header of a page is not the file's, which has lost it.
+    pub(super) fn is_rebuilt(&self, page: &PageVersion<'_>) -> bool {
+        let source = self.sources.get(usize::from(page.source.0));
+        source.is_some_and(|source| source.is_rebuilt(page.offset))
+    }
+
     /// The page numbered `number`, as it stands at this point.
     #[inline]
     pub(super) fn page(&self, number: u32) -> Option<PageVersion<'a>> {

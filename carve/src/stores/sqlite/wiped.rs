@@ -80,11 +80,14 @@ pub(super) fn reasons(database: &Database<'_>) -> Vec<String> {
              these tables"
         ));
     } else {
-        reasons.push(
+        let what = if database.is_damaged() {
+            "of the pages that are left none is known to be free, and none has a freeblock; what is lost may have said \
+             otherwise"
+        } else {
             "no page is free and no page has a freeblock: nothing was deleted since the file was made, or since VACUUM \
              last wrote it anew"
-                .to_owned(),
-        );
+        };
+        reasons.push(what.to_owned());
         if space.used_gaps > 0 {
             reasons.push(
                 "what lies between cells are copies of live rows, or reads as no row of these tables"

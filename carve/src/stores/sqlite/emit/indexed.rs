@@ -20,7 +20,7 @@ impl<'a> Reader<'_, 'a> {
         scratch.seen.clear();
         // No other row can have its id.
         let settled = claims.has(Claim::InTree) && claims.has(Claim::PageSound);
-        let Scratch { near, seen } = scratch;
+        let Scratch { near, seen, .. } = scratch;
         let testimony = witnesses.entries.ask(self.ground, (rowid, settled), row, near, seen);
         for entry in &scratch.seen {
             self.index_evidence(entry, batch);

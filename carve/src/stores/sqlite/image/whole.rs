@@ -52,7 +52,11 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
-    own == 0 && starts.count() == 0 && !is_one_without_header(marks, all) && !is_temp()
+    own == 0
+        && starts.count() == 0
+        && !is_one_without_header(marks, all)
+        && !is_temp()
+        && !detect::is_beheaded(bytes)
 }
 
 /// A file of up to so many bytes that begins with the magic is taken for a store of which nothing is left.
@@ -69,6 +73,7 @@ pub(super) fn may_be_a_store(source: &Source, marks: &[Mark]) -> bool {
         || temp::is_named(source)
         || has_sidecar(source)
         || detect::may_be_damaged(bytes)
+        || detect::is_beheaded(bytes)
 }
 
 /// Of so many pages one at most may lie elsewhere than those of one database do.
