@@ -8,6 +8,7 @@ mod links;
 
 use super::database::Database;
 use super::detect;
+use super::noise::{SECTOR, is_noise, places_outside};
 use super::survey;
 use crate::model::Finding;
 use crate::source::Source;
@@ -101,6 +102,9 @@ impl Ends {
 /// How many cells of one width stand side by side behind all others of a page, and where the last of them ends.
 fn last_run(page: &[u8], kind: PageKind, geometry: Geometry) -> Option<(usize, u32)> {
     let extent = Extent { from: geometry.usable().saturating_sub(TAIL), to: geometry.usable() };
+    if is_noise(page.get(page.len().saturating_sub(SECTOR)..)?) {
+        return None;
+    }
     let cells = salvage::cells(page, extent, kind, geometry, &|_, header| is_plausible(header));
     let last = cells.last()?;
     let width = columns(page, last);
@@ -223,11 +227,20 @@ struct Leaf {
 /// The kind of which a page shows most.
 fn leaf(page: &[u8], geometry: Geometry) -> Leaf {
     // A row can be read as an entry from its second byte on, and not the other way.
-    let kinds = [PageKind::IndexInterior, PageKind::IndexLeaf, PageKind::TableLeaf];
-    let found = kinds.map(|kind| Leaf { kind, cells: cells(page, kind, geometry) });
+    let kinds = [PageKind::TableLeaf, PageKind::IndexLeaf, PageKind::IndexInterior];
+    let places = places_outside(page);
     let weight = |leaf: &Leaf| leaf.cells.iter().map(|cell| cell.end - cell.at).sum::<u32>();
-    let none = Leaf { kind: PageKind::TableLeaf, cells: Vec::new() };
-    found.into_iter().max_by_key(weight).unwrap_or(none)
+    let mut best = Leaf { kind: PageKind::TableLeaf, cells: Vec::new() };
+    for kind in kinds {
+        let leaf = Leaf { kind, cells: cells(page, &places, kind, geometry) };
+        if weight(&leaf) > weight(&best) {
+            best = leaf;
+        }
+        if weight(&best) as usize * 2 > places.len() {
+            break;
+        }
+    }
+    best
 }
 
 impl Leaf {
@@ -251,9 +264,9 @@ impl Leaf {
 
 /// The cells of a kind that a page without its header holds: those that stand side by side, and others of their width behind
 /// the first of these.
-fn cells(page: &[u8], kind: PageKind, geometry: Geometry) -> Vec<Cell> {
+fn cells(page: &[u8], places: &[u16], kind: PageKind, geometry: Geometry) -> Vec<Cell> {
     let extent = Extent { from: 0, to: geometry.usable() };
-    let mut cells = salvage::cells(page, extent, kind, geometry, &|_, header| is_plausible(header));
+    let mut cells = salvage::cells_at(page, places, kind, geometry, &|_, header| is_plausible(header));
     let touches = |one: &Cell, next: &Cell| next.at - one.end <= MOST_OF_A_FRAGMENT;
     let beside: Vec<bool> = (0..cells.len())
         .map(|index| {

@@ -84,7 +84,9 @@ pub(super) fn cells(
     let slots = (parsed.header.kind == PageKind::TableLeaf).then(|| Slots::of(&parsed, out));
     let accept_unnamed =
         &|cell: &Cell, header: &RecordHeader<'_>| is_linked(cell, page_count) && accept(cell, header);
-    for extent in account.unaccounted {
+    // What such a page shows beside its pointers was looked at when these were made.
+    let unaccounted = if info.rebuilt { Vec::new() } else { account.unaccounted };
+    for extent in unaccounted {
         let claims = claims.with(Claim::PointerLost);
         let found = salvage::cells(page.bytes, extent, parsed.header.kind, geometry, accept_unnamed);
         let is_filled = are_side_by_side(&found, extent) && !out.iter().any(|known| is_among(known, &found));
@@ -187,6 +189,10 @@ pub(super) fn remnant_cells(
     out: &mut Vec<FoundCell>,
 ) {
     out.clear();
+    // What lies before the rows of such a leaf was looked at when it got its header.
+    if info.rebuilt && info.kind.is_some_and(|kind| !kind.is_interior()) {
+        return;
+    }
     if let Some(parsed) = Page::parse(page.bytes, page.number, geometry).filter(|_| info.kind.is_some()) {
         add_remnants(page, parsed.gap(), kind, geometry, accept, out);
     }

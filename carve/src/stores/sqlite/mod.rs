@@ -45,6 +45,7 @@ mod lost_content;
 mod lost_entries;
 mod lost_keys;
 mod lost_start;
+mod noise;
 mod numbers;
 mod open;
 mod outdated;

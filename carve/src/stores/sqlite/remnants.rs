@@ -1,6 +1,7 @@
 //! Remnants of `sqlite_schema`: rows on pages that no longer hang in its tree, and bare CREATE text.
 
 use super::chains;
+use super::noise;
 use super::survey::Survey;
 use super::view::{PageVersion, View};
 use memchr::memmem;
@@ -68,10 +69,11 @@ pub(super) fn freeblocks(view: &View<'_>, page: &PageVersion<'_>) -> Vec<Extent>
 
 /// What reads as rows of `sqlite_schema` on a page, whatever its header says.
 fn cells(view: &View<'_>, page: &PageVersion<'_>) -> Vec<Cell> {
-    let from = if page.number == 1 { header::LEN as u32 } else { 0 };
-    let extent = Extent { from, to: view.geometry.usable() };
+    let from = if page.number == 1 { header::LEN as u16 } else { 0 };
+    let mut places = noise::places_outside(page.bytes);
+    places.retain(|at| *at >= from);
     let accept = |_: &Cell, header: &RecordHeader<'_>| looks_like_schema(header);
-    salvage::cells(page.bytes, extent, PageKind::TableLeaf, view.geometry, &accept)
+    salvage::cells_at(page.bytes, &places, PageKind::TableLeaf, view.geometry, &accept)
 }
 
 fn page_rows(

@@ -3,16 +3,10 @@
 //! On other damaged pages noise is as a rule a BLOB of the application.
 
 use super::super::leaf::FoundCell;
+use super::super::noise::is_noise;
 use super::super::survey::Sectors;
 use super::super::view::PageVersion;
 use mudlark_parsers::sqlite::page::Extent;
-
-/// Values that occur in a sector of noise at least: of 512 random bytes 221 on average, seldom less than 205. What applications
-/// store has far fewer, but for compressed BLOBs.
-const NOISY: usize = 195;
-
-/// Bytes of a sector that are too few to tell.
-const FEW: u32 = 400;
 
 /// Most bytes of a fragment: more would be a freeblock.
 const MOST_OF_A_FRAGMENT: u32 = 3;
@@ -28,7 +22,7 @@ pub(super) fn cells(page: &PageVersion<'_>, cells: &[FoundCell], usable: u32) ->
     let noisy = |sector: u32| {
         let extent = sectors.extent(sector, usable);
         let bytes = page.bytes.get(extent.from as usize..extent.to as usize);
-        bytes.is_some_and(|bytes| bytes.len() >= FEW as usize && values(bytes) >= NOISY)
+        bytes.is_some_and(is_noise)
     };
     let overrun = |found: &FoundCell| {
         let (at, end) = (found.cell.at, found.cell.end);
@@ -46,15 +40,4 @@ pub(super) fn cells(page: &PageVersion<'_>, cells: &[FoundCell], usable: u32) ->
         Some((at, Extent { from, to: end }))
     };
     cells.iter().filter(|found| found.reads).filter_map(overrun).collect()
-}
-
-/// How many values the bytes have.
-fn values(bytes: &[u8]) -> usize {
-    let mut seen = [false; 256];
-    for byte in bytes {
-        if let Some(seen) = seen.get_mut(usize::from(*byte)) {
-            *seen = true;
-        }
-    }
-    seen.iter().filter(|seen| **seen).count()
 }
