@@ -6,7 +6,7 @@ use super::chains::Chained;
 use super::detect::Detected;
 use super::emit::{Reader, Witnesses};
 use super::entries::{Entries, Entry};
-use super::forest::{Forest, Gap, Ground, Object, Tree, bounds};
+use super::forest::{Forest, Ground, Object, Tree, bounds};
 use super::freelist::Freelist;
 use super::history::{self, Commits, Lifetimes, OfTable, Pages};
 use super::ids::RowIds;
@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::leaf::{FoundCell, Spot};
 use super::lost_entries::LostEntries;
 use super::lost_keys;
+use super::open_keys::{Open, holds, joined};
 use super::outdated::Outdated;
 use super::strays::Strays;
 use super::survey::Survey;
@@ -386,39 +387,16 @@ impl<'a> Database<'a> {
     fn gone(&self, tree: &Tree, entries: &Entries) -> Vec<Vec<Entry>> {
         let damaged = tree.pages.iter().map(|page| self.survey.page(*page)).filter(|info| !info.sound);
         let damaged = damaged.map(|info| (info.first, info.last));
-        // Where no part covers anything that another one does, all of a gap is open.
-        let all_open = tree.covered.is_empty();
-        let of_gap = |gap: &Gap| {
-            let first = gap.range.above.map_or(i64::MIN, |above| above.saturating_add(1));
-            (first, gap.range.upto.unwrap_or(i64::MAX))
-        };
-        let gaps = tree.gaps.iter().filter(|_| all_open).map(of_gap);
-        let ranges = joined(damaged.chain(gaps).filter(|(first, last)| first <= last).collect());
-        let could_hold = |rowid: i64| {
-            let behind = ranges.partition_point(|(first, _)| *first <= rowid);
-            behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| rowid <= *last)
-                || !all_open && tree.gaps.iter().any(|gap| tree.is_open(gap, rowid, rowid))
-        };
-        if tree.gaps.is_empty() && ranges.is_empty() {
+        let damaged = joined(damaged.collect());
+        let open = Open::of(tree);
+        let could_hold = |rowid: i64| holds(&damaged, rowid) || open.hold(rowid);
+        if tree.gaps.is_empty() && damaged.is_empty() {
             return Vec::new();
         }
         let mut gone = entries.unseen();
         gone.retain(|entries| entries.first().is_some_and(|entry| could_hold(entry.rowid)));
         gone
     }
-}
-
-/// The ranges in order, those that overlap as one.
-fn joined(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
-    ranges.sort_unstable();
-    ranges.dedup_by(|next, before| {
-        let overlaps = next.0 <= before.1;
-        if overlaps {
-            before.1 = before.1.max(next.1);
-        }
-        overlaps
-    });
-    ranges
 }
 
 /// Splits into runs of at most `most` items that weigh no more than `limit`, but for single ones that do.

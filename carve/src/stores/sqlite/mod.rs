@@ -48,6 +48,7 @@ mod lost_start;
 mod noise;
 mod numbers;
 mod open;
+mod open_keys;
 mod outdated;
 mod prints;
 mod ranges;
