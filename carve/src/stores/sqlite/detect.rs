@@ -1,6 +1,7 @@
 //! Page size and reserved bytes: from the header, or from the pages where it is gone or lies.
 
 use super::beheaded;
+use super::shifted;
 use super::survey::look;
 use crate::source::Source;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
@@ -22,6 +23,8 @@ pub(super) struct Detected {
     pub borne_out: bool,
     /// Every page has lost its beginning: the cells at their ends tell how large they are.
     pub beheaded: bool,
+    /// No page lies at a multiple of its size.
+    pub shifted: bool,
     /// What the header says and the pages disprove, or what had to be found without it.
     pub notes: Vec<(&'static str, String, String)>,
 }
@@ -52,7 +55,7 @@ pub(super) fn of(source: &Source) -> Option<Detected> {
     let geometry = header.and_then(|header| header.geometry()).filter(|stated| stated.page_size == page_size);
     let reserved = || Geometry::new(page_size, reserved_of_all(source, page_size));
     let geometry = geometry.or_else(reserved).unwrap_or(Geometry { page_size, reserved: 0 });
-    Some(Detected { header, geometry, borne_out: true, beheaded: false, notes: Vec::new() })
+    Some(Detected { header, geometry, borne_out: true, beheaded: false, shifted: false, notes: Vec::new() })
 }
 
 /// Tells what the main file is; `None` when nothing about it is an SQLite database.
@@ -87,13 +90,13 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                     (Some(told), _) => told,
                     (None, Some(stated)) => stated,
                     (None, None) if magic_only => by_first_page(bytes)?,
-                    (None, None) => return by_ends(bytes, header),
+                    (None, None) => return by_ends(bytes, header).or_else(|| by_any_offset(bytes, header)),
                 }
             }
         },
     };
     let borne_out = HEALTHS.into_iter().any(|health| is_borne_out(bytes, geometry, health));
-    Some(Detected { header, geometry, borne_out, beheaded: false, notes })
+    Some(Detected { header, geometry, borne_out, beheaded: false, shifted: false, notes })
 }
 
 /// A file in which no page begins as one, by the cells with which they end.
@@ -104,7 +107,18 @@ fn by_ends(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
         "no header".to_owned(),
         format!("{}, as pages end with cells", geometry.page_size),
     )];
-    Some(Detected { header, geometry, borne_out: true, beheaded: true, notes })
+    Some(Detected { header, geometry, borne_out: true, beheaded: true, shifted: false, notes })
+}
+
+/// A file in which no page lies at a multiple of its size, by those that lie elsewhere.
+fn by_any_offset(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
+    let geometry = shifted::geometry(bytes)?;
+    let notes = vec![(
+        "database_header.page_size",
+        "no header".to_owned(),
+        format!("{}, as pages read that lie beside their places", geometry.page_size),
+    )];
+    Some(Detected { header, geometry, borne_out: true, beheaded: false, shifted: true, notes })
 }
 
 /// The geometry by which the file is as long as its header counts pages: where no page shows its size.
@@ -202,9 +216,9 @@ pub(super) fn may_be_damaged(bytes: &[u8]) -> bool {
     HEALTHS.into_iter().any(|health| SHARE * read(health) >= pages)
 }
 
-/// Whether every page of a file has lost its beginning.
-pub(super) fn is_beheaded(bytes: &[u8]) -> bool {
-    detect(bytes).is_some_and(|detected| detected.beheaded)
+/// Whether a file is a store, though no page of it begins where one should.
+pub(super) fn is_out_of_place(bytes: &[u8]) -> bool {
+    detect(bytes).is_some_and(|detected| detected.beheaded || detected.shifted)
 }
 
 /// The geometry under which most pages read, without the header's help.

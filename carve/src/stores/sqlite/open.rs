@@ -308,6 +308,7 @@ fn view<'a>(
             geometry: told.unwrap_or(Geometry { page_size, reserved: 0 }),
             borne_out: false,
             beheaded: false,
+            shifted: false,
             notes: Vec::new(),
         },
         (None, None) => {

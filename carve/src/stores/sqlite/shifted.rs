@@ -13,7 +13,7 @@ use crate::source::Source;
 use crate::words::count;
 use mudlark_parsers::bytes::{be_u16_at, be_u32_at};
 use mudlark_parsers::sqlite::freelist;
-use mudlark_parsers::sqlite::geometry::Geometry;
+use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::record;
@@ -89,6 +89,29 @@ pub(super) fn extents(main: &Source) -> Option<(Vec<Extent>, u32)> {
         return None;
     }
     Some((laid(&runs, bytes, geometry), geometry.page_size))
+}
+
+/// Bytes at the beginning of a file in which pages are looked for at any offset.
+const LOOKED_AT: usize = 1 << 20;
+
+/// One in so many pages of a store that lies at any offset shows itself: the others are overflow pages, or damaged.
+const SPARSE: usize = 8;
+
+/// The page size of a file in which no page lies at a multiple of it, by those that show themselves in step.
+pub(super) fn geometry(bytes: &[u8]) -> Option<Geometry> {
+    let bytes = bytes.get(..bytes.len().min(LOOKED_AT))?;
+    let in_step = |geometry: Geometry| {
+        let size = u64::from(geometry.page_size);
+        let mut steps: HashMap<u64, usize> = HashMap::new();
+        for (at, _) in shown(bytes, 0, geometry) {
+            *steps.entry(at % size).or_default() += 1;
+        }
+        let most = steps.into_values().max().unwrap_or(0);
+        let enough = most > 1 && most * SPARSE >= bytes.len() / geometry.page_size as usize;
+        enough.then_some((most * geometry.page_size as usize, geometry))
+    };
+    let geometries = PAGE_SIZES.into_iter().filter_map(|size| Geometry::new(size, 0));
+    geometries.filter_map(in_step).max_by_key(|(covered, _)| *covered).map(|(_, geometry)| geometry)
 }
 
 /// Whether the last page that shows itself lies in its place.

@@ -56,7 +56,7 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         && starts.count() == 0
         && !is_one_without_header(marks, all)
         && !is_temp()
-        && !detect::is_beheaded(bytes)
+        && !detect::is_out_of_place(bytes)
 }
 
 /// A file of up to so many bytes that begins with the magic is taken for a store of which nothing is left.
@@ -73,7 +73,7 @@ pub(super) fn may_be_a_store(source: &Source, marks: &[Mark]) -> bool {
         || temp::is_named(source)
         || has_sidecar(source)
         || detect::may_be_damaged(bytes)
-        || detect::is_beheaded(bytes)
+        || detect::is_out_of_place(bytes)
 }
 
 /// Of so many pages one at most may lie elsewhere than those of one database do.
