@@ -188,6 +188,9 @@ pub(super) fn read(
             SchemaKind::View | SchemaKind::Trigger => catalogue.kept.push(row.clone()),
         }
     }
+    if !whole {
+        catalogue.add_automatic_indexes();
+    }
     catalogue
 }
 
@@ -292,6 +295,30 @@ impl Catalogue {
             sql: row.sql.clone().unwrap_or_default(),
             partial,
         });
+    }
+
+    /// Adds the indexes that SQLite makes for the keys of tables, where their own rows of `sqlite_schema` are lost: no
+    /// statement names them.
+    fn add_automatic_indexes(&mut self) {
+        let known: HashSet<String> = self.indexes.iter().map(|index| index.name.clone()).collect();
+        let of_table = |table: &TableDef| {
+            let of_rows = table.without_rowid().then_some(table.ddl.primary_key_unique).flatten();
+            let numbers = (0..table.ddl.uniques.len()).filter(move |number| Some(*number) != of_rows);
+            let name = table.name.clone();
+            numbers.map(move |number| SchemaRow {
+                kind: SchemaKind::Index,
+                name: format!("sqlite_autoindex_{name}_{}", number + 1),
+                table: name.clone(),
+                root: None,
+                sql: None,
+            })
+        };
+        let tables = self.tables.iter().skip(1).filter(|table| !table.dropped);
+        let rows: Vec<SchemaRow> =
+            tables.flat_map(of_table).filter(|row| !known.contains(&row.name)).collect();
+        for row in rows {
+            self.add_index(&row);
+        }
     }
 }
 
