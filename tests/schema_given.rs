@@ -203,3 +203,28 @@ fn tables_whose_statements_differ_in_a_few_letters_stay_two() -> Done {
     assert_eq!(found, [r#""north" "of north""#, r#""south" "of south""#]);
     Ok(())
 }
+
+#[test]
+fn entries_of_an_index_that_no_statement_names_are_no_rows_of_another_table() -> Done {
+    let folder = folder()?;
+    let (path, schema) = (folder.path().join("store.db"), folder.path().join("known.sql"));
+    let ddl = "CREATE TABLE items(name TEXT PRIMARY KEY, size INTEGER, note TEXT);
+         CREATE TABLE blobs(key BLOB, value BLOB, PRIMARY KEY(key)) WITHOUT ROWID;";
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         INSERT INTO items SELECT 'item ' || i, i * 13, 'a note of item ' || i FROM n;
+         INSERT INTO blobs SELECT CAST('key ' || size AS BLOB), zeroblob(9) FROM items WHERE size % 3 = 0;";
+    store(&path, &format!("{ddl}{rows}"))?;
+    let mut bytes = fs::read(&path)?;
+    // The first pages hold the schema and the roots.
+    bytes[..16_384].fill(0);
+    fs::write(&path, bytes)?;
+    fs::write(&schema, ddl)?;
+    let lines = recovered_lines(&path, &["--schema", &schema.display().to_string()])?;
+    let of =
+        |table: &str| lines.iter().filter(|line| line["table"] == table && line["state"] == "live").count();
+    let wrong =
+        lines.iter().filter(|line| line["table"] == "blobs" && line["values"]["key"].is_string()).count();
+    assert_eq!(wrong, 0);
+    assert!(of("items") > 800 && of("blobs") > 150, "{} and {}", of("items"), of("blobs"));
+    Ok(())
+}

@@ -114,3 +114,25 @@ fn a_file_whose_first_pages_are_lost_has_its_chains_whole_and_its_rows_in_one_ta
     }
     Ok(())
 }
+
+#[test]
+fn a_file_that_begins_amid_a_page_gives_the_rows_behind_it() -> Done {
+    // Any number of bytes, those of page 1 among them.
+    for lost in [1777, 2049, 5003] {
+        let folder = folder()?;
+        let path = members(folder.path())?;
+        let whole = fs::read(&path)?;
+        fs::write(&path, &whole[lost..])?;
+        let lines = recovered_lines(&path, &[])?;
+        let live =
+            lines.iter().filter(|line| line["state"] == "live" && line["missing"] == Json::Array(vec![]));
+        let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+        live.for_each(|line| *rows.entry(line["table"].as_str().unwrap_or_default()).or_default() += 1);
+        // Their names went with page 1.
+        let mut most: Vec<usize> = rows.values().copied().filter(|rows| *rows > 100).collect();
+        most.sort_unstable();
+        let nearly_all = |rows: &usize| (ROWS - 100..=ROWS).contains(rows);
+        assert!(most.len() == 2 && most.iter().all(nearly_all), "{lost}: {rows:?}");
+    }
+    Ok(())
+}

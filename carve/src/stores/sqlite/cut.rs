@@ -32,12 +32,16 @@ pub(super) fn finding(database: &Database<'_>) -> Option<Finding> {
     }
     let size = u64::from(view.geometry.page_size);
     let rest = cut_page.map_or(0, |(_, rest)| u64::from(rest));
-    let whole = u64::from(view.main_pages) - u64::from(cut_page.is_some());
+    // Of a file that lost its beginning, or lies in pieces of an image, pages are missing amid the others.
+    let behind = view.page_count.saturating_sub(view.main_pages);
+    let amid = u64::from(absent.saturating_sub(behind));
+    let whole = (u64::from(view.main_pages) - u64::from(cut_page.is_some())).saturating_sub(amid);
     let of_cut_page = cut_page.map_or(0, |_| size - rest);
     let part = if rest > 0 { format!(" and {}", count(rest, "byte")) } else { String::new() };
     let missing = u64::from(absent) * size + of_cut_page;
     let are = if missing == 1 { "is" } else { "are" };
     let by = match (by_header, database.roles.log) {
+        (true, _) if database.detected.header.is_none() => "what is left",
         (true, _) => "the header",
         (false, Some(_)) => "the last commit of the log",
         (false, None) => "the journal",

@@ -90,7 +90,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                     (Some(told), _) => told,
                     (None, Some(stated)) => stated,
                     (None, None) if magic_only => by_first_page(bytes)?,
-                    (None, None) => return by_ends(bytes, header).or_else(|| by_any_offset(bytes, header)),
+                    (None, None) => return by_any_offset(bytes, header).or_else(|| by_ends(bytes, header)),
                 }
             }
         },
