@@ -16,6 +16,7 @@ use crate::words::count;
 use links::{Link, Ranges};
 use mudlark_parsers::sqlite::cell::Cell;
 use mudlark_parsers::sqlite::freeblock_chain;
+use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header;
 use mudlark_parsers::sqlite::journal;
@@ -143,7 +144,10 @@ pub(super) fn rebuilt(main: &Source, others: &[Source]) -> Option<Source> {
         let number = u32::try_from(index + 1).ok()?;
         let page = bytes.get(index * size..((index + 1) * size).min(bytes.len()))?;
         let info = survey::look(page, number, geometry, pages as u32, &mut Vec::new());
-        let lacks = info.kind.is_none() && !info.zero;
+        // A free page that lists others has lost its header as well, and what it holds is gone.
+        let is_trunk = freelist::is_bare_trunk(page, pages as u32)
+            || freelist::plausible_trunk(page, geometry.usable(), pages as u32).is_some();
+        let lacks = info.kind.is_none() && !info.zero && !is_trunk;
         lacks.then(|| (number, page, leaf(page, geometry), links::side_by_side(page, geometry, pages as u32)))
     };
     let found: Vec<_> = (0..pages).into_par_iter().filter_map(page).collect();

@@ -95,14 +95,15 @@ fn is_one_without_header(marks: &[Mark], len: u64) -> bool {
     };
     let each = PAGE_SIZES.into_iter().map(|size| (in_place(size), Reverse(len / u64::from(size)), size));
     let (most, Reverse(pages), size) = each.max().unwrap_or_default();
-    // Where the next page begins within what one reads as, it is a damaged one of another size.
-    let reaches_over = |pair: &&[Hit]| {
-        let [hit, next] = pair else { return false };
+    // Where the next page begins within what one reads as, it is a damaged one of another size; and where it lies at no multiple
+    // of its own size, but of that of most.
+    let is_misread = |(index, hit): &(usize, &Hit)| {
         let least = PAGE_SIZES.into_iter().filter(|size| hit.is_page_of(*size)).min().unwrap_or(0);
-        let aligned = hit.offset().is_multiple_of(u64::from(size));
-        least > size && aligned && next.offset() < hit.offset() + u64::from(least)
+        let next = hits.get(index + 1).is_some_and(|next| next.offset() < hit.offset() + u64::from(least));
+        let aligned = |size: u32| hit.offset().is_multiple_of(u64::from(size));
+        least > size && aligned(size) && (next || !aligned(least))
     };
-    let misread = hits.windows(2).filter(reaches_over).count();
+    let misread = hits.iter().enumerate().filter(is_misread).count();
     let others = hits.len() - most - misread.min(most);
     !hits.is_empty() && others * FEW <= hits.len() && most as u64 * SPARSE >= pages
 }
