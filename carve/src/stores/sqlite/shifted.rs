@@ -71,7 +71,7 @@ pub(super) fn extents(main: &Source) -> Option<(Vec<Extent>, u32)> {
     if is_in_place_at_its_end(bytes, geometry) {
         return None;
     }
-    let pages = shown(bytes, 0, geometry);
+    let pages = shown(bytes, 0, geometry, LOOKS);
     let mut runs = runs(&pages, bytes, geometry);
     if runs.is_empty() || runs.len() > MOST_RUNS {
         return None;
@@ -103,7 +103,7 @@ pub(super) fn geometry(bytes: &[u8]) -> Option<Geometry> {
     let in_step = |geometry: Geometry| {
         let size = u64::from(geometry.page_size);
         let mut steps: HashMap<u64, usize> = HashMap::new();
-        for (at, _) in shown(bytes, 0, geometry) {
+        for (at, _) in shown(bytes, 0, geometry, FEW_LOOKS) {
             *steps.entry(at % size).or_default() += 1;
         }
         let most = steps.into_values().max().unwrap_or(0);
@@ -117,7 +117,7 @@ pub(super) fn geometry(bytes: &[u8]) -> Option<Geometry> {
 /// Whether the last page that shows itself lies in its place.
 fn is_in_place_at_its_end(bytes: &[u8], geometry: Geometry) -> bool {
     let size = geometry.page_size as usize;
-    let last = shown(bytes, bytes.len().saturating_sub(LAST * size), geometry).pop();
+    let last = shown(bytes, bytes.len().saturating_sub(LAST * size), geometry, LOOKS).pop();
     last.is_some_and(|(at, _)| at.is_multiple_of(size as u64))
 }
 
@@ -145,14 +145,18 @@ fn may_begin(page: &[u8], kind: PageKind, geometry: Geometry) -> bool {
 /// Places that are looked at, on average of a page: bytes that were made for it could begin one anywhere.
 const LOOKS: usize = 64;
 
+/// The same, in a file that is mostly no store.
+const FEW_LOOKS: usize = 2;
+
 /// Cells of a page that shows itself by chance nowhere.
 const CELLS: u16 = 2;
 
-/// The pages that show themselves at any offset from one on, in order.
-fn shown(bytes: &[u8], from: usize, geometry: Geometry) -> Vec<(u64, PageKind)> {
+/// The pages that show themselves at any offset from one on, in order; none where more than so many places for each page
+/// had to be looked at.
+fn shown(bytes: &[u8], from: usize, geometry: Geometry, looks: usize) -> Vec<(u64, PageKind)> {
     let mut shown = Vec::new();
     let mut at = from;
-    let mut left = LOOKS * (bytes.len() / geometry.page_size as usize + LOOKS);
+    let mut left = looks * (bytes.len() / geometry.page_size as usize + LOOKS);
     while at < bytes.len() {
         let next = bytes
             .get(at..)
