@@ -61,6 +61,9 @@ fn rows_of_pages_that_all_lost_their_headers_come_back_under_their_names() -> Do
             assert_eq!(row["values"]["name"], format!("Name of {id}"), "{row}");
             assert_eq!(row["values"]["mail"], format!("someone{id}@example.org"), "{row}");
         }
+        // What may be missing is said.
+        let said = mudlark(["recover".as_ref(), path.as_os_str(), "--jsonl".as_ref(), "-".as_ref()])?.err;
+        assert!(said.contains("without header, as full as what is left of them"), "{said}");
         // An index still names rows of which nothing else is left: these are lost, and not deleted.
         let gone: Vec<&Json> = rows_in_state(&lines, "people", "deleted").collect();
         assert!(gone.is_empty(), "{page_size}: {gone:#?}");

@@ -56,7 +56,7 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Finding> {
         if tree.object != Object::Stale {
             // Links to pages that a cut has taken are told by the cut.
             let cut = |gap: &&Gap| database.view.is_absent(gap.child) || cut_page == Some(gap.child);
-            let gaps = tree.gaps.iter().filter(|gap| !cut(gap));
+            let gaps = tree.gaps.iter().filter(|gap| !cut(gap) && !gap.is_of_rebuilt(database.ground()));
             found.extend(gaps.filter_map(|gap| gap_finding(database, gap)));
         }
     }
@@ -194,7 +194,8 @@ pub(super) fn page_counts(database: &Database<'_>) -> PageCounts {
         }
     }
     let gaps = database.forest.trees.iter().filter(|tree| tree.object != Object::Stale);
-    let unreadable = |gap: &&Gap| gap.parent != 0 && database.survey.page(gap.child).kind.is_none();
+    let is_left = |gap: &Gap| gap.parent == 0 || gap.is_of_rebuilt(database.ground());
+    let unreadable = |gap: &&Gap| !is_left(gap) && database.survey.page(gap.child).kind.is_none();
     counts.lost = gaps.flat_map(|tree| &tree.gaps).filter(unreadable).count() as u64;
     counts
 }

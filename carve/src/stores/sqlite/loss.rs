@@ -4,6 +4,7 @@ use super::database::Database;
 use super::forest::{Gap, How};
 use crate::model::{Loss, LossKind, TableId};
 use crate::words::{count, plural};
+use mudlark_parsers::sqlite::page::Page;
 
 /// The losses of all tables whose rows were read.
 pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
@@ -33,8 +34,30 @@ pub(super) fn all(database: &Database<'_>) -> Vec<Loss> {
             let basis = format!("{} at the mean number of rows of the others", count(pages, "lost page"));
             add(LossKind::Possible, estimate, basis);
         }
+        if let Some((pages, estimate)) = beside(database, table) {
+            let basis = format!("{} without header, as full as what is left of them", count(pages, "page"));
+            add(LossKind::Possible, estimate, basis);
+        }
     }
     found
+}
+
+/// Leaves of a table that lost a part with their headers, and the rows that these parts would hold if they were as full as what
+/// is left.
+fn beside(database: &Database<'_>, table: TableId) -> Option<(u64, u64)> {
+    let tree = database.tree(database.outputs.get(table.0 as usize)?)?;
+    let ground = database.ground();
+    let rebuilt = tree.gaps.iter().filter(|gap| gap.is_of_rebuilt(ground)).filter_map(|gap| {
+        let version = database.view.page(gap.parent)?;
+        let page = Page::parse(version.bytes, gap.parent, database.view.geometry)?;
+        let (rows, held) = page
+            .good_cells()
+            .fold((0_u64, 0_u64), |(rows, held), cell| (rows + 1, held + u64::from(cell.end - cell.at)));
+        let lost = u64::from(database.view.geometry.usable()).saturating_sub(held);
+        (rows * lost).checked_div(held)
+    });
+    let (pages, rows) = rebuilt.fold((0, 0_u64), |(pages, sum), rows| (pages + 1, sum.saturating_add(rows)));
+    (pages > 0).then_some((pages, rows))
 }
 
 /// Lost pages of a table, and the row ids in their ranges where these are bounded.
@@ -52,7 +75,7 @@ fn gaps(database: &Database<'_>, table: TableId) -> (u64, Option<u64>) {
     let lost = tree
         .gaps
         .iter()
-        .filter(|gap| !fitted(gap))
+        .filter(|gap| !fitted(gap) && !gap.is_of_rebuilt(database.ground()))
         .filter(|gap| gap.parent != 0 && database.survey.page(gap.child).kind.is_none());
     let (mut pages, mut ids) = (0, tree.rowids.then_some(0_u64));
     for gap in lost {

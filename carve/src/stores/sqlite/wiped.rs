@@ -40,7 +40,9 @@ impl FreeSpace {
                 }
                 continue;
             }
-            if info.kind.is_none() || database.forest.standing(number).is_none() {
+            // What lies beside the cells of a page that lost its header says nothing.
+            let is_told = info.kind.is_some() && !info.rebuilt;
+            if !is_told || database.forest.standing(number).is_none() {
                 continue;
             }
             let Some(page) = Page::parse(version.bytes, number, database.view.geometry) else { continue };
