@@ -1,24 +1,13 @@
 //! Does a file come back of which every page has lost its beginning?
 
 use crate::support::{Done, folder, mudlark, recovered_lines, rows_in_state, store};
+use mudlark_fixtures::rng::Rng;
 use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
 /// What ransomware encrypts that takes every other block.
 const BLOCK: usize = 4096;
-
-/// Bytes of which each is as likely as any other.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// Two tables of unlike shapes, an index, and every other block of the file overwritten from the first one on.
 fn encrypted(path: &Path, page_size: u32) -> Done {
@@ -35,7 +24,7 @@ fn encrypted(path: &Path, page_size: u32) -> Done {
         ),
     )?;
     let mut bytes = fs::read(path)?;
-    let noise = noise(bytes.len());
+    let noise = Rng::new(1).bytes(bytes.len());
     for (block, noise) in bytes.chunks_mut(BLOCK).zip(noise.chunks(BLOCK)).step_by(2) {
         block.copy_from_slice(noise);
     }
@@ -75,7 +64,7 @@ fn rows_of_pages_that_all_lost_their_headers_come_back_under_their_names() -> Do
 fn noise_is_no_store_though_it_is_as_long_as_one() -> Done {
     let folder = folder()?;
     let path = folder.path().join("noise.bin");
-    fs::write(&path, noise(1 << 20))?;
+    fs::write(&path, Rng::new(2).bytes(1 << 20))?;
     let ran = mudlark(["recover".as_ref(), path.as_os_str(), "--jsonl".as_ref(), "-".as_ref()])?;
     assert!(ran.out.is_empty(), "{}", ran.out);
     Ok(())

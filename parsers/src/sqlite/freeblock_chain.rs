@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const MIN_FREEBLOCK: u32 = 4;
 
 /// Most bytes that are left between a cell and a freeblock: more would be one.
-const MOST_OF_A_FRAGMENT: u32 = 3;
+pub const MOST_OF_A_FRAGMENT: u32 = MIN_FREEBLOCK - 1;
 
 /// Parts of one chain that are put together at most: a page loses few parts, and other bytes may be made to look like many.
 const MOST_PARTS: usize = 16;

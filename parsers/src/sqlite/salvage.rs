@@ -5,7 +5,7 @@ use super::geometry::Geometry;
 use super::page::{Extent, PageKind};
 use super::record::{self, RecordHeader};
 use super::varint::{MAX_LEN, varint_at, varint_len};
-use crate::bytes::each_pair;
+use crate::bytes::{be_u32_at, each_pair};
 use std::collections::HashSet;
 
 /// Finds the cells of `kind` in `extent` of a page: the set that covers most bytes without overlap.
@@ -186,6 +186,16 @@ pub fn strict_cell(
     let rowid_len = (found.payload_at as usize).checked_sub(at + size)?;
     let rowid_minimal = kind != PageKind::TableLeaf || rowid_len == varint_len(found.rowid as u64);
     (minimal && rowid_minimal && header.columns > 0 && accept(&found, &header)).then_some(found)
+}
+
+/// The link of an interior page of a table at `at`, as SQLite would have written it: the number of a page, a row id as the bits
+/// of its varint, and where it ends. Nearly any bytes read as one: the caller knows which pages there are, and in which order row
+/// ids stand.
+#[must_use]
+pub fn strict_link(page: &[u8], at: usize) -> Option<(u32, u64, usize)> {
+    let child = be_u32_at(page, at)?;
+    let (rowid, size) = varint_at(page, at + 4)?;
+    (size == varint_len(rowid)).then_some((child, rowid, at + 4 + size))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 mod links;
 
 use super::database::Database;
-use super::detect;
 use super::noise::{SECTOR, is_noise, places_outside};
 use super::survey;
 use crate::model::Finding;
@@ -15,7 +14,7 @@ use crate::source::Source;
 use crate::words::count;
 use links::{Link, Ranges};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freeblock_chain;
+use mudlark_parsers::sqlite::freeblock_chain::{self, MOST_OF_A_FRAGMENT};
 use mudlark_parsers::sqlite::freelist;
 use mudlark_parsers::sqlite::geometry::{Geometry, PAGE_SIZES};
 use mudlark_parsers::sqlite::header;
@@ -40,9 +39,6 @@ const ENOUGH_CELLS: usize = 4;
 
 /// One in so many pages ends with cells: others are interior pages, or of chains.
 const SHARE: usize = 16;
-
-/// Most bytes of a fragment: more would be a freeblock.
-const MOST_OF_A_FRAGMENT: u32 = 3;
 
 /// The page size by which pages end where cells do, in a file in which no page begins as one, and the bytes behind them that
 /// are reserved.
@@ -127,17 +123,14 @@ fn is_plausible(header: &RecordHeader<'_>) -> bool {
     header.serials().all(|serial| serial.kind() != SerialKind::Reserved)
 }
 
-/// The main file, in which pages have headers and pointers again that had lost theirs; `None` where it has not lost all.
-pub(super) fn rebuilt(main: &Source, others: &[Source]) -> Option<Source> {
-    if main.is_part() {
-        return None;
-    }
+/// The main file, of which all pages have lost their headers, with headers and pointers again; `None` where that can't be done.
+/// Its pages end as those of this geometry do; a log or a journal beside it may say better.
+pub(super) fn rebuilt(main: &Source, told: Geometry, others: &[Source]) -> Option<Source> {
     let bytes = main.bytes();
-    let detected = detect::detect(bytes).filter(|detected| detected.beheaded)?;
-    let beside = others.iter().find_map(page_size_of_log).filter(|size| *size != detected.geometry.page_size);
+    let beside = others.iter().find_map(page_size_of_log).filter(|size| *size != told.page_size);
     let beside = beside
         .and_then(|size| Geometry::new(size, Ends::of(bytes, size).map_or(0, |ends| ends.geometry.reserved)));
-    let geometry = beside.unwrap_or(detected.geometry);
+    let geometry = beside.unwrap_or(told);
     let size = geometry.page_size as usize;
     let pages = bytes.len().div_ceil(size);
     let page = |index: usize| {
@@ -269,20 +262,13 @@ impl Leaf {
 /// The cells of a kind that a page without its header holds: those that stand side by side, and others of their width behind
 /// the first of these.
 fn cells(page: &[u8], places: &[u16], kind: PageKind, geometry: Geometry) -> Vec<Cell> {
-    let extent = Extent { from: 0, to: geometry.usable() };
     let mut cells = salvage::cells_at(page, places, kind, geometry, &|_, header| is_plausible(header));
-    let touches = |one: &Cell, next: &Cell| next.at - one.end <= MOST_OF_A_FRAGMENT;
-    let beside: Vec<bool> = (0..cells.len())
-        .map(|index| {
-            let this = cells.get(index);
-            let before = index.checked_sub(1).and_then(|before| cells.get(before));
-            let behind = cells.get(index + 1);
-            this.is_some_and(|this| {
-                before.is_some_and(|before| touches(before, this))
-                    || behind.map_or(this.end == extent.to, |behind| touches(this, behind))
-            })
-        })
-        .collect();
+    // For each cell whether another one, or the end of the page, stands right behind it.
+    let touch = |pair: &[Cell]| matches!(pair, [one, next] if next.at - one.end <= MOST_OF_A_FRAGMENT);
+    let ends_page = cells.last().is_some_and(|last| last.end == geometry.usable());
+    let behind: Vec<bool> = cells.windows(2).map(touch).chain([ends_page]).collect();
+    let before = std::iter::once(false).chain(behind.iter().copied());
+    let beside: Vec<bool> = before.zip(&behind).map(|(before, behind)| before || *behind).collect();
     let mut widths: BTreeMap<usize, usize> = BTreeMap::new();
     for (cell, _) in cells.iter().zip(&beside).filter(|(_, beside)| **beside) {
         *widths.entry(columns(page, cell)).or_default() += 1;

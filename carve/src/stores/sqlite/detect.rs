@@ -14,6 +14,18 @@ use std::collections::BTreeMap;
 /// Pages that are looked at to tell the page size: enough for a tree page among many overflow pages.
 const SAMPLE: usize = 512;
 
+/// How the pages of a file show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// At multiples of their size, if at all.
+    #[default]
+    InPlace,
+    /// All have lost their beginning: the cells at their ends tell how large they are.
+    Beheaded,
+    /// At other offsets only.
+    Shifted,
+}
+
 /// What a main file is.
 #[derive(Clone, Debug)]
 pub(super) struct Detected {
@@ -21,10 +33,8 @@ pub(super) struct Detected {
     pub geometry: Geometry,
     /// Whether pages were found that can only be an SQLite database's.
     pub borne_out: bool,
-    /// Every page has lost its beginning: the cells at their ends tell how large they are.
-    pub beheaded: bool,
-    /// No page lies at a multiple of its size.
-    pub shifted: bool,
+    /// How its pages show.
+    pub pages: Pages,
     /// What the header says and the pages disprove, or what had to be found without it.
     pub notes: Vec<(&'static str, String, String)>,
 }
@@ -55,7 +65,7 @@ pub(super) fn of(source: &Source) -> Option<Detected> {
     let geometry = header.and_then(|header| header.geometry()).filter(|stated| stated.page_size == page_size);
     let reserved = || Geometry::new(page_size, reserved_of_all(source, page_size));
     let geometry = geometry.or_else(reserved).unwrap_or(Geometry { page_size, reserved: 0 });
-    Some(Detected { header, geometry, borne_out: true, beheaded: false, shifted: false, notes: Vec::new() })
+    Some(Detected { header, geometry, borne_out: true, pages: Pages::InPlace, notes: Vec::new() })
 }
 
 /// Tells what the main file is; `None` when nothing about it is an SQLite database.
@@ -90,35 +100,24 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                     (Some(told), _) => told,
                     (None, Some(stated)) => stated,
                     (None, None) if magic_only => by_first_page(bytes)?,
-                    (None, None) => return by_any_offset(bytes, header).or_else(|| by_ends(bytes, header)),
+                    (None, None) => return out_of_place(bytes, header),
                 }
             }
         },
     };
     let borne_out = HEALTHS.into_iter().any(|health| is_borne_out(bytes, geometry, health));
-    Some(Detected { header, geometry, borne_out, beheaded: false, shifted: false, notes })
+    Some(Detected { header, geometry, borne_out, pages: Pages::InPlace, notes })
 }
 
-/// A file in which no page begins as one, by the cells with which they end.
-fn by_ends(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
-    let geometry = beheaded::geometry(bytes)?;
-    let notes = vec![(
-        "database_header.page_size",
-        "no header".to_owned(),
-        format!("{}, as pages end with cells", geometry.page_size),
-    )];
-    Some(Detected { header, geometry, borne_out: true, beheaded: true, shifted: false, notes })
-}
-
-/// A file in which no page lies at a multiple of its size, by those that lie elsewhere.
-fn by_any_offset(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
-    let geometry = shifted::geometry(bytes)?;
-    let notes = vec![(
-        "database_header.page_size",
-        "no header".to_owned(),
-        format!("{}, as pages read that lie beside their places", geometry.page_size),
-    )];
-    Some(Detected { header, geometry, borne_out: true, beheaded: false, shifted: true, notes })
+/// A file in which no page begins where one should, by the pages that lie elsewhere, or the cells with which they end.
+fn out_of_place(bytes: &[u8], header: Option<Header>) -> Option<Detected> {
+    let shifted =
+        || Some((shifted::geometry(bytes)?, Pages::Shifted, "pages read that lie beside their places"));
+    let beheaded = || Some((beheaded::geometry(bytes)?, Pages::Beheaded, "pages end with cells"));
+    let (geometry, pages, why) = shifted().or_else(beheaded)?;
+    let expected = format!("{}, as {why}", geometry.page_size);
+    let notes = vec![("database_header.page_size", "no header".to_owned(), expected)];
+    Some(Detected { header, geometry, borne_out: true, pages, notes })
 }
 
 /// The geometry by which the file is as long as its header counts pages: where no page shows its size.
@@ -218,7 +217,7 @@ pub(super) fn may_be_damaged(bytes: &[u8]) -> bool {
 
 /// Whether a file is a store, though no page of it begins where one should.
 pub(super) fn is_out_of_place(bytes: &[u8]) -> bool {
-    detect(bytes).is_some_and(|detected| detected.beheaded || detected.shifted)
+    detect(bytes).is_some_and(|detected| detected.pages != Pages::InPlace)
 }
 
 /// The geometry under which most pages read, without the header's help.

@@ -353,13 +353,8 @@ impl<'a> Reader<'_, 'a> {
             if claims.has(Claim::TextInvalid) && claims.has(Claim::PageDamaged) {
                 self.blank_overwritten_sectors(version, cell, first_cell, batch);
             }
-            if self.ground.survey.page(number).rebuilt
-                && restored.is_none()
-                && let Some((_, noise)) = scratch.overrun.iter().find(|(at, _)| *at == cell.at)
-                && let Ok(header) = record::header(&payload.bytes, cell.payload_len)
-            {
-                let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
-                self.layout.blank((header.len, header.serials()), cell, &[*noise], true, row);
+            if self.ground.survey.page(number).rebuilt && restored.is_none() {
+                self.blank_noise(cell, &payload.bytes, &scratch.overrun, first_cell, batch);
             }
             self.add_evidence(version, method(claims, self.rowids), spans_from, batch);
             if let Some((page, copy, _)) = &restored {
@@ -516,6 +511,21 @@ impl<'a> Reader<'_, 'a> {
             lost.iter().map(|part| Extent { from: on_page(part.from), to: on_page(part.to) }).collect();
         let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
         self.layout.blank((header.len, header.serials()), cell, &lost, true, row);
+    }
+
+    /// Takes back what a cell that ends amid noise has of it; `overrun` are those of its page that do.
+    fn blank_noise(
+        &self,
+        cell: &Cell,
+        payload: &[u8],
+        overrun: &[(u32, Extent)],
+        first_cell: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let Some((_, noise)) = overrun.iter().find(|(at, _)| *at == cell.at) else { return };
+        let Ok(header) = record::header(payload, cell.payload_len) else { return };
+        let row = batch.cells.get_mut(first_cell..).unwrap_or_default();
+        self.layout.blank((header.len, header.serials()), cell, &[*noise], true, row);
     }
 
     /// Takes back what was read from sectors of a damaged page in which text doesn't read: other bytes stand there.

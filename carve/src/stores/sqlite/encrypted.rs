@@ -52,19 +52,8 @@ fn is_uniform(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::noise::tests::noise;
     use super::evidence;
-
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 88_172_645_463_325_252_u64;
-        (0..len)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 24) as u8
-            })
-            .collect()
-    }
 
     #[test]
     fn random_pages_are_named_as_encrypted_and_text_is_not() {

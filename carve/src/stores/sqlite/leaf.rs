@@ -5,7 +5,7 @@ use super::view::PageVersion;
 use mudlark_parsers::bytes::touch;
 use mudlark_parsers::claim::{Claim, Claims};
 use mudlark_parsers::sqlite::cell::Cell;
-use mudlark_parsers::sqlite::freeblock_chain;
+use mudlark_parsers::sqlite::freeblock_chain::{self, MOST_OF_A_FRAGMENT};
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record::{self, MAX_COLUMNS, RecordFault, RecordHeader};
@@ -100,9 +100,6 @@ pub(super) fn cells(
         found.reads || !salvaged.iter().any(|cell| cell.at < found.cell.end && found.cell.at < cell.end)
     });
 }
-
-/// Most bytes of a fragment: more would be a freeblock.
-const MOST_OF_A_FRAGMENT: u32 = 3;
 
 /// Whether cells fill an extent from its first byte on, but for fragments. In the cell content area SQLite makes a
 /// freeblock of what it frees, whose first four bytes are its own: where whole cells stand instead none was freed, and

@@ -73,6 +73,7 @@ mod windows;
 mod wiped;
 mod zeroed;
 
+use self::database::Roles;
 use super::{Difference, Instance, Options, Place, Recognition, SchemaRead, Store};
 use crate::error::Error;
 use crate::model::{Goal, History, Part, Replayed, Undoable, Until};
@@ -80,6 +81,7 @@ use crate::progress::Progress;
 use crate::scan::{Mark, Scanner};
 use crate::source::Source;
 use mudlark_parsers::sqlite::{header, journal, wal};
+use std::cell::LazyCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -141,10 +143,21 @@ impl Store for Sqlite {
     }
 
     fn in_place(&self, main: &Source, others: &[Source]) -> Option<Source> {
-        if let Some(rebuilt) = beheaded::rebuilt(main, others) {
+        // A file that was found in an image is put together already.
+        if main.is_part() {
+            return None;
+        }
+        // Frames of a log and records of a journal lie anywhere.
+        Roles::of(std::slice::from_ref(main)).main?;
+        let detected = LazyCell::new(|| detect::detect(main.bytes()));
+        if !main.bytes().starts_with(header::MAGIC)
+            && let Some(told) = detected.as_ref().filter(|detected| detected.pages == detect::Pages::Beheaded)
+            && let Some(rebuilt) = beheaded::rebuilt(main, told.geometry, others)
+        {
             return Some(rebuilt);
         }
-        let (extents, page_size) = shifted::extents(main)?;
+        let geometry = || Some(detected.as_ref()?.geometry);
+        let (extents, page_size) = shifted::extents(main, geometry)?;
         Some(main.moved(&extents, page_size))
     }
 

@@ -1,7 +1,9 @@
 //! Bytes of which each is as likely as any other: what was encrypted, overwritten with noise, or compressed.
 
+use super::survey;
+
 /// Bytes of a sector.
-pub(super) const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = survey::SECTOR as usize;
 
 /// Bytes of a sector that are too few to tell.
 const FEW: usize = 400;
@@ -44,10 +46,11 @@ pub(super) fn places_outside(page: &[u8]) -> Vec<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{SECTOR, is_noise, places_outside};
 
-    fn noise(length: usize) -> Vec<u8> {
+    /// Bytes of which each is as likely as any other.
+    pub fn noise(length: usize) -> Vec<u8> {
         let mut state = 88_172_645_463_325_252_u64;
         let mut next = || {
             state ^= state << 13;

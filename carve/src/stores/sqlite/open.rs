@@ -307,8 +307,7 @@ fn view<'a>(
             header: None,
             geometry: told.unwrap_or(Geometry { page_size, reserved: 0 }),
             borne_out: false,
-            beheaded: false,
-            shifted: false,
+            pages: detect::Pages::InPlace,
             notes: Vec::new(),
         },
         (None, None) => {

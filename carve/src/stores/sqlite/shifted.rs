@@ -4,8 +4,7 @@
 //! distance from their places; what interior pages lead to, and the definitions, tell how far that is. Where whole pages are
 //! lost at the beginning [`lost_start`] tells how many.
 
-use super::database::{Database, Roles};
-use super::detect;
+use super::database::Database;
 use super::lost_start;
 use super::survey;
 use crate::model::{Extent, Finding};
@@ -48,19 +47,15 @@ struct Run {
     by: i64,
 }
 
-/// Where the pages of a database lie in its file; `None` where all lie in their places, as far as that can be told.
-pub(super) fn extents(main: &Source) -> Option<(Vec<Extent>, u32)> {
+/// Where the pages of a database lie in its file; `None` where all lie in their places, as far as that can be told. `found` gives
+/// their size where no header states it.
+pub(super) fn extents(main: &Source, found: impl FnOnce() -> Option<Geometry>) -> Option<(Vec<Extent>, u32)> {
     let bytes = main.bytes();
-    // Frames of a log and records of a journal lie anywhere.
-    Roles::of(std::slice::from_ref(main)).main?;
     // Whole pages more or less move nothing out of step.
     // Where no page lies in its place these are no help.
     let stated = header::header(bytes).ok().and_then(|(_, header)| header.geometry());
-    let geometry = stated.or_else(|| Some(detect::detect(bytes)?.geometry))?;
+    let geometry = stated.or_else(found)?;
     let is_whole = (bytes.len() as u64).is_multiple_of(u64::from(geometry.page_size));
-    if main.is_part() {
-        return None;
-    }
     if is_whole {
         let size = u64::from(geometry.page_size);
         let lost = (!bytes.starts_with(header::MAGIC)).then(|| lost_start::pages(bytes, geometry))?? as u64;

@@ -212,7 +212,7 @@ fn look_at(page: &Page<'_>, page_count: u32, scratch: &mut Vec<Cell>) -> PageInf
 }
 
 /// Bytes of a sector, the least that a disk loses.
-const SECTOR: u32 = 512;
+pub(super) const SECTOR: u32 = 512;
 
 /// The sectors of a page. Those of a page of a log or a journal don't begin where it does.
 #[derive(Clone, Copy, Debug)]

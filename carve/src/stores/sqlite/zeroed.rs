@@ -3,13 +3,10 @@
 //! A BLOB may well hold zeros. Those of a lost sector begin and end where sectors of the file do, which others do once in
 //! 512 times: in a damaged file they are taken for lost.
 
-use super::survey::LEAST_PART;
+use super::survey::{LEAST_PART, SECTOR};
 use crate::source::Span;
 use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::page::Extent;
-
-/// What is lost at a time.
-const SECTOR: u64 = 512;
 
 /// The lost parts of a payload, the parts of which lie at these places of the files, in its order.
 pub(super) fn parts(payload: &[u8], places: impl Iterator<Item = Span>) -> Vec<Extent> {
@@ -31,7 +28,8 @@ fn runs(bytes: &[u8], offset: u64) -> Vec<(usize, usize)> {
     let (mut found, mut run): (Vec<(usize, usize)>, Option<usize>) = (Vec::new(), None);
     let mut at = 0;
     loop {
-        let next = (at + (SECTOR - (offset + at as u64) % SECTOR) as usize).min(bytes.len());
+        let within = (offset + at as u64) % u64::from(SECTOR);
+        let next = (at + SECTOR as usize - within as usize).min(bytes.len());
         let sector = bytes.get(at..next).unwrap_or_default();
         let is_lost = !sector.is_empty() && all_zero(sector);
         if let Some(begin) = run.filter(|_| !is_lost) {

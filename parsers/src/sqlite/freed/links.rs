@@ -1,8 +1,7 @@
 //! What an interior page has left where a page is a leaf now.
 
 use super::Possible;
-use crate::bytes::be_u32_at;
-use crate::sqlite::varint::{varint_at, varint_len};
+use crate::sqlite::salvage::strict_link;
 use std::ops::Range;
 
 /// Cells of an interior page of a table side by side that are no accident.
@@ -34,9 +33,7 @@ pub(super) fn runs(page: &[u8], extent: Range<usize>) -> Vec<Range<usize>> {
 
 /// The key of the link at a place, and its end.
 fn link(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    be_u32_at(bytes, at).filter(|child| (1..PAGES).contains(child))?;
-    let (key, size) = varint_at(bytes, at + 4)?;
-    (size == varint_len(key)).then_some((key, at + 4 + size))
+    strict_link(bytes, at).filter(|(child, ..)| (1..PAGES).contains(child)).map(|(_, key, end)| (key, end))
 }
 
 /// Leaves out what begins amid such cells: values of any kind read there.

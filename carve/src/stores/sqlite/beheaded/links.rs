@@ -3,13 +3,9 @@
 //! They are a page and a row id each, too little to show themselves: that the rows of the pages to which they lead lie
 //! between the ids tells that they are links.
 
-use mudlark_parsers::bytes::be_u32_at;
 use mudlark_parsers::sqlite::geometry::Geometry;
-use mudlark_parsers::sqlite::varint::{varint_at, varint_len};
+use mudlark_parsers::sqlite::salvage;
 use std::collections::HashMap;
-
-/// Bytes of the number of a page.
-const CHILD: usize = 4;
 
 /// A link of an interior page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +48,9 @@ pub(super) fn side_by_side(page: &[u8], geometry: Geometry, pages: u32) -> Vec<L
 
 /// What may be a link at a place, and where it ends.
 fn link_at(page: &[u8], at: usize, pages: u32) -> Option<(Link, usize)> {
-    let child = be_u32_at(page, at).filter(|child| (2..=pages).contains(child))?;
-    let (key, size) = varint_at(page, at + CHILD)?;
-    (size == varint_len(key)).then(|| (Link { at: at as u32, child, key: key as i64 }, at + CHILD + size))
+    let (child, key, end) =
+        salvage::strict_link(page, at).filter(|(child, ..)| (2..=pages).contains(child))?;
+    Some((Link { at: at as u32, child, key: key as i64 }, end))
 }
 
 /// The run of links that the rows of most of the pages behind them bear out, and those of none contradict.

@@ -6,10 +6,8 @@ use super::super::leaf::FoundCell;
 use super::super::noise::is_noise;
 use super::super::survey::Sectors;
 use super::super::view::PageVersion;
+use mudlark_parsers::sqlite::freeblock_chain::MOST_OF_A_FRAGMENT;
 use mudlark_parsers::sqlite::page::Extent;
-
-/// Most bytes of a fragment: more would be a freeblock.
-const MOST_OF_A_FRAGMENT: u32 = 3;
 
 /// The cells of a page that end amid noise in which no other cell begins, by their places, each with what it has of the
 /// noise.
