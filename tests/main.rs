@@ -28,6 +28,7 @@ mod index_entries;
 mod interrupted;
 mod journals;
 mod json_lines;
+mod large_commits;
 mod lifetimes;
 mod live_rows;
 mod lost_roots;

@@ -288,7 +288,7 @@ fn renumber(search: &Search<'_, '_>, dead: &mut [Candidate]) {
 pub(super) fn now(ids: IdsSince<'_>, rowid: i64) -> (i64, Numbering) {
     match ids.of(rowid) {
         IdSince::Is(now) => (now, Numbering::Present),
-        IdSince::Gone => (rowid, Numbering::Former),
+        IdSince::Gone(last) => (last, Numbering::Former),
     }
 }
 

@@ -67,10 +67,11 @@ impl Earlier {
                 return Self { page, ranks: own, former: None, least: beside(info.first) };
             };
             // Rows that are gone keep the ids that they had.
-            let now = since.within(ids);
-            let first = now.as_ref().map_or(info.first, |now| info.first.min(*now.start()));
-            let ranks = now.map_or_else(|| own.clone(), |now| ranks(*now.start(), *now.end()));
-            return Self { page, ranks, former: Some(own), least: beside(first) };
+            let (now, last) = (since.within(ids.clone()), since.last_within(ids));
+            let first = now.as_ref().map_or(*last.start(), |now| *last.start().min(now.start()));
+            let former = ranks(*last.start(), *last.end());
+            let ranks = now.map_or_else(|| former.clone(), |now| ranks(*now.start(), *now.end()));
+            return Self { page, ranks, former: Some(former), least: beside(first) };
         }
         let version = database.view.page(page);
         let parsed = version.as_ref().and_then(|version| {

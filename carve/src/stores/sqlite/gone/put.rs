@@ -11,7 +11,7 @@ use super::super::windows;
 use super::judge::Judged;
 use super::method::Method;
 use super::noted::{Matched, Noted, Order};
-use super::{Candidate, Dead, zeroed};
+use super::{Candidate, Dead, Numbering, zeroed};
 use crate::confidence;
 use crate::error::Error;
 use crate::model::{
@@ -211,7 +211,8 @@ fn lifetimes(target: &Target<'_, '_>, judged: &Judged) -> Cow<'static, [Lifetime
     });
     let key = if target.rowids { dead.rowid.map(Ranked::of_rowid) } else { dead.key.as_deref().copied() };
     let sure = key.is_some() && !dead.claims.has(Claim::RowidInferred);
-    Cow::Owned(of_table.of_gone(key, sure, dead.content, in_base))
+    let of_now = dead.numbering != Numbering::Unknown;
+    Cow::Owned(of_table.of_gone((key, sure), dead.content, in_base, of_now))
 }
 
 /// The state, or that it isn't known: where of rows with these claims fewer than half had it.

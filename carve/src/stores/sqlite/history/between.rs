@@ -33,7 +33,7 @@ impl Trees {
     /// Notes the ids that a later commit gave to rows.
     pub fn note(&mut self, changes: &[TableChange]) {
         for change in changes.iter().filter(|change| !change.renumbered.is_empty()) {
-            let given: NewIds = change.renumbered.iter().copied().collect();
+            let given: NewIds = change.renumbered.pairs().collect();
             let ids = match self.ids.remove(&change.object) {
                 Some(ids) => ids.into_iter().filter_map(|(old, id)| Some((old, *given.get(&id)?))).collect(),
                 None => given,

@@ -37,7 +37,7 @@ pub struct Changes<'a> {
 /// The rows of a table.
 #[derive(Debug)]
 struct OfTable {
-    rows: Vec<RowChange>,
+    change: TableChange,
     layouts: [Layout; 2],
     known: [bool; 2],
     broken: bool,
@@ -104,7 +104,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<C
 fn table(
     pages: &Pages<'_>,
     trees: [&Trees; 2],
-    mut change: TableChange,
+    change: TableChange,
     lost: &BTreeMap<usize, LostPages>,
     encoding: TextEncoding,
 ) -> Option<(TableDelta, OfTable)> {
@@ -112,15 +112,16 @@ fn table(
     let [before, after] = objects;
     let object = after.or(before).filter(|object| object.kind == SchemaKind::Table && object.root != 1)?;
     let known = change.read.known;
-    change.rows.append(&mut change.gone);
-    if change.rows.is_empty() && known == [true; 2] {
+    if change.is_empty() && change.gone.is_empty() && known == [true; 2] {
         return None;
     }
     let widest = || {
-        let columns = change.rows.iter().flat_map(|row| {
-            [row.before.map(|row| (row, trees[0].state)), row.after.map(|row| (row, trees[1].state))]
-        });
-        columns.flatten().filter_map(|(row, state)| stored_columns(pages, row, state)).max().unwrap_or(0)
+        let of_row = |row: &RowChange| {
+            let rows = [(row.before, trees[0].state), (row.after, trees[1].state)].into_iter();
+            rows.filter_map(|(row, state)| stored_columns(pages, row?, state)).max()
+        };
+        let of_part = change.all(pages).filter_map(|part| part.rows.iter().filter_map(of_row).max());
+        of_part.chain(change.gone.iter().filter_map(of_row)).max().unwrap_or(0)
     };
     let layout = |of: Option<&Object>| {
         let object = of.unwrap_or(object);
@@ -149,7 +150,7 @@ fn table(
         known: known.map(|known| known && !broken),
     };
     let rowids = object.keys == rows::Keys::Rowid;
-    Some((delta, OfTable { rows: change.rows, layouts, known, broken, rowids }))
+    Some((delta, OfTable { change, layouts, known, broken, rowids }))
 }
 
 fn stored_columns(pages: &Pages<'_>, row: RowAt, state: u32) -> Option<usize> {
@@ -214,7 +215,9 @@ impl<'a> Difference<'a> for Changes<'a> {
         let columns = delta.columns();
         let [from, to] = self.states;
         let [earlier, later] = &of.layouts;
-        for change in &of.rows {
+        let parts = of.change.all(&self.pages);
+        let gone = of.change.gone.iter().copied();
+        for change in parts.flat_map(|part| part.into_owned().rows).chain(gone) {
             self.pages.begin();
             let read = |row: Option<RowAt>, state, layout| {
                 row.map(|row| row_then(&self.pages, row, state, layout, encoding, of.rowids))

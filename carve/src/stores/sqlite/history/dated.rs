@@ -2,7 +2,7 @@
 
 use super::objects::Object;
 use super::pages::Pages;
-use super::rows;
+use super::rows::{self, RowAt};
 use super::walk::TableChange;
 use crate::model::Bound;
 use crate::moments;
@@ -73,10 +73,18 @@ pub fn latest(
     if columns.is_empty() {
         return None;
     }
-    let written = change.rows.iter().rev().filter_map(|row| row.after.map(|after| (after, row.before)));
+    // Of rows with row ids the later ones are those with the greater ids.
+    let mut written: Vec<(RowAt, Option<RowAt>)> = Vec::new();
+    for part in (0..change.parts()).rev().map(|part| change.part(pages, part)) {
+        let rows = part.rows.iter().rev().filter_map(|row| row.after.map(|after| (after, row.before)));
+        written.extend(rows.take(ASKED - written.len()));
+        if written.len() == ASKED {
+            break;
+        }
+    }
     let mut best: Option<(i64, &str)> = None;
-    for (row, before) in written.take(ASKED) {
-        let read = |row: rows::RowAt, state: u32| {
+    for (row, before) in written {
+        let read = |row: RowAt, state: u32| {
             let version = pages.at(row.page, state).image()?;
             let page = Page::parse(version.bytes, row.page, pages.geometry)?;
             let cell = page.good_cell(row.at as usize)?;

@@ -6,20 +6,21 @@
 use super::super::layout::Layout;
 use super::super::rank::{Rank, Ranked};
 use super::pages::Pages;
+use super::ranges::firsts;
 use super::renumbered::Renumbered;
-use super::rows::{self, Keys};
-use super::walk::{Reread, RowChange, TableChange, read_again};
+use super::rows::Keys;
+use super::walk::{Changed, Reread, RowChange, TableChange, read_again};
 use std::collections::HashMap;
 use std::ops::{Deref, Range, RangeInclusive};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Events of one object that are held, each of 24 bytes. The versions that they are of take about ten times as much when
-/// they are put out.
-const MOST_HELD: usize = 1 << 20;
+/// they are put out, and so does each row that was given another id, all of whose earlier copies are asked.
+const MOST_HELD: usize = 1 << 19;
 
 /// Events of a range of keys. A range holds several times as many versions where VACUUM gave ids anew, by which rows that were
 /// gone before are asked for with those that have their ids since.
-const OF_RANGE: usize = MOST_HELD / 4;
+const OF_RANGE: usize = MOST_HELD / 2;
 
 /// Ranges that are kept: neighbours are asked for by several threads at a time.
 const KEPT: usize = 3;
@@ -273,20 +274,12 @@ impl Cut {
                     found.renumber(ids);
                 }
                 Step::Changed { state, read, grown } => {
+                    let states = [state.saturating_sub(1), *state];
                     for ranks in asked.last().into_iter().flatten() {
-                        let mut rows = read_again(pages, read, *state, self.keys, ranks);
-                        if let Some(layout) = grown {
-                            let states = [state.saturating_sub(1), *state];
-                            let is_grown = |row: &mut RowChange| {
-                                let both = row.before.zip(row.after);
-                                both.is_some_and(|(old, new)| {
-                                    rows::is_grown(pages, (&old, &new), states, layout)
-                                })
-                            };
-                            let grown: Vec<RowChange> = rows.extract_if(.., is_grown).collect();
-                            found.grow(&grown);
-                        }
-                        found.add(rows.iter(), read.known, *state);
+                        let rows = read_again(pages, read, states, self.keys, ranks);
+                        let changed = Changed::of(rows, pages, states, grown.as_deref());
+                        found.grow(&changed.grown);
+                        found.add(changed.rows.iter(), read.known, *state);
                     }
                 }
             }
@@ -370,41 +363,57 @@ impl Happened {
 pub(super) struct Gathered {
     happened: Happened,
     steps: Vec<Step>,
+    /// Rows that were given other ids, counted each time.
+    renumbered: usize,
     is_cut: bool,
 }
 
 impl Gathered {
-    /// Adds what a commit did to rows: the ids that it gave them, if it did, and changes. Those of which `is_wanted` says so
-    /// are kept, unless there are more than are held, and they `may_be_cut`. `layout` is how records become rows.
+    /// Adds what a commit did to rows: the ids that it gave them, if it did, and changes. Those of the row that is asked for
+    /// are kept, or all, unless there are more than are held. `layout` is how records become rows.
     pub fn add(
         &mut self,
+        pages: &Pages<'_>,
         (change, state): (TableChange, u32),
         (given, layout): (Option<Arc<Renumbered>>, Option<&Layout>),
-        is_wanted: impl Fn(&&RowChange) -> bool,
-        may_be_cut: bool,
+        only: Option<i64>,
     ) {
-        let TableChange { rows, grown, read, .. } = change;
-        if !self.is_cut {
-            if let Some(ids) = &given {
-                self.happened.renumber(ids);
+        self.renumbered += change.renumbered.rows();
+        let changed = match only {
+            Some(rowid) => Some(change.about(pages, rowid)),
+            None => change.is_held().then(|| change.part(pages, 0)),
+        };
+        let any_grown = changed.as_ref().is_none_or(|changed| !changed.grown.is_empty());
+        match changed.filter(|_| !self.is_cut) {
+            Some(changed) => {
+                if let Some(ids) = &given {
+                    self.happened.renumber(ids);
+                }
+                self.happened.grow(&changed.grown);
+                let is_wanted = |row: &&RowChange| only.is_none_or(|rowid| row.key == rowid);
+                self.happened.add(changed.rows.iter().filter(is_wanted), change.read.known, state);
             }
-            self.happened.grow(&grown);
-            self.happened.add(rows.iter().filter(is_wanted), read.known, state);
+            None => self.cut(),
         }
-        if !may_be_cut {
+        if only.is_some() {
             return;
         }
         self.steps.push(match given {
             Some(ids) => Step::Renumbered(ids),
             None => {
-                let grown = layout.filter(|_| !grown.is_empty()).cloned().map(Box::new);
-                Step::Changed { state, read, grown }
+                let grown = layout.filter(|_| any_grown).cloned().map(Box::new);
+                Step::Changed { state, read: change.read, grown }
             }
         });
-        if !self.is_cut && self.happened.events.len() + self.happened.grown.len() > MOST_HELD {
-            self.is_cut = true;
-            self.happened = Happened::default();
+        if self.happened.events.len() + self.happened.grown.len() + self.renumbered > MOST_HELD {
+            self.cut();
         }
+    }
+
+    /// Goes on without what happened: it is read anew.
+    fn cut(&mut self) {
+        self.is_cut = true;
+        self.happened = Happened::default();
     }
 
     pub fn finish(self, keys: Keys) -> Events {
@@ -415,7 +424,14 @@ impl Gathered {
         let mut given: Vec<&Renumbered> = Vec::new();
         for step in self.steps.iter().rev() {
             match step {
-                Step::Renumbered(ids) => given.push(ids),
+                Step::Renumbered(ids) => {
+                    // Each copy from before is asked by the id that its row has since.
+                    ranks.extend(ids.given().filter_map(|(ids, rows)| {
+                        let now = given.iter().rev().try_fold(ids, |ids, given| given.after(&ids))?;
+                        Some((Rank::of_rowid(*now.start()), Rank::of_rowid(*now.end()), rows))
+                    }));
+                    given.push(ids);
+                }
                 Step::Changed { read, .. } if given.is_empty() => {
                     ranks.extend(read.ranks().map(|(ranks, rows)| (*ranks.start(), *ranks.end(), rows)));
                 }
@@ -431,38 +447,9 @@ impl Gathered {
                 })),
             }
         }
-        let firsts = firsts(ranks, keys == Keys::Rowid);
+        let firsts = firsts(ranks, keys == Keys::Rowid, OF_RANGE);
         Events::Cut(Cut { keys, firsts, steps: self.steps, recent: Mutex::default() })
     }
-}
-
-/// The least rank of each range but the first, by the least and the greatest rank of the rows on pages, and how many these
-/// are. Only `by_rowid` it is known what lies between ranks.
-fn firsts(mut ranks: Vec<(Rank, Rank, u32)>, by_rowid: bool) -> Vec<Rank> {
-    ranks.sort_unstable();
-    let (mut firsts, mut events) = (Vec::new(), 0);
-    for of_rank in ranks.chunk_by(|(a, ..), (b, ..)| a == b) {
-        let Some((first, last, _)) = of_rank.last() else { continue };
-        let further: usize = of_rank.iter().map(|(.., rows)| *rows as usize).sum();
-        if events > 0 && events + further > OF_RANGE {
-            firsts.push(*first);
-            events = 0;
-        }
-        events += further;
-        // A page that was written again and again.
-        let parts = (further / OF_RANGE) as u64;
-        if by_rowid && parts > 0 {
-            let ids = Rank::rowids(&(*first..=*last));
-            let width = ids.end().abs_diff(*ids.start()) / (parts + 1);
-            let next = |part: u64| ids.start().saturating_add_unsigned(width.saturating_mul(part));
-            firsts.extend((1..=parts).take_while(|_| width > 0).map(|part| Rank::of_rowid(next(part))));
-            events = if width > 0 { further / (parts as usize + 1) } else { events };
-        }
-    }
-    // Other pages begin between those ranks.
-    firsts.sort_unstable();
-    firsts.dedup();
-    firsts
 }
 
 /// What a commit did to the versions of a row; `known` tells whether all pages are known before it, and behind it.
@@ -475,29 +462,4 @@ fn of_row(row: &RowChange, [before_known, after_known]: [bool; 2], state: u32) -
         row.before.and_then(|before| event(before.content, ended)),
         row.after.and_then(|after| event(after.content, came)),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{OF_RANGE, Rank, firsts};
-
-    const MANY: u32 = OF_RANGE as u32;
-
-    fn of_ids(pages: &[(i64, i64, u32)]) -> Vec<Rank> {
-        let ranks = pages.iter().map(|(from, to, rows)| (Rank::of_rowid(*from), Rank::of_rowid(*to), *rows));
-        firsts(ranks.collect(), true)
-    }
-
-    #[test]
-    fn a_range_ends_where_the_rows_of_a_further_page_would_be_too_many() {
-        assert_eq!(of_ids(&[(1, 50, MANY / 2), (51, 99, MANY / 2), (100, 150, 9)]), [Rank::of_rowid(100)]);
-        assert_eq!(of_ids(&[(1, 50, 7), (51, 99, 7)]), []);
-    }
-
-    #[test]
-    fn a_page_that_was_written_again_and_again_is_cut_between_its_rows() {
-        let cut = of_ids(&[(1, 101, MANY), (1, 101, MANY), (11, 101, 3)]);
-        assert_eq!(cut, [34, 67].map(Rank::of_rowid));
-        assert_eq!(of_ids(&[(7, 7, MANY), (7, 7, MANY)]), []);
-    }
 }

@@ -4,8 +4,7 @@ use super::events::Gathered;
 use super::objects::Object;
 use super::pages::Pages;
 use super::renumbered::Renumbered;
-use super::rows::Keys;
-use super::walk::{RowChange, Walk};
+use super::walk::Walk;
 use crate::stores::AskedRow;
 use mudlark_parsers::value::TextEncoding;
 use std::collections::HashMap;
@@ -53,8 +52,7 @@ impl Followed {
             events.resize_with(walk.objects.len(), Gathered::default);
             for change in step.tables {
                 let number = change.object;
-                let given = (!change.renumbered.is_empty())
-                    .then(|| Arc::new(change.renumbered.iter().copied().collect::<Renumbered>()));
+                let given = (!change.renumbered.is_empty()).then(|| Arc::new(change.renumbered.clone()));
                 if let Some(ids) = &given {
                     renumbered.entry(number).or_default().push((state, Arc::clone(ids)));
                 }
@@ -63,12 +61,10 @@ impl Followed {
                 };
                 let object = walk.objects.get(number);
                 let only = object.zip(asked).filter(|(object, asked)| is_of(object, asked));
-                let is_wanted = |row: &&RowChange| only.is_none_or(|(_, asked)| row.key == asked.rowid);
-                let has_rows = object.is_some_and(|object| object.keys != Keys::None);
+                let only = only.map(|(_, asked)| asked.rowid);
                 let layout = object.and_then(|object| object.layout.as_ref());
                 if let Some(events) = events.get_mut(number) {
-                    let may_be_cut = has_rows && only.is_none();
-                    events.add((change, state), (given, layout), is_wanted, may_be_cut);
+                    events.add(pages, (change, state), (given, layout), only);
                 }
             }
         }

@@ -45,8 +45,8 @@ pub struct Lifetimes<'a> {
 pub enum IdSince {
     /// This.
     Is(i64),
-    /// None: the row was gone by then.
-    Gone,
+    /// None: the row was gone by then. This was its last.
+    Gone(i64),
 }
 
 /// The ids that rows have which a page of some time has under others, since VACUUM gave them.
@@ -56,8 +56,23 @@ pub struct IdsSince<'l>(&'l [(u32, Arc<Renumbered>)]);
 impl IdsSince<'_> {
     /// The id of a row that had this one.
     pub fn of(self, id: i64) -> IdSince {
-        let now = self.0.iter().try_fold(id, |id, (_, ids)| ids.get(id));
-        now.map_or(IdSince::Gone, IdSince::Is)
+        let mut last = id;
+        for (_, ids) in self.0 {
+            let Some(next) = ids.get(last) else { return IdSince::Gone(last) };
+            last = next;
+        }
+        IdSince::Is(last)
+    }
+
+    /// The least and the greatest id that rows which had some of these may have had when they went.
+    pub fn last_within(self, ids: RangeInclusive<i64>) -> RangeInclusive<i64> {
+        let (mut ids, mut all) = (ids.clone(), ids);
+        for (_, given) in self.0.iter().take(self.0.len().saturating_sub(1)) {
+            let Some(next) = given.after(&ids) else { break };
+            all = *all.start().min(next.start())..=*all.end().max(next.end());
+            ids = next;
+        }
+        all
     }
 
     /// The least and the greatest id that rows have which had some of these; `None` where all are gone.
@@ -290,19 +305,20 @@ impl OfTable<'_> {
     }
 
     /// When a row that is gone stood: `key` is `None` when it is lost, `sure` tells that it was read and not inferred.
-    /// `in_base` tells that a page which is older than all commits holds it.
+    /// `in_base` tells that a page which is older than all commits holds it, `of_now` that the key is the one that it had
+    /// last, though VACUUM may have given it.
     pub fn of_gone(
         &self,
-        key: Option<Ranked>,
-        sure: bool,
+        (key, sure): (Option<Ranked>, bool),
         content: Option<u64>,
         in_base: bool,
+        of_now: bool,
     ) -> Vec<Lifetime> {
         let before = in_base.then_some(Point::BeforeLog);
         let open = || before.map(|from| Lifetime { from: Some(from), to: None }).into_iter().collect();
         let Some(content) = content else { return open() };
         // Which row had which id before is not told apart here.
-        if in_base && self.objects.iter().any(|object| self.all.renumbered.contains_key(object)) {
+        if in_base && !of_now && self.objects.iter().any(|object| self.all.renumbered.contains_key(object)) {
             return open();
         }
         if self.objects.iter().any(|object| self.all.objects.get(*object).is_some_and(|object| object.broken))

@@ -16,6 +16,7 @@ mod lifetimes;
 mod objects;
 mod pages;
 mod point;
+mod ranges;
 mod reach;
 mod renumbered;
 mod replay;

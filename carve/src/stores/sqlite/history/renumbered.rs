@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 /// The new row ids by the old ones. VACUUM keeps the order of rows and leaves no gaps, so that most new ids lie as far from
 /// the old ones as those beside them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renumbered {
     /// In the order of their ids.
     runs: Vec<Run>,
@@ -47,11 +47,40 @@ fn follows(id: i64, next: i64) -> bool {
 }
 
 impl Renumbered {
+    /// Whether it says nothing of any row.
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether each row has the id that it had.
+    pub fn is_same(&self) -> bool {
+        self.runs.iter().all(|run| run.old == run.new)
+    }
+
+    /// Of how many rows it tells.
+    pub fn rows(&self) -> usize {
+        self.runs.iter().map(|run| run.more as usize + 1).sum()
+    }
+
+    /// The old and the new id of each row, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.runs.iter().flat_map(|run| {
+            (0..=run.more)
+                .map(|at| (run.old.saturating_add_unsigned(at), run.new.saturating_add_unsigned(at)))
+        })
+    }
+
     /// The id that a row was given.
     pub fn get(&self, id: i64) -> Option<i64> {
         let behind = self.runs.partition_point(|run| run.old <= id);
         let run = self.runs.get(behind.checked_sub(1)?)?;
         (id <= run.last(run.old)).then(|| run.new.saturating_add_unsigned(id.abs_diff(run.old)))
+    }
+
+    /// The ids that rows were given: such as follow one another, and how many they are.
+    pub fn given(&self) -> impl Iterator<Item = (RangeInclusive<i64>, u32)> {
+        let rows = |run: &Run| u32::try_from(run.more).unwrap_or(u32::MAX).saturating_add(1);
+        self.runs.iter().map(move |run| (run.new..=run.last(run.new), rows(run)))
     }
 
     /// The least and the greatest id that rows with some ids were given.

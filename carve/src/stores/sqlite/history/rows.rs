@@ -46,6 +46,8 @@ pub struct PageRows {
     pub broken: bool,
     /// The least and the greatest rank of its rows.
     pub ranks: Option<(Rank, Rank)>,
+    /// How many rows there are, those among them that were not asked for.
+    pub count: u32,
 }
 
 /// What is asked of a page's rows.
@@ -56,10 +58,18 @@ pub struct Asked<'r> {
     pub ranks: Option<&'r RangeInclusive<Rank>>,
 }
 
+/// What no row has.
+const NO_RANK: RangeInclusive<Rank> = RangeInclusive::new(Rank::NONE, Rank::LEAST);
+
 impl Asked<'_> {
     /// All of them.
     pub const fn all(keys: Keys) -> Self {
         Self { keys, ranks: None }
+    }
+
+    /// Their ranks, and how many they are; none of themselves.
+    pub const fn counted(keys: Keys) -> Self {
+        Self { keys, ranks: Some(&NO_RANK) }
     }
 }
 
@@ -174,11 +184,12 @@ impl PageRows {
             return;
         };
         self.ranks = Some(self.ranks.map_or((rank, rank), |(first, last)| (first.min(rank), last.max(rank))));
+        self.count += 1;
+        self.whole &= payload.is_some();
         if ranks.is_some_and(|ranks| !ranks.contains(&rank)) {
             return;
         }
         let content = payload.is_some().then(|| content(serials(), body));
-        self.whole &= content.is_some();
         self.rows.push(RowAt { key, content, page: number, at: cell.at });
     }
 }

@@ -20,6 +20,7 @@ use mudlark_parsers::sqlite::journal;
 use mudlark_parsers::sqlite::page::Page;
 use mudlark_parsers::sqlite::wal;
 use mudlark_parsers::value::TextEncoding;
+use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// As many deleted rows of one table in one commit as stand out: few programs delete so many at a time on purpose. So do as
@@ -240,8 +241,8 @@ fn counted(pages: &Pages<'_>, state: u32, walk: &Walk<'_, '_>, step: &Step) -> V
             internal: object.name.to_ascii_lowercase().starts_with("sqlite_"),
             ..RowCounts::default()
         };
-        count_rows(change, &mut counts);
-        let is_hidden = change.rows.is_empty() && change.grown.is_empty() && change.read.known == [false; 2];
+        count_rows(pages, change, &mut counts);
+        let is_hidden = change.is_empty() && change.read.known == [false; 2];
         counts.exact = counts.unknown == 0 && !object.broken && !is_hidden;
         counts.bulk = counts.deleted >= BULK;
         counts.emptied =
@@ -257,16 +258,26 @@ fn counted(pages: &Pages<'_>, state: u32, walk: &Walk<'_, '_>, step: &Step) -> V
     all
 }
 
-fn count_rows(change: &TableChange, counts: &mut RowCounts) {
+fn count_rows(pages: &Pages<'_>, change: &TableChange, counts: &mut RowCounts) {
     let [before_known, after_known] = change.read.known;
-    for row in &change.rows {
-        match (row.before, row.after) {
-            (Some(_), Some(_)) => counts.updated += 1,
-            (None, Some(_)) if before_known => counts.inserted += 1,
-            (Some(_), None) if after_known => counts.deleted += 1,
-            _ => counts.unknown += 1,
+    let of_part = |part: usize| {
+        let mut found = [0_u64; 4];
+        for row in &change.part(pages, part).rows {
+            let kind = match (row.before, row.after) {
+                (Some(_), Some(_)) => 0,
+                (None, Some(_)) if before_known => 1,
+                (Some(_), None) if after_known => 2,
+                _ => 3,
+            };
+            if let Some(count) = found.get_mut(kind) {
+                *count += 1;
+            }
         }
-    }
+        found
+    };
+    let add = |a: [u64; 4], b: [u64; 4]| std::array::from_fn(|kind| a[kind] + b[kind]);
+    let parts = (0..change.parts()).into_par_iter().map(of_part);
+    [counts.updated, counts.inserted, counts.deleted, counts.unknown] = parts.reduce(|| [0; 4], add);
 }
 
 /// Whether a tree holds no row: its root is a leaf without cells.

@@ -117,7 +117,7 @@ pub(in super::super) fn read(sources: &[Source], points: [Until; 2]) -> Result<U
                 }
             )));
         }
-        if change.rows.is_empty() && change.gone.is_empty() {
+        if change.is_empty() && change.gone.is_empty() {
             continue;
         }
         let lost = || refused(format!("rows of {} can't be read", object.name));
@@ -227,17 +227,20 @@ impl States3<'_> {
         };
         if read.left.is_some() {
             let row = |_: &RowChange| UndoRow { now: None, then: None, since: true };
-            read.rows = change.rows.iter().chain(&change.gone).map(row).collect();
+            read.rows
+                .extend(change.all(pages).flat_map(|part| part.rows.iter().map(row).collect::<Vec<_>>()));
+            read.rows.extend(change.gone.iter().map(row));
             return Some(read);
         }
         let rowids = object.keys == Keys::Rowid;
         let read_at = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, &layout, encoding);
-        let of_later = later.map_or(&[][..], |later| later.rows.as_slice());
-        let touched: HashSet<i64> = of_later.iter().map(|row| row.key).collect();
-        let taken: HashSet<i64> =
-            of_later.iter().filter(|row| row.after.is_some()).map(|row| row.key).collect();
+        let (mut touched, mut taken) = (HashSet::new(), HashSet::new());
+        for part in later.into_iter().flat_map(|later| later.all(pages)) {
+            touched.extend(part.rows.iter().map(|row| row.key));
+            taken.extend(part.rows.iter().filter(|row| row.after.is_some()).map(|row| row.key));
+        }
         let hidden = rowids && !object.has_alias();
-        for row in &change.rows {
+        for row in change.all(pages).flat_map(|part| part.into_owned().rows) {
             let mut now = read_at(row.after, self.behind.state)?;
             let mut then = read_at(row.before, self.before.state)?;
             let id = self.behind.id_now(index, row.key);
@@ -291,7 +294,10 @@ impl States3<'_> {
         encoding: TextEncoding,
     ) -> Option<Vec<[Option<RowThen<'a>>; 2]>> {
         let read = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, layout, encoding);
-        let rows = later.into_iter().flat_map(|later| later.rows.iter().chain(&later.gone));
+        let rows = later.into_iter().flat_map(|later| {
+            let parts = later.all(pages).flat_map(|part| part.into_owned().rows);
+            parts.chain(later.gone.iter().copied())
+        });
         rows.map(|row| Some([read(row.before, self.behind.state)?, read(row.after, self.today.state)?]))
             .collect()
     }

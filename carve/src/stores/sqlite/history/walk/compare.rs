@@ -1,98 +1,34 @@
 //! The rows of pages in two states, as sets: what differs between them.
 
-use super::super::super::rank::Rank;
-use super::super::pages::Pages;
+use super::super::renumbered::Renumbered;
 use super::super::rows::{self, Asked, Keys, PageRows, RowAt};
-use super::{Ids, NewIds, Owner, RowChange, TableChange, Touched, Walk};
+use super::change::{Changed, MOST_HELD, RowChange, Rows, TableChange};
+use super::reread::{ReadPage, Reread, Side, differences, rows_on};
+use super::{Ids, NewIds, Owner, Touched, Walk};
 use mudlark_parsers::sqlite::freelist::trunk;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The states in which a page is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-    Both,
+/// The rows of an object that were read.
+struct Held {
+    count: AtomicUsize,
+    /// All are held, however many there are.
+    all: bool,
 }
 
-/// Where the rows were read that a commit changed, to read some of them again.
-#[derive(Debug, Default)]
-pub struct Reread {
-    pages: Vec<ReadPage>,
-    /// Whether all pages are known before the commit, and behind it: a row that is not among theirs was not there.
-    pub known: [bool; 2],
-    /// Pages before or behind it that may have been another's, so that their rows prove nothing.
-    unsure: [bool; 2],
-}
-
-/// A page some rows of which differ, with the least and the greatest rank of these.
-#[derive(Clone, Copy, Debug)]
-struct ReadPage {
-    page: u32,
-    side: Side,
-    rows: u32,
-    first: Rank,
-    last: Rank,
-}
-
-impl ReadPage {
-    /// `None` where no row differs.
-    fn of(page: u32, side: Side, rows: &[PageRows; 2]) -> Option<Self> {
-        let first = rows.iter().filter_map(|rows| rows.ranks).map(|(first, _)| first).min()?;
-        let last = rows.iter().filter_map(|rows| rows.ranks).map(|(_, last)| last).max()?;
-        let rows = rows.iter().map(|rows| rows.rows.len() as u32).sum();
-        Some(Self { page, side, rows, first, last })
+impl Held {
+    const fn new(all: bool) -> Self {
+        Self { count: AtomicUsize::new(0), all }
     }
-}
 
-impl Reread {
-    /// For each page the ranks of the rows that differ, and how many of them it may have.
-    pub fn ranks(&self) -> impl Iterator<Item = (RangeInclusive<Rank>, u32)> {
-        self.pages.iter().map(|page| (page.first..=page.last, page.rows))
+    fn add(&self, rows: usize) {
+        self.count.fetch_add(rows, Ordering::Relaxed);
     }
-}
 
-/// The rows with some of the ranks that the commit before a state changed.
-pub fn again(
-    pages: &Pages<'_>,
-    read: &Reread,
-    state: u32,
-    keys: Keys,
-    ranks: &RangeInclusive<Rank>,
-) -> Vec<RowChange> {
-    pages.begin();
-    let states = [state.saturating_sub(1), state];
-    let mut sides = [Vec::new(), Vec::new()];
-    let is_asked = |page: &&ReadPage| page.first <= *ranks.end() && *ranks.start() <= page.last;
-    let asked = Asked { keys, ranks: Some(ranks) };
-    for page in read.pages.iter().filter(is_asked) {
-        let rows = rows_on(pages, (page.page, page.side), states, asked);
-        for (side, rows) in sides.iter_mut().zip(rows) {
-            side.extend(rows.rows);
-        }
-    }
-    for (side, _) in sides.iter_mut().zip(read.unsure).filter(|(_, unsure)| *unsure) {
-        side.clear();
-    }
-    sides.iter_mut().for_each(|side| side.sort_unstable());
-    let [before, after] = &sides;
-    differences(before, after)
-}
-
-/// The rows of a page before and behind.
-fn rows_on(
-    pages: &Pages<'_>,
-    (page, side): (u32, Side),
-    states: [u32; 2],
-    asked: Asked<'_>,
-) -> [PageRows; 2] {
-    let [from, to] = states;
-    match side {
-        Side::Before => [rows::on_page(pages, page, from, asked), PageRows::none()],
-        Side::After => [PageRows::none(), rows::on_page(pages, page, to, asked)],
-        Side::Both => rows::changed_on_page(pages, page, states, asked),
+    /// Whether there are more than are held.
+    fn is_full(&self) -> bool {
+        !self.all && self.count.load(Ordering::Relaxed) > MOST_HELD
     }
 }
 
@@ -128,8 +64,20 @@ impl Walk<'_, '_> {
         for (_, side, page) in &mut jobs {
             *side = if *side == Side::Both && is_inner(*page) { Side::After } else { *side };
         }
+        let counts: HashMap<u32, Held> =
+            touched.keys().map(|object| (*object, Held::new(ids.are_known(*object)))).collect();
         let read = |(object, side, page): &(u32, Side, u32)| {
-            rows_on(self.pages, (*page, *side), states, Asked::all(keys_of(*object)))
+            let (keys, held) = (keys_of(*object), counts.get(object));
+            let is_full = || held.is_some_and(Held::is_full);
+            let asked = if is_full() { Asked::counted(keys) } else { Asked::all(keys) };
+            let mut rows = rows_on(self.pages, (*page, *side), states, asked);
+            if let Some(held) = held {
+                held.add(rows.iter().map(|rows| rows.count as usize).sum());
+            }
+            if is_full() {
+                rows.iter_mut().for_each(|side| side.rows = Vec::new());
+            }
+            rows
         };
         let mut all: Vec<[PageRows; 2]> = jobs.par_iter().with_min_len(16).map(read).collect();
         // Overflow pages may be written while their leaf is not.
@@ -172,14 +120,16 @@ impl Walk<'_, '_> {
         for (object, _) in touched.iter().filter(|(_, of)| of.unsure_before && of.unsure_after) {
             sides.entry(*object).or_insert_with(|| [(Vec::new(), true), (Vec::new(), true)]);
         }
+        let overrun = self.pages.is_overrun();
+        self.overrun |= overrun;
         for (object, [(mut before, before_whole), (mut after, after_whole)]) in sides {
             let Some(info) = self.objects.get_mut(object as usize).filter(|info| info.keys != Keys::None)
             else {
                 continue;
             };
             let of = touched.remove(&object).unwrap_or_default();
-            let before_known = before_whole && !of.unsure_before && !self.pages.is_overrun();
-            let after_known = after_whole && !of.unsure_after && !self.pages.is_overrun();
+            let before_known = before_whole && !of.unsure_before && !overrun;
+            let after_known = after_whole && !of.unsure_after && !overrun;
             info.incomplete |= !before_known || !after_known;
             // Rows of pages that may have been another's prove nothing.
             if of.unsure_before {
@@ -195,51 +145,40 @@ impl Walk<'_, '_> {
             {
                 gone = renumber(&mut before, ids);
             }
-            before.par_sort_unstable();
-            after.par_sort_unstable();
-            let mut change = TableChange {
-                object: object as usize,
-                rows: Vec::new(),
-                renumbered: Vec::new(),
-                gone,
-                grown: Vec::new(),
-                read: Reread {
-                    pages: reads.remove(&object).unwrap_or_default(),
-                    known: [before_known, after_known],
-                    unsure: [of.unsure_before, of.unsure_after],
-                },
+            let read = Reread {
+                pages: reads.remove(&object).unwrap_or_default(),
+                known: [before_known, after_known],
+                unsure: [of.unsure_before, of.unsure_after],
             };
-            let same = |(a, b): (&RowAt, &RowAt)| a.content.is_some() && a.content == b.content;
-            if matches!(ids, Ids::Sought)
-                && info.keys == Keys::Rowid
+            let (pages, keys, layout) = (self.pages, info.keys, info.layout.as_ref());
+            let may_be_renumbered = matches!(ids, Ids::Sought)
+                && keys == Keys::Rowid
                 && !info.has_alias()
                 && before_known
-                && after_known
-                && before.len() == after.len()
-                && before.iter().zip(&after).all(same)
-            {
-                let pairs = || before.iter().zip(&after).map(|(before, after)| (before.key, after.key));
-                if pairs().any(|(before, after)| before != after) {
-                    change.renumbered = pairs().collect();
+                && after_known;
+            let is_cut = counts.get(&object).is_some_and(Held::is_full);
+            let renumbered = match may_be_renumbered {
+                false => None,
+                true if is_cut => read.given(pages, states, keys),
+                true => {
+                    before.par_sort_unstable();
+                    after.par_sort_unstable();
+                    given(&before, &after)
                 }
-            } else {
-                change.rows = differences(&before, &after);
-                let (pages, layout) = (self.pages, info.layout.as_ref());
-                let is_grown = |row: &mut RowChange| {
-                    let both = row.before.zip(row.after).zip(layout);
-                    both.is_some_and(|((old, new), layout)| {
-                        rows::is_grown(pages, (&old, &new), states, layout)
-                    })
-                };
-                change.grown = change.rows.extract_if(.., is_grown).collect();
-            }
-            if !change.rows.is_empty()
-                || !change.gone.is_empty()
-                || !change.renumbered.is_empty()
-                || !change.grown.is_empty()
-                || !before_known
-                || !after_known
-            {
+            };
+            let rows = match renumbered {
+                Some(_) => Rows::Held(Changed::default()),
+                None if is_cut => Rows::read(pages, &read, states, (keys, layout)),
+                None => {
+                    before.par_sort_unstable();
+                    after.par_sort_unstable();
+                    Rows::Held(Changed::of(differences(&before, &after), pages, states, layout))
+                }
+            };
+            let renumbered = renumbered.filter(|given| !given.is_same()).unwrap_or_default();
+            let change = TableChange { object: object as usize, rows, renumbered, gone, read };
+            let any = !change.is_empty() || !change.gone.is_empty() || !change.renumbered.is_empty();
+            if any || !before_known || !after_known {
                 changes.push(change);
             }
         }
@@ -289,6 +228,15 @@ impl Walk<'_, '_> {
     }
 }
 
+/// The ids that rows have on the later side, where they are the same ones in the same order; both sides are in order.
+fn given(before: &[RowAt], after: &[RowAt]) -> Option<Renumbered> {
+    let same = |(old, new): (&RowAt, &RowAt)| {
+        (old.content.is_some() && old.content == new.content).then_some((old.key, new.key))
+    };
+    let pairs = before.iter().zip(after).map(same);
+    if before.len() == after.len() { pairs.collect() } else { None }
+}
+
 /// Gives rows the ids that they have now, and takes out those that were gone by then.
 fn renumber(rows: &mut Vec<RowAt>, ids: &NewIds) -> Vec<RowChange> {
     let mut gone = Vec::new();
@@ -303,31 +251,4 @@ fn renumber(rows: &mut Vec<RowAt>, ids: &NewIds) -> Vec<RowChange> {
         }
     });
     gone
-}
-
-/// The rows that are not the same on both sides; both are in order.
-fn differences(before: &[RowAt], after: &[RowAt]) -> Vec<RowChange> {
-    let mut found = Vec::new();
-    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
-    loop {
-        let (old, new) = (before.peek().copied().copied(), after.peek().copied().copied());
-        let order = match (old, new) {
-            (None, None) => return found,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(old), Some(new)) => old.key.cmp(&new.key),
-        };
-        let (old, new) = (old.filter(|_| order.is_le()), new.filter(|_| order.is_ge()));
-        if old.is_some() {
-            before.next();
-        }
-        if new.is_some() {
-            after.next();
-        }
-        let Some(key) = old.or(new).map(|row| row.key) else { return found };
-        let same = old.zip(new).is_some_and(|(old, new)| old.content == new.content);
-        if !same {
-            found.push(RowChange { key, before: old, after: new });
-        }
-    }
 }

@@ -4,17 +4,19 @@
 //! A page that joins a tree is always written. So the rows of the pages before and behind a commit, as sets, differ by
 //! just what the commit did, however balancing moved cells between pages.
 
+mod change;
 mod compare;
 mod definitions;
 mod exchanged;
 mod proven;
+mod reread;
 mod unwritten;
 
-pub use compare::{Reread, again as read_again};
+pub use change::{Changed, RowChange, TableChange};
+pub use reread::{Reread, again as read_again};
 
 use super::objects::{Object, children, schema_at};
 use super::pages::{Pages, Seen};
-use super::rows::RowAt;
 use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::schema_row::SchemaKind;
 use mudlark_parsers::value::TextEncoding;
@@ -37,30 +39,6 @@ impl Owner {
             Self::Is(object) | Self::Perhaps(object) => Some(object),
         }
     }
-}
-
-/// A row that a commit changed: as it was and as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowChange {
-    pub key: i64,
-    pub before: Option<RowAt>,
-    pub after: Option<RowAt>,
-}
-
-/// What a commit did to the rows of a table.
-#[derive(Debug)]
-pub struct TableChange {
-    /// Index into [`Walk::objects`].
-    pub object: usize,
-    pub rows: Vec<RowChange>,
-    /// VACUUM gave other ids to some of its rows: the old and the new ones of all, in order.
-    pub renumbered: Vec<(i64, i64)>,
-    /// Rows that were gone before VACUUM gave other ids, under the ones that they had.
-    pub gone: Vec<RowChange>,
-    /// Rows that were written anew with the defaults of columns that they lacked, and no other change.
-    pub grown: Vec<RowChange>,
-    /// Where all of them were read.
-    pub read: Reread,
 }
 
 /// What a commit did to definitions.
@@ -140,6 +118,11 @@ impl Ids<'_> {
             Self::Sought => false,
             Self::Given(ids) => !ids.contains_key(&(object as usize)),
         }
+    }
+
+    /// Whether the rows of the object have other ids, which are known.
+    fn are_known(self, object: u32) -> bool {
+        matches!(self, Self::Given(_)) && !self.are_kept(object)
     }
 }
 
