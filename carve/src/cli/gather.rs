@@ -209,7 +209,9 @@ fn take(
             return;
         }
     };
-    let Some((store, recognition)) = stores::recognise(&source).or_else(|| by_log(path)) else {
+    let recognised = stores::recognise(&source);
+    let of_itself = recognised.as_ref().is_some_and(|(_, recognition)| recognition.readable);
+    let Some((store, recognition)) = (if of_itself { None } else { by_log(path) }).or(recognised) else {
         if folder.is_some() {
             gathered.passed_over += 1;
         } else {
@@ -238,7 +240,7 @@ fn take(
     if is_temp { gathered.temps.push(found) } else { gathered.stores.push(found) }
 }
 
-/// The store of a file that nothing is left of, by a log of it that stands beside it.
+/// The store of a file that nothing is left of, or nothing that can be read, by a log of it that stands beside it.
 fn by_log(path: &Path) -> Option<(&'static dyn Store, Recognition)> {
     let beside = |store: &&'static dyn Store| store.sidecars(path).into_iter().filter(|log| log.is_file());
     REGISTRY.iter().find_map(|store| {

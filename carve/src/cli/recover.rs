@@ -94,7 +94,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let images = Images { scan: &arguments.scan, progress: &bar };
     let mut gathered = gather::gather_with(&arguments.sources, &arguments.common, "recover", Some(images))?;
     for image in std::mem::take(&mut gathered.images) {
-        gathered.stores.extend(of_image(&image, &bar)?);
+        let found = of_image(&image, &bar)?;
+        if found.is_empty() {
+            let reason = "no store found in it, though it was looked through as an image".to_owned();
+            gathered.refused.push(Error::NotAStore { path: image.source.path().to_owned(), reason });
+        }
+        gathered.stores.extend(found);
     }
     if let Some(id) = &arguments.instance {
         gathered.stores.retain(|found| found.name == *id);

@@ -99,7 +99,7 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Detected> {
                 match (told, stated) {
                     (Some(told), _) => told,
                     (None, Some(stated)) => stated,
-                    (None, None) if magic_only => by_first_page(bytes)?,
+                    (None, None) if magic_only => by_first_page(bytes, header)?,
                     (None, None) => return out_of_place(bytes, header),
                 }
             }
@@ -130,9 +130,12 @@ fn by_length(bytes: &[u8], header: &Header) -> Option<Geometry> {
 /// The page size that SQLite takes where none is chosen.
 const USUAL_SIZE: u32 = 4096;
 
-/// The geometry of a file of which no page shows its size: the usual one, or where page 1 says that its content begins
-/// behind such a page the least in which it can.
-fn by_first_page(bytes: &[u8]) -> Option<Geometry> {
+/// The geometry of a file of which no page shows its size: what the header states, but for reserved bytes that leave too few;
+/// the usual one, or where page 1 says that its content begins behind such a page the least in which it can.
+fn by_first_page(bytes: &[u8], header: Option<Header>) -> Option<Geometry> {
+    if let Some(stated) = header.and_then(|header| Header { reserved: 0, ..header }.geometry()) {
+        return Some(stated);
+    }
     let head = bytes.get(header::LEN..).and_then(page_header);
     let content = head.filter(|head| head.kind.is_table()).map_or(0, |head| head.content_start);
     let can_be = |size: &u32| *size >= content && bytes.len().is_multiple_of(*size as usize);

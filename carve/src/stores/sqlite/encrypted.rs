@@ -1,9 +1,17 @@
 //! Encrypted databases, told by what they look like.
 
 use mudlark_parsers::sqlite::header::{Header, MAGIC};
+use mudlark_parsers::sqlite::{journal, wal};
 
 /// Bytes that are looked at.
 const SAMPLE: usize = 1 << 16;
+
+/// A database has a page at least; and the statistic below needs several counts for each of 256 values.
+const LEAST: usize = 1024;
+
+/// What a journal's record has before its page, and behind it.
+const RECORD_HEAD: usize = 4;
+const RECORD_TAIL: usize = 4;
 
 /// Bytes that SQLCipher on iOS leaves plain at the start of the file.
 const PLAIN_HEADER: usize = 32;
@@ -15,8 +23,7 @@ const PLAIN_HEADER: usize = 32;
 pub(super) fn evidence(bytes: &[u8], header: Option<&Header>) -> Option<String> {
     let body = if bytes.starts_with(MAGIC) { bytes.get(PLAIN_HEADER..)? } else { bytes };
     let sample = body.get(..body.len().min(SAMPLE))?;
-    // A database has a page at least; and the statistic below needs several counts for each of 256 values.
-    if bytes.len() < 1024 || !bytes.len().is_multiple_of(512) || !is_uniform(sample) {
+    if bytes.len() < LEAST || !bytes.len().is_multiple_of(512) || !is_uniform(sample) {
         return None;
     }
     let reserved = header.map(|header| match header.reserved {
@@ -33,6 +40,25 @@ pub(super) fn evidence(bytes: &[u8], header: Option<&Header>) -> Option<String> 
          (SQLCipher or the like), or random data",
         sample.len()
     ))
+}
+
+/// The same of a log or a journal, whose own headers stay plain: of the pages in it.
+pub(super) fn evidence_of_log(bytes: &[u8]) -> Option<String> {
+    let wal = wal::sound_header(bytes).ok();
+    let of_wal = wal.map(|header| (wal::HEADER_LEN, wal::FRAME_HEADER_LEN, header.page_size));
+    let journal = || journal::sound_header(bytes).ok();
+    let of_journal = || journal().map(|header| (header.sector_size as usize, RECORD_HEAD, header.page_size));
+    let (from, head, page_size) = of_wal.or_else(of_journal)?;
+    let (page_size, tail) = (page_size as usize, if wal.is_some() { 0 } else { RECORD_TAIL });
+    let units = bytes.get(from..)?.chunks_exact(head + page_size + tail);
+    let pages = units.filter_map(|unit| unit.get(head..head + page_size));
+    let sample: Vec<u8> = pages.flatten().copied().take(SAMPLE).collect();
+    (sample.len() >= LEAST && is_uniform(&sample)).then(|| {
+        format!(
+            "the pages in it, {} bytes, have every value equally often: an encrypted database's (SQLCipher or the like)",
+            sample.len()
+        )
+    })
 }
 
 /// Whether the bytes are as evenly spread as random ones: the chi-square statistic over 256 values, whose mean is

@@ -5,7 +5,7 @@ use super::view::View;
 use mudlark_parsers::bytes::{all_zero, be_u32_at};
 use mudlark_parsers::damage::{Damage, DamageKind};
 use mudlark_parsers::sqlite::freelist::{plausible_trunk, trunk};
-use mudlark_parsers::sqlite::header::Header;
+use mudlark_parsers::sqlite::header::{self, Header};
 use mudlark_parsers::sqlite::ptrmap::PointerKind;
 use std::collections::HashSet;
 
@@ -50,6 +50,15 @@ pub(super) fn read(view: &View<'_>, survey: &Survey, header: Option<&Header>, is
         list.mostly_found = found >= count / 2;
     }
     list
+}
+
+/// The free pages, as far as the chain of trunks that page 1 names tells.
+pub(super) fn listed(view: &View<'_>) -> HashSet<u32> {
+    let mut list = Freelist::default();
+    if let Some((_, header)) = view.page(1).and_then(|first| header::header(first.bytes).ok()) {
+        list.follow(view, &header);
+    }
+    list.pages
 }
 
 impl Freelist {

@@ -101,7 +101,12 @@ impl Store for Sqlite {
         let bytes = source.bytes();
         let readable = |what| Some(Recognition { what, readable: true, temp: temp::is_named(source) });
         let broken_log = match log(bytes) {
-            Some(Ok(what)) => return readable(what),
+            Some(Ok(what)) => {
+                return match encrypted::evidence_of_log(bytes) {
+                    Some(why) => Some(Recognition { what: why, readable: false, temp: false }),
+                    None => readable(what),
+                };
+            }
             Some(Err(what)) => Some(Recognition { what, readable: false, temp: false }),
             None => None,
         };

@@ -330,7 +330,7 @@ fn view<'a>(
     match log {
         Some((id, Ok(log))) if log.header.page_size == geometry.page_size => {
             findings.extend(log.damage.iter().map(|d| Finding::from_damage(d, *id, None, 0)));
-            view = view.with_log(log, *id);
+            view = view.with_log(log, *id).with_older_log(log, *id);
         }
         Some((id, Ok(log))) => {
             let mut finding = Finding::note(

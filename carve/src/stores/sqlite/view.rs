@@ -3,14 +3,17 @@
 //! What temp files hold is numbered behind the pages: the pages of statement journals as old versions, and what is no
 //! version of a page as *stretches*.
 
-use super::history::{Reached, States};
+use super::freelist;
+use super::history::{Commits, Framed, Held, LogCommit, Reached, States, children};
 use super::numbers;
+use super::survey;
 use crate::model::Point;
 use crate::source::{Source, SourceId, Span};
 use foldhash::fast::RandomState;
+use mudlark_parsers::bytes::all_zero;
 use mudlark_parsers::sqlite::geometry::Geometry;
 use mudlark_parsers::sqlite::journal::{Journal, Record};
-use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::page::{Page, PageKind};
 use mudlark_parsers::sqlite::ptrmap;
 use mudlark_parsers::sqlite::wal::{Frame, Wal};
 use std::collections::{HashMap, HashSet};
@@ -108,6 +111,11 @@ struct Old {
     /// The version that the log has of the page before this one, and behind it, as numbers of old versions; the same where
     /// it is the first or the last.
     beside: [u32; 2],
+}
+
+/// The pages of a commit that can be proved.
+fn proved(commit: &LogCommit) -> impl Iterator<Item = &Framed> {
+    commit.pages.iter().filter(|framed| framed.sound && framed.placed)
 }
 
 /// The pages of a database at one point.
@@ -220,6 +228,64 @@ impl<'a> View<'a> {
         let count = self.page_count;
         self.overlay.retain(|page, _| *page <= count);
         self
+    }
+
+    /// The same, with what older generations of the log still hold of pages that the main file lacks, or that are damaged in it.
+    /// A log begins anew only once all of its commits were copied into the main file, so that of the generation before this one
+    /// what it wrote last is what the main file held, if it ends with a commit. What earlier ones wrote may have been written
+    /// again: of theirs that counts which is not free since.
+    pub(super) fn with_older_log(mut self, log: &Wal, source: SourceId) -> Self {
+        let commits = Commits::of(log);
+        let is_ended = |run: &&[LogCommit]| run.last().is_some_and(|commit| commit.held != Held::Open);
+        let previous = commits.previous(log).filter(is_ended).unwrap_or_default();
+        let open = commits.older.iter().flatten().filter(|commit| commit.held == Held::Open);
+        let in_doubt: HashSet<u32> =
+            open.flat_map(|commit| &commit.pages).map(|framed| framed.page).collect();
+        let own = |commit: &&LogCommit| previous.first().is_some_and(|first| first.salts == commit.salts);
+        let earlier: Vec<&LogCommit> =
+            commits.older.iter().rev().flat_map(|run| run.iter().rev()).filter(|c| !own(c)).collect();
+        for framed in previous.iter().rev().filter(|commit| commit.held != Held::Open).flat_map(proved) {
+            let is_new =
+                (1..=self.page_count).contains(&framed.page) && !self.overlay.contains_key(&framed.page);
+            if is_new && (self.is_absent(framed.page) || self.is_better(framed, source)) {
+                self.lay(framed, source, true);
+            }
+        }
+        if earlier.is_empty() {
+            return self;
+        }
+        let free = freelist::listed(&self);
+        for framed in earlier.into_iter().filter(|commit| commit.held != Held::Open).flat_map(proved) {
+            let version = self.version(framed.page, source, framed.offset, None);
+            let page = version.and_then(|version| Page::parse(version.bytes, framed.page, self.geometry));
+            let leads_to_free =
+                || page.is_some_and(|page| children(&page).iter().any(|child| free.contains(child)));
+            let is_other = free.contains(&framed.page) || in_doubt.contains(&framed.page);
+            if self.is_absent(framed.page) && !is_other && !leads_to_free() {
+                self.lay(framed, source, false);
+            }
+        }
+        self
+    }
+
+    fn lay(&mut self, framed: &Framed, source: SourceId, proved: bool) {
+        let offset = framed.offset;
+        self.overlay.insert(framed.page, Overlay { source, offset, commit: None, proved });
+    }
+
+    /// Whether what a log holds of a page reads as one, where what the main file holds of it does not.
+    fn is_better(&self, &Framed { page, offset, .. }: &Framed, source: SourceId) -> bool {
+        let mut scratch = Vec::new();
+        let mut is_sound = |version: Option<PageVersion<'_>>| {
+            version.is_some_and(|version| {
+                let info = survey::look(version.bytes, page, self.geometry, self.page_count, &mut scratch);
+                info.kind.is_some() && info.sound
+            })
+        };
+        let own = self.page(page);
+        let is_zero = own.is_some_and(|own| all_zero(own.bytes));
+        let other = self.version(page, source, offset, None);
+        !is_sound(own) && (is_sound(other) || is_zero && other.is_some_and(|other| !all_zero(other.bytes)))
     }
 
     /// Whether a checkpoint took the main file beyond the commits that a damaged log still proves: a page of it is
@@ -464,7 +530,9 @@ impl<'a> View<'a> {
             Some(commit) => versions.find(|(_, old)| {
                 !old.uncommitted && stood(old.at.commit, commit) || Some(old.at.source) == self.main
             }),
-            None => versions.find(|(_, old)| old.at.source == from.source && !(shown && old.uncommitted)),
+            None => versions.find(|(_, old)| {
+                (old.at.source, old.at.commit) == (from.source, None) && !(shown && old.uncommitted)
+            }),
         };
         let newest = self.page(link).and_then(|page| page.commit);
         let is_newest = from.commit.is_some_and(|commit| stood(newest, commit));

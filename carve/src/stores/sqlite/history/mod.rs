@@ -26,8 +26,9 @@ mod undo;
 mod walk;
 
 pub(super) use changes::read as difference;
-pub(super) use commits::Commits;
+pub(super) use commits::{Commits, Framed, Held, LogCommit};
 pub(super) use lifetimes::{IdSince, IdsSince, Lifetimes, OfTable};
+pub(super) use objects::children;
 pub(super) use pages::Pages;
 pub(super) use point::{States, Told, last_transaction};
 pub(super) use reach::Reached;

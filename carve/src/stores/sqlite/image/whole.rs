@@ -52,8 +52,10 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
+    let by_magic = || bytes.starts_with(header::MAGIC) && bytes.len() <= MOST_BY_MAGIC;
     own == 0
         && starts.count() == 0
+        && !by_magic()
         && !is_one_without_header(marks, all)
         && !is_temp()
         && !detect::is_out_of_place(bytes)
