@@ -194,6 +194,17 @@ pub(super) fn read(
     catalogue
 }
 
+/// Whether the name in the definition of a table stands in double quotes, as `ALTER TABLE … RENAME` writes it
+/// (<https://www.sqlite.org/lang_altertable.html>).
+fn has_quoted_name(sql: &str) -> bool {
+    let words = ["CREATE", "TABLE"];
+    let name = words.iter().try_fold(sql, |sql, word| {
+        let (own, rest) = sql.trim_start().split_at_checked(word.len())?;
+        own.eq_ignore_ascii_case(word).then_some(rest)
+    });
+    name.is_some_and(|name| name.trim_start().starts_with('"'))
+}
+
 impl Catalogue {
     /// The tables and indexes of these definitions.
     pub(super) fn of_rows(rows: &[SchemaRow]) -> Self {
@@ -232,7 +243,16 @@ impl Catalogue {
                 root.is_some() && root == row.root && columns(other).starts_with(&columns(&def))
             };
             let is_known = |other: &TableDef| columns(other) == columns(&def) || grew(other);
-            if self.tables.iter().any(|other| same_name(other) && is_known(other))
+            // Renamed by SQLite, which puts the new name in quotes, at the root that it had.
+            let is_renamed = |other: &TableDef| {
+                let same_root = other.root.is_some() && other.root == row.root;
+                same_root
+                    && !other.dropped
+                    && !same_name(other)
+                    && has_quoted_name(&other.sql)
+                    && is_known(other)
+            };
+            if self.tables.iter().any(|other| same_name(other) && is_known(other) || is_renamed(other))
                 || self.tables.iter().filter(|other| same_name(other)).count() > MOST_INCARNATIONS
             {
                 return;

@@ -197,7 +197,10 @@ pub fn find(database: &Database<'_>) -> Places {
         }
         let Some(kind) = info.kind else {
             let trunk = ground.free.trunks.contains(&number);
+            // Numbers of the map read as cells now and then.
+            let is_map = || ground.view.page(number).is_some_and(|page| ground.is_map_page(page.number));
             if !info.zero
+                && !is_map()
                 && (trunk || !database.chained.contains(number))
                 && ground.view.page(number).is_some()
             {
