@@ -431,6 +431,9 @@ fn finish(
         let tail = by_bytes(claim).then(|| tail(freed.cell.local_payload(version.bytes)));
         let tail = tail.filter(|_| freed.cell.overflow == 0).flatten();
         let Fingerprints { content, ending, key, taken } = search.fingerprints(number, &freed);
+        // What was live in a commit has the pages of its chain as they were then, whoever wrote to them since.
+        let is_then = method == Method::EarlierPage && version.commit.is_some() && is_proved;
+        let taken = taken && !is_then;
         // What is cut of a row in later free space may be of any row that is live at the point; what was written behind it
         // stands in the frame that wrote it.
         if later && content.is_none() {

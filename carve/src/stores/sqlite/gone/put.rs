@@ -1,6 +1,6 @@
 //! Rows that are gone, as batches.
 
-use super::super::chains;
+use super::super::chains::{self, Payload};
 use super::super::database::Database;
 use super::super::history::OfTable;
 use super::super::layout::Layout;
@@ -148,8 +148,7 @@ fn cells<'s, 'a: 's>(
     let view = &target.database.view;
     let version = view.page(dead.page)?.then();
     let first_cell = batch.cells.len();
-    let (survey, chained) = (&target.database.survey, &target.database.chained);
-    let payload = chains::read_gone(view, survey, chained, &version, &dead.freed.cell);
+    let payload = payload(target.database, &version, dead);
     let mut at = u64::from(dead.freed.header_len);
     let columns = dead.freed.serials.iter().map(|serial| {
         let here = at;
@@ -258,12 +257,20 @@ fn of_entry(target: &Target<'_, '_>, entry: &Noted, batch: &mut Batch<'_>) {
     batch.evidence.push(Evidence { method: Method::IndexEntry.name(), page, commit, spans });
 }
 
+/// The payload of a row: of a chain that a live row has taken pages of since, what stands before them.
+fn payload<'a>(database: &Database<'a>, version: &PageVersion<'a>, dead: &Dead) -> Payload<'a> {
+    let (view, survey) = (&database.view, &database.survey);
+    match dead.taken {
+        true => chains::read_gone(view, survey, &database.chained, version, &dead.freed.cell),
+        false => chains::read(view, survey, version, &dead.freed.cell),
+    }
+}
+
 fn evidence(target: &Target<'_, '_>, dead: &Dead, batch: &mut Batch<'_>) {
     let view = &target.database.view;
     let Some(version) = view.page(dead.page).map(PageVersion::then) else { return };
     let from = batch.spans.len();
-    let (survey, chained) = (&target.database.survey, &target.database.chained);
-    let chain = chains::read_gone(view, survey, chained, &version, &dead.freed.cell).pages;
+    let chain = payload(target.database, &version, dead).pages;
     chains::spans(view, &version, &dead.freed.cell, &chain, &mut batch.spans);
     let spans = from as u32..batch.spans.len() as u32;
     // What a sorter spills lies on no page.
