@@ -62,6 +62,8 @@ struct Values {
     ints: Option<(i64, i64)>,
     /// Least and greatest binary exponent of a double.
     exponents: Option<(i64, i64)>,
+    /// Bytes of the shortest and of the longest text.
+    text_lengths: Option<(u64, u64)>,
     /// Texts, as fingerprints.
     texts: HashSet<u64, RandomState>,
     /// Some text has characters that texts seldom have.
@@ -115,6 +117,10 @@ impl Values {
         self.kinds |= bit(serial.kind());
         self.rows += 1;
         *self.often.entry(serial.0).or_default() += 1;
+        if serial.kind() == SerialKind::Text {
+            let (least, most) = self.text_lengths.unwrap_or((u64::MAX, 0));
+            self.text_lengths = Some((least.min(serial.len()), most.max(serial.len())));
+        }
         let widen = |range: &mut Option<(i64, i64)>, value: i64| {
             *range = Some(range.map_or((value, value), |(least, most)| (least.min(value), most.max(value))));
         };
@@ -136,6 +142,15 @@ impl Values {
 }
 
 impl Values {
+    /// Whether a text is shorter or longer than all that were seen, by more than a quarter of what lies between these.
+    fn is_of_other_length(&self, serial: Serial) -> bool {
+        let beyond = |(least, most): (u64, u64)| {
+            let slack = (most - least) / 4 + 1;
+            !(least.saturating_sub(slack)..=most.saturating_add(slack)).contains(&serial.len())
+        };
+        serial.kind() == SerialKind::Text && self.text_lengths.is_some_and(beyond)
+    }
+
     /// Whether a value is unlike all that were seen: a number far off, or a text with characters that none has.
     fn is_beyond(&self, encoding: TextEncoding, serial: Serial, bytes: &[u8]) -> bool {
         match (serial.kind(), serial.decode(bytes)) {
@@ -497,7 +512,15 @@ impl Kinds {
         self.rows >= TELLING
             && cells.any(|(column, (serial, bytes))| {
                 let Some(values) = self.values.get(column) else { return false };
+                // What follows from the bytes that are left is short where some of these are another cell's.
+                let is_cut = || {
+                    column == 0
+                        && freed.first_solved
+                        && self.rows >= ENOUGH
+                        && values.is_of_other_length(serial)
+                };
                 self.is_new_kind(values, serial)
+                    || is_cut()
                     || bytes.is_some_and(|bytes| values.is_beyond(self.encoding, serial, bytes))
             })
     }
