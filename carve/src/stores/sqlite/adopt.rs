@@ -389,7 +389,9 @@ fn best_place(
             continue;
         }
         let distance = profiles.distance(forest, ground, target, sample_page);
-        if distance.is_some_and(|distance| distance > 3.0 * LIKENESS_SLACK) && weight < 4 {
+        // Cells that are rare in any table are no proof of this one.
+        let slack = if fit == Fit::Odd { 2.0 } else { 3.0 } * LIKENESS_SLACK;
+        if distance.is_some_and(|distance| distance > slack) && weight < 4 {
             continue;
         }
         let score = 2 * weight + u32::from(fit == Fit::Yes);
