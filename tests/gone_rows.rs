@@ -423,3 +423,26 @@ fn rows_of_a_table_that_was_emptied_and_filled_anew_come_back_whatever_their_col
     assert!(gone >= 390, "{gone} of 400");
     Ok(())
 }
+
+#[test]
+fn a_renamed_table_is_one_table_whatever_columns_it_got_since() -> Done {
+    for further in ["", "ALTER TABLE orders_of_today ADD COLUMN note TEXT;"] {
+        let folder = folder()?;
+        let path = folder.path().join("store.db");
+        store(
+            &path,
+            &format!(
+                "PRAGMA secure_delete = off; CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+                 INSERT INTO orders SELECT i, 'order number ' || i FROM n;
+                 ALTER TABLE orders RENAME TO orders_of_today; {further}
+                 DELETE FROM orders_of_today WHERE id % 10 = 3;"
+            ),
+        )?;
+        let lines = recovered_lines(&path, &[])?;
+        assert!(lines.iter().all(|row| row["table"] == "orders_of_today"), "{further}");
+        assert_eq!(in_state(&lines, "live").len(), 270);
+        assert!(in_state(&lines, "deleted").len() >= 28, "{}", in_state(&lines, "deleted").len());
+    }
+    Ok(())
+}

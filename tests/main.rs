@@ -31,6 +31,7 @@ mod json_lines;
 mod large_commits;
 mod lifetimes;
 mod live_rows;
+mod log_alone;
 mod lost_roots;
 mod lost_schema;
 mod not_live;

@@ -136,3 +136,41 @@ fn a_file_that_begins_amid_a_page_gives_the_rows_behind_it() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn rows_behind_lost_bytes_come_back_though_the_header_reserves_most_of_each_page() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(
+        &path,
+        "PRAGMA page_size = 512; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+         INSERT INTO t SELECT i, 'name number ' || i FROM n;",
+    )?;
+    let mut bytes = fs::read(&path)?;
+    bytes[20] = 0x31;
+    // Two bytes of the page behind page 1.
+    bytes.drain(700..702);
+    fs::write(&path, bytes)?;
+    let lines = recovered_lines(&path, &[])?;
+    let found = live(&lines, "t").len();
+    assert!(found >= 1900, "{found} of 2000");
+    Ok(())
+}
+
+#[test]
+fn of_an_image_in_which_no_store_is_found_it_is_said() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    store(&path, "PRAGMA page_size = 512; CREATE TABLE t(a); INSERT INTO t VALUES (1)")?;
+    // A first page that states what no database has, amid other bytes.
+    let mut bytes = vec![b'x'; 3 << 20];
+    let first = fs::read(&path)?;
+    bytes[1 << 20..(1 << 20) + 512].copy_from_slice(&first[..512]);
+    bytes[(1 << 20) + 16..(1 << 20) + 18].fill(0xff);
+    fs::write(&path, bytes)?;
+    let ran = mudlark(["recover".as_ref(), path.as_os_str(), "--jsonl".as_ref(), "-".as_ref()])?;
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.out.is_empty() && ran.err.contains("no store found in it"), "{}", ran.err);
+    Ok(())
+}

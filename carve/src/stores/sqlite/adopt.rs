@@ -325,6 +325,7 @@ fn best_place(
 ) -> Verdict {
     let Some(fragment) = forest.trees.get(number) else { return Verdict::Nowhere };
     let Some(sample_page) = first_leaf(forest, ground, number) else { return Verdict::Nowhere };
+    let leaves = some_leaves(forest, ground, number);
     let (first, last) = bounds(ground, &fragment.pages);
     let parent = mapped_parent(ground, fragment.root);
     let mut best: Option<Candidate> = None;
@@ -388,7 +389,8 @@ fn best_place(
         {
             continue;
         }
-        let distance = profiles.distance(forest, ground, target, sample_page);
+        let distances = leaves.iter().filter_map(|page| profiles.distance(forest, ground, target, *page));
+        let distance = distances.reduce(f64::min);
         // Cells that are rare in any table are no proof of this one.
         let slack = if fit == Fit::Odd { 2.0 } else { 3.0 } * LIKENESS_SLACK;
         if distance.is_some_and(|distance| distance > slack) && weight < 4 {
@@ -410,6 +412,17 @@ fn best_place(
         Some(best) => Verdict::At(best.target, best.how),
         None => Verdict::Nowhere,
     }
+}
+
+/// Leaves of a fragment that are held against a tree: rows of one end of a table may look unlike those of the other.
+const LEAVES: usize = 5;
+
+/// Some pages of the fragment that hold records, from all over it.
+fn some_leaves(forest: &Forest, ground: Ground<'_, '_>, number: usize) -> Vec<u32> {
+    let pages = forest.trees.get(number).map(|tree| tree.pages.as_slice()).unwrap_or_default();
+    let filled: Vec<u32> =
+        pages.iter().filter(|page| ground.survey.page(**page).cells > 0).copied().collect();
+    filled.iter().step_by(filled.len().div_ceil(LEAVES).max(1)).copied().collect()
 }
 
 /// A page of the fragment that holds records.
