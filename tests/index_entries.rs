@@ -139,3 +139,35 @@ fn pages_of_an_index_that_went_with_its_table_hold_no_rows_of_a_table_of_other_v
     assert_eq!(lines.iter().filter(|line| line["table"] == "data" && line["state"] == "live").count(), 300);
     Ok(())
 }
+
+#[test]
+fn entries_of_the_indexes_of_a_dropped_table_are_no_rows_of_tables_that_take_any_value() -> Done {
+    for page_size in [512, 4096, 32768] {
+        let folder = folder()?;
+        let path = folder.path().join("store.db");
+        store(
+            &path,
+            &format!(
+                "PRAGMA page_size = {page_size}; PRAGMA secure_delete = off;
+                 CREATE TABLE config(k PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO config VALUES ('version', 4);
+                 CREATE TABLE segments(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID;
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 11)
+                 INSERT INTO segments SELECT 1, CAST('term ' || i AS BLOB), i * 2 FROM n;
+                 CREATE TABLE tracks(id INTEGER PRIMARY KEY, path TEXT UNIQUE, year INT, rating INT);
+                 CREATE INDEX by_year ON tracks(year, rating);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+                 INSERT INTO tracks SELECT i, '/music/' || (i * 7919 % 10007) || '.flac', 1950 + i * 31 % 70, i % 6 FROM n;
+                 DROP TABLE tracks;"
+            ),
+        )?;
+        let lines = recovered_lines(&path, &[])?;
+        for table in ["config", "segments"] {
+            let made_up = lines.iter().filter(|row| row["table"] == table && row["state"] != "live");
+            assert_eq!(made_up.count(), 0, "{table}, pages of {page_size}");
+        }
+        // The definition of the table may be lost as well.
+        let back = lines.iter().filter(|row| row["state"] == "deleted");
+        assert!(back.count() >= 1950, "pages of {page_size}");
+    }
+    Ok(())
+}

@@ -10,13 +10,17 @@ use super::prints::Print;
 use super::sample;
 use super::settle;
 use super::shape::{Fit, fit, fit_entry};
-use super::untold;
+use super::survey::PageInfo;
+use super::untold::{Ends, Told};
+use foldhash::quality::FixedState;
 use mudlark_parsers::sqlite::ddl::IndexField;
 use mudlark_parsers::sqlite::page::{Extent, Page, PageKind};
 use mudlark_parsers::sqlite::record::{self, RecordHeader};
 use mudlark_parsers::sqlite::salvage;
+use mudlark_parsers::sqlite::serial::SerialKind;
 use mudlark_parsers::value::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::OnceLock;
 
 /// Fewer entries of rows that stand may be there by accident.
@@ -32,11 +36,35 @@ const PAGES: usize = 16;
 const MOST_CELLS: usize = 8;
 const MOST_KEYS: usize = 3;
 
+/// Of integers among the kinds of values.
+const INT: u8 = 1;
+
+/// A bit for each kind of value in each column.
+#[derive(Default)]
+struct Kinds(Vec<u8>);
+
+impl Kinds {
+    fn add(&mut self, header: &RecordHeader<'_>) {
+        self.0.resize(self.0.len().max(header.columns), 0);
+        for (kinds, serial) in self.0.iter_mut().zip(header.serials()) {
+            *kinds |= match serial.kind() {
+                SerialKind::Null | SerialKind::Reserved => 0,
+                SerialKind::Int => INT,
+                SerialKind::Real => 2,
+                SerialKind::Text => 4,
+                SerialKind::Blob => 8,
+            };
+        }
+    }
+}
+
 /// The rows of tables without row ids, by their keys; read when they are first asked for.
 pub(super) struct KeyedEntries<'g, 'a> {
     forest: &'g Forest,
     ground: Ground<'g, 'a>,
     known: OnceLock<Vec<Known>>,
+    /// A table with row ids was dropped, and its indexes with it.
+    any_dropped: OnceLock<bool>,
 }
 
 /// The rows of one table.
@@ -49,7 +77,7 @@ struct Known {
 
 impl<'g, 'a> KeyedEntries<'g, 'a> {
     pub(super) fn of(forest: &'g Forest, ground: Ground<'g, 'a>) -> Self {
-        Self { forest, ground, known: OnceLock::new() }
+        Self { forest, ground, known: OnceLock::new(), any_dropped: OnceLock::new() }
     }
 
     /// Whether a page holds entries of an index, which may have been dropped: of its records most are parts of rows that
@@ -76,10 +104,11 @@ impl<'g, 'a> KeyedEntries<'g, 'a> {
         entries >= LEAST && entries > rows && 2 * entries > all
     }
 
-    /// Whether a page that fits a table without row ids holds entries of an index all the same: they end with integers that
+    /// Whether pages that fit a table without row ids hold entries of an index all the same: they end with integers that
     /// number rows, an index is known that they fit, or may have gone with its table where this one takes any values, and
-    /// its own rows have no integer there, or are too few to tell what others looked like.
-    pub(super) fn are_rather_on(&self, number: u32, tree: usize) -> bool {
+    /// its own rows have no integer there, or other kinds of values in some column, or are too few to tell what others looked
+    /// like.
+    pub(super) fn are_rather_on(&self, numbers: &[u32], tree: usize) -> bool {
         let catalogue = self.ground.catalogue;
         let Some(tree) = self.forest.trees.get(tree).filter(|tree| !tree.rowids) else { return false };
         let cells = |page: &u32| usize::from(self.ground.survey.page(*page).cells);
@@ -88,45 +117,59 @@ impl<'g, 'a> KeyedEntries<'g, 'a> {
         let has_few = tree.pages.iter().map(cells).sum::<usize>() < FEW_ROWS;
         let takes_any = table.ddl.columns.iter().all(|column| column.declared_type.is_none());
         let any_dropped =
-            takes_any && catalogue.tables.iter().any(|table| table.dropped && !table.without_rowid());
+            takes_any && *self.any_dropped.get_or_init(|| any_dropped(self.forest, self.ground));
         let fits = |index: &IndexDef, header: &RecordHeader<'_>| {
             let table = catalogue.tables.get(index.table);
             index.fields.last() == Some(&IndexField::Rowid)
                 && table.is_some_and(|table| fit_entry(header, index, table) == Fit::Yes)
         };
-        let (mut all, mut ends) = (0, Vec::new());
-        let mut last_columns = HashSet::new();
-        self.each_record(number, &mut |header, payload| {
-            all += 1;
-            last_columns.extend(header.columns.checked_sub(1));
-            let mut values = Vec::new();
-            record::decode(header, payload, &mut values);
-            if let Some((Value::Int(end), [_, ..])) = values.split_last()
-                && (any_dropped || catalogue.indexes.iter().any(|index| fits(index, header)))
-            {
-                ends.push(*end);
-            }
-        });
-        // An interior page has few, and from all over the index.
-        let is_interior = self.ground.survey.page(number).kind == Some(PageKind::IndexInterior);
-        let differ = || ends.iter().collect::<HashSet<_>>().len() == ends.len() && !ends.is_empty();
-        let number_rows = || untold::number_rows(&ends) || is_interior && has_few && differ();
-        let is_foreign = || has_few || !last_columns.iter().any(|column| self.has_integers(tree, *column));
-        ends.len() == all && number_rows() && is_foreign()
-    }
-
-    /// Whether any of a tree's rows holds an integer in a column, by its stored position.
-    fn has_integers(&self, tree: &Tree, column: usize) -> bool {
-        let Ground { view, survey, .. } = self.ground;
-        let mut has = false;
-        for page in tree.pages.iter().take(PAGES) {
-            sample::records(view, survey, *page, sample::ROWS, |_, header, payload| {
+        let mut all = Ends::default();
+        let (mut kinds, mut rows, mut others) = (Kinds::default(), 0, 0);
+        for number in numbers {
+            let mut on_page = Vec::new();
+            self.each_record(*number, &mut |header, payload| {
+                rows += 1;
                 let mut values = Vec::new();
                 record::decode(header, payload, &mut values);
-                has |= matches!(values.get(column), Some(Value::Int(_)));
+                match values.split_last() {
+                    Some((Value::Int(end), [_, ..]))
+                        if any_dropped || catalogue.indexes.iter().any(|index| fits(index, header)) =>
+                    {
+                        kinds.add(header);
+                        on_page.push((*end, FixedState::default().hash_one(payload)));
+                    }
+                    _ => others += 1,
+                }
             });
+            all.add_page(*number, &on_page);
         }
-        has
+        // What only reads as a record, on a page without a header, is of any kind.
+        let strange = if numbers.iter().all(|page| self.ground.survey.page(*page).kind.is_some()) {
+            0
+        } else {
+            rows / 8
+        };
+        if others > strange || all.is_empty() {
+            return false;
+        }
+        // An interior page has few, and from all over the index.
+        let is_interior =
+            |number: &u32| self.ground.survey.page(*number).kind == Some(PageKind::IndexInterior);
+        let number_rows = all.told() == Told::Entries || numbers.iter().all(is_interior) && !all.any_twice();
+        number_rows && (has_few || self.is_foreign(tree, &kinds))
+    }
+
+    /// Whether none of a tree's rows has an integer in the last column of records, or none has values of the kinds that they
+    /// have in some column.
+    fn is_foreign(&self, tree: &Tree, kinds: &Kinds) -> bool {
+        let Ground { view, survey, .. } = self.ground;
+        let mut own = Kinds::default();
+        for page in tree.pages.iter().take(PAGES) {
+            sample::records(view, survey, *page, sample::ROWS, |_, header, _| own.add(header));
+        }
+        let differ = |(one, other): (&u8, &u8)| *one != 0 && *other != 0 && one & other == 0;
+        let last = kinds.0.len().saturating_sub(1);
+        own.0.iter().zip(&kinds.0).any(differ) || own.0.get(last).is_none_or(|own| own & INT == 0)
     }
 
     /// Whether a record holds the key of a row, and beside it nothing but what the row holds as well.
@@ -234,6 +277,22 @@ impl Known {
         let key = values.get(..self.key_cells);
         key.is_some_and(|key| self.row(key.iter().cloned()).is_some())
     }
+}
+
+/// Whether a table with row ids was dropped: its definition is left, or rows on pages outside of the trees that none of the
+/// tables that stand can have had.
+fn any_dropped(forest: &Forest, ground: Ground<'_, '_>) -> bool {
+    let tables = || ground.catalogue.tables.iter().filter(|table| !table.without_rowid());
+    let is_of_none = |(number, info): (u32, &PageInfo)| {
+        info.kind == Some(PageKind::TableLeaf)
+            && info.sound
+            && usize::from(info.cells) >= FEW_ROWS
+            && forest.standing(number).is_none()
+            && tables().all(|table| {
+                sample::fit_table(ground.view, ground.survey, number, table, sample::ROWS) == Fit::No
+            })
+    };
+    tables().any(|table| table.dropped) || ground.survey.iter().any(is_of_none)
 }
 
 /// Reads the rows of all tables without row ids.

@@ -33,7 +33,7 @@ const EXPECTED: f64 = 0.1;
 
 /// The integers at the end of records.
 #[derive(Debug, Default)]
-struct Ends {
+pub(super) struct Ends {
     /// Where each was seen first: page, and the print of its record.
     seen: HashMap<i64, (u32, u64)>,
     first: Option<i64>,
@@ -47,6 +47,24 @@ struct Ends {
 }
 
 impl Ends {
+    /// Adds those of one page, each with the print of its record.
+    pub(super) fn add_page(&mut self, page: u32, ends: &[(i64, u64)]) {
+        let new: Vec<i64> =
+            ends.iter().filter(|(end, print)| self.add(page, *end, *print)).map(|(end, _)| *end).collect();
+        if let Some((first, last)) = new.iter().min().zip(new.iter().max()) {
+            self.end_page(new.len(), *first, *last);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Whether one was seen in two records.
+    pub(super) const fn any_twice(&self) -> bool {
+        self.twice
+    }
+
     fn add(&mut self, page: u32, end: i64, print: u64) -> bool {
         match self.seen.get(&end) {
             // A copy that was left when the page was split.
@@ -69,7 +87,7 @@ impl Ends {
         self.on_page += pairs / (last.abs_diff(first) as f64 + 1.0);
     }
 
-    fn told(&self) -> Told {
+    pub(super) fn told(&self) -> Told {
         let Some((first, last)) = self.first.zip(self.last) else { return Told::Either };
         let range = last.abs_diff(first) as f64 + 1.0;
         let on_any = self.all * (self.all - 1.0) / 2.0 / range >= EXPECTED;
@@ -85,25 +103,13 @@ impl Ends {
     }
 }
 
-/// Whether the integers at the end of a page's records number rows, as they do in entries of an index.
-pub(super) fn number_rows(ends: &[i64]) -> bool {
-    let mut all = Ends::default();
-    for (print, end) in (0..).zip(ends) {
-        all.add(0, *end, print);
-    }
-    if let Some((first, last)) = ends.iter().min().zip(ends.iter().max()) {
-        all.end_page(ends.len(), *first, *last);
-    }
-    all.told() == Told::Entries
-}
-
 /// Tells what the pages of a tree without row ids hold, that has no name and points to no table that is known.
 pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
     let mut ends = Ends::default();
     for number in pages.iter().step_by((pages.len() / PAGES).max(1)) {
         let Some(version) = ground.view.page(*number) else { continue };
         let Some(page) = Page::parse(version.bytes, version.number, ground.view.geometry) else { continue };
-        let mut on_page: Vec<i64> = Vec::new();
+        let mut on_page: Vec<(i64, u64)> = Vec::new();
         for cell in page.good_cells() {
             let payload = chains::read(ground.view, ground.survey, &version, &cell);
             let Ok(header) = record::header(&payload.bytes, cell.payload_len) else { continue };
@@ -113,16 +119,13 @@ pub(super) fn tell(ground: Ground<'_, '_>, pages: &[u32]) -> Told {
                 // An entry has a key and a row id.
                 [] | [_] => return Told::Rows,
                 [.., Value::Int(end)] => {
-                    let is_new = ends.add(*number, *end, FixedState::default().hash_one(&*payload.bytes));
-                    on_page.extend(is_new.then_some(*end));
+                    on_page.push((*end, FixedState::default().hash_one(&*payload.bytes)));
                 }
                 [.., Value::Missing] => {}
                 _ => return Told::Rows,
             }
         }
-        if let Some((first, last)) = on_page.iter().min().zip(on_page.iter().max()) {
-            ends.end_page(on_page.len(), *first, *last);
-        }
+        ends.add_page(*number, &on_page);
     }
     ends.told()
 }
@@ -135,12 +138,8 @@ mod tests {
     fn told(pages: &[&[i64]]) -> Told {
         let mut ends = Ends::default();
         for (number, page) in (1..).zip(pages) {
-            for (index, end) in page.iter().enumerate() {
-                ends.add(number, *end, u64::from(number) << 32 | index as u64);
-            }
-            if let Some((first, last)) = page.iter().min().zip(page.iter().max()) {
-                ends.end_page(page.len(), *first, *last);
-            }
+            let prints = (u64::from(number) << 32..).zip(*page);
+            ends.add_page(number, &prints.map(|(print, end)| (*end, print)).collect::<Vec<_>>());
         }
         ends.told()
     }

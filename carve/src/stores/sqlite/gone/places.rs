@@ -188,6 +188,8 @@ pub fn find(database: &Database<'_>) -> Places {
     let mut doubtful: BTreeMap<usize, Vec<(u32, Agreement)>> = BTreeMap::new();
     let mut aliased = Aliased::default();
     let mut strangers: Vec<u32> = Vec::new();
+    // Pages that hold entries of an index rather than rows of these trees.
+    let mut rather: HashMap<usize, Vec<u32>> = HashMap::new();
     for (number, info) in ground.survey.iter().chain(ground.survey.old()) {
         let old = ground.view.is_old(number);
         // Page 1 is the catalogue's in each of its versions.
@@ -265,7 +267,13 @@ pub fn find(database: &Database<'_>) -> Places {
                 fitting = kept;
             }
         }
-        fitting.retain(|tree| !entries.are_rather_on(number, *tree));
+        fitting.retain(|tree| {
+            let is_index = entries.are_rather_on(&[number], *tree);
+            if is_index {
+                rather.entry(*tree).or_default().push(number);
+            }
+            !is_index
+        });
         // A table without row ids has pages like those of an index.
         let of_index =
             if kind.is_table() || fitting.is_empty() { None } else { indexes.likeness(number, own) };
@@ -347,6 +355,10 @@ pub fn find(database: &Database<'_>) -> Places {
             None => {}
         }
     }
+    // What the few entries of one small page leave open those of all may tell.
+    let with_others =
+        |tree: usize, pages: &[u32]| [rather.get(&tree).map_or(&[][..], Vec::as_slice), pages].concat();
+    places.by_tree.retain(|tree, pages| !entries.are_rather_on(&with_others(*tree, pages), *tree));
     places.unclaimed = unclaimed::tables(database, &strangers);
     let is_unclaimed = |output: &&Output| {
         let tree = database.tree(output);
@@ -384,7 +396,9 @@ pub fn find(database: &Database<'_>) -> Places {
             let known = known.or_else(|| traces.only(page));
             let owner = || owner_of_bare(database, page, (&tables, &emptied), &sorted);
             let has_rowids = |tree: &usize| database.forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
-            let is_index = |tree: &usize| entries.are_on(page) || entries.are_rather_on(page, *tree);
+            let is_index = |tree: &usize| {
+                entries.are_on(page) || entries.are_rather_on(&with_others(*tree, &[page]), *tree)
+            };
             (page, known.or_else(owner).filter(|owner| has_rowids(owner) || !is_index(owner)))
         })
         .collect();
