@@ -431,3 +431,35 @@ fn what_lies_below_the_rows_of_the_last_copy_of_a_root_is_gone() -> Done {
     assert!(rows_in_state(&lines, "notes", "deleted").count() > 180);
     Ok(())
 }
+
+#[test]
+fn what_an_update_of_every_row_replaced_comes_back_though_no_live_row_is_like_it() -> Done {
+    for mode in ["wal", "persist"] {
+        let folder = folder()?;
+        let live = folder.path().join("live.db");
+        let connection = Connection::open(&live)?;
+        connection.execute_batch(&format!(
+            "PRAGMA secure_delete = off; PRAGMA journal_mode = {mode};
+             CREATE TABLE photos(id INTEGER PRIMARY KEY, name TEXT, favorite, taken);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800)
+             INSERT INTO photos SELECT i, 'photo ' || i, i % 2, i * 0.5 FROM n;
+             PRAGMA wal_checkpoint(TRUNCATE); UPDATE photos SET favorite = 'yes', taken = NULL;"
+        ))?;
+        let store = folder.path().join("store.db");
+        fs::copy(&live, &store)?;
+        for sidecar in ["-wal", "-journal"] {
+            let from = folder.path().join(format!("live.db{sidecar}"));
+            if from.exists() {
+                fs::copy(from, folder.path().join(format!("store.db{sidecar}")))?;
+            }
+        }
+        let lines = recovered_lines(&store, &[])?;
+        // Of some the state may be left open.
+        let before = lines.iter().filter(|row| row["state"] != "live");
+        let right =
+            before.filter(|row| row["values"]["favorite"].as_i64() == row["rowid"].as_i64().map(|id| id % 2));
+        assert_eq!(right.count(), 800, "{mode}");
+        assert_eq!(lines.iter().filter(|row| row["state"] == "live").count(), 800, "{mode}");
+    }
+    Ok(())
+}

@@ -12,7 +12,7 @@ use super::judge::now;
 use super::kin::{self, Kin};
 use super::live::{EndingsOfPages, Live};
 use super::method::Method;
-use super::places::OfTree;
+use super::places::{self, OfTree};
 use super::repeated::Repeated;
 use super::rowids;
 use super::shape::Kinds;
@@ -414,6 +414,8 @@ fn finish(
     let (uncommitted, later) = (view.is_uncommitted(number), view.is_later(number));
     let of_temp_file = view.is_of_temp_file(number);
     let is_proved = view.is_proved(number);
+    let is_its_own = places::is_known_to_be(search.database, (number, version.number), search.searched);
+    let is_sound_copy = !search.damaged;
     let lost = if search.tree.rowids { 1 } else { 2 };
     let is_usual = |freed: &FreedCell| kinds.is_usual(freed.serials.iter().take(lost));
     let is_anothers = role != Role::Own && search.is_anothers(kinds, version.bytes, cells);
@@ -439,6 +441,10 @@ fn finish(
         if later && content.is_none() {
             return None;
         }
+        // Whose the page was is known, and that it was so: then a statement that changed every row makes the old ones unlike them.
+        let is_of_page = matches!(method, Method::EarlierPage | Method::FreedPage);
+        let is_as_it_was = is_then || is_of_page && is_sound_copy;
+        let may_be_strange = !(is_as_it_was && is_its_own);
         let damaged_bytes = if is_proved { 0.0 } else { kinds.damaged_bytes(freed.cell.payload_len) };
         let claims = Claims::NONE
             .with(claim)
@@ -452,9 +458,9 @@ fn finish(
             .with_if(freed.fitted, Claim::Fitted)
             .with_if(freed.rebuilt && freed.at_head, Claim::AtHead)
             .with_if(freed.in_run, Claim::InRun)
-            .with_if(kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
-            .with_if(is_strange, Claim::PageStrange)
-            .with_if(kinds.is_strange(&freed), Claim::KindNew)
+            .with_if(may_be_strange && kinds.is_unlike(version.bytes, &freed), Claim::ValueUnlikely)
+            .with_if(may_be_strange && is_strange, Claim::PageStrange)
+            .with_if(may_be_strange && kinds.is_strange(&freed), Claim::KindNew)
             .with_if(kinds.is_garbled(), Claim::TextsGarbled)
             .with_if(kinds.is_often_garbled(), Claim::TextsOftenGarbled)
             .with_if(damaged_bytes >= 0.05, Claim::DamagePossible)

@@ -412,6 +412,13 @@ pub fn find(database: &Database<'_>) -> Places {
     places
 }
 
+/// Whether a version of a page, by its number in the view and that of the page, is known to be of a tree: a log tells, or the
+/// tree has the page now.
+pub(super) fn is_known_to_be(database: &Database<'_>, (number, page): (u32, u32), tree: usize) -> bool {
+    let now = database.forest.place(page).map(|(tree, _)| tree as usize);
+    owner_by_log(database, number).or(now) == Some(tree)
+}
+
 /// The tree of the table that had a page while it was as this version of it is.
 fn owner_by_log(database: &Database<'_>, number: u32) -> Option<usize> {
     let version = version_of_log(database, number)?;
