@@ -4,7 +4,7 @@ use super::super::adopt::is_schema;
 use super::super::before;
 use super::super::cleared;
 use super::super::database::{Database, Output};
-use super::super::forest::{Object, fit_object};
+use super::super::forest::{Ground, Object, fit_object};
 use super::super::keyed_entries::KeyedEntries;
 use super::super::sample::{self, Profiles};
 use super::super::shape::Fit;
@@ -20,6 +20,7 @@ use super::shape::Kinds;
 use super::traces::Traces;
 use super::unclaimed::{self, Unclaimed};
 use mudlark_parsers::sqlite::page::PageKind;
+use mudlark_parsers::sqlite::ptrmap;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -200,7 +201,7 @@ pub fn find(database: &Database<'_>) -> Places {
         let Some(kind) = info.kind else {
             let trunk = ground.free.trunks.contains(&number);
             // Numbers of the map read as cells now and then.
-            let is_map = || ground.view.page(number).is_some_and(|page| ground.is_map_page(page.number));
+            let is_map = || ground.view.page(number).is_some_and(|page| reads_as_map(ground, &page));
             if !info.zero
                 && !is_map()
                 && (trunk || !database.chained.contains(number))
@@ -411,6 +412,26 @@ pub fn find(database: &Database<'_>) -> Places {
     }
     places
 }
+
+/// Whether a page is one of the pointer map, and has its entries: without the header of the file it may seem to be one.
+fn reads_as_map(ground: Ground<'_, '_>, page: &PageVersion<'_>) -> bool {
+    if !ground.is_map_page(page.number) {
+        return false;
+    }
+    let geometry = ground.view.geometry;
+    let mapped = (page.number + 1..=ground.view.page_count)
+        .take_while(|mapped| ptrmap::map_page_of(*mapped, geometry) == Some(page.number))
+        .take(MAPPED);
+    let (mut all, mut read) = (0, 0);
+    for mapped in mapped {
+        all += 1;
+        read += usize::from(ptrmap::entry(page.bytes, page.number, mapped, geometry).is_some());
+    }
+    read > 0 && 2 * read > all
+}
+
+/// Entries of a page of the pointer map that are asked.
+const MAPPED: usize = 64;
 
 /// Whether a version of a page, by its number in the view and that of the page, is known to be of a tree: a log tells, or the
 /// tree has the page now.
