@@ -446,3 +446,27 @@ fn a_renamed_table_is_one_table_whatever_columns_it_got_since() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn rows_of_a_table_that_was_made_anew_are_its_own_where_those_of_its_shape_are_numbered_otherwise() -> Done {
+    let folder = folder()?;
+    let path = folder.path().join("store.db");
+    let make = "CREATE TABLE far(id INTEGER PRIMARY KEY, name TEXT, n INT);";
+    store(
+        &path,
+        &format!(
+            "PRAGMA secure_delete = off; {make} CREATE TABLE near(id INTEGER PRIMARY KEY, name TEXT, n INT);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+             INSERT INTO far SELECT -i * 1000000000037, 'member ' || i, i * 7919 % 1000 FROM n;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+             INSERT INTO near SELECT i, 'member ' || (i + 900), i * 7919 % 1000 FROM n;
+             DROP TABLE far; {make}"
+        ),
+    )?;
+    let lines = recovered_lines(&path, &[])?;
+    let gone = in_state(&lines, "deleted");
+    let own = gone.iter().filter(|row| row["table"] == "far" && row["rowid"].as_i64() < Some(-1_000_000));
+    let own = own.count();
+    assert!(own >= 800 && own + 20 >= gone.len(), "{own} of 900, {} in all", gone.len());
+    Ok(())
+}

@@ -183,6 +183,14 @@ pub fn find(database: &Database<'_>) -> Places {
         .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
         .map(|output| output.tree)
         .collect();
+    // Those that have no row, and nothing on their roots that tells whether they had some: others of their shape may be strange to
+    // the rows of a page.
+    let empty: HashSet<usize> = database
+        .outputs
+        .iter()
+        .filter(|output| !homes.contains_key(&output.tree) && is_empty(database, output))
+        .map(|output| output.tree)
+        .collect();
     let (lacks_a_table, may_lack_a_table) =
         (before::lacks_a_table(database), before::may_lack_a_table(database));
     let lacking = database.forest.lacking();
@@ -321,13 +329,19 @@ pub fn find(database: &Database<'_>) -> Places {
             fitting.iter().copied().filter(|tree| records.are_odd(*tree, number)).collect()
         };
         let any_even = odd.len() < fitting.len();
+        let is_numbered_otherwise =
+            |tree: &usize| spans.get(tree).is_some_and(|span| kind.is_table() && span.is_strange(info));
+        let with_rows = fitting.iter().zip(&asked).filter(|(_, (likeness, _))| likeness.is_some());
+        let are_strange = !empty.is_empty() && with_rows.map(|(tree, _)| tree).all(is_numbered_otherwise);
         let mut best: Option<(f64, usize, Option<Agreement>)> = None;
         let mut second = f64::NEG_INFINITY;
         for (tree, ((likeness, further), doubt)) in fitting.iter().zip(asked.into_iter().zip(doubts)) {
             // So did one that has lost all its pages, this one among them.
             let is_lost = own == Some(*tree)
                 && database.forest.trees.get(*tree).is_some_and(|tree| tree.pages.is_empty());
-            let is_emptied = is_lost || emptied.contains(tree) && !(any_even && odd.contains(tree));
+            let is_emptied = is_lost
+                || (emptied.contains(tree) || are_strange && empty.contains(tree))
+                    && !(any_even && odd.contains(tree));
             let of_emptied = most_alike.filter(|_| is_emptied).map(|most| most + EMPTIED);
             let worth = likeness.or(of_emptied).unwrap_or(sample::NOTHING_LIKE) + further;
             match best {
@@ -481,6 +495,13 @@ fn is_of_index_by_log(database: &Database<'_>, number: u32) -> bool {
 pub(super) fn version_of_log<'a>(database: &Database<'a>, number: u32) -> Option<PageVersion<'a>> {
     let version = database.view.page(number)?;
     (Some(version.source) == database.roles.main || version.commit.is_some()).then_some(version)
+}
+
+/// Whether a table has no row.
+fn is_empty(database: &Database<'_>, output: &Output) -> bool {
+    let Some(tree) = database.tree(output).filter(|tree| tree.rowids) else { return false };
+    let root = database.survey.page(tree.root);
+    root.kind.is_some() && root.cells == 0 && tree.pages.len() == 1
 }
 
 /// Whether a table had rows and has none: it was dropped, or bytes of them are left on its root.
