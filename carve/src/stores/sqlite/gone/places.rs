@@ -177,20 +177,14 @@ pub fn find(database: &Database<'_>) -> Places {
     let home = |tree: usize| homes.get(&tree).copied().unwrap_or(tree);
     let roots = roots.map(|(root, tree)| (root, home(tree))).collect();
     let traces = Traces::of(database, &roots, |number| likely_owner_by_log(database, number).map(home));
-    let emptied: HashSet<usize> = database
-        .outputs
-        .iter()
-        .filter(|output| !homes.contains_key(&output.tree) && is_emptied(database, output))
-        .map(|output| output.tree)
-        .collect();
+    let trees_where = |is_so: fn(&Database<'_>, &Output) -> bool| -> HashSet<usize> {
+        let own = database.outputs.iter().filter(|output| !homes.contains_key(&output.tree));
+        own.filter(|output| is_so(database, output)).map(|output| output.tree).collect()
+    };
+    let emptied = trees_where(is_emptied);
     // Those that have no row, and nothing on their roots that tells whether they had some: others of their shape may be strange to
     // the rows of a page.
-    let empty: HashSet<usize> = database
-        .outputs
-        .iter()
-        .filter(|output| !homes.contains_key(&output.tree) && is_empty(database, output))
-        .map(|output| output.tree)
-        .collect();
+    let empty = trees_where(is_empty);
     let (lacks_a_table, may_lack_a_table) =
         (before::lacks_a_table(database), before::may_lack_a_table(database));
     let lacking = database.forest.lacking();
@@ -371,9 +365,14 @@ pub fn find(database: &Database<'_>) -> Places {
         }
     }
     // What the few entries of one small page leave open those of all may tell.
-    let with_others =
-        |tree: usize, pages: &[u32]| [rather.get(&tree).map_or(&[][..], Vec::as_slice), pages].concat();
-    places.by_tree.retain(|tree, pages| !entries.are_rather_on(&with_others(*tree, pages), *tree));
+    let has_rowids = |tree: &usize| database.forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
+    let with_others = |tree: usize, pages: &[u32]| -> Vec<u32> {
+        let others = rather.get(&tree).into_iter().flatten().take(MOST_OTHERS);
+        others.chain(pages).copied().collect()
+    };
+    places
+        .by_tree
+        .retain(|tree, pages| has_rowids(tree) || !entries.are_rather_on(&with_others(*tree, pages), *tree));
     places.unclaimed = unclaimed::tables(database, &strangers);
     let is_unclaimed = |output: &&Output| {
         let tree = database.tree(output);
@@ -410,7 +409,6 @@ pub fn find(database: &Database<'_>) -> Places {
             let known = dropped.get(&page).copied().or_else(|| owner_of_same(database, page, &sorted));
             let known = known.or_else(|| traces.only(page));
             let owner = || owner_of_bare(database, page, (&tables, &emptied), &sorted);
-            let has_rowids = |tree: &usize| database.forest.trees.get(*tree).is_some_and(|tree| tree.rowids);
             let is_index = |tree: &usize| {
                 entries.are_on(page) || entries.are_rather_on(&with_others(*tree, &[page]), *tree)
             };
@@ -443,6 +441,9 @@ fn reads_as_map(ground: Ground<'_, '_>, page: &PageVersion<'_>) -> bool {
     }
     read > 0 && 2 * read > all
 }
+
+/// Pages of an index that are asked again beside each further one: more say nothing new.
+const MOST_OTHERS: usize = 64;
 
 /// Entries of a page of the pointer map that are asked.
 const MAPPED: usize = 64;
