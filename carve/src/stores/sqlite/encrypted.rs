@@ -44,12 +44,12 @@ pub(super) fn evidence(bytes: &[u8], header: Option<&Header>) -> Option<String> 
 
 /// The same of a log or a journal, whose own headers stay plain: of the pages in it.
 pub(super) fn evidence_of_log(bytes: &[u8]) -> Option<String> {
-    let wal = wal::sound_header(bytes).ok();
-    let of_wal = wal.map(|header| (wal::HEADER_LEN, wal::FRAME_HEADER_LEN, header.page_size));
-    let journal = || journal::sound_header(bytes).ok();
-    let of_journal = || journal().map(|header| (header.sector_size as usize, RECORD_HEAD, header.page_size));
-    let (from, head, page_size) = of_wal.or_else(of_journal)?;
-    let (page_size, tail) = (page_size as usize, if wal.is_some() { 0 } else { RECORD_TAIL });
+    let (from, head, page_size, tail) = match (wal::sound_header(bytes), journal::sound_header(bytes)) {
+        (Ok(wal), _) => (wal::HEADER_LEN, wal::FRAME_HEADER_LEN, wal.page_size, 0),
+        (_, Ok(journal)) => (journal.sector_size as usize, RECORD_HEAD, journal.page_size, RECORD_TAIL),
+        _ => return None,
+    };
+    let page_size = page_size as usize;
     let units = bytes.get(from..)?.chunks_exact(head + page_size + tail);
     let pages = units.filter_map(|unit| unit.get(head..head + page_size));
     let sample: Vec<u8> = pages.flatten().copied().take(SAMPLE).collect();

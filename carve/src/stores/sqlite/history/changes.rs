@@ -116,12 +116,11 @@ fn table(
         return None;
     }
     let widest = || {
-        let of_row = |row: &RowChange| {
+        let of_row = |row: RowChange| {
             let rows = [(row.before, trees[0].state), (row.after, trees[1].state)].into_iter();
             rows.filter_map(|(row, state)| stored_columns(pages, row?, state)).max()
         };
-        let of_part = change.all(pages).filter_map(|part| part.rows.iter().filter_map(of_row).max());
-        of_part.chain(change.gone.iter().filter_map(of_row)).max().unwrap_or(0)
+        change.all(pages).filter_map(of_row).max().unwrap_or(0)
     };
     let layout = |of: Option<&Object>| {
         let object = of.unwrap_or(object);
@@ -215,9 +214,7 @@ impl<'a> Difference<'a> for Changes<'a> {
         let columns = delta.columns();
         let [from, to] = self.states;
         let [earlier, later] = &of.layouts;
-        let parts = of.change.all(&self.pages);
-        let gone = of.change.gone.iter().copied();
-        for change in parts.flat_map(|part| part.into_owned().rows).chain(gone) {
+        for change in of.change.all(&self.pages) {
             self.pages.begin();
             let read = |row: Option<RowAt>, state, layout| {
                 row.map(|row| row_then(&self.pages, row, state, layout, encoding, of.rowids))

@@ -226,21 +226,19 @@ impl States3<'_> {
             left: self.left(index, object, &layout),
         };
         if read.left.is_some() {
-            let row = |_: &RowChange| UndoRow { now: None, then: None, since: true };
-            read.rows
-                .extend(change.all(pages).flat_map(|part| part.rows.iter().map(row).collect::<Vec<_>>()));
-            read.rows.extend(change.gone.iter().map(row));
+            let row = |_: RowChange| UndoRow { now: None, then: None, since: true };
+            read.rows = change.all(pages).map(row).collect();
             return Some(read);
         }
         let rowids = object.keys == Keys::Rowid;
         let read_at = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, &layout, encoding);
         let (mut touched, mut taken) = (HashSet::new(), HashSet::new());
-        for part in later.into_iter().flat_map(|later| later.all(pages)) {
-            touched.extend(part.rows.iter().map(|row| row.key));
-            taken.extend(part.rows.iter().filter(|row| row.after.is_some()).map(|row| row.key));
+        for row in later.into_iter().flat_map(|later| later.rows(pages)) {
+            touched.insert(row.key);
+            taken.extend(row.after.map(|_| row.key));
         }
         let hidden = rowids && !object.has_alias();
-        for row in change.all(pages).flat_map(|part| part.into_owned().rows) {
+        for row in change.rows(pages) {
             let mut now = read_at(row.after, self.behind.state)?;
             let mut then = read_at(row.before, self.before.state)?;
             let id = self.behind.id_now(index, row.key);
@@ -294,10 +292,7 @@ impl States3<'_> {
         encoding: TextEncoding,
     ) -> Option<Vec<[Option<RowThen<'a>>; 2]>> {
         let read = |row: Option<RowAt>, state: u32| read_at(pages, row, state, object, layout, encoding);
-        let rows = later.into_iter().flat_map(|later| {
-            let parts = later.all(pages).flat_map(|part| part.into_owned().rows);
-            parts.chain(later.gone.iter().copied())
-        });
+        let rows = later.into_iter().flat_map(|later| later.all(pages));
         rows.map(|row| Some([read(row.before, self.behind.state)?, read(row.after, self.today.state)?]))
             .collect()
     }

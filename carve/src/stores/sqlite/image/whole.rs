@@ -52,10 +52,9 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
         return true;
     }
     let is_temp = || temp::is_named(source) || temp::read(bytes).is_some();
-    let by_magic = || bytes.starts_with(header::MAGIC) && bytes.len() <= MOST_BY_MAGIC;
     own == 0
         && starts.count() == 0
-        && !by_magic()
+        && !is_by_magic(bytes)
         && !is_one_without_header(marks, all)
         && !is_temp()
         && !detect::is_out_of_place(bytes)
@@ -64,12 +63,15 @@ pub(super) fn is_an_image(source: &Source, marks: &[Mark]) -> bool {
 /// A file of up to so many bytes that begins with the magic is taken for a store of which nothing is left.
 const MOST_BY_MAGIC: usize = 1 << 20;
 
+fn is_by_magic(bytes: &[u8]) -> bool {
+    bytes.starts_with(header::MAGIC) && bytes.len() <= MOST_BY_MAGIC
+}
+
 /// Whether a file that is no image may be a store, where nothing of one shows in it at any place: by its header, by what
 /// stands beside it, or by pages all of which are damaged.
 pub(super) fn may_be_a_store(source: &Source, marks: &[Mark]) -> bool {
     let bytes = source.bytes();
-    let by_magic = || bytes.starts_with(header::MAGIC) && bytes.len() <= MOST_BY_MAGIC;
-    let by_start = || stated(bytes).is_some() || by_magic() || temp::read(bytes).is_some();
+    let by_start = || stated(bytes).is_some() || is_by_magic(bytes) || temp::read(bytes).is_some();
     !marks.is_empty()
         || by_start()
         || temp::is_named(source)

@@ -154,9 +154,19 @@ impl TableChange {
         }
     }
 
-    /// All rows that it changed, in parts.
-    pub fn all<'c>(&'c self, pages: &'c Pages<'_>) -> impl Iterator<Item = Cow<'c, Changed>> {
-        (0..self.parts()).map(|part| self.part(pages, part))
+    /// The rows that it changed, without those that were gone before VACUUM gave other ids.
+    pub fn rows<'c>(&'c self, pages: &'c Pages<'_>) -> impl Iterator<Item = RowChange> + 'c {
+        let (held, cut) = match &self.rows {
+            Rows::Held(held) => (held.rows.as_slice(), None),
+            Rows::Cut(cut) => (&[][..], Some(cut)),
+        };
+        let read = |cut: &'c Cut| cut.parts.iter().flat_map(|ranks| cut.read(pages, &self.read, ranks).rows);
+        held.iter().copied().chain(cut.into_iter().flat_map(read))
+    }
+
+    /// All rows that it changed.
+    pub fn all<'c>(&'c self, pages: &'c Pages<'_>) -> impl Iterator<Item = RowChange> + 'c {
+        self.rows(pages).chain(self.gone.iter().copied())
     }
 
     /// Whether no row is known that it changed.

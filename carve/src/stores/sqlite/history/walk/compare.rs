@@ -1,9 +1,8 @@
 //! The rows of pages in two states, as sets: what differs between them.
 
-use super::super::renumbered::Renumbered;
 use super::super::rows::{self, Asked, Keys, PageRows, RowAt};
 use super::change::{Changed, MOST_HELD, RowChange, Rows, TableChange};
-use super::reread::{ReadPage, Reread, Side, differences, rows_on};
+use super::reread::{ReadPage, Reread, Side, differences, given, rows_on};
 use super::{Ids, NewIds, Owner, Touched, Walk};
 use mudlark_parsers::sqlite::freelist::trunk;
 use rayon::prelude::*;
@@ -157,23 +156,20 @@ impl Walk<'_, '_> {
                 && before_known
                 && after_known;
             let is_cut = counts.get(&object).is_some_and(Held::is_full);
+            if !is_cut {
+                before.par_sort_unstable();
+                after.par_sort_unstable();
+            }
             let renumbered = match may_be_renumbered {
                 false => None,
                 true if is_cut => read.given(pages, states, keys),
-                true => {
-                    before.par_sort_unstable();
-                    after.par_sort_unstable();
-                    given(&before, &after)
-                }
+                true if before.len() != after.len() => None,
+                true => given(before.iter().copied(), after.iter().copied()),
             };
             let rows = match renumbered {
                 Some(_) => Rows::Held(Changed::default()),
                 None if is_cut => Rows::read(pages, &read, states, (keys, layout)),
-                None => {
-                    before.par_sort_unstable();
-                    after.par_sort_unstable();
-                    Rows::Held(Changed::of(differences(&before, &after), pages, states, layout))
-                }
+                None => Rows::Held(Changed::of(differences(&before, &after), pages, states, layout)),
             };
             let renumbered = renumbered.filter(|given| !given.is_same()).unwrap_or_default();
             let change = TableChange { object: object as usize, rows, renumbered, gone, read };
@@ -226,15 +222,6 @@ impl Walk<'_, '_> {
         let owned = leaves.into_iter().filter_map(|leaf| Some((leaf, self.owner(leaf).object()?)));
         owned.collect()
     }
-}
-
-/// The ids that rows have on the later side, where they are the same ones in the same order; both sides are in order.
-fn given(before: &[RowAt], after: &[RowAt]) -> Option<Renumbered> {
-    let same = |(old, new): (&RowAt, &RowAt)| {
-        (old.content.is_some() && old.content == new.content).then_some((old.key, new.key))
-    };
-    let pairs = before.iter().zip(after).map(same);
-    if before.len() == after.len() { pairs.collect() } else { None }
 }
 
 /// Gives rows the ids that they have now, and takes out those that were gone by then.

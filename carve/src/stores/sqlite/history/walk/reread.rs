@@ -100,11 +100,19 @@ impl Reread {
                 rows.into_iter().flatten().collect()
             })
         };
-        let same = |(old, new): (RowAt, RowAt)| {
-            (old.content.is_some() && old.content == new.content).then_some((old.key, new.key))
-        };
-        rows(before.0, from).zip(rows(after.0, to)).map(same).collect()
+        given(rows(before.0, from), rows(after.0, to))
     }
+}
+
+/// The ids that rows have on the later side, where they are the same ones in the same order; as many are on both.
+pub(super) fn given(
+    before: impl Iterator<Item = RowAt>,
+    after: impl Iterator<Item = RowAt>,
+) -> Option<Renumbered> {
+    let same = |(old, new): (RowAt, RowAt)| {
+        (old.content.is_some() && old.content == new.content).then_some((old.key, new.key))
+    };
+    before.zip(after).map(same).collect()
 }
 
 /// The rows with some of the ranks that differ between two states.
